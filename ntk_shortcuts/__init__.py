@@ -1,0 +1,1 @@
+from ntk_shortcuts.generative import *

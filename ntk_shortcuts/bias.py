@@ -1,0 +1,75 @@
+"""One metric for theory and for trained networks: reliance on the shortcut, and the bias beyond the optimum."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from ntk_shortcuts.generative import GenerativeModel
+from ntk_shortcuts.numerics import in_float64, safe_divide
+from ntk_shortcuts.typing import Array, Float, Latents
+from ntk_shortcuts.validation import as_points
+
+
+@in_float64
+def reliance(outputs: Float[Array, "*batch probes"], probes: Latents) -> Float[Array, "*batch"]:
+    r"""\(\mathrm{mean}_z\,\mathrm{sign}f(z)\,(\mathrm{sign}\,z_s-\mathrm{sign}\,z_c)\), in [-1, 1] on the probe grid.
+
+    -1: the classifier reads only the core feature; +1: only the shortcut.
+
+    Args:
+        outputs: f at the probes, (..., probes); only its sign matters.
+        probes: latents (probes, 2).
+
+    Source: Hermann et al. (2024), section 3.
+    """
+    return _mean_disagreement(jnp.sign(jnp.asarray(outputs)), probes)
+
+
+@in_float64
+def expected_reliance(
+    mean: Float[Array, "*batch probes"], std: Float[Array, "*batch probes"] | float, probes: Latents
+) -> Float[Array, "*batch"]:
+    r"""Expectation of the reliance for Gaussian outputs: sign f has mean \(2\Phi(m/s)-1=\mathrm{erf}(m/(s\sqrt2))\).
+
+    Where the standard deviation is 0 this is sign m.
+    """
+    return _mean_disagreement(expected_sign(jnp.asarray(mean), jnp.asarray(std)), probes)
+
+
+def expected_sign(mean: jax.Array, std: jax.Array) -> jax.Array:
+    """E[sign f] for f ~ N(mean, std^2); sign(mean) where std is 0."""
+    std = jnp.broadcast_to(std, mean.shape).astype(mean.dtype)
+    return jnp.where(std > 0, jax.scipy.special.erf(safe_divide(mean, std * jnp.sqrt(2.0).astype(mean.dtype))), jnp.sign(mean))
+
+
+def _mean_disagreement(signs: jax.Array, probes: Latents) -> jax.Array:
+    signed = jnp.sign(as_points("probes", probes, dimension=2)).astype(signs.dtype)
+    if signs.ndim == 0 or signs.shape[-1] != signed.shape[0]:
+        raise ValueError(
+            f"outputs must be of shape (..., {signed.shape[0]}), one value per probe; got shape {signs.shape}"
+        )
+    return signs @ (signed[:, 0] - signed[:, 1]) / signed.shape[0]
+
+
+@in_float64
+def optimal_reliance(model: GenerativeModel, probes: Latents | None = None) -> Float[Array, ""]:
+    """Reliance of the Bayes-optimal classifier sign(w* . z) on the probes (by default the 30 x 30 grid). Label D1.4."""
+    probes = model.probe_grid() if probes is None else as_points("probes", probes, dimension=2)
+    return reliance(probes @ model.bayes_direction.astype(probes.dtype), probes)
+
+
+@in_float64
+def shortcut_bias(
+    outputs: Float[Array, "*batch probes"], model: GenerativeModel, probes: Latents | None = None
+) -> Float[Array, "*batch"]:
+    """Reliance beyond that of the Bayes-optimal classifier, for outputs at the probes (by default the 30 x 30 grid).
+
+    Example:
+        >>> model = GenerativeModel(predictivity=(0.85, 0.90))
+        >>> probes = model.probe_grid()
+        >>> float(shortcut_bias(probes @ model.bayes_direction, model))
+        0.0
+    """
+    probes = model.probe_grid() if probes is None else probes
+    return reliance(outputs, probes) - optimal_reliance(model, probes)

@@ -1,0 +1,118 @@
+"""Second moments of pairs of Gaussians, with the two companions that a covariance alone cannot hold."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from ntk_shortcuts.numerics import difference_of_products, safe_hypot, safe_sqrt, unit_vectors
+
+
+class PairMoments(eqx.Module):
+    r"""Second moments of pairs (a, b), all pairs of two sets of points or one pair per point.
+
+    With \(q_{11}=E a^2,\ q_{22}=E b^2,\ q_{12}=E ab\):
+
+    - `variance1` \(q_{11}\), shape (n1, 1); `variance2` \(q_{22}\), shape (1, n2);
+    - `covariance` \(q_{12}\), shape (n1, n2);
+    - `area` \(\sqrt{q_{11}q_{22}-q_{12}^2}\): the sine of the angle times both norms, shape (n1, n2);
+    - `distance` \(q_{11}+q_{22}-2q_{12}=E(a-b)^2\), shape (n1, n2).
+
+    The last two follow from the first three in exact arithmetic only: at an angle of 1e-6 the covariance of
+    two unit vectors differs from 1 by 5e-13, which float32 cannot hold. Carried along, they keep every
+    kernel accurate at all angles. The arrays may also all have shape (n,), one pair per entry.
+    """
+
+    variance1: jax.Array
+    variance2: jax.Array
+    covariance: jax.Array
+    area: jax.Array
+    distance: jax.Array
+
+    @classmethod
+    def from_inputs(cls, x1: jax.Array, x2: jax.Array) -> PairMoments:
+        """Moments of inputs (n1, d) and (n2, d): the inner products, not divided by d.
+
+        In the plane the area is a cross product; in higher dimension it comes from the sum and the difference
+        of unit vectors, which costs n1 n2 d elementwise operations and nothing of that size in memory.
+        """
+        if x1.shape[-1] == 2:
+            return cls.from_plane(x1, x2)
+        norm1, unit1 = unit_vectors(x1)
+        norm2, unit2 = unit_vectors(x2)
+        norm2 = norm2.T
+        # Kahan's half-angle pair: 2 sin(theta/2) and 2 cos(theta/2).
+        chord = jnp.sum((unit1[:, None, :] - unit2[None, :, :]) ** 2, axis=-1)
+        antichord = jnp.sum((unit1[:, None, :] + unit2[None, :, :]) ** 2, axis=-1)
+        product = norm1 * norm2
+        return cls(
+            variance1=norm1**2,
+            variance2=norm2**2,
+            covariance=jnp.matmul(x1, x2.T, precision=jax.lax.Precision.HIGHEST),
+            area=product * safe_sqrt(chord) * safe_sqrt(antichord) / 2,
+            distance=(norm1 - norm2) ** 2 + product * chord,
+        )
+
+    @classmethod
+    def from_plane(cls, u1: jax.Array, u2: jax.Array) -> PairMoments:
+        """Moments of points in the plane, (n1, 2) and (n2, 2), from dot and cross products."""
+        return cls.from_scaled_plane(u1, u2, jnp.ones(2, u1.dtype))
+
+    @classmethod
+    def from_scaled_plane(cls, z1: jax.Array, z2: jax.Array, scale: jax.Array) -> PairMoments:
+        """Moments of u = scale * z, with the cross product taken of z itself.
+
+        Rounding scale * z would turn two antiparallel latents by an angle of the machine precision.
+        """
+        square = scale**2
+        first, second = z1[:, None, :], z2[None, :, :]
+        cross = difference_of_products(
+            *jnp.broadcast_arrays(first[..., 0], second[..., 1], first[..., 1], second[..., 0])
+        )
+        return cls(
+            variance1=jnp.sum(z1**2 * square[None, :], axis=-1)[:, None],
+            variance2=jnp.sum(z2**2 * square[None, :], axis=-1)[None, :],
+            covariance=jnp.sum(first * second * square[None, None, :], axis=-1),
+            area=scale[0] * scale[1] * jnp.abs(cross),
+            distance=jnp.sum((first - second) ** 2 * square[None, None, :], axis=-1),
+        )
+
+    @classmethod
+    def from_gram(cls, g12: jax.Array, g11_diag: jax.Array, g22_diag: jax.Array) -> PairMoments:
+        """Moments from inner products alone: (n1, n2), (n1,), (n2,).
+
+        Angles below the square root of the machine precision are lost here; use inputs where they matter.
+        """
+        variance1, variance2 = g11_diag[:, None], g22_diag[None, :]
+        norm1, norm2 = safe_sqrt(variance1), safe_sqrt(variance2)
+        product = norm1 * norm2
+        gap = jnp.maximum(product - g12, 0)
+        return cls(
+            variance1=variance1,
+            variance2=variance2,
+            covariance=g12,
+            area=safe_sqrt(gap) * safe_sqrt(product + g12),
+            distance=(norm1 - norm2) ** 2 + 2 * gap,
+        )
+
+    @classmethod
+    def diagonal(cls, variance: jax.Array) -> PairMoments:
+        """Each point with itself: variances (n,), one pair per entry."""
+        zero = jnp.zeros_like(variance)
+        return cls(variance, variance, variance, zero, zero)
+
+    def affine(self, weight: jax.Array, bias: jax.Array) -> PairMoments:
+        r"""Moments after a random affine layer: \(q \mapsto \sigma_w^2 q + \sigma_b^2\) for each moment.
+
+        \(q_{11}'q_{22}'-q_{12}'^2=\sigma_w^4\,\mathrm{area}^2+\sigma_w^2\sigma_b^2\,\mathrm{distance}\): a sum of
+        nonnegative terms, so that nothing cancels.
+        """
+        spread = safe_sqrt(weight * bias) * safe_sqrt(self.distance)
+        return PairMoments(
+            variance1=weight * self.variance1 + bias,
+            variance2=weight * self.variance2 + bias,
+            covariance=weight * self.covariance + bias,
+            area=safe_hypot(weight * self.area, spread),
+            distance=weight * self.distance,
+        )

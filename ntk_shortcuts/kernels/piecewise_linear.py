@@ -1,0 +1,103 @@
+"""Linear, ReLU and leaky ReLU: closed forms of Cho & Saul (2009)."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ntk_shortcuts.kernels.dual import Activation, Dual, register
+from ntk_shortcuts.kernels.moments import PairMoments
+from ntk_shortcuts.numerics import angle, real_leaf, safe_sqrt, sine_minus_angle_cosine
+from ntk_shortcuts.typing import Scalar
+
+
+class Linear(Activation):
+    """phi(x) = x: the identity on moments."""
+
+    @property
+    def name(self) -> str:
+        return "linear"
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return x
+
+    def dual(self, moments: PairMoments) -> Dual:
+        return Dual(moments, jnp.ones_like(moments.covariance))
+
+
+class LeakyReLU(Activation):
+    r"""phi(x) = max(x, 0) + slope min(x, 0); slope 0 is ReLU.
+
+    With angle \(\theta\), \(\kappa=(\sin\theta+(\pi-\theta)\cos\theta)/\pi\) and \(A=1-\mathrm{slope}\),
+
+    \[E\phi(a)\phi(b)=\tfrac{A^2}{2}\sqrt{q_{11}q_{22}}\,\kappa+\mathrm{slope}\,q_{12},\qquad
+      E\phi'(a)\phi'(b)=A^2\frac{\pi-\theta}{2\pi}+\mathrm{slope}.\]
+
+    Numerics: \(\kappa\) near \(\theta=\pi\) and \(1-\kappa\) near 0 have forms of their own, so that no angle is
+    lost. At zero variance \(\theta=\pi/2\). Source: Cho & Saul (2009), orders 0 and 1.
+    """
+
+    slope: Scalar
+
+    def __init__(self, slope: Scalar = 0.01):
+        self.slope = real_leaf(slope)
+
+    @property
+    def name(self) -> str:
+        return "leaky_relu"
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return jnp.where(x > 0, x, jnp.asarray(self.slope, x.dtype) * x)
+
+    def dual(self, moments: PairMoments) -> Dual:
+        q12 = moments.covariance
+        slope = jnp.asarray(self.slope, q12.dtype)
+        return _piecewise_linear_dual(moments, slope)
+
+
+class ReLU(Activation):
+    """phi(x) = max(x, 0); see :class:`LeakyReLU` with slope 0."""
+
+    @property
+    def name(self) -> str:
+        return "relu"
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return jax.nn.relu(x)
+
+    def dual(self, moments: PairMoments) -> Dual:
+        return _piecewise_linear_dual(moments, jnp.zeros((), moments.covariance.dtype))
+
+
+def _piecewise_linear_dual(moments: PairMoments, slope: jax.Array) -> Dual:
+    norm1, norm2 = safe_sqrt(moments.variance1), safe_sqrt(moments.variance2)
+    product = norm1 * norm2
+    theta = angle(moments.area, moments.covariance)
+    supplement = angle(moments.area, -moments.covariance)
+    kappa = sine_minus_angle_cosine(supplement) / np.pi
+    one_minus_cosine = 2 * jnp.sin(theta / 2) ** 2
+    one_minus_kappa = one_minus_cosine - sine_minus_angle_cosine(theta) / np.pi
+    sine = jnp.sin(jnp.minimum(theta, supplement))
+
+    gain = (1 - slope) ** 2
+    half = (1 + slope**2) / 2
+    # det = q11 q22 [gain^2 (1 - kappa^2)/4 + slope^2 sin^2 + gain slope (1 - kappa cos)], term by term stable.
+    squared_sine = (
+        gain**2 * one_minus_kappa * (1 + kappa) / 4
+        + slope**2 * sine**2
+        + gain * slope * (one_minus_kappa + kappa * one_minus_cosine)
+    )
+    post = PairMoments(
+        variance1=half * moments.variance1,
+        variance2=half * moments.variance2,
+        covariance=gain * product * kappa / 2 + slope * moments.covariance,
+        area=product * safe_sqrt(squared_sine),
+        distance=gain * ((norm1 - norm2) ** 2 / 2 + product * one_minus_kappa) + slope * moments.distance,
+    )
+    return Dual(post, gain * supplement / (2 * np.pi) + slope)
+
+
+register(Linear())
+register(ReLU())
+register(LeakyReLU())

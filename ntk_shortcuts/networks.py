@@ -1,0 +1,242 @@
+"""One definition of a fully connected network, for the infinite kernel and for the trained network alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ntk_shortcuts.generative import GenerativeModel
+from ntk_shortcuts.kernels.dual import Activation, ActivationLike, resolve_activation
+from ntk_shortcuts.kernels.infinite import AffineLayer, Kernels, mlp_kernels
+from ntk_shortcuts.kernels.moments import PairMoments
+from ntk_shortcuts.numerics import in_float64, is_traced, real_leaf
+from ntk_shortcuts.typing import Array, Float, Key, Latents, Scalar
+from ntk_shortcuts.validation import as_points, require, require_integer, require_values
+
+PARAMETERIZATIONS = ("ntk", "standard")
+INITIALIZATIONS = ("normal", "torch")
+
+Parameters = tuple[tuple[jax.Array, jax.Array | None], ...]
+
+
+class MLP(eqx.Module):
+    r"""A fully connected network with a scalar linear readout.
+
+    NTK parameterisation: \(z^l=\sqrt{\sigma_w^2/n_{l-1}}\,W^lh^{l-1}+\sigma_bb^l\) with all weights and biases N(0, 1);
+    standard: \(z^l=W^lh^{l-1}+b^l\) with variances \(\sigma_w^2/n_{l-1}\) and \(\sigma_b^2\). \(n_l\) is the width of
+    layer l, \(n_{-1}=d\).
+
+    Args:
+        depth: number of hidden layers L >= 0; 0 is a linear model.
+        activation: a registered name (`ntk_shortcuts.known_activations()`), an `Activation`, or a JAX function.
+        width: of every hidden layer; None is infinitely wide.
+        weight_variance: sigma_w^2 > 0.
+        bias_variance: sigma_b^2 >= 0; at 0 the network has no biases.
+        parameterization: "ntk" or "standard".
+        initialization: "normal", or "torch": weights and biases uniform in +-1/sqrt(fan_in), the default of
+            PyTorch's Linear layers, which replaces the two variances and needs parameterization="standard".
+
+    Raises:
+        ValueError: naming the argument, the allowed values and the value got.
+
+    Example:
+        >>> kernels = MLP(depth=1).kernels([[1.0, 0.0]], [[0.0, 2.0]])
+        >>> round(float(kernels.nngp[0, 0]), 6)  # 2 * sqrt(1) * sqrt(4) / (2 pi), twice sigma_w^2 = 2, over d = 2
+        0.63662
+    """
+
+    depth: int = eqx.field(static=True)
+    width: int | None = eqx.field(static=True)
+    parameterization: str = eqx.field(static=True)
+    initialization: str = eqx.field(static=True)
+    activation: Activation
+    weight_variance: Scalar
+    bias_variance: Scalar
+
+    def __init__(
+        self,
+        depth: int,
+        activation: ActivationLike = "relu",
+        width: int | None = None,
+        weight_variance: Scalar = 2.0,
+        bias_variance: Scalar = 0.0,
+        parameterization: str = "ntk",
+        initialization: str = "normal",
+    ):
+        self.depth = require_integer("depth", depth, 0)
+        self.activation = resolve_activation(activation)
+        self.width = None if width is None else require_integer("width", width, 1, "None or an integer >= 1")
+        require_values("weight_variance", weight_variance, (), "positive and finite", lambda v: (v > 0) & (v < np.inf))
+        require_values("bias_variance", bias_variance, (), ">= 0 and finite", lambda v: (v >= 0) & (v < np.inf))
+        require(
+            parameterization in PARAMETERIZATIONS,
+            "parameterization",
+            f"one of {', '.join(PARAMETERIZATIONS)}",
+            parameterization,
+        )
+        require(
+            initialization in INITIALIZATIONS, "initialization", f"one of {', '.join(INITIALIZATIONS)}", initialization
+        )
+        require(
+            initialization != "torch" or parameterization == "standard",
+            "parameterization",
+            '"standard" with initialization="torch"',
+            parameterization,
+        )
+        self.weight_variance = real_leaf(weight_variance)
+        self.bias_variance = real_leaf(bias_variance)
+        self.parameterization = parameterization
+        self.initialization = initialization
+
+    def layers(self, input_dim: int) -> tuple[AffineLayer, ...]:
+        """Variances and learning-rate factors of the depth + 1 affine layers, the readout last.
+
+        Raises:
+            ValueError: standard parameterisation of an infinitely wide network with hidden layers, whose kernel diverges.
+        """
+        layers = []
+        for fan_in in self._fan_ins(input_dim):
+            weight, bias = self.weight_variance, self.bias_variance
+            weight_rate, bias_rate = 1.0, 1.0
+            if self.initialization == "torch":
+                weight, bias = real_leaf(1 / 3), real_leaf(1 / (3 * fan_in))
+            if self.parameterization == "standard":
+                # Also where it is traced: zero bias variance means no biases, not untrained ones.
+                positive = bias != 0
+                weight_rate = fan_in / weight
+                bias_rate = jnp.where(positive, 1 / jnp.where(positive, bias, 1.0), 0.0)
+            layers.append(AffineLayer(weight, bias, weight_rate, bias_rate))
+        return tuple(layers)
+
+    def _fan_ins(self, input_dim: int) -> list[int | float]:
+        require(
+            self.width is not None or self.parameterization == "ntk" or self.depth == 0,
+            "width",
+            'an integer in the standard parameterisation, whose kernel grows with it (or use parameterization="ntk")',
+            self.width,
+        )
+        hidden = 1 if self.width is None else self.width  # unused at infinite width: no rate depends on it
+        return [input_dim, *[hidden] * self.depth]
+
+    @in_float64
+    def kernels(self, x1: Float[Array, "n1 d"], x2: Float[Array, "n2 d"] | None = None) -> Kernels:
+        """NNGP and NTK between inputs (n1, d) and (n2, d); x2=None means x1.
+
+        The Gaussian expectations are those of infinite width; a finite `width` enters through the learning-rate
+        factors of the standard parameterisation only. float32 inputs are computed in float32, all others in float64.
+
+        Raises:
+            ValueError: shapes that do not fit, NaN or infinite entries.
+        """
+        x1 = as_points("x1", x1)
+        x2 = x1 if x2 is None else as_points("x2", x2, dimension=x1.shape[1])
+        return self._from_moments(_input_moments(x1, x2.astype(x1.dtype)), x1.shape[1])
+
+    @in_float64
+    def kernels_from_gram(
+        self,
+        g12: Float[Array, "n1 n2"],
+        g11_diag: Float[Array, "n1"],
+        g22_diag: Float[Array, "n2"],
+        input_dim: int,
+    ) -> Kernels:
+        """The same from inner products <x, x'> (not divided by d) and squared norms.
+
+        Angles below the square root of the machine precision are not in a Gram matrix: prefer :meth:`kernels`.
+
+        Raises:
+            ValueError: shapes that do not fit, NaN, negative squared norms, or |g12| beyond the product of norms.
+        """
+        g12 = as_points("g12", g12)
+        dtype = g12.dtype
+        require_integer("input_dim", input_dim, 1)
+        diagonals = []
+        for name, diagonal, size in (("g11_diag", g11_diag, g12.shape[0]), ("g22_diag", g22_diag, g12.shape[1])):
+            require_values(name, diagonal, (size,), ">= 0 and finite", lambda v: (v >= 0) & (v < np.inf))
+            diagonals.append(jnp.asarray(diagonal, dtype))
+        if not is_traced(g12, diagonals):
+            bound = np.sqrt(np.outer(*map(np.asarray, diagonals)))
+            excess = float(np.max(np.abs(np.asarray(g12)) - bound * (1 + 1e3 * jnp.finfo(dtype).eps)))
+            require(excess <= 0, "g12", "at most sqrt(g11_diag g22_diag) in size (Cauchy-Schwarz)", f"{excess:.3g} more")
+        return self._from_moments(PairMoments.from_gram(g12, *diagonals), input_dim)
+
+    @in_float64
+    def latent_kernels(self, model: GenerativeModel, latents1: Latents, latents2: Latents | None = None) -> Kernels:
+        """Kernels between embedded latents (n1, 2) and (n2, 2) of a data model, as d -> infinity; latents2=None means latents1.
+
+        Angles come from the latents themselves, so that nearly parallel and antiparallel points keep full accuracy.
+        """
+        return self._from_moments(model.latent_moments(latents1, latents2), model.input_dim)
+
+    def _from_moments(self, moments: PairMoments, input_dim: int) -> Kernels:
+        return mlp_kernels(moments, self.layers(input_dim), self.activation, input_dim)
+
+    def init(self, key: Key, input_dim: int, dtype: Any = None) -> Parameters:
+        """Draw parameters: per layer, weights (fan_in, fan_out) and biases (fan_out,), or None without biases.
+
+        Args:
+            dtype: by default JAX's current default float.
+
+        Raises:
+            ValueError: width is None.
+        """
+        require(self.width is not None or self.depth == 0, "width", "an integer for a finite network", self.width)
+        require_integer("input_dim", input_dim, 1)
+        dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
+        fan_ins = self._fan_ins(input_dim)
+        fan_outs = [*fan_ins[1:], 1]
+        parameters = []
+        for layer_key, fan_in, fan_out in zip(jax.random.split(key, len(fan_ins)), fan_ins, fan_outs, strict=True):
+            weight_key, bias_key = jax.random.split(layer_key)
+            parameters.append(
+                (
+                    self._draw(weight_key, (fan_in, fan_out), fan_in, self.weight_variance, fan_in, dtype),
+                    self._draw(bias_key, (fan_out,), fan_in, self.bias_variance, 1, dtype) if self.has_biases else None,
+                )
+            )
+        return tuple(parameters)
+
+    @property
+    def has_biases(self) -> bool:
+        """Whether the network has biases: always with PyTorch's initialisation, else where bias_variance is not 0."""
+        if self.initialization == "torch" or is_traced(self.bias_variance):
+            return True
+        return float(self.bias_variance) > 0
+
+    def _draw(self, key: Key, shape: tuple, fan_in: int, variance: Scalar, divisor: int, dtype: Any) -> jax.Array:
+        if self.initialization == "torch":
+            bound = 1 / np.sqrt(fan_in)
+            return jax.random.uniform(key, shape, dtype, -bound, bound)
+        normal = jax.random.normal(key, shape, dtype)
+        if self.parameterization == "ntk":
+            return normal
+        return normal * jnp.sqrt(jnp.asarray(variance, dtype) / divisor)
+
+    def apply(self, params: Parameters, x: Float[Array, "n d"]) -> Float[Array, "n"]:
+        """Outputs (n,) at inputs (n, d), in the parameters' dtype.
+
+        Raises:
+            ValueError: inputs of another dimension than the parameters'; NaN or infinite entries.
+        """
+        hidden = as_points("x", x, dimension=params[0][0].shape[0]).astype(params[0][0].dtype)
+        for index, (weights, biases) in enumerate(params):
+            if index:
+                hidden = self.activation(hidden)
+            fan_in = weights.shape[0]
+            if self.parameterization == "ntk":
+                weights = weights * jnp.sqrt(jnp.asarray(self.weight_variance, weights.dtype) / fan_in)
+            hidden = hidden @ weights
+            if biases is not None:
+                if self.parameterization == "ntk":
+                    biases = biases * jnp.sqrt(jnp.asarray(self.bias_variance, biases.dtype))
+                hidden = hidden + biases[None, :]
+        return hidden[:, 0]
+
+
+@eqx.filter_jit
+def _input_moments(x1: jax.Array, x2: jax.Array) -> PairMoments:
+    return PairMoments.from_inputs(x1, x2)

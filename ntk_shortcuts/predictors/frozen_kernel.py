@@ -1,0 +1,65 @@
+"""Outputs of a network whose kernel stays where it was at initialisation, trained on weighted points.
+
+A data set is N points of weight 1/N; the data law is quadrature nodes with their weights. Both give the same formulas.
+"""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from ntk_shortcuts.kernels.infinite import Kernels
+from ntk_shortcuts.predictors.spectral import SpectralDiagnostics, apply_filter
+from ntk_shortcuts.training_rules import TrainingRule
+from ntk_shortcuts.typing import Array, Float
+
+
+class OutputLaw(eqx.Module):
+    """Gaussian law of the outputs over initialisations: mean (*batch, probes), and covariance or variance (None without)."""
+
+    mean: Float[Array, "*batch probes"]
+    variance: Float[Array, "*batch probes"] | None
+    spectrum: SpectralDiagnostics
+
+
+def trained_outputs(
+    train: Kernels,
+    cross: Kernels,
+    prior: jax.Array | None,
+    weights: Float[Array, "m"],
+    targets: Float[Array, "m"],
+    rule: TrainingRule,
+    num_samples: int | None,
+) -> OutputLaw:
+    r"""Mean and (co)variance after training, over random initialisations.
+
+    With \(S=\sqrt w\,\Theta\sqrt w\) and \(A=\Theta(x,X)\sqrt w\,g(S)\sqrt w\):
+
+    \[m(x)=A\,y,\qquad \mathrm{cov}(x,x')=K(x,x')+A\,K(X,X)A'^T-A\,K(X,x')-K(x,X)A'^T.\]
+
+    Args:
+        train: kernels between the m training points.
+        cross: kernels between the probes and the training points, (probes, m).
+        prior: NNGP of the probes: (probes, probes) for the covariance, (probes,) for its diagonal, None for the mean only.
+        weights: of the training points: 1/N each for a data set.
+
+    Source: Lee et al. (2019), equations 14 to 16, in the convention of the loss 1/(2N).
+    """
+    root = jnp.sqrt(weights)
+    matrix = root[:, None] * train.ntk * root[None, :]
+    columns = (root * targets)[:, None]
+    if prior is not None:
+        columns = jnp.concatenate([columns, (cross.ntk * root[None, :]).T], axis=1)
+    filtered, spectrum = apply_filter(matrix, columns, rule, num_samples=num_samples)
+    mean = jnp.einsum("pm,...m->...p", cross.ntk * root[None, :], filtered[..., 0])
+    if prior is None:
+        return OutputLaw(mean, None, spectrum)
+    operator = jnp.swapaxes(filtered[..., 1:], -1, -2) * root.reshape((1,) * (filtered.ndim - 1) + root.shape)
+    if prior.ndim == 2:
+        mixed = jnp.einsum("...pm,qm->...pq", operator, cross.nngp)
+        spread = prior + operator @ train.nngp @ jnp.swapaxes(operator, -1, -2) - mixed - jnp.swapaxes(mixed, -1, -2)
+        return OutputLaw(mean, spread, spectrum)
+    mixed = jnp.einsum("...pm,pm->...p", operator, cross.nngp)
+    spread = prior + jnp.einsum("...pm,...pm->...p", operator @ train.nngp, operator) - 2 * mixed
+    return OutputLaw(mean, jnp.maximum(spread, 0), spectrum)

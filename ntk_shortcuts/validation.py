@@ -1,0 +1,99 @@
+"""Checks of what a user passes: each error names the argument, what is allowed, and what came.
+
+Traced values (inside `jit`, `grad`, `vmap`) have no value to check and pass; their shapes are still checked.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ntk_shortcuts.numerics import is_traced
+
+
+def require(condition: bool, name: str, allowed: str, got: Any) -> None:
+    """Raise ValueError "name must be allowed; got ..." unless the condition holds."""
+    if not condition:
+        raise ValueError(f"{name} must be {allowed}; got {_shown(got)}")
+
+
+def require_integer(name: str, value: Any, minimum: int, allowed: str | None = None) -> int:
+    """An integer (not a bool) of at least `minimum`."""
+    is_integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    require(is_integer and value >= minimum, name, allowed or f"an integer >= {minimum}", value)
+    return int(value)
+
+
+def require_values(name: str, value: Any, shape: tuple[int, ...], allowed: str, test: Any) -> None:
+    """A real array of the given shape whose every entry passes the vectorised `test`; NaN never does."""
+    if is_traced(value):
+        require(jnp.shape(value) == shape, name, f"of shape {shape}", value)
+        return
+    array = _as_real(name, value, allowed)
+    require(array.shape == shape, name, f"{allowed}, of shape {shape}", value)
+    with np.errstate(invalid="ignore"):
+        require(bool(np.all(test(array))), name, allowed, value)
+
+
+def as_points(name: str, value: Any, dimension: int | None = None) -> jax.Array:
+    """A finite floating-point array of shape (n, dimension) with n >= 1; float32 stays float32, integers become float64."""
+    shape = "(n, d)" if dimension is None else f"(n, {dimension})"
+    value = _as_floating(name, value)
+    fits = value.ndim == 2 and value.shape[0] >= 1 and (dimension is None or value.shape[1] == dimension)
+    require(fits and value.shape[1] >= 1, name, f"an array of shape {shape} with n >= 1", value)
+    require_finite(name, value)
+    return jnp.asarray(value)
+
+
+def as_labels(name: str, value: Any, count: int | None = None) -> jax.Array:
+    """Labels in {-1, +1}, shape (n,)."""
+    value = _as_floating(name, value)
+    fits = value.ndim == 1 and (count is None or value.shape[0] == count)
+    require(fits, name, f"of shape ({'n' if count is None else count},), one label per point", value)
+    if not is_traced(value):
+        wrong = np.asarray(value)[np.abs(np.asarray(value)) != 1]
+        require(wrong.size == 0, name, "in {-1, +1}", wrong[:3])
+    return jnp.asarray(value)
+
+
+def require_finite(name: str, value: Any) -> None:
+    """No NaN and no infinity; says how many and where the first is."""
+    if is_traced(value):
+        return
+    bad = np.argwhere(~np.isfinite(np.asarray(value)))
+    if bad.size:
+        first = tuple(int(i) for i in bad[0])
+        raise ValueError(
+            f"{name} must be finite; got {len(bad)} NaN or infinite entries, the first at index {first}: "
+            f"{np.asarray(value)[first]}"
+        )
+
+
+def _as_floating(name: str, value: Any) -> Any:
+    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating):
+        return value
+    if isinstance(value, jax.Array):
+        return value.astype(jnp.result_type(float))
+    array = _as_real(name, value, "an array of real numbers")
+    return array if array.dtype == np.float32 else array.astype(np.float64)
+
+
+def _as_real(name: str, value: Any, allowed: str) -> np.ndarray:
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError):
+        array = np.asarray(None)
+    require(array.dtype.kind in "iuf", name, allowed, value)
+    return array
+
+
+def _shown(value: Any) -> str:
+    shape = getattr(value, "shape", ())
+    if is_traced(value) or int(np.prod(shape)) > 6:
+        return f"an array of shape {tuple(shape)}"
+    if isinstance(value, np.ndarray | np.generic | jax.Array):
+        return str(np.asarray(value).tolist())
+    return repr(value)
