@@ -201,6 +201,11 @@ class MLP(eqx.Module):
         return tuple(parameters)
 
     @property
+    def is_homogeneous(self) -> bool:
+        """Whether Theta(r x, r' x') = r r' Theta(x, x') for r, r' > 0: no biases, and a piecewise linear activation."""
+        return not self.has_biases and (self.depth == 0 or self.activation.is_homogeneous)
+
+    @property
     def has_biases(self) -> bool:
         """Whether the network has biases: always with PyTorch's initialisation, else where bias_variance is not 0."""
         if self.initialization == "torch" or is_traced(self.bias_variance):

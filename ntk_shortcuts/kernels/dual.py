@@ -37,6 +37,11 @@ class Activation(eqx.Module):
     def name(self) -> str:
         """The registered name, or the callable's."""
 
+    @property
+    def is_homogeneous(self) -> bool:
+        """Whether phi(r x) = r phi(x) for every r > 0."""
+        return False
+
     @abc.abstractmethod
     def __call__(self, x: jax.Array) -> jax.Array:
         """The pointwise function."""

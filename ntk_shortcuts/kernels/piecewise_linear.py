@@ -12,7 +12,13 @@ from ntk_shortcuts.numerics import angle, real_leaf, safe_sqrt, sine_minus_angle
 from ntk_shortcuts.typing import Scalar
 
 
-class Linear(Activation):
+class _Homogeneous(Activation):
+    @property
+    def is_homogeneous(self) -> bool:
+        return True
+
+
+class Linear(_Homogeneous):
     """phi(x) = x: the identity on moments."""
 
     @property
@@ -26,7 +32,7 @@ class Linear(Activation):
         return Dual(moments, jnp.ones_like(moments.covariance))
 
 
-class LeakyReLU(Activation):
+class LeakyReLU(_Homogeneous):
     r"""phi(x) = max(x, 0) + slope min(x, 0); slope 0 is ReLU.
 
     With angle \(\theta\), \(\kappa=(\sin\theta+(\pi-\theta)\cos\theta)/\pi\) and \(A=1-\mathrm{slope}\),
@@ -56,7 +62,7 @@ class LeakyReLU(Activation):
         return _piecewise_linear_dual(moments, slope)
 
 
-class ReLU(Activation):
+class ReLU(_Homogeneous):
     """phi(x) = max(x, 0); see :class:`LeakyReLU` with slope 0."""
 
     @property

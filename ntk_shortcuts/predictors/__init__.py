@@ -1,0 +1,74 @@
+"""Predicted shortcut bias: one entry, methods registered by name."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from ntk_shortcuts.generative import GenerativeModel
+from ntk_shortcuts.predictors import dataset as _dataset  # noqa: F401  registers "dataset" and "monte_carlo"
+from ntk_shortcuts.predictors import population as _population  # noqa: F401  registers "population"
+from ntk_shortcuts.predictors.dataset import predict_outputs
+from ntk_shortcuts.predictors.prediction import Prediction
+from ntk_shortcuts.predictors.registry import METHODS, known_methods, register_method
+from ntk_shortcuts.training_rules import TrainingRule
+from ntk_shortcuts.validation import require
+
+__all__ = ["Prediction", "known_methods", "predict_bias", "predict_outputs", "register_method"]
+
+
+def predict_bias(
+    model: GenerativeModel,
+    network: Any,
+    training: TrainingRule,
+    num_samples: int | None = None,
+    method: str = "population",
+    *,
+    key: Any = None,
+    **options: Any,
+) -> Prediction:
+    """Predict the shortcut bias of a network trained on two-feature data, without training it.
+
+    Args:
+        model: the data law.
+        network: an infinitely wide `MLP`, or a stax network through
+            `ntk_shortcuts.kernels.neural_tangents.from_stax`.
+        training: `GradientFlow`, `GradientDescent` or `Ridge` (squared loss (1/(2N)) sum (f - y)^2, time = learning rate x
+            steps). Array parameters give several answers in one pass.
+        num_samples: N; None for infinite data.
+        method: "population" (infinite data), "dataset" (one given data set), "monte_carlo" (averaged over sampled data
+            sets); see `known_methods()`.
+        key: `jax.random` key, for methods that sample.
+        **options: of the method; an unknown one is an error that lists those there are.
+
+    Returns:
+        A `Prediction`: bias, reliance, optimal_reliance, mean and std at the probes, diagnostics.
+
+    Raises:
+        ValueError: unknown method or option, or an argument out of range, before any work is done.
+
+    Example:
+        >>> model = GenerativeModel(predictivity=(0.85, 0.90), amplification=(4.0, 1.0))
+        >>> from ntk_shortcuts import MLP, GradientFlow
+        >>> prediction = predict_bias(model, MLP(depth=1), GradientFlow(time=30.0), random_init=False)
+        >>> round(prediction.bias, 2)
+        1.13
+    """
+    require(isinstance(model, GenerativeModel), "model", "a GenerativeModel", model)
+    require(isinstance(training, TrainingRule), "training", "a training rule such as GradientFlow(time=30.0)", training)
+    require(
+        hasattr(network, "latent_kernels") and hasattr(network, "kernels"),
+        "network",
+        "an MLP, or a stax network through from_stax",
+        network,
+    )
+    require(method in METHODS, "method", f"one of {', '.join(known_methods())}", method)
+    predictor = METHODS[method]
+    accepted = [name for name, p in inspect.signature(predictor).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    if key is not None:
+        options["key"] = key
+    for name in options:
+        require(name in accepted, "option", f'one of {", ".join(accepted)} for method="{method}"', name)
+    if "dataset" in accepted:
+        require("dataset" in options, "dataset", f'given for method="{method}"', None)
+    return predictor(model, network, training, num_samples, **options)

@@ -8,76 +8,138 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.special import roots_hermitenorm
 
-from ntk_shortcuts.bias import expected_reliance
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.kernels.infinite import Kernels
-from ntk_shortcuts.numerics import safe_divide
+from ntk_shortcuts.numerics import in_float64, is_traced
 from ntk_shortcuts.predictors.frozen_kernel import OutputLaw, trained_outputs
+from ntk_shortcuts.predictors.prediction import Prediction, describe_spectrum, prediction_from_law
+from ntk_shortcuts.predictors.registry import register_method
+from ntk_shortcuts.quadrature import polar_nodes
 from ntk_shortcuts.training_rules import TrainingRule
+from ntk_shortcuts.typing import Latents
+from ntk_shortcuts.validation import as_points, require, require_values
 
-# Nodes lighter than this carry no mass that the bias could show; they would only enlarge the matrix.
-_NEGLIGIBLE_WEIGHT = 1e-13
+# Angles are doubled until the bias moves by less than the tolerance. A general network also needs the radius resolved.
+_MERGED_ANGLES = (64, 128, 256, 512, 1024)
+_TENSOR_NODES = ((24, 10), (36, 14), (54, 18), (80, 24))
+_MERGED_RADII = 48
 
 
-def component_nodes(model: GenerativeModel, points: int) -> tuple[jax.Array, jax.Array]:
-    """Gauss-Hermite nodes (m, 2) and weights (m,) for the component z | y = +1, points per axis before light ones are dropped.
+@register_method("population")
+@in_float64
+def predict_population(
+    model: GenerativeModel,
+    network: Any,
+    training: TrainingRule,
+    num_samples: None = None,
+    *,
+    probes: Latents | None = None,
+    random_init: bool = True,
+    tolerance: float = 2e-3,
+) -> Prediction:
+    r"""Bias of an infinitely wide network trained on infinitely many samples.
 
-    The axes are turned so that the first is the direction in which E[y | z] varies.
+    \[(Tf)(z)=\int\Theta(z,z')f(z')p(z')\,dz',\qquad f_t=f_0+T\,g(T)\,(f^*-f_0),\qquad f^*(z)=E[y\mid z]=\tanh(w^*\cdot z).\]
+
+    The target is f*, not labels at the nodes: those would be noise that the solver fits at large t.
+
+    Args:
+        probes: latents (n, 2) at which reliance is measured; the 30 x 30 grid by default.
+        random_init: include the random output at initialisation (f_0 Gaussian with the NNGP kernel); else f_0 = 0.
+        tolerance: nodes are refined until the bias moves by less than this, or the finest rule is reached.
+
+    Returns:
+        A Prediction whose diagnostics hold `discretization_error` (the last move of the bias), `nodes`, `converged` (1 or
+        0), the spectrum's condition and dropped mass, and the kernel's own quadrature error.
+
+    Raises:
+        ValueError: num_samples given, or a tolerance that is not positive.
+
+    Numerics: nodes in graded polar coordinates (:func:`ntk_shortcuts.quadrature.polar_nodes`); bias-free networks of homogeneous
+    activations need one node per ray. Without `random_init` the bias counts signs on a grid and moves in steps of 0.0022. Under a
+    JAX transformation the second rule is used without refinement.
     """
-    nodes, weights = roots_hermitenorm(points)
-    weights = weights / weights.sum()
-    product = np.outer(weights, weights).ravel()
-    kept = product > _NEGLIGIBLE_WEIGHT
-    grid = np.stack(np.meshgrid(nodes, nodes, indexing="ij"), axis=-1).reshape(-1, 2)[kept]
-    factor = model.whitening
-    along = factor.T @ model.bayes_direction
-    norm = jnp.sqrt(jnp.sum(along**2))
-    cosine, sine = jnp.where(norm > 0, safe_divide(along, norm), jnp.array([1.0, 0.0], along.dtype))
-    rotation = jnp.stack([jnp.stack([cosine, -sine]), jnp.stack([sine, cosine])])
-    z = model.means[None, :] + jnp.asarray(grid, along.dtype) @ (factor @ rotation).T
-    return z, jnp.asarray(product[kept] / product[kept].sum(), along.dtype)
+    require(num_samples is None, "num_samples", 'None for method="population" (infinite data)', num_samples)
+    require_values("tolerance", tolerance, (), "positive", lambda v: v > 0)
+    probes = model.probe_grid() if probes is None else as_points("probes", probes, dimension=2)
+    merge = model.nesting == (0, 0) and bool(getattr(network, "is_homogeneous", False))
+    rules = [(angles, _MERGED_RADII) for angles in _MERGED_ANGLES] if merge else list(_TENSOR_NODES)
+    traced = is_traced(model, network, training, probes)
+    if traced:
+        rules = rules[1:2]
+    elif not merge:
+        _require_symmetric(model, network, probes)
+
+    previous, change = None, float("nan")
+    for angles, radii in rules:
+        law, kernel_error = _outputs(model, network, training, probes, angles, radii, merge, random_init)
+        prediction = prediction_from_law("population", model, probes, law.mean, law.variance)
+        if traced:
+            return prediction
+        if previous is not None:
+            change = float(np.max(np.abs(np.asarray(prediction.bias) - previous)))
+            if change < tolerance:
+                break
+        previous = np.asarray(prediction.bias)
+    training.check(float(law.spectrum.largest_eigenvalue))
+    diagnostics = {
+        "discretization_error": change,
+        "converged": float(change < tolerance),
+        "nodes": float(angles if merge else angles * radii),
+        "kernel_quadrature_error": float(kernel_error),
+        **describe_spectrum(law.spectrum),
+    }
+    return prediction.with_diagnostics(diagnostics)
 
 
 @eqx.filter_jit
-def population_outputs(
-    model: GenerativeModel, network: Any, rule: TrainingRule, probes: jax.Array, points: int, random_init: bool
-) -> tuple[OutputLaw, jax.Array | float]:
-    r"""Law of the outputs at the probes after training on the data law itself, and the kernel's quadrature error.
+def _outputs(
+    model: GenerativeModel,
+    network: Any,
+    rule: TrainingRule,
+    probes: jax.Array,
+    angles: int,
+    radii: int,
+    merge_rays: bool,
+    random_init: bool,
+) -> tuple[OutputLaw, jax.Array]:
+    """Law of the outputs at the probes, and the kernel's quadrature error.
 
-    The target is \(E[y\mid z]\), not the labels of the nodes: those would be noise that the solver fits at large t.
     The law is symmetric under (z, y) -> (-z, -y) and the kernel under (x, x') -> (-x, -x'), so odd and even functions do not
-    mix, and each sector needs the nodes of one component only: half the matrix. The mean is odd.
+    mix, and each sector is solved on a half-plane: half the matrix. The mean is odd.
     """
-    nodes, weights = component_nodes(model, points)
-    targets = model.class_expectation(nodes)
-    train = _sectors(network.latent_kernels(model, nodes), network.latent_kernels(model, nodes, -nodes))
-    cross = _sectors(
-        network.latent_kernels(model, probes, nodes), network.latent_kernels(model, probes, -nodes)
-    )
-    error = train[0].quadrature_error
+    nodes = polar_nodes(model, angles, radii, merge_rays)
+    train = _sectors(model, network, nodes.points, nodes.points)
+    cross = _sectors(model, network, probes, nodes.points)
+    error = jnp.asarray(cross[0].quadrature_error)
     if not random_init:
-        return trained_outputs(train[0], cross[0], None, weights, targets, rule, None), error
-    prior = _sectors(_diagonal(model, network, probes, 1), _diagonal(model, network, probes, -1))
+        return trained_outputs(train[0], cross[0], None, nodes.weights, nodes.targets, rule, None), error
+    own = jax.vmap(lambda z: jax.tree.map(jnp.squeeze, _sectors(model, network, z[None], z[None])))(probes)
     odd, even = (
-        trained_outputs(train[i], cross[i], prior[i].nngp, weights, targets, rule, None) for i in range(2)
+        trained_outputs(train[i], cross[i], own[i].nngp, nodes.weights, nodes.targets, rule, None) for i in range(2)
     )
     return OutputLaw(odd.mean, odd.variance + even.variance, odd.spectrum), error
 
 
-def _sectors(same: Kernels, flipped: Kernels) -> tuple[Kernels, Kernels]:
-    """Odd and even part of kernels from their values at (z, z') and (z, -z')."""
-
-    def combine(sign: float) -> Kernels:
-        return jax.tree.map(lambda a, b: (a + sign * b) / 2, same, flipped)
-
-    odd, even = combine(-1.0), combine(1.0)
+def _sectors(model: GenerativeModel, network: Any, z1: jax.Array, z2: jax.Array) -> tuple[Kernels, Kernels]:
+    """Odd and even parts of the kernels, which act on functions of a half-plane: (K(z, z') -+ K(z, -z')) / 2."""
+    same, flipped = network.latent_kernels(model, z1, z2), network.latent_kernels(model, z1, -z2)
     error = jnp.maximum(jnp.asarray(same.quadrature_error), jnp.asarray(flipped.quadrature_error))
-    return (Kernels(odd.nngp, odd.ntk, error), Kernels(even.nngp, even.ntk, error))
+    odd, even = (
+        Kernels((same.nngp + sign * flipped.nngp) / 2, (same.ntk + sign * flipped.ntk) / 2, error)
+        for sign in (-1.0, 1.0)
+    )
+    return odd, even
 
 
-def _diagonal(model: GenerativeModel, network: Any, probes: jax.Array, sign: int) -> Kernels:
-    """Kernels of each probe with itself (sign 1) or with its opposite (sign -1), each (probes,)."""
-    kernels = jax.vmap(lambda z: network.latent_kernels(model, z[None], sign * z[None]))(probes)
-    return Kernels(kernels.nngp[:, 0, 0], kernels.ntk[:, 0, 0], jnp.max(jnp.asarray(kernels.quadrature_error)))
+def _require_symmetric(model: GenerativeModel, network: Any, probes: jax.Array) -> None:
+    some = probes[:: max(1, probes.shape[0] // 4)]
+    there = np.asarray(network.latent_kernels(model, some).ntk)
+    back = np.asarray(network.latent_kernels(model, -some).ntk)
+    require(
+        bool(np.max(np.abs(there - back)) <= 1e-6 * np.max(np.abs(there))),
+        "network",
+        "a kernel with Theta(-x, -x') = Theta(x, x'), as every network with symmetric random weights has",
+        f"a relative difference of {np.max(np.abs(there - back)) / np.max(np.abs(there)):.2g}",
+    )

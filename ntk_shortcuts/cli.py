@@ -1,0 +1,504 @@
+"""Command line: `ntk-shortcuts predict` and `ntk-shortcuts map`.
+
+Results go to standard output, everything else to standard error. Exit status: 0, or 2 with one line for bad arguments.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
+SUFFIXES = (*FIGURE_SUFFIXES, ".nc")
+_DEFAULT_TIME = 30.0
+_POINTS_SHOWN = 150
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Predict the shortcut bias of neural networks analytically, without training them.",
+)
+# typer re-exports BadParameter, but not its base for everything that is wrong with a command line. Newer versions carry
+# their own copy of click, so importing click's would miss it.
+_UsageProblem = typer.BadParameter.__mro__[2]
+
+Predictivity = Annotated[
+    tuple[float, float], typer.Option(metavar="S C", help="rho of shortcut and core, in [0.5, 1).")
+]
+Amplification = Annotated[
+    tuple[float, float], typer.Option(metavar="S C", help="alpha of shortcut and core.")
+]
+Correlation = Annotated[float, typer.Option(help="sigma of the features within a class.")]
+Nesting = Annotated[tuple[int, int], typer.Option(metavar="S C", help="tanh layers that hide each feature.")]
+InputDim = Annotated[int, typer.Option(help="Input dimension d.")]
+Depth = Annotated[int, typer.Option(help="Hidden layers; 0 is a linear model.")]
+ActivationName = Annotated[str, typer.Option(help="relu, linear, erf, tanh, gelu, ...")]
+Width = Annotated[int | None, typer.Option(help="Of hidden layers; infinite by default.")]
+WeightVariance = Annotated[float, typer.Option(help="sigma_w^2.")]
+BiasVariance = Annotated[float, typer.Option(help="sigma_b^2; 0: no biases.")]
+Parameterization = Annotated[str, typer.Option(help="ntk or standard.")]
+Initialization = Annotated[str, typer.Option(help="normal or torch.")]
+Time = Annotated[
+    float | None, typer.Option(help="Gradient flow for this time (default rule, 30); inf allowed.")
+]
+LearningRate = Annotated[float | None, typer.Option(help="Gradient descent, with --steps.")]
+Steps = Annotated[float | None, typer.Option(help="Gradient descent, with --learning-rate.")]
+RidgeStrength = Annotated[
+    float | None, typer.Option("--ridge", help="Kernel ridge regression of this strength.")
+]
+Method = Annotated[str, typer.Option(help="population, dataset (one sampled from --seed), monte_carlo, ...")]
+NumSamples = Annotated[int | None, typer.Option(help="Training samples N; infinite for population.")]
+NumDatasets = Annotated[int | None, typer.Option(help="Data sets that monte_carlo averages.")]
+Seed = Annotated[int, typer.Option(help="Random seed, for methods that sample.")]
+RandomInit = Annotated[
+    bool, typer.Option("--random-init/--no-random-init", help="Include the random output at initialisation.")
+]
+Tolerance = Annotated[float | None, typer.Option(help="Largest change of the bias under refinement.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
+Output = Annotated[
+    list[Path] | None, typer.Option(metavar="FILE", help=f"Write {', '.join(SUFFIXES)}; may be repeated.")
+]
+Range = tuple[float, float, int]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line and return the exit status.
+
+    Example:
+        >>> main(["--version"])
+        ntk-shortcuts ...
+        0
+    """
+    command = typer.main.get_command(app)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            status = command.main(
+                args=sys.argv[1:] if argv is None else list(argv),
+                prog_name="ntk-shortcuts",
+                standalone_mode=False,
+            )
+        except _UsageProblem as problem:
+            return _fail(problem.format_message())
+        except ValueError as problem:
+            return _fail(str(problem))
+        except OSError as problem:
+            return _fail(str(problem), status=1)
+        except (KeyboardInterrupt, typer.Abort):
+            return _fail("interrupted", status=130)
+    return status if isinstance(status, int) else 0
+
+
+@app.callback(invoke_without_command=True)
+def _common(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        from ntk_shortcuts import __version__
+
+        print(f"ntk-shortcuts {__version__}")
+        raise typer.Exit()
+    if context.invoked_subcommand is None:
+        raise ValueError("command must be one of predict, map (see ntk-shortcuts --help); got none")
+
+
+@app.command()
+def predict(
+    predictivity: Predictivity = (0.85, 0.90),
+    amplification: Amplification = (1.0, 1.0),
+    correlation: Correlation = 0.6,
+    nesting: Nesting = (0, 0),
+    input_dim: InputDim = 100,
+    depth: Depth = 1,
+    activation: ActivationName = "relu",
+    width: Width = None,
+    weight_variance: WeightVariance = 2.0,
+    bias_variance: BiasVariance = 0.0,
+    parameterization: Parameterization = "ntk",
+    initialization: Initialization = "normal",
+    time: Time = None,
+    learning_rate: LearningRate = None,
+    steps: Steps = None,
+    ridge: RidgeStrength = None,
+    method: Method = "population",
+    num_samples: NumSamples = None,
+    num_datasets: NumDatasets = None,
+    seed: Seed = 0,
+    random_init: RandomInit = True,
+    tolerance: Tolerance = None,
+    json_output: Json = False,
+    output: Output = None,
+) -> None:
+    """Predict the bias of one network on one model of the data; --output draws its decision surface."""
+    outputs = _checked_outputs(output or [])
+    _check_rule(time, learning_rate, steps, ridge)
+    from ntk_shortcuts import MLP, GenerativeModel, predict_bias
+
+    model = GenerativeModel(predictivity, amplification, correlation, nesting, input_dim)
+    network = MLP(depth, activation, width, weight_variance, bias_variance, parameterization, initialization)
+    training = _training_rule(time, learning_rate, steps, ridge)
+    options = _method_options(model, method, num_samples, num_datasets, seed, random_init, tolerance)
+    result = predict_bias(model, network, training, num_samples, method, **options)
+    parameters = _parameters(model, network, training, num_samples, method, seed, options)
+    for path in outputs:
+        if path.suffix == ".nc":
+            _save_netcdf(_prediction_dataset(result, parameters), path)
+        else:
+            from ntk_shortcuts.plotting import plot_decision_surface
+
+            plot_decision_surface(result, model, options.get("dataset")).savefig(path)
+    _report_written(outputs)
+
+    summary = {name: getattr(result, name) for name in ("bias", "reliance", "optimal_reliance")}
+    if json_output:
+        # `method` again from the parameters, where it comes first.
+        _print_json({**summary, **parameters, "diagnostics": result.diagnostics})
+        return
+    rows = {
+        "shortcut bias": f"{result.bias:+.4f}",
+        "reliance": f"{result.reliance:+.4f}",
+        "optimal reliance": f"{result.optimal_reliance:+.4f}",
+        "method": result.method,
+        **_error_rows(result.diagnostics),
+    }
+    _print_table(rows)
+
+
+@app.command(name="map")
+def map_command(
+    predictivities: Annotated[
+        Range, typer.Option(metavar="MIN MAX COUNT", help="Shortcut predictivities, evenly spaced.")
+    ] = (0.55, 0.9, 15),
+    ratios: Annotated[
+        Range,
+        typer.Option(
+            metavar="MIN MAX COUNT", help="Ratios alpha_s / alpha_c, evenly spaced in the logarithm."
+        ),
+    ] = (0.125, 8.0, 15),
+    predictivity: Predictivity = (0.85, 0.90),
+    amplification: Amplification = (4.0, 1.0),
+    correlation: Correlation = 0.6,
+    nesting: Nesting = (0, 0),
+    input_dim: InputDim = 100,
+    depth: Depth = 1,
+    activation: ActivationName = "relu",
+    width: Width = None,
+    weight_variance: WeightVariance = 2.0,
+    bias_variance: BiasVariance = 0.0,
+    parameterization: Parameterization = "ntk",
+    initialization: Initialization = "normal",
+    time: Time = None,
+    learning_rate: LearningRate = None,
+    steps: Steps = None,
+    ridge: RidgeStrength = None,
+    method: Method = "population",
+    num_samples: NumSamples = None,
+    num_datasets: NumDatasets = None,
+    seed: Seed = 0,
+    random_init: RandomInit = True,
+    tolerance: Tolerance = None,
+    json_output: Json = False,
+    output: Output = None,
+) -> None:
+    """Map the bias over shortcut predictivity and amplification ratio.
+
+    The core's values come from --predictivity and --amplification; the shortcut's mark the point whose decision surface is
+    drawn beside the map. Written to bias_map.png by default.
+    """
+    outputs = _checked_outputs(output or [Path("bias_map.png")])
+    _check_rule(time, learning_rate, steps, ridge)
+    _check_range("predictivities", predictivities, "in [0.5, 1)", lambda v: 0.5 <= v < 1)
+    _check_range("ratios", ratios, "positive and finite", lambda v: 0 < v < math.inf)
+    if method == "dataset":
+        raise ValueError('method must be one that averages over data sets for a map; got "dataset"')
+    import numpy as np
+
+    from ntk_shortcuts import MLP, GenerativeModel, bias_map, predict_bias
+
+    model = GenerativeModel(predictivity, amplification, correlation, nesting, input_dim)
+    network = MLP(depth, activation, width, weight_variance, bias_variance, parameterization, initialization)
+    training = _training_rule(time, learning_rate, steps, ridge)
+    options = _method_options(model, method, num_samples, num_datasets, seed, random_init, tolerance)
+    with _ProgressBar("predicting") as progress:
+        result = bias_map(
+            model,
+            network,
+            training,
+            np.linspace(*predictivities),
+            np.geomspace(*ratios),
+            num_samples=num_samples,
+            method=method,
+            progress=progress,
+            **options,
+        )
+    inset = None
+    if any(path.suffix in FIGURE_SUFFIXES for path in outputs):
+        import jax
+
+        from ntk_shortcuts.plotting import Inset, plot_bias_map
+
+        prediction = predict_bias(model, network, training, num_samples, method, **options)
+        inset = Inset(prediction, model, model.sample(jax.random.key(seed), _POINTS_SHOWN))
+    for path in outputs:
+        if path.suffix == ".nc":
+            _save_netcdf(result, path)
+        else:
+            plot_bias_map(result, inset if _inside(model, predictivities, ratios) else None).savefig(path)
+    _report_written(outputs)
+
+    parameters = _parameters(model, network, training, num_samples, method, seed, options)
+    if json_output:
+        axes = {
+            name: result[name].values.tolist() for name in ("shortcut_predictivity", "amplification_ratio")
+        }
+        values = {name: result[name].values.tolist() for name in result.data_vars}
+        _print_json({**axes, **values, **parameters, "outputs": [str(path) for path in outputs]})
+        return
+    bias = result["bias"]
+    largest = bias.isel(abs(bias).argmax(...))
+    where = [float(largest[name]) for name in ("shortcut_predictivity", "amplification_ratio")]
+    rows = {
+        "points": f"{bias.sizes['shortcut_predictivity']} x {bias.sizes['amplification_ratio']}",
+        "bias, range": f"{float(bias.min()):+.4f} to {float(bias.max()):+.4f}",
+        "largest |bias| at": f"predictivity {where[0]:.3g}, ratio {where[1]:.3g}",
+        "method": method,
+        **_error_rows({name: float(result[name].max()) for name in result.data_vars}),
+    }
+    _print_table(rows)
+
+
+class _ProgressBar:
+    """Progress on standard error. Drawn from the first finished point on, so that a bad argument prints one line only."""
+
+    def __init__(self, description: str):
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        self._bar = Progress(*columns, console=Console(stderr=True))
+        self._task = self._bar.add_task(description, total=None)
+        self._started = False
+
+    def __call__(self, done: int, total: int) -> None:
+        if not self._started:
+            self._bar.start()
+            self._started = True
+        self._bar.update(self._task, completed=done, total=total)
+
+    def __enter__(self) -> _ProgressBar:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self._started:
+            self._bar.stop()
+
+
+def _checked_outputs(outputs: list[Path]) -> list[Path]:
+    """Suffixes and folders, before any work is done."""
+    for path in outputs:
+        if path.suffix not in SUFFIXES:
+            raise ValueError(f"output must end in one of {', '.join(SUFFIXES)}; got {str(path)!r}")
+        if not path.parent.is_dir():
+            raise ValueError(f"output must lie in a folder that exists; got {str(path)!r}")
+        if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise ValueError(f"output must be a file that can be written; got {str(path)!r}")
+    return outputs
+
+
+def _check_rule(
+    time: float | None, learning_rate: float | None, steps: float | None, ridge: float | None
+) -> None:
+    descent = learning_rate is not None or steps is not None
+    chosen = [
+        name
+        for name, given in (
+            ("--time", time is not None),
+            ("--learning-rate/--steps", descent),
+            ("--ridge", ridge is not None),
+        )
+        if given
+    ]
+    if len(chosen) > 1:
+        raise ValueError(
+            f"training rule must be one of --time, --learning-rate with --steps, --ridge; got {' and '.join(chosen)}"
+        )
+    if descent and (learning_rate is None or steps is None):
+        missing, given = ("learning-rate", "steps") if learning_rate is None else ("steps", "learning-rate")
+        raise ValueError(f"{missing} must be given with --{given}; got none")
+
+
+def _training_rule(
+    time: float | None, learning_rate: float | None, steps: float | None, ridge: float | None
+) -> Any:
+    from ntk_shortcuts import GradientDescent, GradientFlow, Ridge
+
+    if ridge is not None:
+        return Ridge(ridge)
+    if learning_rate is not None:
+        return GradientDescent(learning_rate, steps)
+    return GradientFlow(_DEFAULT_TIME if time is None else time)
+
+
+def _method_options(
+    model: Any,
+    method: str,
+    num_samples: int | None,
+    num_datasets: int | None,
+    seed: int,
+    random_init: bool,
+    tolerance: float | None,
+) -> dict[str, Any]:
+    """Options to hand on: what was given, and the key or the data set where the method takes one."""
+    import jax
+
+    from ntk_shortcuts.maps import _options_of
+    from ntk_shortcuts.predictors.registry import METHODS
+    from ntk_shortcuts.validation import require_integer
+
+    require_integer("seed", seed, 0)
+    accepted = _options_of(method) if method in METHODS else {}
+    given = {
+        "num_datasets": num_datasets,
+        "tolerance": tolerance,
+        # True is the default; a method without the option refuses False.
+        "random_init": None if random_init else False,
+        "key": jax.random.key(seed) if "key" in accepted else None,
+    }
+    options = {name: value for name, value in given.items() if value is not None}
+    if "dataset" in accepted:
+        if num_samples is None:
+            raise ValueError(
+                f'num_samples must be given for method="{method}", whose data set is sampled; got None'
+            )
+        options["dataset"] = model.sample(jax.random.key(seed), num_samples)
+    return options
+
+
+def _parameters(
+    model: Any, network: Any, training: Any, num_samples: int | None, method: str, seed: int, options: dict
+) -> dict[str, Any]:
+    import jax
+
+    from ntk_shortcuts import __version__
+    from ntk_shortcuts.maps import run_parameters
+
+    parameters = run_parameters(model, network, training, num_samples, method, **options)
+    # The command line has a seed where Python has a key or a data set, and always the default probes.
+    for name in ("key", "dataset", "probes", "probe_inputs"):
+        parameters.pop(name, None)
+    return {**parameters, "seed": seed, "ntk_shortcuts_version": __version__, "jax_version": jax.__version__}
+
+
+def _prediction_dataset(result: Any, parameters: dict[str, Any]) -> Any:
+    import numpy as np
+    import xarray
+
+    from ntk_shortcuts.maps import netcdf_value
+
+    variables = {
+        "bias": ((), result.bias, {"long_name": "shortcut bias", "units": "1"}),
+        "reliance": ((), result.reliance, {"long_name": "reliance on the shortcut", "units": "1"}),
+        "optimal_reliance": (
+            (),
+            float(result.optimal_reliance),
+            {"long_name": "reliance of the Bayes-optimal classifier", "units": "1"},
+        ),
+        "mean": ("probe", np.asarray(result.mean), {"long_name": "mean predicted output", "units": "1"}),
+        "std": (
+            "probe",
+            np.asarray(result.std),
+            {"long_name": "standard deviation of the output", "units": "1"},
+        ),
+    }
+    probes = np.asarray(result.probes)
+    coordinates = {
+        "shortcut_feature": ("probe", probes[:, 0], {"long_name": "shortcut feature z_s", "units": "1"}),
+        "core_feature": ("probe", probes[:, 1], {"long_name": "core feature z_c", "units": "1"}),
+    }
+    diagnostics = {f"diagnostic_{name}": value for name, value in result.diagnostics.items()}
+    attributes = {name: netcdf_value(value) for name, value in {**parameters, **diagnostics}.items()}
+    return xarray.Dataset(variables, coordinates, attributes)
+
+
+def _save_netcdf(dataset: Any, path: Path) -> None:
+    dataset.to_netcdf(path, engine="h5netcdf")
+
+
+def _check_range(name: str, values: Range, allowed: str, test: Any) -> None:
+    low, high, count = values
+    if not (test(low) and test(high) and low <= high):
+        raise ValueError(
+            f"{name} must be MIN MAX COUNT with MIN <= MAX, each {allowed}; got {low:g} {high:g}"
+        )
+    if count < 1:
+        raise ValueError(f"{name} must be MIN MAX COUNT with COUNT >= 1; got {count}")
+
+
+def _inside(model: Any, predictivities: Range, ratios: Range) -> bool:
+    """Whether the model's own point lies on the map, so that it can be marked there."""
+    ratio = float(model.amplification[0]) / float(model.amplification[1])
+    on_map = predictivities[0] <= float(model.predictivity[0]) <= predictivities[1]
+    return on_map and ratios[0] <= ratio <= ratios[1]
+
+
+def _error_rows(diagnostics: dict[str, float]) -> dict[str, str]:
+    names = {"bias_standard_error": "standard error", "discretization_error": "refinement error"}
+    return {label: f"{diagnostics[name]:.1e}" for name, label in names.items() if name in diagnostics}
+
+
+def _print_table(rows: dict[str, str]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE, show_header=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for name, value in rows.items():
+        table.add_row(name, value)
+    Console().print(table)
+
+
+def _print_json(values: dict[str, Any]) -> None:
+    print(json.dumps(_strict(values), indent=2, allow_nan=False))
+
+
+def _strict(value: Any) -> Any:
+    """JSON has no NaN and no infinity: null, and "inf" or "-inf"."""
+    if isinstance(value, dict):
+        return {name: _strict(entry) for name, entry in value.items()}
+    if isinstance(value, tuple | list):
+        return [_strict(entry) for entry in value]
+    if hasattr(value, "tolist"):
+        return _strict(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value
+
+
+def _report_written(paths: list[Path]) -> None:
+    for path in paths:
+        print(f"wrote {path}", file=sys.stderr)
+
+
+def _show_warning(message: Any, *_: Any, **__: Any) -> None:
+    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+def _fail(message: str, status: int = 2) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

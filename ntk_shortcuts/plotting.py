@@ -1,0 +1,294 @@
+"""Figures of results. Nothing is computed here: functions take predictions and maps, and return a matplotlib Figure.
+
+Figures are made without pyplot: no global state, no display needed. Save one with `figure.savefig("file.png")`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ntk_shortcuts.generative import Dataset, GenerativeModel
+from ntk_shortcuts.predictors.prediction import Prediction
+from ntk_shortcuts.validation import require
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PREDICTIVITY_LABEL = r"shortcut predictivity $\rho_s$"
+RATIO_LABEL = r"amplification ratio $\alpha_s/\alpha_c$"
+BIAS_LABEL = "shortcut bias (0: Bayes optimal)"
+TIME_LABEL = r"time = learning rate $\times$ steps"
+# Both diverging maps are safe for colour-blind readers; two, so that bias and outputs are not taken for one another.
+_BIAS_COLOURS, _OUTPUT_COLOURS = "RdBu_r", "PuOr"
+_MAX_POINTS = 150
+
+
+class Inset(NamedTuple):
+    """What the second panel of a map shows: a prediction, its model, and optionally training points."""
+
+    prediction: Prediction
+    model: GenerativeModel
+    dataset: Dataset | None = None
+
+
+def plot_bias_map(dataset: xarray.Dataset, inset: Inset | tuple | None = None) -> Figure:
+    """Bias over shortcut predictivity and amplification ratio (log axis), with contours, like the paper's Figure 2.
+
+    Args:
+        dataset: from :func:`ntk_shortcuts.bias_map`.
+        inset: `Inset(prediction, model, dataset)`, or such a tuple: a second panel with the decision surface there; the
+            point is marked on the map.
+
+    Raises:
+        ValueError: a data set without `bias` over exactly those two dimensions.
+    """
+    dimensions = {"shortcut_predictivity", "amplification_ratio"}
+    fits = "bias" in getattr(dataset, "data_vars", {}) and set(dataset["bias"].dims) == dimensions
+    require(
+        fits,
+        "dataset",
+        f"from bias_map, with bias over {' and '.join(sorted(dimensions))}",
+        type(dataset).__name__,
+    )
+    bias = (
+        dataset["bias"].transpose("shortcut_predictivity", "amplification_ratio").sortby(sorted(dimensions))
+    )
+    predictivities = np.asarray(bias["shortcut_predictivity"])
+    ratios = np.asarray(bias["amplification_ratio"])
+    values = np.asarray(bias)
+
+    figure = _figure((6.4, 4.8) if inset is None else (11.0, 4.8))
+    panels = figure.subplots(1, 1 if inset is None else 2, squeeze=False)[0]
+    axes = panels[0]
+    finite = np.abs(values[np.isfinite(values)])
+    limit = max(float(finite.max(initial=0.0)), 1e-3)
+    mesh = axes.pcolormesh(
+        np.exp(_edges(np.log(ratios))),
+        _edges(predictivities),
+        values,
+        cmap=_BIAS_COLOURS,
+        vmin=-limit,
+        vmax=limit,
+        rasterized=True,
+    )
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    if min(values.shape) >= 2 and np.isfinite(values).all() and np.ptp(values) > 1e-6:
+        _contours(axes, ratios, predictivities, values, limit)
+    axes.set(xlabel=RATIO_LABEL, ylabel=PREDICTIVITY_LABEL)
+    axes.set_title(_description(dataset.attrs), fontsize="small")
+    figure.colorbar(mesh, ax=axes, label=BIAS_LABEL)
+    if inset is not None:
+        inset = Inset(*inset)
+        alpha = np.asarray(inset.model.amplification)
+        point = (float(alpha[0] / alpha[1]), float(inset.model.predictivity[0]))
+        axes.plot(*point, marker="*", markersize=17, color="black", markeredgecolor="white", linestyle="none")
+        surface = _draw_surface(panels[1], inset.prediction, inset.model, inset.dataset)
+        panels[1].set_title(
+            rf"At the star: $\rho_s={point[1]:g}$, $\alpha_s/\alpha_c={point[0]:g}$, bias {_bias(inset.prediction):.2f}",
+            fontsize="small",
+        )
+        figure.colorbar(surface, ax=panels[1], label="predicted mean output", extend="both")
+    return figure
+
+
+def plot_bias_over_time(times: Any, biases_by_ratio: Mapping[float, Any]) -> Figure:
+    """Bias against training time (log axis), one line per amplification ratio.
+
+    Args:
+        times: (T,), positive and finite.
+        biases_by_ratio: for each ratio alpha_s / alpha_c, the biases (T,).
+
+    Raises:
+        ValueError: times not positive, no ratio, or biases of another shape.
+    """
+    from matplotlib import colormaps
+
+    times = np.asarray(times, np.float64)
+    valid = times.ndim == 1 and times.size >= 1 and bool(np.all((times > 0) & np.isfinite(times)))
+    require(valid, "times", "one-dimensional, positive and finite (the axis is logarithmic)", times)
+    require(
+        len(biases_by_ratio) >= 1, "biases_by_ratio", "a mapping with at least one ratio", biases_by_ratio
+    )
+    order = np.argsort(times)
+    figure = _figure((6.8, 4.4))
+    axes = figure.subplots()
+    axes.axhline(0.0, color="0.6", linewidth=0.8, zorder=0)
+    ratios = sorted(biases_by_ratio, reverse=True)
+    # Cividis is ordered in lightness too, so lines tell apart in grey; its palest end is left out, markers help further.
+    shades = colormaps["cividis"](np.linspace(0.0, 0.85, len(ratios)))
+    for index, (ratio, shade) in enumerate(zip(ratios, shades, strict=True)):
+        biases = np.asarray(biases_by_ratio[ratio], np.float64)
+        require(
+            biases.shape == times.shape,
+            "biases_by_ratio",
+            f"values of shape {times.shape} for ratio {ratio:g}",
+            biases,
+        )
+        axes.plot(
+            times[order],
+            biases[order],
+            color=shade,
+            marker="osD^vPX*"[index % 8],
+            markersize=4,
+            linewidth=1.8,
+            label=f"{ratio:g}",
+        )
+    axes.set_xscale("log")
+    axes.set(xlabel=TIME_LABEL, ylabel=BIAS_LABEL)
+    axes.grid(alpha=0.25)
+    figure.legend(title=RATIO_LABEL.replace(" ratio ", "\nratio "), loc="outside right upper", frameon=False)
+    return figure
+
+
+def plot_decision_surface(
+    prediction: Prediction, model: GenerativeModel, dataset: Dataset | None = None
+) -> Figure:
+    """Predicted mean output over the latent plane, its decision boundary, and the Bayes-optimal one.
+
+    Args:
+        prediction: at the probes of a grid; of several times the last is shown.
+        model: for the Bayes boundary and the class means.
+        dataset: training points to show instead of the class means, if it has latents.
+
+    Raises:
+        ValueError: probes that are not a grid.
+    """
+    figure = _figure((6.0, 4.8))
+    axes = figure.subplots()
+    surface = _draw_surface(axes, prediction, model, dataset)
+    axes.set_title(f"{prediction.method}: shortcut bias {_bias(prediction):.3f}", fontsize="small")
+    figure.colorbar(surface, ax=axes, label="predicted mean output", extend="both")
+    return figure
+
+
+def _draw_surface(axes: Axes, prediction: Prediction, model: GenerativeModel, dataset: Dataset | None) -> Any:
+    from matplotlib.lines import Line2D
+
+    shortcut, core, mean = _on_grid(prediction)
+    limit = min(1.0, float(np.max(np.abs(mean)))) or 1.0
+    surface = axes.pcolormesh(
+        _edges(shortcut), _edges(core), mean.T, cmap=_OUTPUT_COLOURS, vmin=-limit, vmax=limit, rasterized=True
+    )
+    frame = ((shortcut[0], shortcut[-1]), (core[0], core[-1]))
+    if np.min(mean) < 0 < np.max(mean):
+        axes.contour(shortcut, core, mean.T, levels=[0.0], colors="black", linewidths=2.2)
+    # The line w . z = 0 through the origin, long enough to leave the frame.
+    normal = np.asarray(model.bayes_direction)
+    if np.any(normal != 0):
+        along = np.array([-normal[1], normal[0]]) / np.hypot(*normal) * np.hypot(shortcut[-1], core[-1]) * 2
+        axes.plot([-along[0], along[0]], [-along[1], along[1]], color="black", linestyle="--", linewidth=1.6)
+    handles = [
+        Line2D([], [], color="black", linewidth=2.2, label="predicted boundary"),
+        Line2D([], [], color="black", linestyle="--", linewidth=1.6, label="Bayes boundary"),
+    ]
+    show_points = dataset is not None and dataset.latents is not None
+    # Okabe-Ito blue and vermilion; the shape tells the class without colour.
+    for label, colour, shape in ((1, "#0072B2", "o"), (-1, "#D55E00", "^")):
+        if show_points:
+            points = np.asarray(dataset.latents)[np.asarray(dataset.labels) == label][: _MAX_POINTS // 2]
+            style = {"markersize": 4.5, "markeredgewidth": 0.5}
+            name = f"class {label:+d}"
+        else:
+            points = label * np.asarray(model.means)[None, :]
+            style = {"markersize": 10, "markeredgewidth": 1.0}
+            name = f"mean of class {label:+d}"
+        (line,) = axes.plot(
+            *points.T,
+            marker=shape,
+            color=colour,
+            markeredgecolor="white",
+            linestyle="none",
+            label=name,
+            **style,
+        )
+        handles.append(line)
+    axes.set(xlim=frame[0], ylim=frame[1], xlabel="shortcut feature $z_s$", ylabel="core feature $z_c$")
+    axes.legend(
+        handles=handles,
+        loc="lower center",
+        bbox_to_anchor=(0.5, -0.36),
+        ncols=2,
+        fontsize="small",
+        frameon=False,
+    )
+    return surface
+
+
+def _contours(
+    axes: Axes, ratios: np.ndarray, predictivities: np.ndarray, values: np.ndarray, limit: float
+) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    levels = MaxNLocator(nbins=9, symmetric=True).tick_values(-limit, limit)
+    levels = levels[(levels > values.min()) & (levels < values.max())]
+    if not levels.size:
+        return
+    widths = [2.0 if abs(level) < 1e-12 else 0.8 for level in levels]
+    # Dark lines on the saturated ends vanish, light ones on the pale middle do.
+    colours = ["white" if abs(level) > 0.65 * limit else "black" for level in levels]
+    lines = axes.contour(
+        ratios, predictivities, values, levels=levels, colors=colours, linewidths=widths, linestyles="solid"
+    )
+    axes.clabel(lines, fontsize="small", fmt="%g")
+
+
+def _figure(size: tuple[float, float]) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=size, dpi=150, layout="constrained")
+
+
+def _edges(centres: np.ndarray) -> np.ndarray:
+    """Borders of cells around sorted centres; a single centre gets a cell of width 0.1."""
+    if len(centres) == 1:
+        return centres[0] + np.array([-0.05, 0.05])
+    middle = (centres[1:] + centres[:-1]) / 2
+    return np.concatenate([[centres[0] - (middle[0] - centres[0])], middle, [2 * centres[-1] - middle[-1]]])
+
+
+def _on_grid(prediction: Prediction) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Axes of the probe grid, and the mean over (shortcut, core)."""
+    probes, mean = np.asarray(prediction.probes), np.asarray(prediction.mean)
+    mean = mean if mean.ndim == 1 else mean[-1]
+    # Opposite ends may differ in the last bit; rounding merges them.
+    keys = np.round(probes, 9)
+    shortcut, core = np.unique(keys[:, 0]), np.unique(keys[:, 1])
+    full = len(shortcut) * len(core) == len(probes) and min(len(shortcut), len(core)) >= 2
+    require(full, "prediction.probes", "a full grid, as model.probe_grid() is", probes)
+    return shortcut, core, mean[np.lexsort((keys[:, 1], keys[:, 0]))].reshape(len(shortcut), len(core))
+
+
+def _bias(prediction: Prediction) -> float:
+    return float(np.asarray(prediction.bias).reshape(-1)[-1])
+
+
+def _description(attributes: Mapping[str, Any]) -> str:
+    """What the map holds fixed, as far as its attributes say."""
+    symbols = {
+        "core_predictivity": r"$\rho_c$",
+        "core_amplification": r"$\alpha_c$",
+        "correlation": r"$\sigma$",
+    }
+    fixed = [
+        f"{symbol} = {float(attributes[name]):g}" for name, symbol in symbols.items() if name in attributes
+    ]
+    words = {
+        "depth": "depth",
+        "time": "time",
+        "learning_rate": "learning rate",
+        "steps": "steps",
+        "strength": "ridge",
+    }
+    run = [f"{word} {float(attributes[name]):g}" for name, word in words.items() if name in attributes]
+    if isinstance(attributes.get("activation"), str):
+        run.insert(1, attributes["activation"])
+    if attributes.get("num_samples", "none") != "none":
+        run.append(f"N = {int(attributes['num_samples'])}")
+    run.extend([attributes["method"]] if "method" in attributes else [])
+    return "\n".join(", ".join(part) for part in (fixed, run) if part)

@@ -1,0 +1,200 @@
+"""A given data set: exact law of the outputs over initialisations, and its average over sampled data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ntk_shortcuts.bias import expected_reliance
+from ntk_shortcuts.generative import Dataset, GenerativeModel
+from ntk_shortcuts.numerics import in_float64
+from ntk_shortcuts.predictors.frozen_kernel import OutputLaw, trained_outputs
+from ntk_shortcuts.predictors.prediction import Prediction, describe_spectrum, plain, prediction_from_law
+from ntk_shortcuts.predictors.registry import register_method
+from ntk_shortcuts.training_rules import TrainingRule
+from ntk_shortcuts.typing import Array, Float, Key, Latents
+from ntk_shortcuts.validation import as_labels, as_points, require, require_integer
+
+
+@in_float64
+def predict_outputs(
+    network: Any,
+    training: TrainingRule,
+    inputs: Float[Array, "n d"],
+    labels: Float[Array, "n"],
+    probe_inputs: Float[Array, "probes d"],
+    full_covariance: bool = True,
+) -> OutputLaw:
+    r"""Law of an infinitely wide network's outputs, trained on (inputs, labels), over initialisations.
+
+    \(m=\Theta(x,X)Fy\) and \(\mathrm{cov}=K(x,x')+AK(X,X)A'^T-AK(X,x')-K(x,X)A'^T\), \(A=\Theta(x,X)F\),
+    \(F=g(\Theta/N)/N\).
+
+    Args:
+        network: an infinite MLP or a stax network.
+        inputs, labels: (n, d) of any kind, and real targets (n,).
+        probe_inputs: where to predict, (probes, d).
+        full_covariance: `variance` is then (probes, probes); else its diagonal (probes,).
+
+    Returns:
+        OutputLaw(mean, variance, spectrum).
+
+    Raises:
+        ValueError: shapes that do not fit, NaN or infinite entries.
+
+    Numerics: eigenvalues below n eps lambda_max are zero to the arithmetic and are left out, so that rank-deficient
+    kernels have a finite limit at t = infinity. Source: Lee et al. (2019), section 2.2.
+    """
+    inputs = as_points("inputs", inputs)
+    probe_inputs = as_points("probe_inputs", probe_inputs, dimension=inputs.shape[1]).astype(inputs.dtype)
+    labels = jnp.asarray(labels, inputs.dtype)
+    require(labels.shape == inputs.shape[:1], "labels", f"of shape ({inputs.shape[0]},)", labels)
+    law = _outputs(network.kernels, training, inputs, labels, probe_inputs, True, full_covariance)
+    training.check(float(law.spectrum.largest_eigenvalue))
+    return law
+
+
+@eqx.filter_jit
+def _outputs(
+    kernels: Callable[..., Any],
+    rule: TrainingRule,
+    points: jax.Array,
+    labels: jax.Array,
+    probes: jax.Array,
+    random_init: bool,
+    full_covariance: bool = False,
+) -> OutputLaw:
+    count = points.shape[0]
+    prior = None
+    if random_init and full_covariance:
+        prior = kernels(probes, probes).nngp
+    elif random_init:
+        prior = jax.vmap(lambda z: kernels(z[None], z[None]).nngp[0, 0])(probes)
+    weights = jnp.full(count, 1 / count, points.dtype)
+    return trained_outputs(kernels(points, points), kernels(probes, points), prior, weights, labels, rule, count)
+
+
+@register_method("dataset")
+@in_float64
+def predict_dataset(
+    model: GenerativeModel,
+    network: Any,
+    training: TrainingRule,
+    num_samples: int | None = None,
+    *,
+    dataset: Dataset,
+    probes: Latents | None = None,
+    probe_inputs: Float[Array, "probes d"] | None = None,
+    random_init: bool = True,
+) -> Prediction:
+    """Bias of an infinitely wide network trained on one given data set, exact over initialisations.
+
+    Args:
+        dataset: from `model.sample`, or your own by `Dataset.from_arrays(inputs, labels)`.
+        probes: latents (n, 2) at which reliance is measured; the 30 x 30 grid of the model by default.
+        probe_inputs: the probes as inputs (n, d); by default embedded as the data set was, which your own data cannot do.
+        random_init: include the random output at initialisation.
+
+    Raises:
+        ValueError: num_samples that is not the data set's size; labels not in {-1, +1}; probe_inputs missing or of another shape.
+    """
+    inputs = as_points("dataset.inputs", dataset.inputs)
+    labels = as_labels("dataset.labels", dataset.labels, count=inputs.shape[0]).astype(inputs.dtype)
+    require(num_samples in (None, inputs.shape[0]), "num_samples", f"None or {inputs.shape[0]}", num_samples)
+    probes = model.probe_grid() if probes is None else as_points("probes", probes, dimension=2)
+    if probe_inputs is None:
+        require(
+            dataset.embedding is not None,
+            "probe_inputs",
+            "given for data of your own, whose embedding of the probes is unknown",
+            None,
+        )
+        probe_inputs = dataset.embedding(probes)
+    probe_inputs = as_points("probe_inputs", probe_inputs, dimension=inputs.shape[1]).astype(inputs.dtype)
+    require(
+        probe_inputs.shape[0] == probes.shape[0],
+        "probe_inputs",
+        f"of shape ({probes.shape[0]}, {inputs.shape[1]}), one row per probe",
+        probe_inputs,
+    )
+    law = _outputs(network.kernels, training, inputs, labels, probe_inputs, random_init)
+    return _finish("dataset", model, training, probes, law)
+
+
+def _finish(method: str, model: Any, training: TrainingRule, probes: jax.Array, law: OutputLaw) -> Prediction:
+    prediction = prediction_from_law(method, model, probes, law.mean, law.variance)
+    if isinstance(law.spectrum.largest_eigenvalue, jax.core.Tracer):
+        return prediction
+    training.check(float(law.spectrum.largest_eigenvalue))
+    return prediction.with_diagnostics(describe_spectrum(law.spectrum))
+
+
+@register_method("monte_carlo")
+@in_float64
+def predict_monte_carlo(
+    model: GenerativeModel,
+    network: Any,
+    training: TrainingRule,
+    num_samples: int | None = None,
+    *,
+    key: Key | None = None,
+    num_datasets: int = 16,
+    probes: Latents | None = None,
+    random_init: bool = True,
+    embedded: bool = False,
+) -> Prediction:
+    """Average of the exact prediction over sampled data sets, with its standard error.
+
+    Args:
+        key: `jax.random` key; data set i uses `fold_in(key, i)`.
+        num_samples: N, even.
+        num_datasets: how many to average, at least 2.
+        embedded: sample inputs in R^d with their random directions; by default kernels are those of d -> infinity.
+
+    Returns:
+        A Prediction: `mean` and `std` are those of the output over data sets and initialisations; diagnostics hold
+        `bias_standard_error` (of the mean over data sets; the largest one for several times) and `num_datasets`.
+
+    Raises:
+        ValueError: key or num_samples missing or out of range.
+    """
+    require(key is not None, "key", 'a jax.random key for method="monte_carlo"', key)
+    require(num_samples is not None, "num_samples", 'an even integer >= 2 for method="monte_carlo"', num_samples)
+    require_integer("num_datasets", num_datasets, 2)
+    probes = model.probe_grid() if probes is None else as_points("probes", probes, dimension=2)
+    means, variances, reliances = [], [], []
+    for index in range(num_datasets):
+        data = model.sample(jax.random.fold_in(key, index), num_samples)
+        if embedded:
+            kernels, points, at = network.kernels, data.inputs, data.embedding(probes)
+        else:
+            kernels, points, at = eqx.Partial(network.latent_kernels, model), data.latents, probes
+        law = _outputs(kernels, training, points, data.labels, at, random_init)
+        spread = jnp.zeros_like(law.mean) if law.variance is None else law.variance
+        means.append(law.mean)
+        variances.append(spread)
+        reliances.append(expected_reliance(law.mean, jnp.sqrt(spread), probes))
+    training.check(float(law.spectrum.largest_eigenvalue))
+    mean = jnp.mean(jnp.stack(means), axis=0)
+    variance = jnp.mean(jnp.stack(variances), axis=0) + jnp.var(jnp.stack(means), axis=0, ddof=1)
+    stacked = jnp.stack(reliances)
+    average = jnp.mean(stacked, axis=0)
+    standard_error = jnp.std(stacked, axis=0, ddof=1) / np.sqrt(num_datasets)
+    summary = prediction_from_law("monte_carlo", model, probes, mean, variance)
+    # Signs are averaged data set by data set; the Gaussian step over data sets is not needed here.
+    return eqx.tree_at(
+        lambda p: (p.bias, p.reliance),
+        summary,
+        (plain(average - summary.optimal_reliance), plain(average)),
+    ).with_diagnostics(
+        {
+            "bias_standard_error": float(jnp.max(standard_error)),
+            "num_datasets": float(num_datasets),
+            **describe_spectrum(law.spectrum),
+        }
+    )

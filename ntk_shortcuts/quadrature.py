@@ -1,0 +1,94 @@
+"""Quadrature nodes of the data law, in polar coordinates that follow both the density and the kernel."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ntk_shortcuts.generative import GenerativeModel
+from ntk_shortcuts.numerics import safe_divide
+from ntk_shortcuts.typing import Array, Float
+
+# The radial density is that of a unit Gaussian around |mean|; beyond 8.5 standard deviations it holds 1e-16.
+_RADIAL_RANGE = 8.5
+
+
+class LatentNodes(eqx.Module):
+    r"""Nodes of the data law folded by its symmetry (z, y) -> (-z, -y): one of each pair z, -z.
+
+    `points` (m, 2) lie in a half-plane; `weights` (m,) sum to 1 up to the rule's error; `targets` (m,) is E[y | z].
+    For odd functions, \(\int fg\,p\,dz=\sum_m w_mf(z_m)g(z_m)\).
+    """
+
+    points: Float[Array, "m 2"]
+    weights: Float[Array, "m"]
+    targets: Float[Array, "m"]
+
+
+def polar_nodes(model: GenerativeModel, angles: int, radii: int, merge_rays: bool = False) -> LatentNodes:
+    r"""Periodic trapezoidal rule in a graded angle, times Gauss-Legendre in the radius.
+
+    Kernels of wide networks have their kinks along rays of the effective coordinates u = alpha z, while the density is
+    round in the whitened ones, \(\xi=L^{-1}z\). At large availability ratios either angle alone leaves the other unresolved, so
+    the rule is equispaced in the sum of both: with a the ratio of the singular values of diag(alpha) L and
+    b = (a-1)/(a+1), \(e^{2i\theta}=\lambda e^{i\varphi}-b,\ \lambda=b\cos\varphi+\sqrt{1-b^2\sin^2\varphi}\) is the whitened angle
+    \(\theta\) at which that sum is \(\varphi\).
+
+    Args:
+        angles, radii: nodes of each factor.
+        merge_rays: one node of unit radius per ray, with weight \(\int r^2\) and target \(\int r f^*/\int r^2\). Exact for
+            kernels that are homogeneous, Theta(r z, r' z') = r r' Theta(z, z').
+    """
+    factor = model.whitening
+    mean = jax.scipy.linalg.solve_triangular(factor, model.means, lower=True)
+    frame, ratio = _singular_frame(jnp.asarray(model.amplification)[:, None] * factor)
+    theta, d_theta = _graded_angles(angles, ratio)
+    directions = jnp.stack([jnp.cos(theta), jnp.sin(theta)], axis=-1) @ frame.T
+    along = directions @ mean
+
+    gauss, gauss_weights = np.polynomial.legendre.leggauss(radii)
+    inner = jnp.maximum(jnp.abs(along) - _RADIAL_RANGE, 0)
+    outer = jnp.abs(along) + _RADIAL_RANGE
+    half = (outer - inner) / 2
+    radius = inner[:, None] + half[:, None] * (1 + gauss)[None, :]
+    # (1/pi) r exp(-(r^2 + |m|^2)/2) cosh(r along): both components, folded; in logarithms, where cosh overflows.
+    product = jnp.abs(radius * along[:, None])
+    log_density = (
+        -(radius**2 + jnp.sum(mean**2)) / 2 + product + jnp.log1p(jnp.exp(-2 * product)) - np.log(2 * np.pi)
+    )
+    weights = (d_theta * half)[:, None] * gauss_weights[None, :] * radius * jnp.exp(log_density)
+    targets = jnp.tanh(radius * along[:, None])
+    rays = directions @ factor.T
+    if merge_rays:
+        merged = jnp.sum(weights * radius**2, axis=1)
+        return LatentNodes(rays, merged, jnp.sum(weights * radius * targets, axis=1) / merged)
+    points = radius[..., None] * rays[:, None, :]
+    return LatentNodes(points.reshape(-1, 2), weights.ravel(), targets.ravel())
+
+
+def _singular_frame(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Right singular frame (2, 2) of a 2 x 2 matrix, columns from large to small, and the ratio of the singular values.
+
+    A finite frame and finite gradients also where the singular values coincide; the nodes are right for any frame.
+    """
+    gram = jax.lax.stop_gradient(matrix.T @ matrix)
+    turn = jnp.arctan2(2 * gram[0, 1], gram[0, 0] - gram[1, 1]) / 2
+    cosine, sine = jnp.cos(turn), jnp.sin(turn)
+    frame = jnp.stack([jnp.stack([cosine, -sine]), jnp.stack([sine, cosine])])
+    lengths = jnp.sqrt(jnp.sum((jax.lax.stop_gradient(matrix) @ frame) ** 2, axis=0))
+    return frame, safe_divide(lengths[0], lengths[1])
+
+
+def _graded_angles(count: int, ratio: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Whitened angles (count,) in a half circle and their quadrature weights (count,)."""
+    phase = jnp.asarray(2 * np.pi * (np.arange(count) + 0.5) / count, ratio.dtype)
+    b = (ratio - 1) / (ratio + 1)
+    one_minus_square = 4 * ratio / (ratio + 1) ** 2
+    root = jnp.sqrt(one_minus_square + (b * jnp.cos(phase)) ** 2)
+    scale = b * jnp.cos(phase) + root
+    double = jnp.arctan2(scale * jnp.sin(phase), scale * jnp.cos(phase) - b)
+    theta = jnp.where(double < 0, double + 2 * np.pi, double) / 2
+    # d(2 theta)/d phase = scale / root, from differentiating |scale e^{i phase} - b| = 1.
+    return theta, scale / root * (np.pi / count)

@@ -1,0 +1,247 @@
+"""neural-tangents on today's JAX: that it loads without a trace, and that our kernels agree with its."""
+
+import importlib.util
+import subprocess
+import sys
+import textwrap
+import threading
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ntk_shortcuts.generative import GenerativeModel
+from ntk_shortcuts.kernels import neural_tangents
+from ntk_shortcuts.networks import MLP
+
+installed = pytest.mark.skipif(
+    importlib.util.find_spec("neural_tangents") is None, reason="needs neural-tangents"
+)
+
+LAYERS = {
+    "linear": lambda stax: stax.Identity(),
+    "relu": lambda stax: stax.Relu(),
+    "leaky_relu": lambda stax: stax.LeakyRelu(0.01),
+    "erf": lambda stax: stax.Erf(),
+    "gelu": lambda stax: stax.Gelu(),
+    "sin": lambda stax: stax.Sin(),
+}
+
+
+def dense(depth, activation, weight_variance, bias_variance, width=512, parameterization="ntk"):
+    stax = neural_tangents.load().stax
+    b_std = float(np.sqrt(bias_variance)) if bias_variance else None
+    layers = []
+    for fan_out in [*[width] * depth, 1]:
+        layers.append(
+            stax.Dense(fan_out, float(np.sqrt(weight_variance)), b_std, parameterization=parameterization)
+        )
+        layers.append(LAYERS[activation](stax))
+    return jax.jit(stax.serial(*layers[:-1])[2], static_argnames="get")
+
+
+def convolutional():
+    stax = neural_tangents.load().stax
+    block = stax.serial(stax.Relu(), stax.Conv(8, (3, 3), padding="SAME"), stax.LayerNorm())
+    layers = [
+        stax.Conv(8, (3, 3), padding="SAME", b_std=0.1),
+        stax.FanOut(2),
+        stax.parallel(block, stax.Identity()),
+        stax.FanInSum(),
+    ]
+    return stax.serial(*layers, stax.GlobalAvgPool(), stax.Dense(1))[2]
+
+
+def points(rng, d=10):
+    return rng.normal(size=(4, d)), 1.5 * rng.normal(size=(4, d))
+
+
+@installed
+def test_loading_leaves_jax_as_it_was():
+    script = """
+        import sys
+        import jax, jax.core, jax.interpreters.ad, jax.experimental.ode, jax.example_libraries.stax
+        import jax.extend.core, jax.extend.linear_util, jax.scipy.special
+        from ntk_shortcuts.kernels import neural_tangents
+        assert "neural_tangents" not in sys.modules, "imported too early"
+        spaces = [module for name, module in sorted(sys.modules.items()) if name.split(".")[0] == "jax"]
+        before = {module.__name__: dict(vars(module)) for module in spaces}
+        nt = neural_tangents.load()
+        for module in spaces:
+            new, old = vars(module), before[module.__name__]
+            for name in set(new) | set(old):
+                assert new.get(name) is old.get(name) or name.startswith("__"), (module.__name__, name)
+        for name in ("tensorflow", "tf2jax", "jax.util", "neural_tangents.experimental"):
+            assert name not in sys.modules, name
+        assert neural_tangents.load() is nt and nt is sys.modules["neural_tangents"]
+        for module, name in ((jax.core, "Jaxpr"), (jax, "util"), (jax.interpreters.ad, "zeros_like_p")):
+            assert not hasattr(module, name), name
+        assert nt._src.empirical.core.Jaxpr is jax.extend.core.Jaxpr
+        print("clean")
+    """
+    result = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True)
+    assert result.returncode == 0 and "clean" in result.stdout, result.stderr
+
+
+def test_message_when_it_is_not_installed(monkeypatch):
+    monkeypatch.setattr(neural_tangents, "_LOADED", [])
+    monkeypatch.setitem(sys.modules, "neural_tangents", None)
+    with pytest.raises(ImportError, match=r"pip install 'ntk-shortcuts\[neural-tangents\]'"):
+        neural_tangents.load()
+
+
+@installed
+def test_another_version_is_tried_with_a_warning():
+    script = """
+        import importlib.metadata, warnings
+        from ntk_shortcuts.kernels import neural_tangents
+        importlib.metadata.version = lambda name: "9.9"
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert neural_tangents.load().__version__
+        assert any("9.9" in str(w.message) and "0.6.5" in str(w.message) for w in caught)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True)
+
+
+@installed
+def test_loading_from_many_threads_gives_one_module():
+    loaded = []
+    threads = [threading.Thread(target=lambda: loaded.append(neural_tangents.load())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(loaded) == 8 and len(set(map(id, loaded))) == 1
+
+
+@installed
+@pytest.mark.parametrize("depth", [0, 1, 2, 5])
+@pytest.mark.parametrize("activation", sorted(LAYERS))
+def test_dense_kernels_agree(rng, activation, depth):
+    x1, x2 = points(rng)
+    for weight, bias in ((2.0, 0.0), (1.3, 0.4)):
+        theirs = dense(depth, activation, weight, bias)
+        network = MLP(depth, activation, weight_variance=weight, bias_variance=bias)
+        ours, (nngp, ntk) = network.kernels(x1, x2), theirs(x1, x2, get=("nngp", "ntk"))
+        np.testing.assert_allclose(ours.nngp, nngp, rtol=1e-7)
+        np.testing.assert_allclose(ours.ntk, ntk, rtol=1e-7)
+
+
+@installed
+@pytest.mark.parametrize("bias", [0.0, 0.3])
+@pytest.mark.parametrize("depth", [0, 1, 3])
+def test_standard_parameterisation_agrees(rng, depth, bias):
+    x1, x2 = points(rng)
+    theirs = dense(depth, "relu", 1.7, bias, width=64, parameterization="standard")
+    ours = MLP(depth, weight_variance=1.7, bias_variance=bias, width=64, parameterization="standard").kernels(
+        x1, x2
+    )
+    nngp, ntk = theirs(x1, x2, get=("nngp", "ntk"))
+    np.testing.assert_allclose(ours.nngp, nngp, rtol=1e-10)
+    np.testing.assert_allclose(ours.ntk, ntk, rtol=1e-10)
+
+
+@installed
+def test_from_stax_equals_the_mlp_it_describes(rng):
+    model = GenerativeModel(amplification=(3.0, 1.0), input_dim=20)
+    network, mlp = neural_tangents.from_stax(dense(2, "relu", 2.0, 0.1)), MLP(2, bias_variance=0.1)
+    latents1, latents2 = rng.normal(size=(5, 2)), rng.normal(size=(3, 2))
+    for others in (None, latents2):
+        theirs, ours = (
+            network.latent_kernels(model, latents1, others),
+            mlp.latent_kernels(model, latents1, others),
+        )
+        # On a diagonal, neural-tangents takes the angle from an inner product: sqrt(eps).
+        np.testing.assert_allclose(theirs.nngp, ours.nngp, rtol=1e-7)
+        np.testing.assert_allclose(theirs.ntk, ours.ntk, rtol=1e-7)
+        assert theirs.quadrature_error == 0
+
+
+@installed
+def test_convolution_residual_layer_norm(rng):
+    kernel_fn = convolutional()
+    network = neural_tangents.from_stax(kernel_fn, input_shape=(5, 5, 1))
+    assert neural_tangents.from_stax(kernel_fn, [5, 5, 1]).input_shape == (5, 5, 1)
+    x1, x2 = points(rng, d=25)
+    kernels_of = eqx.filter_jit(lambda net, a, b: net.kernels(a, b))
+    gram = kernels_of(network, jnp.asarray(x1), None)
+    for kernel in (gram.nngp, gram.ntk):
+        np.testing.assert_allclose(kernel, kernel.T, rtol=1e-10)
+        assert np.linalg.eigvalsh(kernel).min() > 0
+    kernels = network.kernels(x1, x2)
+    assert kernels.ntk.shape == (4, 4) and kernels.ntk.dtype == jnp.float64
+    jitted = kernels_of(network, jnp.asarray(x1), jnp.asarray(x2))
+    np.testing.assert_allclose(jitted.ntk, kernels.ntk, rtol=1e-10)
+    one = jax.vmap(lambda a, b: network.kernels(a[None], b[None]).ntk[0, 0])
+    single = jax.jit(one)(jnp.asarray(x1), jnp.asarray(x2))
+    np.testing.assert_allclose(single, jnp.diag(kernels.ntk), rtol=1e-10)
+    model = GenerativeModel(input_dim=25)
+    z = jnp.asarray(rng.normal(size=(4, 2)))
+    latent_of = eqx.filter_jit(lambda net, m, a: net.latent_kernels(m, a))
+    latent = latent_of(network, model, z)
+    embedded = model.embedding(jax.random.key(0), orthogonal=True)(z)
+    np.testing.assert_allclose(latent.ntk, kernels_of(network, embedded, None).ntk, rtol=1e-10)
+    other = eqx.tree_at(lambda net: net.key, network, jax.random.key(1))
+    assert float(jnp.max(jnp.abs(latent_of(other, model, z).ntk - latent.ntk))) > 1e-6
+
+
+@installed
+def test_precision_follows_the_inputs(rng):
+    network = neural_tangents.from_stax(dense(1, "relu", 2.0, 0.0))
+    x = rng.normal(size=(3, 4))
+    assert network.kernels(x.astype(np.float32)).ntk.dtype == jnp.float32
+    with jax.enable_x64(False):
+        assert network.kernels(x.astype(np.float32)).ntk.dtype == jnp.float32
+        assert network.kernels(x).ntk.dtype == jnp.float64
+        assert network.latent_kernels(GenerativeModel(), x[:, :2]).ntk.dtype == jnp.float64
+
+
+@installed
+def test_other_parts_of_neural_tangents_work(rng):
+    nt = neural_tangents.load()
+    stax = nt.stax
+    x, y = jnp.asarray(rng.normal(size=(6, 4))), jnp.asarray(rng.normal(size=(6, 1)))
+    init, apply, kernel = stax.serial(
+        stax.Dense(256),
+        stax.ElementwiseNumerical(jnp.tanh, deg=25),
+        stax.Dense(64),
+        stax.Erf(),
+        stax.Dense(1),
+    )
+    x_test = jnp.asarray(rng.normal(size=(3, 4)))
+    trained = kernel(x_test, x, "ntk") @ jnp.linalg.solve(kernel(x, None, "ntk"), y)
+    predict = nt.predict.gradient_descent_mse_ensemble(kernel, x, y)
+    np.testing.assert_allclose(predict(x_test=x_test, get="ntk"), trained, rtol=1e-6)
+    timed = nt.predict.gradient_descent_mse(kernel(x, None, "ntk"), y)(t=10.0, fx_train_0=jnp.zeros_like(y))
+    assert timed.shape == y.shape
+    _, params = init(jax.random.key(0), x.shape)
+    values = []
+    for implementation in (1, 2):
+        values.append(nt.empirical_ntk_fn(apply, implementation=implementation)(x, None, params))
+    np.testing.assert_allclose(values[0], values[1], rtol=1e-8)
+    np.testing.assert_allclose(values[0], kernel(x, None, "ntk"), atol=0.6)
+
+
+@installed
+def test_wrong_shapes(rng):
+    network = neural_tangents.from_stax(convolutional(), input_shape=(5, 5, 1))
+    with pytest.raises(ValueError, match=r"x1.*25.*got 24"):
+        network.kernels(rng.normal(size=(3, 24)))
+    with pytest.raises(ValueError, match=r"x2.*\(n, 25\).*got"):
+        network.kernels(rng.normal(size=(3, 25)), rng.normal(size=(3, 24)))
+    with pytest.raises(ValueError, match=r"model.input_dim.*25.*got 100"):
+        network.latent_kernels(GenerativeModel(), rng.normal(size=(3, 2)))
+    with pytest.raises(ValueError, match="latents1"):
+        network.latent_kernels(GenerativeModel(input_dim=25), rng.normal(size=(3, 3)))
+    without_readout = neural_tangents.from_stax(
+        neural_tangents.load().stax.Conv(8, (3, 3))[2], input_shape=(5, 5, 1)
+    )
+    with pytest.raises(ValueError, match=r"GlobalAvgPool\(\) or stax\.Flatten\(\).*Dense\(1\)"):
+        without_readout.kernels(rng.normal(size=(3, 25)))
+    with pytest.raises(ValueError, match="input_shape"):
+        neural_tangents.from_stax(convolutional(), input_shape=(5, 0, 1))
+    with pytest.raises(ValueError, match="kernel_fn"):
+        neural_tangents.from_stax("relu")
