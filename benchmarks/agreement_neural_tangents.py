@@ -9,6 +9,7 @@ import argparse
 import importlib.metadata
 import os
 import platform
+import time
 import warnings
 from pathlib import Path
 
@@ -79,8 +80,8 @@ def pair_points(name: str, dimension: int) -> tuple[np.ndarray, np.ndarray]:
 def exact_relu(x: np.ndarray, y: np.ndarray, depth: int, weight: float, bias: float) -> np.ndarray:
     """NNGP, NTK and the scale sqrt(K(x, x) K(y, y)) of a ReLU network at one pair, with 50 digits.
 
-    K' = sw2 r (sin t + (pi - t) cos t) / (2 pi) + sb2 and Kdot = sw2 (pi - t) / (2 pi), with r the geometric
-    mean of the variances and t the angle (Cho & Saul, 2009).
+    K' = sw2 r (sin t + (pi - t) cos t) / (2 pi) + sb2 and Kdot = sw2 (pi - t) / (2 pi), with r the geometric mean of
+    the variances and t the angle (Cho & Saul, 2009).
     """
     mp = mpmath.mpf
     x, y = [mp(float(v)) for v in x], [mp(float(v)) for v in y]
@@ -106,7 +107,7 @@ def exact_relu(x: np.ndarray, y: np.ndarray, depth: int, weight: float, bias: fl
 
 
 def relative_error(nngp, ntk, exact: np.ndarray) -> float:
-    """Largest relative error; over sqrt(K(x, x) K(y, y)) where exact is 0, absolute where both are."""
+    """Largest |value - exact| / |exact|, over sqrt(K(x, x) K(y, y)) where exact is 0, and absolute where both are."""
     errors = []
     for value, reference in ((nngp, exact[:, 0]), (ntk, exact[:, 1])):
         scale = np.where(reference != 0, np.abs(reference), exact[:, 2])
@@ -170,8 +171,7 @@ def float32_table() -> str:
                         else:
                             ours = network.kernels(x.astype(dtype), y.astype(dtype))
                         assert ours.ntk.dtype == dtype
-                        # With x64 on, neural-tangents computes float32 inputs in float64.
-                        with jax.enable_x64(dtype is np.float64):
+                        with jax.enable_x64(dtype == np.float64):  # else its constants make it float64
                             nngp, ntk = theirs(*(jnp.asarray(v, dtype) for v in inputs))
                         assert ntk.dtype == dtype
                         cells.append(show(relative_error(ours.nngp, ours.ntk, exact)))
@@ -189,30 +189,27 @@ def report() -> str:
     return f"""# Agreement with neural-tangents
 
 Our infinite-width kernels of fully connected networks against those of
-[neural-tangents](https://github.com/google/neural-tangents) 0.6.5, an independent implementation, and the
-accuracy of both in single precision. Rerun with
-`python benchmarks/agreement_neural_tangents.py --output docs/guide/agreement.md`
+[neural-tangents](https://github.com/google/neural-tangents) 0.6.5, an independent implementation, and the accuracy of
+both in single precision. Rerun with `python benchmarks/agreement_neural_tangents.py --output docs/guide/agreement.md`
 (needs `pip install 'ntk-shortcuts[neural-tangents]'` and mpmath).
 
-This page: Python {platform.python_version()}, {versions}; {device}, {os.cpu_count()} cores.
+This page: Python {platform.python_version()}, {versions}; {device}, {os.cpu_count()} cores; {time.strftime("%Y-%m-%d")}.
 
 ## Double precision
 
-Largest |ours / neural-tangents - 1| in float64 over points in $R^{{10}}$: generic pairs (20 x 15 normal points),
-and nearly parallel pairs (20, an angle of 1e-6 apart). neural-tangents takes angles from normalised inner
-products, which hold so small an angle to about 1e-4 of itself only; the second table says which of the two is
-nearer the truth.
+Largest |ours / neural-tangents - 1| in float64 over points in $R^{{10}}$: generic pairs (20 x 15 normal points), and
+nearly parallel pairs (20, an angle of 1e-6 apart). neural-tangents takes angles from normalised inner products, which
+hold an angle of 1e-6 to a relative 1e-4 only; the second table says which of the two is nearer the truth.
 
 {float64_table()}
 
 ## Single precision
 
-Largest relative error of NNGP and NTK of ReLU networks ($\\sigma_w^2=2$) over {COUNT} pairs, on points that are
-exact in float32. The truth is the recursion with 50 digits on the same points. Where it is 0 the error is
-relative to $\\sqrt{{K(x,x)K(x',x')}}$, and where that is 0 too it is absolute. In the plane ours is
-`latent_kernels` of latents with amplification (4, 1), and neural-tangents gets the amplified latents; in
-$R^{{{INPUT_DIM}}}$ ours is `kernels`. Nearly parallel: 1e-6 apart before rounding to float32; parallel:
-$x'=2x$; antiparallel: $x'=-x/2$; zero: $x'=0$.
+Largest relative error of NNGP and NTK of ReLU networks ($\\sigma_w^2=2$) over {COUNT} pairs, on points that are exact in
+float32. The truth is the recursion with 50 digits on the same points. Where it is 0 the error is relative to
+$\\sqrt{{K(x,x)K(x',x')}}$, and where that is 0 too it is absolute. In the plane ours is `latent_kernels` of latents with
+amplification (4, 1), and neural-tangents gets the amplified latents; in $R^{{{INPUT_DIM}}}$ ours is `kernels`. Nearly
+parallel: 1e-6 apart before rounding to float32; parallel: $x'=2x$; antiparallel: $x'=-x/2$; zero: $x'=0$.
 
 {float32_table()}
 """

@@ -1,0 +1,49 @@
+import jax
+import numpy as np
+import pytest
+
+import ntk_shortcuts as ns
+
+MODEL = ns.GenerativeModel((0.85, 0.9))
+
+
+def test_pure_classifiers_are_the_ends_of_the_scale():
+    probes = np.asarray(MODEL.probe_grid())
+    np.testing.assert_allclose(ns.reliance(probes[:, 0], probes), 1)
+    np.testing.assert_allclose(ns.reliance(probes[:, 1], probes), -1)
+
+
+def test_probe_grid_is_symmetric():
+    probes = np.asarray(MODEL.probe_grid())
+    np.testing.assert_array_equal(probes, -probes[::-1])
+
+
+def test_optimum_is_what_least_squares_discriminant_analysis_converges_to():
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    data = MODEL.sample(jax.random.key(0), 40_000)
+    fitted = LinearDiscriminantAnalysis(solver="lsqr").fit(np.asarray(data.inputs), np.asarray(data.labels))
+    probes = MODEL.probe_grid()
+    outputs = fitted.decision_function(np.asarray(data.embedding(probes)))
+    assert abs(float(ns.shortcut_bias(outputs, MODEL))) < 0.03
+
+
+def test_expected_reliance_is_the_mean_over_gaussian_draws(rng):
+    probes = np.asarray(MODEL.probe_grid(6))
+    mean, std = rng.normal(size=36), rng.uniform(0.2, 2, size=36)
+    draws = ns.reliance(mean + std * rng.normal(size=(20_000, 36)), probes)
+    error = np.std(draws) / np.sqrt(len(draws))
+    predicted = float(ns.expected_reliance(mean, std, probes))
+    assert abs(np.mean(draws) - predicted) < 4 * error
+    assert not abs(np.mean(draws) - predicted - 0.02) < 4 * error
+
+
+def test_zero_spread_is_the_sign():
+    probes = np.asarray(MODEL.probe_grid(6))
+    outputs = probes @ [1.0, 0.3]
+    assert float(ns.expected_reliance(outputs, 0.0, probes)) == float(ns.reliance(outputs, probes))
+
+
+def test_wrong_number_of_outputs():
+    with pytest.raises(ValueError, match="outputs must be of shape"):
+        ns.reliance(np.ones(5), MODEL.probe_grid())

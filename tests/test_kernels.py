@@ -1,0 +1,141 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import ntk_shortcuts as ns
+
+ANGLES = [0.0, 1e-6, 1e-3, 0.3, 1.5, 3.0, np.pi - 1e-6, np.pi]
+
+
+def _special_points():
+    """Latents at all the angles, with unequal norms, an exact parallel, an exact opposite, and zero."""
+    first = np.array([[1.0, 0.0]])
+    others = [[1.3 * np.cos(a), 1.3 * np.sin(a)] for a in ANGLES] + [[2.0, 0.0], [-2.0, 0.0], [0.0, 0.0], [1.0, 0.0]]
+    return first.astype(np.float32), np.array(others, np.float32)
+
+
+@pytest.mark.parametrize("bias_variance", [0.0, 0.1])
+@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "erf", "tanh", "sin"])
+def test_float32_in_the_plane(activation, depth, bias_variance):
+    network = ns.MLP(depth, activation, bias_variance=bias_variance)
+    model = ns.GenerativeModel(amplification=(4.0, 1.0))
+    z1, z2 = _special_points()
+    low = network.latent_kernels(model, z1, z2)
+    high = network.latent_kernels(model, z1.astype(np.float64), z2.astype(np.float64))
+    for a, b in ((low.nngp, high.nngp), (low.ntk, high.ntk)):
+        assert a.dtype == jnp.float32 and b.dtype == jnp.float64
+        assert np.all(np.abs(a - b) <= 2e-6 * np.abs(b) + 1e-30)
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_float32_in_high_dimension(depth, rng):
+    x = rng.normal(size=(1, 100)).astype(np.float32)
+    perpendicular = rng.normal(size=(1, 100)).astype(np.float32)
+    others = np.concatenate([x, 2 * x, -x, x + 1e-6 * perpendicular, np.zeros_like(x), perpendicular, x + perpendicular])
+    network = ns.MLP(depth, bias_variance=0.1)
+    low, high = network.kernels(x, others), network.kernels(x.astype(np.float64), others.astype(np.float64))
+    for a, b in ((low.nngp, high.nngp), (low.ntk, high.ntk)):
+        np.testing.assert_allclose(a, b, rtol=2e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("activation", ["linear", "relu", "leaky_relu", "erf", "tanh", "sin"])
+def test_gradients_are_finite_everywhere(activation, dtype):
+    z1, z2 = _special_points()
+
+    def total(x, weight, bias):
+        kernels = ns.MLP(2, activation, weight_variance=weight, bias_variance=bias).kernels(x, z2.astype(dtype))
+        return jnp.sum(kernels.nngp + kernels.ntk)
+
+    for x in (z1, z2):
+        gradients = jax.grad(total, argnums=(0, 1, 2))(jnp.asarray(x, dtype), 2.0, 0.1)
+        assert all(np.all(np.isfinite(g)) for g in gradients)
+
+
+def test_gradient_in_weight_variance_matches_differences():
+    x = np.array([[1.0, 0.3], [0.2, -1.0]])
+
+    def entry(weight):
+        return ns.MLP(3, weight_variance=weight, bias_variance=0.2).kernels(x).ntk[0, 1]
+
+    assert jax.grad(entry)(1.7) == pytest.approx((entry(1.7 + 1e-5) - entry(1.7 - 1e-5)) / 2e-5, rel=1e-6)
+
+
+@pytest.mark.parametrize(("closed", "function"), [("erf", jax.scipy.special.erf), ("sin", jnp.sin)])
+def test_quadrature_agrees_with_closed_forms(closed, function, rng):
+    x = rng.normal(size=(6, 5))
+    ours = ns.MLP(3, closed, weight_variance=1.7, bias_variance=0.3).kernels(x)
+    other = ns.MLP(3, ns.Quadrature(function), weight_variance=1.7, bias_variance=0.3).kernels(x)
+    np.testing.assert_allclose(other.nngp, ours.nngp, rtol=1e-10)
+    np.testing.assert_allclose(other.ntk, ours.ntk, rtol=1e-10)
+    assert float(other.quadrature_error) < 1e-10
+
+
+def test_truncation_is_reported(rng):
+    x = rng.normal(size=(4, 3)) * 3
+    coarse = ns.MLP(1, ns.Quadrature(jnp.tanh, degree=20)).kernels(x)
+    fine = ns.MLP(1, ns.Quadrature(jnp.tanh, degree=600)).kernels(x)
+    error = np.max(np.abs(coarse.nngp - fine.nngp)) / np.max(fine.nngp)
+    assert 1e-10 < error <= float(coarse.quadrature_error)
+
+
+@pytest.mark.parametrize("parameterization", ["ntk", "standard"])
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_wide_networks_have_these_covariances_and_tangent_kernels(activation, parameterization, rng):
+    x = rng.normal(size=(3, 4))
+    network = ns.MLP(2, activation, width=256, weight_variance=1.6, bias_variance=0.3, parameterization=parameterization)
+    outputs, tangents = [], []
+    for key in jax.random.split(jax.random.key(0), 200):
+        params = network.init(key, 4)
+        outputs.append(network.apply(params, x))
+        jacobian = jax.jacobian(network.apply)(params, x)
+        flat = np.concatenate([np.asarray(leaf).reshape(3, -1) for leaf in jax.tree.leaves(jacobian)], axis=1)
+        tangents.append(flat @ flat.T)
+    kernels = network.kernels(x)
+    products = np.einsum("si,sj->sij", np.array(outputs), np.array(outputs))
+    for samples, expected in ((products, kernels.nngp), (np.array(tangents), kernels.ntk)):
+        error = samples.std(axis=0) / np.sqrt(len(samples))
+        # The mean itself is off by O(1/width), here up to 1 %.
+        assert np.all(np.abs(samples.mean(axis=0) - expected) < 4 * error + 0.015 * np.abs(expected))
+        assert not np.all(np.abs(samples.mean(axis=0) - 1.5 * expected) < 4 * error + 0.015 * np.abs(expected))
+
+
+def test_gram_and_inputs_agree(rng):
+    x1, x2 = rng.normal(size=(4, 7)), rng.normal(size=(3, 7))
+    network = ns.MLP(3, bias_variance=0.1)
+    from_gram = network.kernels_from_gram(x1 @ x2.T, np.sum(x1**2, 1), np.sum(x2**2, 1), 7)
+    np.testing.assert_allclose(from_gram.ntk, network.kernels(x1, x2).ntk, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"depth": -1}, "depth must be an integer >= 0"),
+        ({"depth": 1.5}, "depth must be an integer >= 0"),
+        ({"depth": 1, "activation": "rleu"}, "activation must be one of .*relu"),
+        ({"depth": 1, "width": 0}, "width must be None or an integer >= 1"),
+        ({"depth": 1, "weight_variance": 0.0}, "weight_variance must be positive"),
+        ({"depth": 1, "bias_variance": -0.1}, "bias_variance must be >= 0"),
+        ({"depth": 1, "parameterization": "mup"}, "parameterization must be one of ntk, standard"),
+        ({"depth": 1, "initialization": "torch"}, 'parameterization must be "standard"'),
+    ],
+)
+def test_bad_networks(arguments, text):
+    with pytest.raises(ValueError, match=text):
+        ns.MLP(**arguments)
+
+
+def test_bad_inputs():
+    network = ns.MLP(1)
+    with pytest.raises(ValueError, match="x1 must be finite"):
+        network.kernels([[np.inf, 0.0]])
+    with pytest.raises(ValueError, match="x2 must be an array of shape"):
+        network.kernels(np.ones((2, 3)), np.ones((2, 4)))
+    with pytest.raises(ValueError, match="width must be an integer"):
+        ns.MLP(1, parameterization="standard").kernels(np.ones((2, 3)))
+    with pytest.raises(ValueError, match="width must be an integer for a finite network"):
+        network.init(jax.random.key(0), 3)
+    with pytest.raises(ValueError, match="Cauchy-Schwarz"):
+        network.kernels_from_gram([[2.0]], [1.0], [1.0], 2)

@@ -1,0 +1,147 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.linalg import expm
+
+import ntk_shortcuts as ns
+
+
+def _model(ratio=1.0):
+    return ns.GenerativeModel((0.85, 0.9), (ratio, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("ratio", "expected"), [(1.0, [0.338, 0.276, 0.044, 0.000]), (8.0, [1.627, 1.164, 0.044, 0.000])]
+)
+def test_population_reproduces_the_reference_values(ratio, expected):
+    times = ns.GradientFlow([3.0, 30.0, 300.0, 3000.0])
+    prediction = ns.predict_bias(_model(ratio), ns.MLP(1), times, random_init=False)
+    np.testing.assert_allclose(prediction.bias, expected, atol=0.005)
+    assert prediction.diagnostics["converged"] == 1
+
+
+def test_population_agrees_with_a_large_sample():
+    model, network, flow = _model(4.0), ns.MLP(2, bias_variance=0.1), ns.GradientFlow(10.0)
+    population = ns.predict_bias(model, network, flow)
+    data = model.sample(jax.random.key(0), 2000)
+    kernels = lambda a, b: network.latent_kernels(model, a, b).ntk  # noqa: E731
+    gram = np.asarray(kernels(data.latents, data.latents)) / 2000
+    values, vectors = np.linalg.eigh(gram)
+    gains = -np.expm1(-10 * values) / np.where(np.abs(values) > 1e-14, values, 1)
+    solution = vectors @ (gains * (vectors.T @ np.asarray(model.class_expectation(data.latents)))) / 2000
+    sampled = np.asarray(kernels(population.probes, data.latents)) @ solution
+    assert np.sqrt(np.mean((sampled - population.mean) ** 2)) < 0.06 * np.sqrt(np.mean(population.mean**2))
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_bias_of_networks_without_biases_ends_at_that_of_linear_regression(depth):
+    model = _model(8.0)
+    prediction = ns.predict_bias(model, ns.MLP(depth), ns.GradientFlow(np.inf), random_init=False)
+    covariance = np.asarray(model.covariance) + np.outer(model.means, model.means)
+    linear = np.linalg.solve(covariance, model.means)
+    assert prediction.bias == pytest.approx(float(ns.shortcut_bias(model.probe_grid() @ linear, model)), abs=1e-9)
+
+
+def test_linear_networks_follow_their_closed_form():
+    model = _model(4.0)
+    scale = np.diag([4.0, 1.0])
+    moment = np.asarray(model.covariance) + np.outer(model.means, model.means)
+    operator = 2.0 / 100 * scale @ moment @ scale
+    direction = (np.eye(2) - expm(-30 * operator)) @ np.linalg.solve(operator, 2.0 / 100 * scale @ np.asarray(model.means))
+    prediction = ns.predict_bias(model, ns.MLP(0), ns.GradientFlow(30.0), random_init=False)
+    np.testing.assert_allclose(prediction.mean, np.asarray(prediction.probes) @ scale @ direction, atol=1e-9)
+
+
+def test_data_set_prediction_is_the_matrix_exponential(rng):
+    x, y, probes = rng.normal(size=(12, 6)), rng.choice([-1.0, 1.0], 12), rng.normal(size=(5, 6))
+    network = ns.MLP(2, bias_variance=0.1)
+    law = ns.predict_outputs(network, ns.GradientFlow(7.0), x, y, probes)
+    train, cross = network.kernels(x), network.kernels(probes, x)
+    operator = np.asarray(cross.ntk) @ np.linalg.solve(train.ntk, np.eye(12) - expm(-7.0 * np.asarray(train.ntk) / 12))
+    np.testing.assert_allclose(law.mean, operator @ y, rtol=1e-9)
+    mixed = operator @ np.asarray(cross.nngp).T
+    covariance = network.kernels(probes).nngp + operator @ train.nngp @ operator.T - mixed - mixed.T
+    np.testing.assert_allclose(law.variance, covariance, atol=1e-10)
+    diagonal = ns.predict_outputs(network, ns.GradientFlow(7.0), x, y, probes, full_covariance=False)
+    np.testing.assert_allclose(diagonal.variance, np.diag(covariance), atol=1e-10)
+
+
+@pytest.mark.parametrize("rule", [ns.GradientFlow(np.inf), ns.GradientFlow(1e12), ns.Ridge(0.0)])
+def test_rank_deficient_kernels_have_a_limit(rule):
+    model = _model()
+    data = model.sample(jax.random.key(0), 300)
+    prediction = ns.predict_bias(model, ns.MLP(0), rule, method="dataset", dataset=data, random_init=False)
+    inputs, labels = np.asarray(data.inputs), np.asarray(data.labels)
+    weights = np.linalg.lstsq(inputs, labels, rcond=1e-10)[0]
+    np.testing.assert_allclose(prediction.mean, np.asarray(data.embedding(prediction.probes)) @ weights, atol=1e-6)
+    assert prediction.diagnostics["modes_kept"] == 2
+
+
+def test_monte_carlo_agrees_with_population_and_its_twin_does_not():
+    model, network, flow = _model(4.0), ns.MLP(1), ns.GradientFlow(3.0)
+    population = ns.predict_bias(model, network, flow)
+    sampled = ns.predict_bias(
+        model, network, flow, 1000, method="monte_carlo", key=jax.random.key(0), num_datasets=8
+    )
+    error = sampled.diagnostics["bias_standard_error"]
+    assert abs(sampled.bias - population.bias) < 4 * error + 0.005
+    assert not abs(sampled.bias - population.bias - 0.1) < 4 * error + 0.005
+
+
+def test_your_own_data(rng):
+    inputs = rng.normal(size=(20, 3))
+    data = ns.Dataset.from_arrays(inputs, np.sign(inputs[:, 0]))
+    probes = rng.normal(size=(9, 2))
+    probe_inputs = np.concatenate([probes, np.zeros((9, 1))], axis=1)
+    prediction = ns.predict_bias(
+        _model(), ns.MLP(1), ns.GradientFlow(30.0), method="dataset", dataset=data, probes=probes, probe_inputs=probe_inputs
+    )
+    assert np.isfinite(prediction.bias) and prediction.mean.shape == (9,)
+
+
+def test_predictions_are_differentiable():
+    def mean_output(shortcut, ratio, time):
+        model = ns.GenerativeModel(jnp.stack([shortcut, jnp.asarray(0.9)]), jnp.stack([ratio, jnp.asarray(1.0)]))
+        prediction = ns.predict_bias(model, ns.MLP(1), ns.GradientFlow(time), probes=jnp.array([[0.5, -0.3]]))
+        return prediction.mean[0] + prediction.std[0]
+
+    at = (jnp.asarray(0.8), jnp.asarray(3.0), jnp.asarray(20.0))
+    gradients = jax.grad(mean_output, argnums=(0, 1, 2))(*at)
+    for index, gradient in enumerate(gradients):
+        step = 1e-4
+        moved = [[a + s * step * (i == index) for i, a in enumerate(at)] for s in (1, -1)]
+        difference = (mean_output(*moved[0]) - mean_output(*moved[1])) / (2 * step)
+        assert float(gradient) == pytest.approx(float(difference), rel=2e-3, abs=1e-6)
+
+
+def test_precision_needs_no_global_setting():
+    with jax.enable_x64(False):
+        prediction = ns.predict_bias(_model(4.0), ns.MLP(1), ns.GradientFlow(30.0), random_init=False)
+        assert prediction.mean.dtype == jnp.float64
+        assert not jax.config.jax_enable_x64
+    again = ns.predict_bias(_model(4.0), ns.MLP(1), ns.GradientFlow(30.0), random_init=False)
+    np.testing.assert_array_equal(np.asarray(prediction.mean), np.asarray(again.mean))
+
+
+def test_descent_beyond_stability_warns():
+    with pytest.warns(ns.DivergenceWarning, match="exceeds 2"):
+        ns.predict_bias(_model(8.0), ns.MLP(1), ns.GradientDescent(100.0, 3), random_init=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"method": "magic"}, "method must be one of .*population"),
+        ({"method": "monte_carlo", "num_samples": 10}, "key must be"),
+        ({"method": "monte_carlo", "key": 0}, "num_samples must be"),
+        ({"method": "population", "num_samples": 10}, "num_samples must be None"),
+        ({"method": "dataset"}, "dataset must be given"),
+        ({"tolerance": 0.0}, "tolerance must be positive"),
+        ({"colour": 1}, "option must be one of"),
+        ({"probes": [[np.nan, 0.0]]}, "probes must be finite"),
+    ],
+)
+def test_bad_predictions(arguments, text):
+    with pytest.raises(ValueError, match=text):
+        ns.predict_bias(_model(), ns.MLP(1), ns.GradientFlow(1.0), **arguments)
