@@ -1,6 +1,7 @@
 """Command line: `ntk-shortcuts predict` and `ntk-shortcuts map`.
 
-Results go to standard output, everything else to standard error. Exit status: 0, or 2 with one line for bad arguments.
+Results go to standard output, everything else to standard error. Exit status: 0, or 2 with one line for bad
+arguments.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Predict the shortcut bias of neural networks analytically, without training them.",
 )
-# typer re-exports BadParameter, but not its base for everything that is wrong with a command line. Newer versions carry
-# their own copy of click, so importing click's would miss it.
+# typer re-exports BadParameter, but not its base for everything that is wrong with a command line. Newer
+# versions carry their own copy of click, so importing click's would miss it.
 _UsageProblem = typer.BadParameter.__mro__[2]
 
 Predictivity = Annotated[
@@ -95,6 +96,7 @@ def main(argv: list[str] | None = None) -> int:
             return _fail(str(problem), status=1)
         except (KeyboardInterrupt, typer.Abort):
             return _fail("interrupted", status=130)
+    # Commands return None, --help and --version their status.
     return status if isinstance(status, int) else 0
 
 
@@ -161,7 +163,6 @@ def predict(
 
     summary = {name: getattr(result, name) for name in ("bias", "reliance", "optimal_reliance")}
     if json_output:
-        # `method` again from the parameters, where it comes first.
         _print_json({**summary, **parameters, "diagnostics": result.diagnostics})
         return
     rows = {
@@ -212,8 +213,8 @@ def map_command(
 ) -> None:
     """Map the bias over shortcut predictivity and amplification ratio.
 
-    The core's values come from --predictivity and --amplification; the shortcut's mark the point whose decision surface is
-    drawn beside the map. Written to bias_map.png by default.
+    The core's values come from --predictivity and --amplification; the shortcut's mark the point whose
+    decision surface is drawn beside the map. Written to bias_map.png by default.
     """
     outputs = _checked_outputs(output or [Path("bias_map.png")])
     _check_rule(time, learning_rate, steps, ridge)
@@ -278,7 +279,7 @@ def map_command(
 
 
 class _ProgressBar:
-    """Progress on standard error. Drawn from the first finished point on, so that a bad argument prints one line only."""
+    """Progress on standard error, from the first finished point on: a bad argument prints one line."""
 
     def __init__(self, description: str):
         from rich.console import Console
@@ -330,7 +331,8 @@ def _check_rule(
     ]
     if len(chosen) > 1:
         raise ValueError(
-            f"training rule must be one of --time, --learning-rate with --steps, --ridge; got {' and '.join(chosen)}"
+            "training rule must be one of --time, --learning-rate with --steps, --ridge; "
+            f"got {' and '.join(chosen)}"
         )
     if descent and (learning_rate is None or steps is None):
         missing, given = ("learning-rate", "steps") if learning_rate is None else ("steps", "learning-rate")

@@ -45,19 +45,22 @@ def bias_map(
     progress: Callable[[int, int], Any] | None = None,
     **options: Any,
 ) -> xarray.Dataset:
-    r"""Predicted bias over shortcut predictivity and amplification ratio, like Figure 2 of Hermann et al. (2024).
+    r"""Bias over shortcut predictivity and amplification ratio, like Figure 2 of Hermann et al. (2024).
 
     Args:
-        model: gives all that the map does not vary: the core's predictivity and amplification, correlation, nesting, d.
-        network, training, num_samples, method, key, **options: as in :func:`ntk_shortcuts.predict_bias`; `training` with
-            scalar parameters. Every point of the map uses the same key, so that sampling noise does not roughen it.
+        model: gives all that the map does not vary: the core's predictivity and amplification, correlation,
+            nesting, d.
+        network, training, num_samples, method, key, **options: as in :func:`ntk_shortcuts.predict_bias`;
+            `training` with scalar parameters. Every point of the map uses the same key, so that sampling
+            noise does not roughen it.
         shortcut_predictivities: \(\rho_s\), one-dimensional, each in [0.5, 1).
         amplification_ratios: \(\alpha_s/\alpha_c\), one-dimensional, each positive.
         progress: called as `progress(done, total)` after each point.
 
     Returns:
-        An `xarray.Dataset` with dimensions ("shortcut_predictivity", "amplification_ratio"), variables `bias`, `reliance`,
-        `optimal_reliance` and the method's error estimates; its attributes hold every resolved parameter and the versions.
+        An `xarray.Dataset` with dimensions ("shortcut_predictivity", "amplification_ratio"), variables
+        `bias`, `reliance`, `optimal_reliance` and the method's error estimates; its attributes hold
+        every resolved parameter and the versions.
 
     Raises:
         ValueError: an axis or argument out of range, before any work is done.
@@ -65,7 +68,8 @@ def bias_map(
     Example:
         >>> from ntk_shortcuts import MLP, GradientFlow
         >>> options = {"random_init": False, "tolerance": 0.1}
-        >>> result = bias_map(GenerativeModel(), MLP(depth=1), GradientFlow(time=30.0), [0.6, 0.8], [1.0, 4.0], **options)
+        >>> network, training = MLP(depth=1), GradientFlow(time=30.0)
+        >>> result = bias_map(GenerativeModel(), network, training, [0.6, 0.8], [1.0, 4.0], **options)
         >>> dict(result.sizes)
         {'shortcut_predictivity': 2, 'amplification_ratio': 2}
     """

@@ -1,6 +1,6 @@
-"""Figures of results. Nothing is computed here: functions take predictions and maps, and return a matplotlib Figure.
+"""Figures of results. Nothing is computed here: predictions and maps go in, matplotlib Figures come out.
 
-Figures are made without pyplot: no global state, no display needed. Save one with `figure.savefig("file.png")`.
+They are made without pyplot: no global state, no display needed. Save one with `figure.savefig("file.png")`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PREDICTIVITY_LABEL = r"shortcut predictivity $\rho_s$"
 RATIO_LABEL = r"amplification ratio $\alpha_s/\alpha_c$"
 BIAS_LABEL = "shortcut bias (0: Bayes optimal)"
 TIME_LABEL = r"time = learning rate $\times$ steps"
-# Both diverging maps are safe for colour-blind readers; two, so that bias and outputs are not taken for one another.
+# Both are safe for colour-blind readers; two, so that bias and outputs are not taken for one another.
 _BIAS_COLOURS, _OUTPUT_COLOURS = "RdBu_r", "PuOr"
 _MAX_POINTS = 150
 
@@ -37,12 +37,12 @@ class Inset(NamedTuple):
 
 
 def plot_bias_map(dataset: xarray.Dataset, inset: Inset | tuple | None = None) -> Figure:
-    """Bias over shortcut predictivity and amplification ratio (log axis), with contours, like the paper's Figure 2.
+    """Bias over shortcut predictivity and amplification ratio (log axis), like the paper's Figure 2.
 
     Args:
         dataset: from :func:`ntk_shortcuts.bias_map`.
-        inset: `Inset(prediction, model, dataset)`, or such a tuple: a second panel with the decision surface there; the
-            point is marked on the map.
+        inset: `Inset(prediction, model, dataset)`, or such a tuple: a second panel with the decision surface
+            there; the point is marked on the map.
 
     Raises:
         ValueError: a data set without `bias` over exactly those two dimensions.
@@ -90,7 +90,8 @@ def plot_bias_map(dataset: xarray.Dataset, inset: Inset | tuple | None = None) -
         axes.plot(*point, marker="*", markersize=17, color="black", markeredgecolor="white", linestyle="none")
         surface = _draw_surface(panels[1], inset.prediction, inset.model, inset.dataset)
         panels[1].set_title(
-            rf"At the star: $\rho_s={point[1]:g}$, $\alpha_s/\alpha_c={point[0]:g}$, bias {_bias(inset.prediction):.2f}",
+            rf"At the star: $\rho_s={point[1]:g}$, $\alpha_s/\alpha_c={point[0]:g}$, "
+            f"bias {_bias(inset.prediction):.2f}",
             fontsize="small",
         )
         figure.colorbar(surface, ax=panels[1], label="predicted mean output", extend="both")
@@ -120,7 +121,7 @@ def plot_bias_over_time(times: Any, biases_by_ratio: Mapping[float, Any]) -> Fig
     axes = figure.subplots()
     axes.axhline(0.0, color="0.6", linewidth=0.8, zorder=0)
     ratios = sorted(biases_by_ratio, reverse=True)
-    # Cividis is ordered in lightness too, so lines tell apart in grey; its palest end is left out, markers help further.
+    # Cividis is ordered in lightness too, so lines tell apart in grey; its palest end is left out.
     shades = colormaps["cividis"](np.linspace(0.0, 0.85, len(ratios)))
     for index, (ratio, shade) in enumerate(zip(ratios, shades, strict=True)):
         biases = np.asarray(biases_by_ratio[ratio], np.float64)
@@ -188,11 +189,11 @@ def _draw_surface(axes: Axes, prediction: Prediction, model: GenerativeModel, da
         Line2D([], [], color="black", linestyle="--", linewidth=1.6, label="Bayes boundary"),
     ]
     show_points = dataset is not None and dataset.latents is not None
-    # Okabe-Ito blue and vermilion; the shape tells the class without colour.
-    for label, colour, shape in ((1, "#0072B2", "o"), (-1, "#D55E00", "^")):
+    # Black and white stand out from every colour of the surface; the shape tells the class as well.
+    for label, colour, edge, shape in ((1, "white", "black", "o"), (-1, "black", "white", "^")):
         if show_points:
             points = np.asarray(dataset.latents)[np.asarray(dataset.labels) == label][: _MAX_POINTS // 2]
-            style = {"markersize": 4.5, "markeredgewidth": 0.5}
+            style = {"markersize": 4.5, "markeredgewidth": 0.7}
             name = f"class {label:+d}"
         else:
             points = label * np.asarray(model.means)[None, :]
@@ -202,7 +203,7 @@ def _draw_surface(axes: Axes, prediction: Prediction, model: GenerativeModel, da
             *points.T,
             marker=shape,
             color=colour,
-            markeredgecolor="white",
+            markeredgecolor=edge,
             linestyle="none",
             label=name,
             **style,
@@ -211,8 +212,8 @@ def _draw_surface(axes: Axes, prediction: Prediction, model: GenerativeModel, da
     axes.set(xlim=frame[0], ylim=frame[1], xlabel="shortcut feature $z_s$", ylabel="core feature $z_c$")
     axes.legend(
         handles=handles,
-        loc="lower center",
-        bbox_to_anchor=(0.5, -0.36),
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.13),
         ncols=2,
         fontsize="small",
         frameon=False,

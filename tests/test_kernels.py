@@ -26,7 +26,9 @@ def test_float32_in_the_plane(activation, depth, bias_variance):
     high = network.latent_kernels(model, z1.astype(np.float64), z2.astype(np.float64))
     for a, b in ((low.nngp, high.nngp), (low.ntk, high.ntk)):
         assert a.dtype == jnp.float32 and b.dtype == jnp.float64
-        assert np.all(np.abs(a - b) <= 2e-6 * np.abs(b) + 1e-30)
+        # The second term is for pairs at which a kernel with biases changes sign, where no relative error is bounded.
+        floor = 3e-8 * np.max(np.abs(b)) if bias_variance else 1e-30
+        assert np.all(np.abs(a - b) <= 2e-6 * np.abs(b) + floor)
 
 
 @pytest.mark.parametrize("depth", [1, 3])
@@ -60,7 +62,8 @@ def test_gradient_in_weight_variance_matches_differences():
     def entry(weight):
         return ns.MLP(3, weight_variance=weight, bias_variance=0.2).kernels(x).ntk[0, 1]
 
-    assert jax.grad(entry)(1.7) == pytest.approx((entry(1.7 + 1e-5) - entry(1.7 - 1e-5)) / 2e-5, rel=1e-6)
+    difference = float(entry(1.7 + 1e-5) - entry(1.7 - 1e-5)) / 2e-5
+    assert float(jax.grad(entry)(1.7)) == pytest.approx(difference, rel=1e-6)
 
 
 @pytest.mark.parametrize(("closed", "function"), [("erf", jax.scipy.special.erf), ("sin", jnp.sin)])

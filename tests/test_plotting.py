@@ -1,0 +1,126 @@
+"""Figures: labels, boundaries and colours say what the results are."""
+
+import sys
+
+import jax
+import numpy as np
+import pytest
+import xarray
+from matplotlib.figure import Figure
+
+import ntk_shortcuts as ns
+from ntk_shortcuts import plotting
+
+MODEL = ns.GenerativeModel(predictivity=(0.85, 0.90), amplification=(4.0, 1.0))
+
+
+@pytest.fixture(scope="module")
+def prediction():
+    return ns.predict_bias(MODEL, ns.MLP(depth=1), ns.GradientFlow(time=30.0), random_init=False)
+
+
+def bias_dataset(values):
+    coordinates = {"shortcut_predictivity": [0.6, 0.75, 0.9], "amplification_ratio": [0.25, 1.0, 4.0]}
+    return xarray.Dataset(
+        {"bias": (tuple(coordinates), values)}, coordinates, {"depth": 1, "method": "population"}
+    )
+
+
+VALUES = np.array([[-0.2, 0.0, 0.1], [-0.4, 0.0, 0.5], [-0.6, 0.1, 0.8]])
+
+
+def texts(figure):
+    found = {axes.get_xlabel() for axes in figure.axes} | {axes.get_ylabel() for axes in figure.axes}
+    for owner in (figure, *figure.axes):
+        legends = owner.legends if isinstance(owner, Figure) else [owner.get_legend()]
+        found |= {text.get_text() for legend in legends if legend for text in legend.get_texts()}
+    return found
+
+
+def test_bias_map_is_labelled_and_centred_at_zero(tmp_path):
+    figure = plotting.plot_bias_map(bias_dataset(VALUES))
+    assert {plotting.PREDICTIVITY_LABEL, plotting.RATIO_LABEL, plotting.BIAS_LABEL} <= texts(figure)
+    axes = figure.axes[0]
+    assert axes.get_xscale() == "log"
+    mesh = axes.collections[0]
+    assert mesh.norm.vmin == -0.8 and mesh.norm.vmax == 0.8
+    np.testing.assert_array_equal(np.asarray(mesh.get_array()).reshape(3, 3), VALUES)
+    for suffix in ("png", "svg", "pdf"):
+        figure.savefig(tmp_path / f"map.{suffix}")
+        assert (tmp_path / f"map.{suffix}").stat().st_size > 1000
+
+
+def test_bias_map_marks_the_point_of_its_second_panel(prediction):
+    inset = plotting.Inset(prediction, MODEL, MODEL.sample(jax.random.key(0), 40))
+    figure = plotting.plot_bias_map(bias_dataset(VALUES), inset)
+    star = figure.axes[0].lines[-1]
+    np.testing.assert_allclose(star.get_xydata(), [[4.0, 0.85]])
+    assert {"predicted boundary", "Bayes boundary", "class +1", "class -1"} <= texts(figure)
+
+
+@pytest.mark.parametrize("values", [np.zeros((3, 3)), np.full((3, 3), np.nan), VALUES.T])
+def test_bias_map_draws_flat_missing_and_transposed_values(values, tmp_path):
+    plotting.plot_bias_map(bias_dataset(values).transpose()).savefig(tmp_path / "map.png")
+
+
+def test_bias_map_of_one_point_and_of_unsorted_axes(tmp_path):
+    dataset = bias_dataset(VALUES)
+    plotting.plot_bias_map(dataset.isel(shortcut_predictivity=[0], amplification_ratio=[2])).savefig(
+        tmp_path / "a.png"
+    )
+    turned = plotting.plot_bias_map(dataset.isel(amplification_ratio=[2, 0, 1]))
+    np.testing.assert_array_equal(np.asarray(turned.axes[0].collections[0].get_array()).reshape(3, 3), VALUES)
+
+
+def test_bias_over_time_has_one_labelled_line_per_ratio():
+    biases = {0.5: [0.0, -0.1, 0.0], 4.0: [1.0, 0.6, 0.1]}
+    figure = plotting.plot_bias_over_time([100.0, 1.0, 10.0], biases)
+    axes = figure.axes[0]
+    assert axes.get_xscale() == "log"
+    assert {plotting.TIME_LABEL, plotting.BIAS_LABEL, "4", "0.5"} <= texts(figure)
+    line = next(line for line in axes.lines if line.get_label() == "4")
+    np.testing.assert_array_equal(line.get_xydata(), [[1.0, 0.6], [10.0, 0.1], [100.0, 1.0]])
+
+
+def test_decision_surface_shows_the_output_and_the_bayes_line(prediction, tmp_path):
+    figure = plotting.plot_decision_surface(prediction, MODEL)
+    assert {
+        "shortcut feature $z_s$",
+        "core feature $z_c$",
+        "predicted mean output",
+        "Bayes boundary",
+    } <= texts(figure)
+    axes = figure.axes[0]
+    bayes = next(line for line in axes.lines if line.get_linestyle() == "--").get_xydata()
+    np.testing.assert_allclose(bayes @ np.asarray(MODEL.bayes_direction), 0, atol=1e-9)
+    # Rows of the mesh are the core feature, columns the shortcut.
+    drawn = np.asarray(axes.collections[0].get_array()).reshape(30, 30)
+    np.testing.assert_array_equal(drawn, np.asarray(prediction.mean).reshape(30, 30).T)
+    figure.savefig(tmp_path / "surface.png")
+
+
+def test_figures_leave_pyplot_alone(prediction):
+    loaded = "matplotlib.pyplot" in sys.modules
+    plotting.plot_decision_surface(prediction, MODEL)
+    assert ("matplotlib.pyplot" in sys.modules) == loaded
+
+
+def test_bad_arguments_are_named(prediction):
+    with pytest.raises(ValueError, match=r"^dataset must be from bias_map"):
+        plotting.plot_bias_map(xarray.Dataset())
+    with pytest.raises(ValueError, match=r"^times must be one-dimensional, positive"):
+        plotting.plot_bias_over_time([0.0, 1.0], {1.0: [0.0, 0.0]})
+    with pytest.raises(ValueError, match=r"^biases_by_ratio must be values of shape \(2,\) for ratio 3"):
+        plotting.plot_bias_over_time([1.0, 2.0], {3.0: [0.0]})
+    with pytest.raises(ValueError, match=r"^biases_by_ratio must be a mapping"):
+        plotting.plot_bias_over_time([1.0, 2.0], {})
+    few = ns.predict_bias(
+        MODEL,
+        ns.MLP(depth=1),
+        ns.GradientFlow(time=30.0),
+        random_init=False,
+        tolerance=0.1,
+        probes=[[1.0, 2.0], [2.0, 1.0], [0.5, 0.5]],
+    )
+    with pytest.raises(ValueError, match=r"^prediction.probes must be a full grid"):
+        plotting.plot_decision_surface(few, MODEL)
