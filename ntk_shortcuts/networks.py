@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.generative import GenerativeModel
+from ntk_shortcuts.kernels.angular import AngularKernels
 from ntk_shortcuts.kernels.dual import Activation, ActivationLike, resolve_activation
 from ntk_shortcuts.kernels.infinite import AffineLayer, Kernels, mlp_kernels
 from ntk_shortcuts.kernels.moments import PairMoments
@@ -171,6 +172,15 @@ class MLP(eqx.Module):
         Angles come from the latents themselves, so that nearly parallel and antiparallel points keep full accuracy.
         """
         return self._from_moments(model.latent_moments(latents1, latents2), model.input_dim)
+
+    def angular_kernels(self, input_dim: int) -> AngularKernels:
+        """The kernels as polynomials in the angle between points of the plane, for a homogeneous network only.
+
+        Raises:
+            ValueError: a network with biases or another activation, whose kernel does not depend on the angle alone.
+        """
+        require(self.is_homogeneous, "network", "bias-free with a piecewise linear activation", self)
+        return AngularKernels.fit(self.layers(input_dim), self.activation, input_dim)
 
     def _from_moments(self, moments: PairMoments, input_dim: int) -> Kernels:
         return mlp_kernels(moments, self.layers(input_dim), self.activation, input_dim)

@@ -63,18 +63,23 @@ def mlp_kernels(
     def scalar(value: Scalar) -> jax.Array:
         return jnp.asarray(value, dtype)
 
-    post = moments
-    tangent: jax.Array | None = None
-    slope: jax.Array | None = None
-    error: jax.Array | float = 0.0
-    for index, layer in enumerate(layers):
-        weight, bias = scalar(layer.weight_variance), scalar(layer.bias_variance)
-        if index == 0:
-            weight = weight / input_dim
-        direct = weight * scalar(layer.weight_rate) * post.covariance + bias * scalar(layer.bias_rate)
-        tangent = direct if tangent is None else direct + weight * slope * tangent
-        pre = post.affine(weight, bias)
-        if index + 1 < len(layers):
-            dual = activation.dual(pre)
-            post, slope, error = dual.moments, dual.derivative, error + dual.quadrature_error
+    first, *rest = layers
+    weight, bias = scalar(first.weight_variance) / input_dim, scalar(first.bias_variance)
+    pre = moments.affine(weight, bias)
+    tangent = weight * scalar(first.weight_rate) * moments.covariance + bias * scalar(first.bias_rate)
+    error = jnp.zeros((), dtype)
+    if not rest:
+        return Kernels(nngp=pre.covariance, ntk=tangent, quadrature_error=error)
+
+    def add_layer(state: tuple, layer: AffineLayer) -> tuple[tuple, None]:
+        pre, tangent, error = state
+        dual = activation.dual(pre)
+        weight, bias = layer.weight_variance, layer.bias_variance
+        direct = weight * layer.weight_rate * dual.moments.covariance + bias * layer.bias_rate
+        tangent = direct + weight * dual.derivative * tangent
+        return (dual.moments.affine(weight, bias), tangent, error + jnp.asarray(dual.quadrature_error, dtype)), None
+
+    # A scan, not a Python loop: XLA's fusion of an unrolled recursion takes time exponential in the depth.
+    stacked = jax.tree.map(lambda *leaves: jnp.stack([scalar(leaf) for leaf in leaves]), *rest)
+    (pre, tangent, error), _ = jax.lax.scan(add_layer, (pre, tangent, error), stacked)
     return Kernels(nngp=pre.covariance, ntk=tangent, quadrature_error=error)

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.generative import GenerativeModel
-from ntk_shortcuts.kernels.infinite import Kernels
 from ntk_shortcuts.numerics import in_float64, is_traced
 from ntk_shortcuts.predictors.frozen_kernel import OutputLaw, trained_outputs
 from ntk_shortcuts.predictors.prediction import Prediction, describe_spectrum, prediction_from_law
 from ntk_shortcuts.predictors.registry import register_method
+from ntk_shortcuts.predictors.sectors import is_angular, sector_kernels
 from ntk_shortcuts.quadrature import polar_nodes
 from ntk_shortcuts.training_rules import TrainingRule
 from ntk_shortcuts.typing import Latents
@@ -63,7 +63,7 @@ def predict_population(
     require(num_samples is None, "num_samples", 'None for method="population" (infinite data)', num_samples)
     require_values("tolerance", tolerance, (), "positive", lambda v: v > 0)
     probes = model.probe_grid() if probes is None else as_points("probes", probes, dimension=2)
-    merge = model.nesting == (0, 0) and bool(getattr(network, "is_homogeneous", False))
+    merge = is_angular(model, network)
     rules = [(angles, _MERGED_RADII) for angles in _MERGED_ANGLES] if merge else list(_TENSOR_NODES)
     traced = is_traced(model, network, training, probes)
     if traced:
@@ -71,9 +71,15 @@ def predict_population(
     elif not merge:
         _require_symmetric(model, network, probes)
 
+    # On a grid that holds -z with every z, half of the probes say it all.
+    mirrored = not is_traced(probes) and len(probes) % 2 == 0 and bool(jnp.all(probes == -probes[::-1]))
+    solved = probes[: len(probes) // 2] if mirrored else probes
+
     previous, change = None, float("nan")
     for angles, radii in rules:
-        law, kernel_error = _outputs(model, network, training, probes, angles, radii, merge, random_init)
+        law, kernel_error = _outputs(model, network, training, solved, angles, radii, merge, random_init)
+        if solved is not probes:
+            law = _reflected(law)
         prediction = prediction_from_law("population", model, probes, law.mean, law.variance)
         if traced:
             return prediction
@@ -104,33 +110,31 @@ def _outputs(
     merge_rays: bool,
     random_init: bool,
 ) -> tuple[OutputLaw, jax.Array]:
-    """Law of the outputs at the probes, and the kernel's quadrature error.
+    """Law of the outputs at the probes, and the kernel's own error.
 
     The law is symmetric under (z, y) -> (-z, -y) and the kernel under (x, x') -> (-x, -x'), so odd and even functions do not
     mix, and each sector is solved on a half-plane: half the matrix. The mean is odd.
     """
     nodes = polar_nodes(model, angles, radii, merge_rays)
-    train = _sectors(model, network, nodes.points, nodes.points)
-    cross = _sectors(model, network, probes, nodes.points)
+    sectors = sector_kernels(model, network)
+    train, cross = sectors(nodes.points, nodes.points), sectors(probes, nodes.points)
     error = jnp.asarray(cross[0].quadrature_error)
     if not random_init:
         return trained_outputs(train[0], cross[0], None, nodes.weights, nodes.targets, rule, None), error
-    own = jax.vmap(lambda z: jax.tree.map(jnp.squeeze, _sectors(model, network, z[None], z[None])))(probes)
+    own = jax.vmap(lambda z: jax.tree.map(jnp.squeeze, sectors(z[None], z[None])))(probes)
     odd, even = (
         trained_outputs(train[i], cross[i], own[i].nngp, nodes.weights, nodes.targets, rule, None) for i in range(2)
     )
     return OutputLaw(odd.mean, odd.variance + even.variance, odd.spectrum), error
 
 
-def _sectors(model: GenerativeModel, network: Any, z1: jax.Array, z2: jax.Array) -> tuple[Kernels, Kernels]:
-    """Odd and even parts of the kernels, which act on functions of a half-plane: (K(z, z') -+ K(z, -z')) / 2."""
-    same, flipped = network.latent_kernels(model, z1, z2), network.latent_kernels(model, z1, -z2)
-    error = jnp.maximum(jnp.asarray(same.quadrature_error), jnp.asarray(flipped.quadrature_error))
-    odd, even = (
-        Kernels((same.nngp + sign * flipped.nngp) / 2, (same.ntk + sign * flipped.ntk) / 2, error)
-        for sign in (-1.0, 1.0)
-    )
-    return odd, even
+def _reflected(law: OutputLaw) -> OutputLaw:
+    """The law at z and, in reverse order, at -z: the mean is odd, the variance even."""
+    mean = jnp.concatenate([law.mean, -law.mean[..., ::-1]], axis=-1)
+    variance = law.variance
+    if variance is not None:
+        variance = jnp.concatenate([variance, variance[..., ::-1]], axis=-1)
+    return OutputLaw(mean, variance, law.spectrum)
 
 
 def _require_symmetric(model: GenerativeModel, network: Any, probes: jax.Array) -> None:

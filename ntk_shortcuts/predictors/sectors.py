@@ -1,0 +1,42 @@
+"""Odd and even parts of a kernel under z -> -z, a symmetry of the data law and of every network with symmetric weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ntk_shortcuts.generative import GenerativeModel
+from ntk_shortcuts.kernels.infinite import Kernels
+
+SectorKernels = Callable[[jax.Array, jax.Array], tuple[Kernels, Kernels]]
+
+
+def is_angular(model: GenerativeModel, network: Any) -> bool:
+    """Whether the kernel between latents is a product of norms and a function of an angle."""
+    return model.nesting == (0, 0) and bool(getattr(network, "is_homogeneous", False))
+
+
+def sector_kernels(model: GenerativeModel, network: Any) -> SectorKernels:
+    """A function of latents (n1, 2) and (n2, 2) to the odd and even parts (K(z, z') -+ K(z, -z')) / 2.
+
+    They act on functions of a half-plane. Homogeneous networks in the plane take the polynomial in the angle; its error
+    is the result's `quadrature_error`.
+    """
+    if is_angular(model, network):
+        profile = network.angular_kernels(model.input_dim)
+        amplification = jnp.asarray(model.amplification)
+        return lambda z1, z2: profile.sectors(z1 * amplification, z2 * amplification)
+
+    def general(z1: jax.Array, z2: jax.Array) -> tuple[Kernels, Kernels]:
+        same, flipped = network.latent_kernels(model, z1, z2), network.latent_kernels(model, z1, -z2)
+        error = jnp.maximum(jnp.asarray(same.quadrature_error), jnp.asarray(flipped.quadrature_error))
+        odd, even = (
+            Kernels((same.nngp + sign * flipped.nngp) / 2, (same.ntk + sign * flipped.ntk) / 2, error)
+            for sign in (-1.0, 1.0)
+        )
+        return odd, even
+
+    return general
