@@ -111,9 +111,7 @@ def relative_error(nngp, ntk, exact: np.ndarray) -> float:
     errors = []
     for value, reference in ((nngp, exact[:, 0]), (ntk, exact[:, 1])):
         scale = np.where(reference != 0, np.abs(reference), exact[:, 2])
-        errors.append(
-            np.abs(np.diag(np.asarray(value, np.float64)) - reference) / np.where(scale > 0, scale, 1)
-        )
+        errors.append(np.abs(np.diag(np.asarray(value, np.float64)) - reference) / np.where(scale > 0, scale, 1))
     return float(np.max(errors)) if np.all(np.isfinite(errors)) else float("nan")
 
 
@@ -161,9 +159,7 @@ def float32_table() -> str:
                 for weight, bias in FLOAT32_VARIANCES:
                     network = MLP(depth, weight_variance=weight, bias_variance=bias)
                     theirs = dense_kernel(depth, "relu", weight, bias)
-                    exact = np.stack(
-                        [exact_relu(*pair, depth, weight, bias) for pair in zip(*inputs, strict=True)]
-                    )
+                    exact = np.stack([exact_relu(*pair, depth, weight, bias) for pair in zip(*inputs, strict=True)])
                     cells = []
                     for dtype in (np.float32, np.float64):
                         if space == "plane":
@@ -217,9 +213,7 @@ parallel: 1e-6 apart before rounding to float32; parallel: $x'=2x$; antiparallel
 
 def main() -> None:
     """Print the page, and write it with --output."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, help="also write the page to this file")
     output = parser.parse_args().output
     jax.config.update("jax_enable_x64", True)

@@ -40,23 +40,32 @@ def expected_reliance(
 def expected_sign(mean: jax.Array, std: jax.Array) -> jax.Array:
     """E[sign f] for f ~ N(mean, std^2); sign(mean) where std is 0."""
     std = jnp.broadcast_to(std, mean.shape).astype(mean.dtype)
-    return jnp.where(std > 0, jax.scipy.special.erf(safe_divide(mean, std * jnp.sqrt(2.0).astype(mean.dtype))), jnp.sign(mean))
+    return jnp.where(
+        std > 0,
+        jax.scipy.special.erf(safe_divide(mean, std * jnp.sqrt(2.0).astype(mean.dtype))),
+        jnp.sign(mean),
+    )
 
 
 def _mean_disagreement(signs: jax.Array, probes: Latents) -> jax.Array:
     signed = jnp.sign(as_points("probes", probes, dimension=2)).astype(signs.dtype)
     if signs.ndim == 0 or signs.shape[-1] != signed.shape[0]:
-        raise ValueError(
-            f"outputs must be of shape (..., {signed.shape[0]}), one value per probe; got shape {signs.shape}"
-        )
+        raise ValueError(f"outputs must be of shape (..., {signed.shape[0]}), one value per probe; got shape {signs.shape}")
     return signs @ (signed[:, 0] - signed[:, 1]) / signed.shape[0]
 
 
 @in_float64
 def optimal_reliance(model: GenerativeModel, probes: Latents | None = None) -> Float[Array, ""]:
-    """Reliance of the Bayes-optimal classifier sign(w* . z) on the probes (by default the 30 x 30 grid). Label D1.4."""
+    """Reliance of the Bayes-optimal classifier sign(w* . z) on the probes (by default the 30 x 30 grid). Label D1.4.
+
+    Probes on its boundary, to rounding, count as undecided (sign 0).
+    """
     probes = model.probe_grid() if probes is None else as_points("probes", probes, dimension=2)
-    return reliance(probes @ model.bayes_direction.astype(probes.dtype), probes)
+    direction = model.bayes_direction.astype(probes.dtype)
+    outputs = probes @ direction
+    # Equal predictivities put probes on the boundary itself, where only rounding would decide.
+    rounding = 8 * jnp.finfo(probes.dtype).eps * (jnp.abs(probes) @ jnp.abs(direction))
+    return reliance(jnp.where(jnp.abs(outputs) <= rounding, 0, outputs), probes)
 
 
 @in_float64

@@ -32,12 +32,8 @@ app = typer.Typer(
 # versions carry their own copy of click, so importing click's would miss it.
 _UsageProblem = typer.BadParameter.__mro__[2]
 
-Predictivity = Annotated[
-    tuple[float, float], typer.Option(metavar="S C", help="rho of shortcut and core, in [0.5, 1).")
-]
-Amplification = Annotated[
-    tuple[float, float], typer.Option(metavar="S C", help="alpha of shortcut and core.")
-]
+Predictivity = Annotated[tuple[float, float], typer.Option(metavar="S C", help="rho of shortcut and core, in [0.5, 1).")]
+Amplification = Annotated[tuple[float, float], typer.Option(metavar="S C", help="alpha of shortcut and core.")]
 Correlation = Annotated[float, typer.Option(help="sigma of the features within a class.")]
 Nesting = Annotated[tuple[int, int], typer.Option(metavar="S C", help="tanh layers that hide each feature.")]
 InputDim = Annotated[int, typer.Option(help="Input dimension d.")]
@@ -48,14 +44,10 @@ WeightVariance = Annotated[float, typer.Option(help="sigma_w^2.")]
 BiasVariance = Annotated[float, typer.Option(help="sigma_b^2; 0: no biases.")]
 Parameterization = Annotated[str, typer.Option(help="ntk or standard.")]
 Initialization = Annotated[str, typer.Option(help="normal or torch.")]
-Time = Annotated[
-    float | None, typer.Option(help="Gradient flow for this time (default rule, 30); inf allowed.")
-]
+Time = Annotated[float | None, typer.Option(help="Gradient flow for this time (default rule, 30); inf allowed.")]
 LearningRate = Annotated[float | None, typer.Option(help="Gradient descent, with --steps.")]
 Steps = Annotated[float | None, typer.Option(help="Gradient descent, with --learning-rate.")]
-RidgeStrength = Annotated[
-    float | None, typer.Option("--ridge", help="Kernel ridge regression of this strength.")
-]
+RidgeStrength = Annotated[float | None, typer.Option("--ridge", help="Kernel ridge regression of this strength.")]
 Method = Annotated[str, typer.Option(help="population, dataset (one sampled from --seed), monte_carlo, ...")]
 NumSamples = Annotated[int | None, typer.Option(help="Training samples N; infinite for population.")]
 NumDatasets = Annotated[int | None, typer.Option(help="Data sets that monte_carlo averages.")]
@@ -65,9 +57,7 @@ RandomInit = Annotated[
 ]
 Tolerance = Annotated[float | None, typer.Option(help="Largest change of the bias under refinement.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
-Output = Annotated[
-    list[Path] | None, typer.Option(metavar="FILE", help=f"Write {', '.join(SUFFIXES)}; may be repeated.")
-]
+Output = Annotated[list[Path] | None, typer.Option(metavar="FILE", help=f"Write {', '.join(SUFFIXES)}; may be repeated.")]
 Range = tuple[float, float, int]
 
 
@@ -177,14 +167,14 @@ def predict(
 
 @app.command(name="map")
 def map_command(
-    predictivities: Annotated[
-        Range, typer.Option(metavar="MIN MAX COUNT", help="Shortcut predictivities, evenly spaced.")
-    ] = (0.55, 0.9, 15),
+    predictivities: Annotated[Range, typer.Option(metavar="MIN MAX COUNT", help="Shortcut predictivities, evenly spaced.")] = (
+        0.55,
+        0.9,
+        15,
+    ),
     ratios: Annotated[
         Range,
-        typer.Option(
-            metavar="MIN MAX COUNT", help="Ratios alpha_s / alpha_c, evenly spaced in the logarithm."
-        ),
+        typer.Option(metavar="MIN MAX COUNT", help="Ratios alpha_s / alpha_c, evenly spaced in the logarithm."),
     ] = (0.125, 8.0, 15),
     predictivity: Predictivity = (0.85, 0.90),
     amplification: Amplification = (4.0, 1.0),
@@ -259,9 +249,7 @@ def map_command(
 
     parameters = _parameters(model, network, training, num_samples, method, seed, options)
     if json_output:
-        axes = {
-            name: result[name].values.tolist() for name in ("shortcut_predictivity", "amplification_ratio")
-        }
+        axes = {name: result[name].values.tolist() for name in ("shortcut_predictivity", "amplification_ratio")}
         values = {name: result[name].values.tolist() for name in result.data_vars}
         _print_json({**axes, **values, **parameters, "outputs": [str(path) for path in outputs]})
         return
@@ -316,9 +304,7 @@ def _checked_outputs(outputs: list[Path]) -> list[Path]:
     return outputs
 
 
-def _check_rule(
-    time: float | None, learning_rate: float | None, steps: float | None, ridge: float | None
-) -> None:
+def _check_rule(time: float | None, learning_rate: float | None, steps: float | None, ridge: float | None) -> None:
     descent = learning_rate is not None or steps is not None
     chosen = [
         name
@@ -331,17 +317,14 @@ def _check_rule(
     ]
     if len(chosen) > 1:
         raise ValueError(
-            "training rule must be one of --time, --learning-rate with --steps, --ridge; "
-            f"got {' and '.join(chosen)}"
+            f"training rule must be one of --time, --learning-rate with --steps, --ridge; got {' and '.join(chosen)}"
         )
     if descent and (learning_rate is None or steps is None):
         missing, given = ("learning-rate", "steps") if learning_rate is None else ("steps", "learning-rate")
         raise ValueError(f"{missing} must be given with --{given}; got none")
 
 
-def _training_rule(
-    time: float | None, learning_rate: float | None, steps: float | None, ridge: float | None
-) -> Any:
+def _training_rule(time: float | None, learning_rate: float | None, steps: float | None, ridge: float | None) -> Any:
     from ntk_shortcuts import GradientDescent, GradientFlow, Ridge
 
     if ridge is not None:
@@ -363,12 +346,12 @@ def _method_options(
     """Options to hand on: what was given, and the key or the data set where the method takes one."""
     import jax
 
-    from ntk_shortcuts.maps import _options_of
+    from ntk_shortcuts.maps import method_options
     from ntk_shortcuts.predictors.registry import METHODS
     from ntk_shortcuts.validation import require_integer
 
     require_integer("seed", seed, 0)
-    accepted = _options_of(method) if method in METHODS else {}
+    accepted = method_options(method) if method in METHODS else {}
     given = {
         "num_datasets": num_datasets,
         "tolerance": tolerance,
@@ -379,9 +362,7 @@ def _method_options(
     options = {name: value for name, value in given.items() if value is not None}
     if "dataset" in accepted:
         if num_samples is None:
-            raise ValueError(
-                f'num_samples must be given for method="{method}", whose data set is sampled; got None'
-            )
+            raise ValueError(f'num_samples must be given for method="{method}", whose data set is sampled; got None')
         options["dataset"] = model.sample(jax.random.key(seed), num_samples)
     return options
 
@@ -439,9 +420,7 @@ def _save_netcdf(dataset: Any, path: Path) -> None:
 def _check_range(name: str, values: Range, allowed: str, test: Any) -> None:
     low, high, count = values
     if not (test(low) and test(high) and low <= high):
-        raise ValueError(
-            f"{name} must be MIN MAX COUNT with MIN <= MAX, each {allowed}; got {low:g} {high:g}"
-        )
+        raise ValueError(f"{name} must be MIN MAX COUNT with MIN <= MAX, each {allowed}; got {low:g} {high:g}")
     if count < 1:
         raise ValueError(f"{name} must be MIN MAX COUNT with COUNT >= 1; got {count}")
 

@@ -98,10 +98,7 @@ def latent_moments(
     """
     if nesting == (0, 0):
         return PairMoments.from_scaled_plane(latents1, latents2, amplification)
-    features = [
-        _feature_moments(latents1[:, i], latents2[:, i], amplification[i], nesting[i], gain, bias)
-        for i in range(2)
-    ]
+    features = [_feature_moments(latents1[:, i], latents2[:, i], amplification[i], nesting[i], gain, bias) for i in range(2)]
     return _sum_of_independent(*features)
 
 

@@ -185,9 +185,7 @@ class GenerativeModel(eqx.Module):
         latents = as_points("latents", latents, dimension=2)
         dtype = latents.dtype
         parts = [
-            jax.scipy.stats.multivariate_normal.logpdf(
-                latents, sign * self.means.astype(dtype), self.covariance.astype(dtype)
-            )
+            jax.scipy.stats.multivariate_normal.logpdf(latents, sign * self.means.astype(dtype), self.covariance.astype(dtype))
             for sign in (1, -1)
         ]
         return jnp.logaddexp(*parts) - np.log(2)
@@ -210,9 +208,7 @@ class GenerativeModel(eqx.Module):
         )
 
     @in_float64
-    def sample(
-        self, key: Key, num_samples: int, *, balanced: bool = True, embedding: Embedding | None = None
-    ) -> Dataset:
+    def sample(self, key: Key, num_samples: int, *, balanced: bool = True, embedding: Embedding | None = None) -> Dataset:
         """Draw a data set.
 
         Args:

@@ -89,22 +89,16 @@ def bias_map(
         "a rule with scalar parameters",
         f"parameters {training.batch_shape}",
     )
-    predictivities = _axis(
-        "shortcut_predictivities", shortcut_predictivities, "in [0.5, 1)", lambda v: (v >= 0.5) & (v < 1)
-    )
-    ratios = _axis(
-        "amplification_ratios", amplification_ratios, "positive and finite", lambda v: (v > 0) & (v < np.inf)
-    )
+    predictivities = _axis("shortcut_predictivities", shortcut_predictivities, "in [0.5, 1)", lambda v: (v >= 0.5) & (v < 1))
+    ratios = _axis("amplification_ratios", amplification_ratios, "positive and finite", lambda v: (v > 0) & (v < np.inf))
     require(method in METHODS, "method", f"one of {', '.join(known_methods())}", method)
     require(
-        "dataset" not in _options_of(method),
+        "dataset" not in method_options(method),
         "method",
         "one that does not need a given data set, which has one model",
         method,
     )
-    require(
-        progress is None or callable(progress), "progress", "None or a function of (done, total)", progress
-    )
+    require(progress is None or callable(progress), "progress", "None or a function of (done, total)", progress)
 
     attributes = {
         **_versions(),
@@ -144,9 +138,7 @@ def bias_map(
             {"long_name": "amplification ratio", "symbol": "alpha_s / alpha_c", "units": "1"},
         ),
     }
-    return xarray.Dataset(
-        variables, coordinates, {name: netcdf_value(value) for name, value in attributes.items()}
-    )
+    return xarray.Dataset(variables, coordinates, {name: netcdf_value(value) for name, value in attributes.items()})
 
 
 def run_parameters(
@@ -165,12 +157,10 @@ def run_parameters(
     else:
         parameters["network"] = type(network).__name__
     for spec in specs:
-        parameters.update(
-            {field.name: plain_value(getattr(spec, field.name)) for field in dataclasses.fields(spec)}
-        )
+        parameters.update({field.name: plain_value(getattr(spec, field.name)) for field in dataclasses.fields(spec)})
     parameters["training"] = type(training).__name__
     parameters["num_samples"] = num_samples
-    for name, default in _options_of(method).items():
+    for name, default in method_options(method).items():
         value = options.get(name, default)
         # Arrays given as data (probes, data sets) are not parameters; keys are recorded as their words.
         if name == "key" and value is not None:
@@ -207,12 +197,10 @@ def _versions() -> dict[str, str]:
     return {"ntk_shortcuts_version": __version__, "jax_version": jax.__version__}
 
 
-def _options_of(method: str) -> dict[str, Any]:
+def method_options(method: str) -> dict[str, Any]:
     """Keyword options of a method with their defaults (None where there is none)."""
     parameters = inspect.signature(METHODS[method]).parameters.values()
-    return {
-        p.name: None if p.default is p.empty else p.default for p in parameters if p.kind is p.KEYWORD_ONLY
-    }
+    return {p.name: None if p.default is p.empty else p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
 def _at(model: GenerativeModel, predictivity: float, ratio: float) -> GenerativeModel:

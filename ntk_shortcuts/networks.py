@@ -80,7 +80,10 @@ class MLP(eqx.Module):
             parameterization,
         )
         require(
-            initialization in INITIALIZATIONS, "initialization", f"one of {', '.join(INITIALIZATIONS)}", initialization
+            initialization in INITIALIZATIONS,
+            "initialization",
+            f"one of {', '.join(INITIALIZATIONS)}",
+            initialization,
         )
         require(
             initialization != "torch" or parameterization == "standard",
@@ -156,13 +159,21 @@ class MLP(eqx.Module):
         dtype = g12.dtype
         require_integer("input_dim", input_dim, 1)
         diagonals = []
-        for name, diagonal, size in (("g11_diag", g11_diag, g12.shape[0]), ("g22_diag", g22_diag, g12.shape[1])):
+        for name, diagonal, size in (
+            ("g11_diag", g11_diag, g12.shape[0]),
+            ("g22_diag", g22_diag, g12.shape[1]),
+        ):
             require_values(name, diagonal, (size,), ">= 0 and finite", lambda v: (v >= 0) & (v < np.inf))
             diagonals.append(jnp.asarray(diagonal, dtype))
         if not is_traced(g12, diagonals):
             bound = np.sqrt(np.outer(*map(np.asarray, diagonals)))
             excess = float(np.max(np.abs(np.asarray(g12)) - bound * (1 + 1e3 * jnp.finfo(dtype).eps)))
-            require(excess <= 0, "g12", "at most sqrt(g11_diag g22_diag) in size (Cauchy-Schwarz)", f"{excess:.3g} more")
+            require(
+                excess <= 0,
+                "g12",
+                "at most sqrt(g11_diag g22_diag) in size (Cauchy-Schwarz)",
+                f"{excess:.3g} more",
+            )
         return self._from_moments(PairMoments.from_gram(g12, *diagonals), input_dim)
 
     @in_float64

@@ -55,9 +55,7 @@ def plot_bias_map(dataset: xarray.Dataset, inset: Inset | tuple | None = None) -
         f"from bias_map, with bias over {' and '.join(sorted(dimensions))}",
         type(dataset).__name__,
     )
-    bias = (
-        dataset["bias"].transpose("shortcut_predictivity", "amplification_ratio").sortby(sorted(dimensions))
-    )
+    bias = dataset["bias"].transpose("shortcut_predictivity", "amplification_ratio").sortby(sorted(dimensions))
     predictivities = np.asarray(bias["shortcut_predictivity"])
     ratios = np.asarray(bias["amplification_ratio"])
     values = np.asarray(bias)
@@ -113,9 +111,7 @@ def plot_bias_over_time(times: Any, biases_by_ratio: Mapping[float, Any]) -> Fig
     times = np.asarray(times, np.float64)
     valid = times.ndim == 1 and times.size >= 1 and bool(np.all((times > 0) & np.isfinite(times)))
     require(valid, "times", "one-dimensional, positive and finite (the axis is logarithmic)", times)
-    require(
-        len(biases_by_ratio) >= 1, "biases_by_ratio", "a mapping with at least one ratio", biases_by_ratio
-    )
+    require(len(biases_by_ratio) >= 1, "biases_by_ratio", "a mapping with at least one ratio", biases_by_ratio)
     order = np.argsort(times)
     figure = _figure((6.8, 4.4))
     axes = figure.subplots()
@@ -147,9 +143,7 @@ def plot_bias_over_time(times: Any, biases_by_ratio: Mapping[float, Any]) -> Fig
     return figure
 
 
-def plot_decision_surface(
-    prediction: Prediction, model: GenerativeModel, dataset: Dataset | None = None
-) -> Figure:
+def plot_decision_surface(prediction: Prediction, model: GenerativeModel, dataset: Dataset | None = None) -> Figure:
     """Predicted mean output over the latent plane, its decision boundary, and the Bayes-optimal one.
 
     Args:
@@ -221,9 +215,7 @@ def _draw_surface(axes: Axes, prediction: Prediction, model: GenerativeModel, da
     return surface
 
 
-def _contours(
-    axes: Axes, ratios: np.ndarray, predictivities: np.ndarray, values: np.ndarray, limit: float
-) -> None:
+def _contours(axes: Axes, ratios: np.ndarray, predictivities: np.ndarray, values: np.ndarray, limit: float) -> None:
     from matplotlib.ticker import MaxNLocator
 
     levels = MaxNLocator(nbins=9, symmetric=True).tick_values(-limit, limit)
@@ -233,9 +225,7 @@ def _contours(
     widths = [2.0 if abs(level) < 1e-12 else 0.8 for level in levels]
     # Dark lines on the saturated ends vanish, light ones on the pale middle do.
     colours = ["white" if abs(level) > 0.65 * limit else "black" for level in levels]
-    lines = axes.contour(
-        ratios, predictivities, values, levels=levels, colors=colours, linewidths=widths, linestyles="solid"
-    )
+    lines = axes.contour(ratios, predictivities, values, levels=levels, colors=colours, linewidths=widths, linestyles="solid")
     axes.clabel(lines, fontsize="small", fmt="%g")
 
 
@@ -276,9 +266,7 @@ def _description(attributes: Mapping[str, Any]) -> str:
         "core_amplification": r"$\alpha_c$",
         "correlation": r"$\sigma$",
     }
-    fixed = [
-        f"{symbol} = {float(attributes[name]):g}" for name, symbol in symbols.items() if name in attributes
-    ]
+    fixed = [f"{symbol} = {float(attributes[name]):g}" for name, symbol in symbols.items() if name in attributes]
     words = {
         "depth": "depth",
         "time": "time",

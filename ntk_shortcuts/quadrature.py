@@ -33,8 +33,8 @@ def polar_nodes(model: GenerativeModel, angles: int, radii: int, merge_rays: boo
     Kernels of wide networks have their kinks along rays of the effective coordinates u = alpha z, while the density is
     round in the whitened ones, \(\xi=L^{-1}z\). At large availability ratios either angle alone leaves the other unresolved, so
     the rule is equispaced in the sum of both: with a the ratio of the singular values of diag(alpha) L and
-    b = (a-1)/(a+1), \(e^{2i\theta}=\lambda e^{i\varphi}-b,\ \lambda=b\cos\varphi+\sqrt{1-b^2\sin^2\varphi}\) is the whitened angle
-    \(\theta\) at which that sum is \(\varphi\).
+    b = (a-1)/(a+1), \(e^{2i\theta}=\lambda e^{i\varphi}-b,\ \lambda=b\cos\varphi+\sqrt{1-b^2\sin^2\varphi}\) is the
+    whitened angle \(\theta\) at which that sum is \(\varphi\).
 
     Args:
         angles, radii: nodes of each factor.
@@ -55,9 +55,7 @@ def polar_nodes(model: GenerativeModel, angles: int, radii: int, merge_rays: boo
     radius = inner[:, None] + half[:, None] * (1 + gauss)[None, :]
     # (1/pi) r exp(-(r^2 + |m|^2)/2) cosh(r along): both components, folded; in logarithms, where cosh overflows.
     product = jnp.abs(radius * along[:, None])
-    log_density = (
-        -(radius**2 + jnp.sum(mean**2)) / 2 + product + jnp.log1p(jnp.exp(-2 * product)) - np.log(2 * np.pi)
-    )
+    log_density = -(radius**2 + jnp.sum(mean**2)) / 2 + product + jnp.log1p(jnp.exp(-2 * product)) - np.log(2 * np.pi)
     weights = (d_theta * half)[:, None] * gauss_weights[None, :] * radius * jnp.exp(log_density)
     targets = jnp.tanh(radius * along[:, None])
     rays = directions @ factor.T

@@ -31,7 +31,7 @@ class TrainingRule(eqx.Module):
     def filter(self, eigenvalues: Float[Array, "modes"], num_samples: int | None) -> Float[Array, "*batch modes"]:
         """g at eigenvalues > 0; num_samples is N, or None for infinite data."""
 
-    def check(self, largest_eigenvalue: float) -> None:  # noqa: B027 - most rules are stable for every kernel
+    def check(self, largest_eigenvalue: float) -> None:
         """Warn where the rule does not converge on this spectrum."""
 
     @property
@@ -89,7 +89,12 @@ class GradientDescent(TrainingRule):
 
     def __init__(self, learning_rate: Scalar, steps: Scalar):
         _require("learning_rate", learning_rate, "positive and finite", lambda v: (v > 0) & (v < np.inf))
-        _require("steps", steps, "an integer >= 0, or inf", lambda v: (v >= 0) & ((v == np.floor(v)) | (v == np.inf)))
+        _require(
+            "steps",
+            steps,
+            "an integer >= 0, or inf",
+            lambda v: (v >= 0) & ((v == np.floor(v)) | (v == np.inf)),
+        )
         self.learning_rate = real_leaf(learning_rate)
         self.steps = real_leaf(steps)
 

@@ -10,10 +10,7 @@ import pytest
 import ntk_shortcuts as ns
 from ntk_shortcuts.cli import main
 
-EXAMPLE = (
-    "predict --predictivity 0.85 0.9 --amplification 4 1 --depth 1 --time 30 --method population "
-    "--no-random-init --json"
-)
+EXAMPLE = "predict --predictivity 0.85 0.9 --amplification 4 1 --depth 1 --time 30 --method population --no-random-init --json"
 SMALL_MAP = "map --predictivities 0.6 0.9 3 --ratios 0.25 4 3 --no-random-init --tolerance 0.1"
 
 
@@ -191,9 +188,7 @@ def test_output_is_checked_before_computing(capsys, monkeypatch):
 
 
 def test_divergence_is_a_warning_on_standard_error(capsys):
-    status, out, err = run(
-        capsys, "predict --json --no-random-init --learning-rate 50 --steps 3 --tolerance 0.1"
-    )
+    status, out, err = run(capsys, "predict --json --no-random-init --learning-rate 50 --steps 3 --tolerance 0.1")
     json.loads(out)
     assert status == 0 and err.startswith("warning: ") and err.count("\n") == 1
 

@@ -11,7 +11,12 @@ ANGLES = [0.0, 1e-6, 1e-3, 0.3, 1.5, 3.0, np.pi - 1e-6, np.pi]
 def _special_points():
     """Latents at all the angles, with unequal norms, an exact parallel, an exact opposite, and zero."""
     first = np.array([[1.0, 0.0]])
-    others = [[1.3 * np.cos(a), 1.3 * np.sin(a)] for a in ANGLES] + [[2.0, 0.0], [-2.0, 0.0], [0.0, 0.0], [1.0, 0.0]]
+    others = [[1.3 * np.cos(a), 1.3 * np.sin(a)] for a in ANGLES] + [
+        [2.0, 0.0],
+        [-2.0, 0.0],
+        [0.0, 0.0],
+        [1.0, 0.0],
+    ]
     return first.astype(np.float32), np.array(others, np.float32)
 
 

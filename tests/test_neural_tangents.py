@@ -16,9 +16,7 @@ from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.kernels import neural_tangents
 from ntk_shortcuts.networks import MLP
 
-installed = pytest.mark.skipif(
-    importlib.util.find_spec("neural_tangents") is None, reason="needs neural-tangents"
-)
+installed = pytest.mark.skipif(importlib.util.find_spec("neural_tangents") is None, reason="needs neural-tangents")
 
 LAYERS = {
     "linear": lambda stax: stax.Identity(),
@@ -35,9 +33,7 @@ def dense(depth, activation, weight_variance, bias_variance, width=512, paramete
     b_std = float(np.sqrt(bias_variance)) if bias_variance else None
     layers = []
     for fan_out in [*[width] * depth, 1]:
-        layers.append(
-            stax.Dense(fan_out, float(np.sqrt(weight_variance)), b_std, parameterization=parameterization)
-        )
+        layers.append(stax.Dense(fan_out, float(np.sqrt(weight_variance)), b_std, parameterization=parameterization))
         layers.append(LAYERS[activation](stax))
     return jax.jit(stax.serial(*layers[:-1])[2], static_argnames="get")
 
@@ -145,9 +141,7 @@ def test_dense_kernels_agree(rng, activation, depth):
 def test_standard_parameterisation_agrees(rng, depth, bias):
     x1, x2 = points(rng)
     theirs = dense(depth, "relu", 1.7, bias, width=64, parameterization="standard")
-    ours = MLP(depth, weight_variance=1.7, bias_variance=bias, width=64, parameterization="standard").kernels(
-        x1, x2
-    )
+    ours = MLP(depth, weight_variance=1.7, bias_variance=bias, width=64, parameterization="standard").kernels(x1, x2)
     nngp, ntk = theirs(x1, x2, get=("nngp", "ntk"))
     np.testing.assert_allclose(ours.nngp, nngp, rtol=1e-10)
     np.testing.assert_allclose(ours.ntk, ntk, rtol=1e-10)
@@ -211,9 +205,7 @@ def test_other_parts_of_neural_tangents_work(rng):
     x, y = jnp.asarray(rng.normal(size=(6, 4))), jnp.asarray(rng.normal(size=(6, 1)))
     init, apply, kernel = stax.serial(stax.Dense(64), stax.Erf(), stax.Dense(1))
     numerical = stax.serial(stax.Dense(8), stax.ElementwiseNumerical(jnp.tanh, deg=25), stax.Dense(1))[2]
-    np.testing.assert_allclose(
-        numerical(x, None, "ntk"), MLP(1, "tanh", weight_variance=1.0).kernels(x).ntk, atol=1e-2
-    )
+    np.testing.assert_allclose(numerical(x, None, "ntk"), MLP(1, "tanh", weight_variance=1.0).kernels(x).ntk, atol=1e-2)
     x_test = jnp.asarray(rng.normal(size=(3, 4)))
     trained = kernel(x_test, x, "ntk") @ jnp.linalg.solve(kernel(x, None, "ntk"), y)
     predict = nt.predict.gradient_descent_mse_ensemble(kernel, x, y)
@@ -239,9 +231,7 @@ def test_wrong_shapes(rng):
         network.latent_kernels(GenerativeModel(), rng.normal(size=(3, 2)))
     with pytest.raises(ValueError, match="latents"):
         network.latent_kernels(GenerativeModel(input_dim=25), rng.normal(size=(3, 3)))
-    without_readout = neural_tangents.from_stax(
-        neural_tangents.load().stax.Conv(8, (3, 3))[2], input_shape=(5, 5, 1)
-    )
+    without_readout = neural_tangents.from_stax(neural_tangents.load().stax.Conv(8, (3, 3))[2], input_shape=(5, 5, 1))
     with pytest.raises(ValueError, match=r"(?s)(?=.*GlobalAvgPool)(?=.*Flatten)(?=.*Dense.1)"):
         without_readout.kernels(rng.normal(size=(3, 25)))
     with pytest.raises(ValueError, match="input_shape"):

@@ -21,9 +21,7 @@ def prediction():
 
 def bias_dataset(values):
     coordinates = {"shortcut_predictivity": [0.6, 0.75, 0.9], "amplification_ratio": [0.25, 1.0, 4.0]}
-    return xarray.Dataset(
-        {"bias": (tuple(coordinates), values)}, coordinates, {"depth": 1, "method": "population"}
-    )
+    return xarray.Dataset({"bias": (tuple(coordinates), values)}, coordinates, {"depth": 1, "method": "population"})
 
 
 VALUES = np.array([[-0.2, 0.0, 0.1], [-0.4, 0.0, 0.5], [-0.6, 0.1, 0.8]])
@@ -65,9 +63,7 @@ def test_bias_map_draws_flat_missing_and_transposed_values(values, tmp_path):
 
 def test_bias_map_of_one_point_and_of_unsorted_axes(tmp_path):
     dataset = bias_dataset(VALUES)
-    plotting.plot_bias_map(dataset.isel(shortcut_predictivity=[0], amplification_ratio=[2])).savefig(
-        tmp_path / "a.png"
-    )
+    plotting.plot_bias_map(dataset.isel(shortcut_predictivity=[0], amplification_ratio=[2])).savefig(tmp_path / "a.png")
     turned = plotting.plot_bias_map(dataset.isel(amplification_ratio=[2, 0, 1]))
     np.testing.assert_array_equal(np.asarray(turned.axes[0].collections[0].get_array()).reshape(3, 3), VALUES)
 

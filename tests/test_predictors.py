@@ -11,9 +11,7 @@ def _model(ratio=1.0):
     return ns.GenerativeModel((0.85, 0.9), (ratio, 1.0))
 
 
-@pytest.mark.parametrize(
-    ("ratio", "expected"), [(1.0, [0.338, 0.276, 0.044, 0.000]), (8.0, [1.627, 1.164, 0.044, 0.000])]
-)
+@pytest.mark.parametrize(("ratio", "expected"), [(1.0, [0.338, 0.276, 0.044, 0.000]), (8.0, [1.627, 1.164, 0.044, 0.000])])
 def test_population_reproduces_the_reference_values(ratio, expected):
     times = ns.GradientFlow([3.0, 30.0, 300.0, 3000.0])
     prediction = ns.predict_bias(_model(ratio), ns.MLP(1), times, random_init=False)
@@ -81,9 +79,7 @@ def test_rank_deficient_kernels_have_a_limit(rule):
 def test_monte_carlo_agrees_with_population_and_its_twin_does_not():
     model, network, flow = _model(4.0), ns.MLP(1), ns.GradientFlow(3.0)
     population = ns.predict_bias(model, network, flow)
-    sampled = ns.predict_bias(
-        model, network, flow, 1000, method="monte_carlo", key=jax.random.key(0), num_datasets=8
-    )
+    sampled = ns.predict_bias(model, network, flow, 1000, method="monte_carlo", key=jax.random.key(0), num_datasets=8)
     error = sampled.diagnostics["bias_standard_error"]
     assert abs(sampled.bias - population.bias) < 4 * error + 0.005
     assert not abs(sampled.bias - population.bias - 0.1) < 4 * error + 0.005
@@ -95,7 +91,13 @@ def test_your_own_data(rng):
     probes = rng.normal(size=(9, 2))
     probe_inputs = np.concatenate([probes, np.zeros((9, 1))], axis=1)
     prediction = ns.predict_bias(
-        _model(), ns.MLP(1), ns.GradientFlow(30.0), method="dataset", dataset=data, probes=probes, probe_inputs=probe_inputs
+        _model(),
+        ns.MLP(1),
+        ns.GradientFlow(30.0),
+        method="dataset",
+        dataset=data,
+        probes=probes,
+        probe_inputs=probe_inputs,
     )
     assert np.isfinite(prediction.bias) and prediction.mean.shape == (9,)
 

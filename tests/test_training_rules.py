@@ -8,9 +8,7 @@ EIGENVALUES = jnp.array([1e-12, 1e-3, 0.3, 1.0, 1.7])
 
 
 def test_flow():
-    np.testing.assert_allclose(
-        ns.GradientFlow(3.0).filter(EIGENVALUES), -np.expm1(-3 * EIGENVALUES) / EIGENVALUES, rtol=1e-14
-    )
+    np.testing.assert_allclose(ns.GradientFlow(3.0).filter(EIGENVALUES), -np.expm1(-3 * EIGENVALUES) / EIGENVALUES, rtol=1e-14)
     np.testing.assert_allclose(ns.GradientFlow(np.inf).filter(EIGENVALUES), 1 / EIGENVALUES)
     np.testing.assert_array_equal(ns.GradientFlow(0.0).filter(EIGENVALUES), 0)
     assert ns.GradientFlow([1.0, 2.0]).filter(EIGENVALUES).shape == (2, 5)

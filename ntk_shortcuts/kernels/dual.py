@@ -83,9 +83,7 @@ def resolve_activation(activation: ActivationLike) -> Activation:
         return activation
     if isinstance(activation, str):
         if activation not in _REGISTRY:
-            raise ValueError(
-                f"activation must be one of {', '.join(known_activations())}, or a callable; got {activation!r}"
-            )
+            raise ValueError(f"activation must be one of {', '.join(known_activations())}, or a callable; got {activation!r}")
         return _REGISTRY[activation]
     if callable(activation):
         from ntk_shortcuts.kernels.hermite import Quadrature  # a Quadrature is itself an Activation

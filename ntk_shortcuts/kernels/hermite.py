@@ -42,7 +42,10 @@ class Quadrature(Activation):
     label: str = eqx.field(static=True)
 
     def __init__(
-        self, function: Callable[[jax.Array], jax.Array], degree: int = DEFAULT_DEGREE, label: str | None = None
+        self,
+        function: Callable[[jax.Array], jax.Array],
+        degree: int = DEFAULT_DEGREE,
+        label: str | None = None,
     ):
         if not isinstance(degree, int) or isinstance(degree, bool) or not 2 <= degree <= 2000:
             raise ValueError(f"degree must be an integer in [2, 2000]; got {degree!r}")

@@ -39,9 +39,7 @@ class AffineLayer(eqx.Module):
 
 
 @eqx.filter_jit
-def mlp_kernels(
-    moments: PairMoments, layers: Sequence[AffineLayer], activation: Activation, input_dim: int
-) -> Kernels:
+def mlp_kernels(moments: PairMoments, layers: Sequence[AffineLayer], activation: Activation, input_dim: int) -> Kernels:
     r"""The recursion, for layers \(l = 0..L\):
 
     \[K^0=\sigma_w^2\langle x,x'\rangle/d+\sigma_b^2,\quad \Theta^0=K^0,\qquad
@@ -77,7 +75,11 @@ def mlp_kernels(
         weight, bias = layer.weight_variance, layer.bias_variance
         direct = weight * layer.weight_rate * dual.moments.covariance + bias * layer.bias_rate
         tangent = direct + weight * dual.derivative * tangent
-        return (dual.moments.affine(weight, bias), tangent, error + jnp.asarray(dual.quadrature_error, dtype)), None
+        return (
+            dual.moments.affine(weight, bias),
+            tangent,
+            error + jnp.asarray(dual.quadrature_error, dtype),
+        ), None
 
     # A scan, not a Python loop: XLA's fusion of an unrolled recursion takes time exponential in the depth.
     stacked = jax.tree.map(lambda *leaves: jnp.stack([scalar(leaf) for leaf in leaves]), *rest)

@@ -67,9 +67,7 @@ class PairMoments(eqx.Module):
         """
         square = scale**2
         first, second = z1[:, None, :], z2[None, :, :]
-        cross = difference_of_products(
-            *jnp.broadcast_arrays(first[..., 0], second[..., 1], first[..., 1], second[..., 0])
-        )
+        cross = difference_of_products(*jnp.broadcast_arrays(first[..., 0], second[..., 1], first[..., 1], second[..., 0]))
         return cls(
             variance1=jnp.sum(z1**2 * square[None, :], axis=-1)[:, None],
             variance2=jnp.sum(z2**2 * square[None, :], axis=-1)[None, :],

@@ -87,9 +87,7 @@ def load() -> types.ModuleType:
             module = importlib.import_module(_NAME)
         except ModuleNotFoundError as error:
             _forget()
-            raise ImportError(
-                f"neural-tangents could not be imported ({error}); install it with {_INSTALL}"
-            ) from error
+            raise ImportError(f"neural-tangents could not be imported ({error}); install it with {_INSTALL}") from error
         except Exception as error:
             _forget()
             raise ImportError(
@@ -116,8 +114,7 @@ def _warn_of_other_version() -> None:
     version = _installed_version()
     if version not in (None, SUPPORTED_VERSION):
         warnings.warn(
-            f"neural-tangents {version} is installed; only {SUPPORTED_VERSION} is known to work here: "
-            f"{_INSTALL} installs it",
+            f"neural-tangents {version} is installed; only {SUPPORTED_VERSION} is known to work here: {_INSTALL} installs it",
             stacklevel=3,
         )
 
@@ -303,9 +300,7 @@ class StaxNetwork(eqx.Module):
         return Kernels(nngp=nngp, ntk=ntk)
 
     @in_float64
-    def latent_kernels(
-        self, model: GenerativeModel, latents1: Latents, latents2: Latents | None = None
-    ) -> Kernels:
+    def latent_kernels(self, model: GenerativeModel, latents1: Latents, latents2: Latents | None = None) -> Kernels:
         """Kernels between embedded latents (n1, 2) and (n2, 2) of a data model; latents2=None: latents1.
 
         The latents are embedded in R^d by one draw, with the network's `key`, of the model's embedding, the
@@ -326,9 +321,7 @@ class StaxNetwork(eqx.Module):
         return points.reshape(points.shape[0], *self.input_shape)
 
 
-def from_stax(
-    kernel_fn: Callable[..., Any], input_shape: Sequence[int] | None = None, key: Key | None = None
-) -> StaxNetwork:
+def from_stax(kernel_fn: Callable[..., Any], input_shape: Sequence[int] | None = None, key: Key | None = None) -> StaxNetwork:
     """A network of ours from the `kernel_fn` of a `neural_tangents.stax` architecture.
 
     Its conventions are the architecture's own: `stax.Dense(width, W_std, b_std)` has weight_variance =
@@ -367,9 +360,7 @@ def from_stax(
 def _checked(name: str, kernel: Any, shape: tuple[int, int], dtype: Any) -> jax.Array:
     label = f"kernel_fn's {name}"
     if kernel is None:
-        raise ValueError(
-            f'{label} must be an array: kernel_fn(x1, x2, get=("nngp", "ntk")) returns both; got None'
-        )
+        raise ValueError(f'{label} must be an array: kernel_fn(x1, x2, get=("nngp", "ntk")) returns both; got None')
     if jnp.shape(kernel) != shape:
         raise ValueError(
             f"{label} must be of shape (n1, n2) = {shape}: before the last Dense(1), add GlobalAvgPool() or "

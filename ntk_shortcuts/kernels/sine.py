@@ -33,9 +33,10 @@ class Sine(Activation):
         derivative = half_decay * (1 + jnp.exp(-2 * jnp.abs(q12)))
         variance1, variance2 = -jnp.expm1(-2 * q11) / 2, -jnp.expm1(-2 * q22) / 2
         # E(sin a - sin b)^2 by the same exponentials: no smallness is lost where D is small.
-        spread = -jnp.expm1(-moments.distance / 2) - (
-            jnp.exp(-2 * q11) + jnp.exp(-2 * q22) - 2 * jnp.exp(-(q11 + q22 + q12 * 2) / 2)
-        ) / 2
+        spread = (
+            -jnp.expm1(-moments.distance / 2)
+            - (jnp.exp(-2 * q11) + jnp.exp(-2 * q22) - 2 * jnp.exp(-(q11 + q22 + q12 * 2) / 2)) / 2
+        )
         return Dual(
             PairMoments(
                 variance1=variance1,

@@ -55,7 +55,12 @@ def predict_bias(
         1.13
     """
     require(isinstance(model, GenerativeModel), "model", "a GenerativeModel", model)
-    require(isinstance(training, TrainingRule), "training", "a training rule such as GradientFlow(time=30.0)", training)
+    require(
+        isinstance(training, TrainingRule),
+        "training",
+        "a training rule such as GradientFlow(time=30.0)",
+        training,
+    )
     require(
         hasattr(network, "latent_kernels") and hasattr(network, "kernels"),
         "network",

@@ -101,7 +101,8 @@ def predict_dataset(
         random_init: include the random output at initialisation.
 
     Raises:
-        ValueError: num_samples that is not the data set's size; labels not in {-1, +1}; probe_inputs missing or of another shape.
+        ValueError: num_samples that is not the data set's size; labels not in {-1, +1}; probe_inputs missing or of
+            another shape.
     """
     inputs = as_points("dataset.inputs", dataset.inputs)
     labels = as_labels("dataset.labels", dataset.labels, count=inputs.shape[0]).astype(inputs.dtype)

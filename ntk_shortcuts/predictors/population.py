@@ -56,9 +56,9 @@ def predict_population(
     Raises:
         ValueError: num_samples given, or a tolerance that is not positive.
 
-    Numerics: nodes in graded polar coordinates (:func:`ntk_shortcuts.quadrature.polar_nodes`); bias-free networks of homogeneous
-    activations need one node per ray. Without `random_init` the bias counts signs on a grid and moves in steps of 0.0022. Under a
-    JAX transformation the second rule is used without refinement.
+    Numerics: nodes in graded polar coordinates (:func:`ntk_shortcuts.quadrature.polar_nodes`); bias-free networks of
+    homogeneous activations need one node per ray. Without `random_init` the bias counts signs on a grid and moves in steps
+    of 0.0022. Under a JAX transformation the second rule is used without refinement.
     """
     require(num_samples is None, "num_samples", 'None for method="population" (infinite data)', num_samples)
     require_values("tolerance", tolerance, (), "positive", lambda v: v > 0)
@@ -122,9 +122,7 @@ def _outputs(
     if not random_init:
         return trained_outputs(train[0], cross[0], None, nodes.weights, nodes.targets, rule, None), error
     own = jax.vmap(lambda z: jax.tree.map(jnp.squeeze, sectors(z[None], z[None])))(probes)
-    odd, even = (
-        trained_outputs(train[i], cross[i], own[i].nngp, nodes.weights, nodes.targets, rule, None) for i in range(2)
-    )
+    odd, even = (trained_outputs(train[i], cross[i], own[i].nngp, nodes.weights, nodes.targets, rule, None) for i in range(2))
     return OutputLaw(odd.mean, odd.variance + even.variance, odd.spectrum), error
 
 

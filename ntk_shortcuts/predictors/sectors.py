@@ -34,8 +34,7 @@ def sector_kernels(model: GenerativeModel, network: Any) -> SectorKernels:
         same, flipped = network.latent_kernels(model, z1, z2), network.latent_kernels(model, z1, -z2)
         error = jnp.maximum(jnp.asarray(same.quadrature_error), jnp.asarray(flipped.quadrature_error))
         odd, even = (
-            Kernels((same.nngp + sign * flipped.nngp) / 2, (same.ntk + sign * flipped.ntk) / 2, error)
-            for sign in (-1.0, 1.0)
+            Kernels((same.nngp + sign * flipped.nngp) / 2, (same.ntk + sign * flipped.ntk) / 2, error) for sign in (-1.0, 1.0)
         )
         return odd, even
 

@@ -302,9 +302,7 @@ def plane_integral(value, derivative, q11, q12, q22):
             b_unit = c * mp.cos(angle) + s * mp.sin(angle)
             weight = w * (high - low) / 2
             total += weight * sum(wr * value(r * a_unit) * value(r * b_unit) for r, wr in radial)
-            total_derivative += weight * sum(
-                wr * derivative(r * a_unit) * derivative(r * b_unit) for r, wr in radial
-            )
+            total_derivative += weight * sum(wr * derivative(r * a_unit) * derivative(r * b_unit) for r, wr in radial)
     return total, total_derivative
 
 
@@ -340,9 +338,7 @@ def check_expectations():
     q11, q12, q22 = points[2]
     q12, step = mp.mpf("0.5"), mp.mpf("1e-7")
     for name in (*CLOSED, *QUADRATURE_ACTIVATIONS):
-        ahead, behind, far_ahead, far_behind = (
-            dual(name, q11, q12 + k * step, q22)[0] for k in (1, -1, 2, -2)
-        )
+        ahead, behind, far_ahead, far_behind = (dual(name, q11, q12 + k * step, q22)[0] for k in (1, -1, 2, -2))
         difference = (8 * (ahead - behind) - (far_ahead - far_behind)) / (12 * step)
         price[name] = abs(difference - dual(name, q11, q12, q22)[1])
     print("Price's theorem:", {k: mp.nstr(v, 2) for k, v in price.items()})

@@ -1,0 +1,51 @@
+"""What every prediction method must return, over the registry."""
+
+import jax
+import numpy as np
+import pytest
+
+import ntk_shortcuts as ns
+
+MODEL = ns.GenerativeModel((0.8, 0.9), (2.0, 1.0))
+ARGUMENTS = {
+    "population": {},
+    "dataset": {"dataset": MODEL.sample(jax.random.key(0), 40)},
+    "monte_carlo": {"num_samples": 40, "key": jax.random.key(0), "num_datasets": 3},
+    "dataset_averaged": {"num_samples": 40},
+}
+
+
+@pytest.mark.parametrize("method", ns.known_methods())
+@pytest.mark.parametrize("random_init", [True, False])
+def test_prediction(method, random_init):
+    flow = ns.GradientFlow(10.0)
+    p = ns.predict_bias(MODEL, ns.MLP(1), flow, method=method, random_init=random_init, **ARGUMENTS[method])
+    assert p.method == method
+    assert isinstance(p.bias, float) and isinstance(p.reliance, float) and isinstance(p.optimal_reliance, float)
+    assert p.bias == pytest.approx(p.reliance - p.optimal_reliance, abs=1e-12)
+    assert -1 <= p.reliance <= 1
+    assert p.mean.shape == p.std.shape == (900,) and p.probes.shape == (900, 2)
+    assert np.all(np.isfinite(p.mean)) and np.all(p.std >= 0)
+    assert p.diagnostics and all(isinstance(value, float) for value in p.diagnostics.values())
+
+
+@pytest.mark.parametrize("method", ns.known_methods())
+def test_several_times_in_one_pass(method):
+    times = [1.0, 30.0]
+    together = ns.predict_bias(MODEL, ns.MLP(1), ns.GradientFlow(times), method=method, **ARGUMENTS[method])
+    assert together.bias.shape == (2,) and together.mean.shape == (2, 900)
+    for index, time in enumerate(times):
+        alone = ns.predict_bias(MODEL, ns.MLP(1), ns.GradientFlow(time), method=method, **ARGUMENTS[method])
+        assert float(together.bias[index]) == pytest.approx(alone.bias, abs=3e-3)
+
+
+@pytest.mark.parametrize("method", ns.known_methods())
+def test_same_answer_twice(method):
+    first, second = (
+        ns.predict_bias(MODEL, ns.MLP(2), ns.GradientFlow(10.0), method=method, **ARGUMENTS[method]) for _ in range(2)
+    )
+    assert first.bias == second.bias
+
+
+def test_every_method_is_listed_here():
+    assert set(ns.known_methods()) <= set(ARGUMENTS)

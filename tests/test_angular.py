@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+import ntk_shortcuts as ns
+from ntk_shortcuts.predictors.sectors import is_angular, sector_kernels
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2, 3, 5, 8])
+@pytest.mark.parametrize("activation", ["relu", "linear", ns.LeakyReLU(0.3)])
+def test_sectors_are_the_parts_of_the_exact_kernel(depth, activation, rng):
+    network = ns.MLP(depth, activation, weight_variance=1.7)
+    u1, u2 = rng.normal(size=(6, 2)), rng.normal(size=(5, 2))
+    u2[0], u2[1] = u1[0], -3 * u1[1]
+    profile = network.angular_kernels(2)
+    assert float(profile.error) < 1e-12
+    for part, sign in zip(profile.sectors(u1, u2), (-1, 1), strict=True):
+        for name in ("nngp", "ntk"):
+            same, flipped = (np.asarray(getattr(network.kernels(u1, s * u2), name)) for s in (1, -1))
+            np.testing.assert_allclose(getattr(part, name), (same + sign * flipped) / 2, atol=1e-12 * np.max(np.abs(same)))
+
+
+def test_error_of_very_deep_networks_is_reported(rng):
+    network = ns.MLP(50)
+    u = rng.normal(size=(8, 2))
+    profile = network.angular_kernels(2)
+    odd, even = profile.sectors(u, u)
+    exact = np.asarray(network.kernels(u).ntk)
+    actual = np.max(np.abs(odd.ntk + even.ntk - exact)) / np.max(np.abs(exact))
+    assert 1e-12 < actual < 10 * float(profile.error) < 1e-4
+
+
+@pytest.mark.parametrize("network", [ns.MLP(1, bias_variance=0.1), ns.MLP(1, "tanh")])
+def test_other_networks_have_no_profile(network):
+    with pytest.raises(ValueError, match="network must be bias-free with a piecewise linear activation"):
+        network.angular_kernels(2)
+    assert not is_angular(ns.GenerativeModel(), network)
+
+
+@pytest.mark.parametrize("network", [ns.MLP(2), ns.MLP(2, bias_variance=0.3), ns.MLP(1, "tanh")])
+@pytest.mark.parametrize("nesting", [(0, 0), (1, 0)])
+def test_sector_kernels_are_odd_and_even_and_add_up(network, nesting, rng):
+    model = ns.GenerativeModel(amplification=(3.0, 1.0), nesting=nesting)
+    z1, z2 = rng.normal(size=(4, 2)), rng.normal(size=(3, 2))
+    odd, even = sector_kernels(model, network)(z1, z2)
+    odd_back, even_back = sector_kernels(model, network)(z1, -z2)
+    np.testing.assert_allclose(odd.ntk, -odd_back.ntk, atol=1e-13)
+    np.testing.assert_allclose(even.ntk, even_back.ntk, atol=1e-13)
+    np.testing.assert_allclose(odd.ntk + even.ntk, network.latent_kernels(model, z1, z2).ntk, rtol=1e-10, atol=1e-12)
