@@ -15,19 +15,33 @@ from ntk_shortcuts.typing import Array, Float
 _RADIAL_RANGE = 8.5
 
 
-class LatentNodes(eqx.Module):
-    r"""Nodes of the data law folded by its symmetry (z, y) -> (-z, -y): one of each pair z, -z.
+class LatentRays(eqx.Module):
+    r"""Nodes of the data law on rays, folded by its symmetry (z, y) -> (-z, -y): one of each pair z, -z.
 
-    `points` (m, 2) lie in a half-plane; `weights` (m,) sum to 1 up to the rule's error; `targets` (m,) is E[y | z].
-    For odd functions, \(\int fg\,p\,dz=\sum_m w_mf(z_m)g(z_m)\).
+    Node (g, j) lies at `radius[g, j] * directions[g]`, in a half-plane. For odd functions,
+    \(\int ab\,p\,dz=\sum_{gj}w_{gj}\,a(z_{gj})\,b(z_{gj})\). A function with f(r z) = r f(z) is known from its values at the
+    `directions`, and integrals of products of two of them need one node per ray, of weight `mass`.
+
+    - `directions` (rays, 2); `radius`, `weights` (sum 1 up to the rule's error), `targets` (E[y | z]), each (rays, radii).
     """
 
-    points: Float[Array, "m 2"]
-    weights: Float[Array, "m"]
-    targets: Float[Array, "m"]
+    directions: Float[Array, "rays 2"]
+    radius: Float[Array, "rays radii"]
+    weights: Float[Array, "rays radii"]
+    targets: Float[Array, "rays radii"]
+
+    @property
+    def mass(self) -> Float[Array, "rays"]:
+        r"""\(\sum_jw_{gj}r_{gj}^2\)."""
+        return jnp.sum(self.weights * self.radius**2, axis=1)
+
+    @property
+    def slope(self) -> Float[Array, "rays"]:
+        r"""Targets as a function with f(r z) = r f(z): \(\sum_jw_{gj}r_{gj}f^*_{gj}\) over the mass."""
+        return jnp.sum(self.weights * self.radius * self.targets, axis=1) / self.mass
 
 
-def polar_nodes(model: GenerativeModel, angles: int, radii: int, merge_rays: bool = False) -> LatentNodes:
+def latent_rays(model: GenerativeModel, angles: int, radii: int, homogeneous: bool) -> LatentRays:
     r"""Periodic trapezoidal rule in a graded angle, times Gauss-Legendre in the radius.
 
     Kernels of wide networks have their kinks along rays of the effective coordinates u = alpha z, while the density is
@@ -38,8 +52,8 @@ def polar_nodes(model: GenerativeModel, angles: int, radii: int, merge_rays: boo
 
     Args:
         angles, radii: nodes of each factor.
-        merge_rays: one node of unit radius per ray, with weight \(\int r^2\) and target \(\int r f^*/\int r^2\). Exact for
-            kernels that are homogeneous, Theta(r z, r' z') = r r' Theta(z, z').
+        homogeneous: (angles, radii) nodes, for kernels with Theta(r z, r' z') = r r' Theta(z, z'); otherwise every node is
+            a ray of its own, (angles * radii, 1), of radius 1.
     """
     factor = model.whitening
     mean = jax.scipy.linalg.solve_triangular(factor, model.means, lower=True)
@@ -59,11 +73,10 @@ def polar_nodes(model: GenerativeModel, angles: int, radii: int, merge_rays: boo
     weights = (d_theta * half)[:, None] * gauss_weights[None, :] * radius * jnp.exp(log_density)
     targets = jnp.tanh(radius * along[:, None])
     rays = directions @ factor.T
-    if merge_rays:
-        merged = jnp.sum(weights * radius**2, axis=1)
-        return LatentNodes(rays, merged, jnp.sum(weights * radius * targets, axis=1) / merged)
-    points = radius[..., None] * rays[:, None, :]
-    return LatentNodes(points.reshape(-1, 2), weights.ravel(), targets.ravel())
+    if homogeneous:
+        return LatentRays(rays, radius, weights, targets)
+    points = (radius[..., None] * rays[:, None, :]).reshape(-1, 2)
+    return LatentRays(points, jnp.ones_like(weights).reshape(-1, 1), weights.reshape(-1, 1), targets.reshape(-1, 1))
 
 
 def _singular_frame(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:

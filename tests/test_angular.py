@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.predictors.sectors import is_angular, sector_kernels
+from ntk_shortcuts.kernels.sectors import is_angular, sector_kernels
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2, 3, 5, 8])

@@ -7,6 +7,7 @@ from typing import Any
 
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.predictors import dataset as _dataset  # noqa: F401  registers "dataset" and "monte_carlo"
+from ntk_shortcuts.predictors import dataset_averaged as _averaged  # noqa: F401  registers "dataset_averaged"
 from ntk_shortcuts.predictors import population as _population  # noqa: F401  registers "population"
 from ntk_shortcuts.predictors.dataset import predict_outputs
 from ntk_shortcuts.predictors.prediction import Prediction

@@ -10,12 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.generative import GenerativeModel
+from ntk_shortcuts.kernels.sectors import is_angular, sector_kernels
 from ntk_shortcuts.numerics import in_float64, is_traced
 from ntk_shortcuts.predictors.frozen_kernel import OutputLaw, trained_outputs
 from ntk_shortcuts.predictors.prediction import Prediction, describe_spectrum, prediction_from_law
+from ntk_shortcuts.predictors.reflection import half_of, require_symmetric
 from ntk_shortcuts.predictors.registry import register_method
-from ntk_shortcuts.predictors.sectors import is_angular, sector_kernels
-from ntk_shortcuts.quadrature import polar_nodes
+from ntk_shortcuts.quadrature import latent_rays
 from ntk_shortcuts.training_rules import TrainingRule
 from ntk_shortcuts.typing import Latents
 from ntk_shortcuts.validation import as_points, require, require_values
@@ -56,31 +57,26 @@ def predict_population(
     Raises:
         ValueError: num_samples given, or a tolerance that is not positive.
 
-    Numerics: nodes in graded polar coordinates (:func:`ntk_shortcuts.quadrature.polar_nodes`); bias-free networks of
+    Numerics: nodes in graded polar coordinates (:func:`ntk_shortcuts.quadrature.latent_rays`); bias-free networks of
     homogeneous activations need one node per ray. Without `random_init` the bias counts signs on a grid and moves in steps
     of 0.0022. Under a JAX transformation the second rule is used without refinement.
     """
     require(num_samples is None, "num_samples", 'None for method="population" (infinite data)', num_samples)
     require_values("tolerance", tolerance, (), "positive", lambda v: v > 0)
     probes = model.probe_grid() if probes is None else as_points("probes", probes, dimension=2)
-    merge = is_angular(model, network)
-    rules = [(angles, _MERGED_RADII) for angles in _MERGED_ANGLES] if merge else list(_TENSOR_NODES)
+    homogeneous = is_angular(model, network)
+    rules = [(angles, _MERGED_RADII) for angles in _MERGED_ANGLES] if homogeneous else list(_TENSOR_NODES)
     traced = is_traced(model, network, training, probes)
     if traced:
         rules = rules[1:2]
-    elif not merge:
-        _require_symmetric(model, network, probes)
+    elif not homogeneous:
+        require_symmetric(model, network, probes)
 
-    # On a grid that holds -z with every z, half of the probes say it all.
-    mirrored = not is_traced(probes) and len(probes) % 2 == 0 and bool(jnp.all(probes == -probes[::-1]))
-    solved = probes[: len(probes) // 2] if mirrored else probes
-
+    solved, unfold = half_of(probes)
     previous, change = None, float("nan")
     for angles, radii in rules:
-        law, kernel_error = _outputs(model, network, training, solved, angles, radii, merge, random_init)
-        if solved is not probes:
-            law = _reflected(law)
-        prediction = prediction_from_law("population", model, probes, law.mean, law.variance)
+        law, kernel_error = _outputs(model, network, training, solved, angles, radii, homogeneous, random_init)
+        prediction = prediction_from_law("population", model, probes, *unfold(law.mean, law.variance))
         if traced:
             return prediction
         if previous is not None:
@@ -92,7 +88,7 @@ def predict_population(
     diagnostics = {
         "discretization_error": change,
         "converged": float(change < tolerance),
-        "nodes": float(angles if merge else angles * radii),
+        "nodes": float(angles if homogeneous else angles * radii),
         "kernel_quadrature_error": float(kernel_error),
         **describe_spectrum(law.spectrum),
     }
@@ -107,7 +103,7 @@ def _outputs(
     probes: jax.Array,
     angles: int,
     radii: int,
-    merge_rays: bool,
+    homogeneous: bool,
     random_init: bool,
 ) -> tuple[OutputLaw, jax.Array]:
     """Law of the outputs at the probes, and the kernel's own error.
@@ -115,33 +111,13 @@ def _outputs(
     The law is symmetric under (z, y) -> (-z, -y) and the kernel under (x, x') -> (-x, -x'), so odd and even functions do not
     mix, and each sector is solved on a half-plane: half the matrix. The mean is odd.
     """
-    nodes = polar_nodes(model, angles, radii, merge_rays)
+    rays = latent_rays(model, angles, radii, homogeneous)
+    weights, targets = rays.mass, rays.slope
     sectors = sector_kernels(model, network)
-    train, cross = sectors(nodes.points, nodes.points), sectors(probes, nodes.points)
+    train, cross = sectors(rays.directions, rays.directions), sectors(probes, rays.directions)
     error = jnp.asarray(cross[0].quadrature_error)
     if not random_init:
-        return trained_outputs(train[0], cross[0], None, nodes.weights, nodes.targets, rule, None), error
+        return trained_outputs(train[0], cross[0], None, weights, targets, rule, None), error
     own = jax.vmap(lambda z: jax.tree.map(jnp.squeeze, sectors(z[None], z[None])))(probes)
-    odd, even = (trained_outputs(train[i], cross[i], own[i].nngp, nodes.weights, nodes.targets, rule, None) for i in range(2))
+    odd, even = (trained_outputs(train[i], cross[i], own[i].nngp, weights, targets, rule, None) for i in range(2))
     return OutputLaw(odd.mean, odd.variance + even.variance, odd.spectrum), error
-
-
-def _reflected(law: OutputLaw) -> OutputLaw:
-    """The law at z and, in reverse order, at -z: the mean is odd, the variance even."""
-    mean = jnp.concatenate([law.mean, -law.mean[..., ::-1]], axis=-1)
-    variance = law.variance
-    if variance is not None:
-        variance = jnp.concatenate([variance, variance[..., ::-1]], axis=-1)
-    return OutputLaw(mean, variance, law.spectrum)
-
-
-def _require_symmetric(model: GenerativeModel, network: Any, probes: jax.Array) -> None:
-    some = probes[:: max(1, probes.shape[0] // 4)]
-    there = np.asarray(network.latent_kernels(model, some).ntk)
-    back = np.asarray(network.latent_kernels(model, -some).ntk)
-    require(
-        bool(np.max(np.abs(there - back)) <= 1e-6 * np.max(np.abs(there))),
-        "network",
-        "a kernel with Theta(-x, -x') = Theta(x, x'), as every network with symmetric random weights has",
-        f"a relative difference of {np.max(np.abs(there - back)) / np.max(np.abs(there)):.2g}",
-    )

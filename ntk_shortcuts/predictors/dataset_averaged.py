@@ -1,0 +1,370 @@
+"""The average over data sets of a given size, without sampling any: deterministic equivalents of the kernel's resolvent."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ntk_shortcuts.generative import GenerativeModel
+from ntk_shortcuts.kernels.sectors import is_angular
+from ntk_shortcuts.kernels.spectrum import SectorFeatures, SectorSpectra, sector_features, sector_spectra
+from ntk_shortcuts.numerics import in_float64, is_traced
+from ntk_shortcuts.predictors.deterministic_equivalent import FORMS, Resolvent, averaged_resolvent, scalar_kappa
+from ntk_shortcuts.predictors.prediction import Prediction, prediction_from_law
+from ntk_shortcuts.predictors.reflection import half_of, require_symmetric
+from ntk_shortcuts.predictors.registry import register_method
+from ntk_shortcuts.quadrature import LatentRays, latent_rays
+from ntk_shortcuts.training_rules import RationalFilter, TrainingRule
+from ntk_shortcuts.typing import Array, Float, Latents
+from ntk_shortcuts.validation import as_points, require, require_integer, require_values
+
+_HOMOGENEOUS_NODES = ((32, 20), (48, 24), (72, 28), (108, 32), (162, 36))
+_GENERAL_NODES = ((18, 8), (24, 10), (36, 14), (54, 18))
+_RESOLVENTS = (6, 8)
+_INITIAL_MODES = 8
+_FEEDBACK_PASSES = 8
+_TRACED_MODES = 64
+# A mode is left out when it is learnt to less than this.
+_LEARNT = 2e-3
+
+
+class UntrustedPredictionWarning(UserWarning):
+    """An error estimate of the prediction is above the tolerance."""
+
+
+class AveragedLaw(eqx.Module):
+    """Law of the outputs over data sets and initialisations, at the probes, with what its approximations dropped.
+
+    - `mean`, `variance`, `data_variance` (the part over data sets): (*batch, probes).
+    - `residual`, `margin`, `iterations` of the fixed points, `filter_error` of the resolvent sum on the spectrum,
+      `nngp_dropped`: (*batch,).
+    """
+
+    mean: Float[Array, "*batch probes"]
+    variance: Float[Array, "*batch probes"]
+    data_variance: Float[Array, "*batch probes"]
+    residual: jax.Array
+    margin: jax.Array
+    iterations: jax.Array
+    filter_error: jax.Array
+    nngp_dropped: jax.Array
+
+
+@register_method("dataset_averaged")
+@in_float64
+def predict_dataset_averaged(
+    model: GenerativeModel,
+    network: Any,
+    training: TrainingRule,
+    num_samples: int | None = None,
+    *,
+    probes: Latents | None = None,
+    random_init: bool = True,
+    tolerance: float = 2e-3,
+    form: str = "local",
+    balanced: bool = True,
+    feedback: bool = True,
+    uniform_noise: bool = False,
+) -> Prediction:
+    r"""Expected bias over data sets of N samples and over initialisations, without sampling.
+
+    The filter is a sum of resolvents, \(g(\lambda)=\mathrm{Re}\sum_kc_k/(\lambda-s_k)\), and each averaged resolvent a fixed
+    point (:mod:`ntk_shortcuts.predictors.deterministic_equivalent`). With \(H_k(x,z)\) and \(\kappa_k(z)\) there,
+
+    \[m(x)=\mathrm{Re}\sum_kc_kf_k(x),\quad f_k(x)=\int p\,H_k(x,z)f^*(z)/\kappa_k(z)\,dz,\]
+    \[F(x;z,y)=\mathrm{Re}\sum_kc_kH_k(x,z)(y-f_k(z))/\kappa_k(z),\quad
+      \mathrm{Var}f(x)=\frac1N\Big(E[F^2]-\tfrac12\sum_cE[F\mid y=c]^2\Big),\]
+
+    F the influence of one training point. The outputs are taken as Gaussian in the step from mean and variance to E[sign f].
+
+    Args:
+        num_samples: N >= 2.
+        probes: latents (n, 2) at which reliance is measured; the 30 x 30 grid by default.
+        random_init: include the random output at initialisation: its remainder after training, and its influence on
+            the variance over data sets.
+        tolerance: nodes are refined until the bias moves by less.
+        form: "local", where the leverage of a sample depends on where it lies; "scalar", the textbook form, one number
+            for all samples; "one_step", one local iteration from the scalar form.
+        balanced: data sets of exactly N/2 of each class; else independent labels.
+        feedback: let the predictor's own variance over data sets act as noise in the residuals of left-out points.
+        uniform_noise: replace the label noise 1 - f*(z)^2 by its average over the data law.
+
+    Returns:
+        A Prediction. `std` is over data sets and initialisations together. Diagnostics: `data_std` (root mean square over
+        probes of the part over data sets), `discretization_error` (last move of the bias under refinement), `nodes`,
+        `modes_kept`, `fixed_point_residual`, `stieltjes_margin` (positive: the right root), `iterations`, `filter_error` (of
+        the resolvent sum, relative), `initial_mass_dropped`, `converged` and `trusted` (1 or 0). A prediction that is not
+        trusted also warns with UntrustedPredictionWarning.
+
+    Raises:
+        ValueError: num_samples missing or below 2; unknown form; a kernel that is not symmetric.
+
+    Numerics: about 10 samples at least; corrections are of relative order 1/N. Under a JAX transformation the second rule
+    is used with 64 modes per sector and no refinement. Source: Simon et al. (2021), Canatar et al. (2021) for the scalar
+    form; the local form, gradient flow and the variance were worked out for this package.
+
+    Example:
+        >>> from ntk_shortcuts import MLP, GradientFlow, predict_bias
+        >>> p = predict_bias(GenerativeModel(), MLP(1), GradientFlow(100.0), 300, method="dataset_averaged")
+        >>> round(p.bias, 2)
+        0.2...
+    """
+    require(num_samples is not None, "num_samples", 'an integer >= 2 for method="dataset_averaged"', num_samples)
+    if not is_traced(num_samples) and not isinstance(num_samples, jax.Array | np.ndarray | float):
+        require_integer("num_samples", num_samples, 2)
+    require_values("tolerance", tolerance, (), "positive", lambda v: v > 0)
+    require(form in FORMS, "form", f"one of {', '.join(FORMS)}", form)
+    probes = model.probe_grid() if probes is None else as_points("probes", probes, dimension=2)
+    homogeneous = is_angular(model, network)
+    rules = _HOMOGENEOUS_NODES if homogeneous else _GENERAL_NODES
+    solved, unfold = half_of(probes)
+    options = {
+        "form": form,
+        "random_init": random_init,
+        "balanced": balanced,
+        "feedback": feedback,
+        "uniform_noise": uniform_noise,
+    }
+
+    if is_traced(model, network, training, probes, num_samples):
+        rays = latent_rays(model, *rules[1], homogeneous)
+        spectra = sector_spectra(model, network, rays)
+        modes = min(_TRACED_MODES, rays.directions.shape[0])
+        filter_ = training.rational(num_samples, jnp.max(spectra.basis.eigenvalues), _RESOLVENTS[0])
+        law = _averaged_law(model, network, training, filter_, num_samples, solved, rays, spectra, modes, options)
+        return prediction_from_law("dataset_averaged", model, probes, *unfold(law.mean, law.variance))
+    if not homogeneous:
+        require_symmetric(model, network, probes)
+
+    previous, change = None, float("nan")
+    for angles, radii in rules:
+        rays, spectra = _discretize(model, network, angles, radii, homogeneous)
+        largest = float(jnp.max(spectra.basis.eigenvalues))
+        training.check(largest)
+        filter_ = training.rational(num_samples, _edge(spectra, num_samples), _RESOLVENTS[0])
+        modes = _modes_needed(spectra, filter_, num_samples)
+        law = _jitted_law(model, network, training, filter_, float(num_samples), solved, rays, spectra, modes, options)
+        prediction = prediction_from_law("dataset_averaged", model, probes, *unfold(law.mean, law.variance))
+        if previous is not None:
+            change = float(np.max(np.abs(np.asarray(prediction.bias) - previous)))
+            if change < tolerance:
+                break
+        previous = np.asarray(prediction.bias)
+
+    residual, margin = float(jnp.max(law.residual)), float(jnp.min(law.margin))
+    filter_error = float(jnp.max(law.filter_error))
+    trusted = change < tolerance and residual < 1e-6 and margin > 0 and filter_error < tolerance
+    if form == "one_step":
+        trusted = change < tolerance
+    diagnostics = {
+        "data_std": float(jnp.sqrt(jnp.max(jnp.mean(law.data_variance, axis=-1)))),
+        "discretization_error": change,
+        "nodes": float(angles * radii),
+        "modes_kept": float(modes),
+        "fixed_point_residual": residual,
+        "stieltjes_margin": margin,
+        "iterations": float(jnp.max(law.iterations)),
+        "filter_error": filter_error,
+        "initial_mass_dropped": float(jnp.max(law.nngp_dropped)),
+        "converged": float(change < tolerance),
+        "trusted": float(trusted),
+    }
+    if not trusted:
+        warnings.warn(
+            f"the prediction is not to be trusted to {tolerance:g}: the bias moved by {change:.2g} in the last refinement, "
+            f"fixed-point residual {residual:.1g}, Stieltjes margin {margin:.1g}, filter error {filter_error:.1g}",
+            UntrustedPredictionWarning,
+            stacklevel=4,
+        )
+    return prediction.with_diagnostics(diagnostics)
+
+
+@eqx.filter_jit
+def _discretize(
+    model: GenerativeModel, network: Any, angles: int, radii: int, homogeneous: bool
+) -> tuple[LatentRays, SectorSpectra]:
+    rays = latent_rays(model, angles, radii, homogeneous)
+    return rays, sector_spectra(model, network, rays)
+
+
+def _edge(spectra: SectorSpectra, num_samples: int) -> float:
+    """About the largest eigenvalue of a sampled Gram matrix over N."""
+    eigenvalues = np.ravel(spectra.basis.eigenvalues)
+    largest = eigenvalues.max()
+    return float(largest * (1 + np.sqrt(np.sum(np.maximum(eigenvalues, 0)) / (num_samples * largest))) ** 2)
+
+
+def _modes_needed(spectra: SectorSpectra, filter_: RationalFilter, num_samples: int) -> int:
+    """Eigenfunctions per sector that are learnt noticeably at the pole nearest to 0, rounded up."""
+    nearest = float(np.min(np.abs(filter_.poles)))
+    eigenvalues = np.maximum(np.ravel(spectra.basis.eigenvalues), 0)
+    kappa = nearest + np.sum(eigenvalues) / num_samples
+    for _ in range(60):
+        kappa = nearest + np.sum(eigenvalues * kappa / (eigenvalues + kappa)) / num_samples
+    needed = int(np.max(np.sum(np.asarray(spectra.basis.eigenvalues) > _LEARNT * kappa, axis=1)))
+    steps = [8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512]
+    size = spectra.basis.eigenvalues.shape[1]
+    return min(next(step for step in [*steps, size] if step >= min(needed, size)), size)
+
+
+def _averaged_law(
+    model: GenerativeModel,
+    network: Any,
+    training: TrainingRule,
+    filter_: RationalFilter,
+    num_samples: Any,
+    probes: jax.Array,
+    rays: LatentRays,
+    spectra: SectorSpectra,
+    modes: int,
+    options: dict[str, Any],
+) -> AveragedLaw:
+    features = sector_features(model, network, rays, probes, modes, min(_INITIAL_MODES, modes), spectra)
+    eigenvalues = _differentiable_eigenvalues(spectra, rays.mass)
+
+    def at_one_setting(filter_: RationalFilter) -> AveragedLaw:
+        starts = jax.vmap(lambda s: scalar_kappa(s, eigenvalues, num_samples))(filter_.poles)
+        starts = jax.lax.stop_gradient(starts) if options["form"] == "local" else starts
+        resolvents = jax.vmap(lambda s, start: averaged_resolvent(s, start, rays, features, num_samples, options["form"]))(
+            filter_.poles, starts
+        )
+        return _law(filter_.residues, resolvents, rays, features, num_samples, options)
+
+    batch = filter_.poles.shape[:-1]
+    law = jax.lax.map(at_one_setting, filter_) if batch else at_one_setting(filter_)
+    positive = jnp.where(eigenvalues > 0, eigenvalues, 1)
+    gains = training.filter(positive, num_samples) if not is_traced(num_samples) else filter_(positive)
+    error = jnp.max(jnp.abs(filter_(positive) - gains) * positive, axis=-1)
+    return eqx.tree_at(lambda a: a.filter_error, law, error)
+
+
+_jitted_law = eqx.filter_jit(_averaged_law)
+
+
+def _differentiable_eigenvalues(spectra: SectorSpectra, mass: jax.Array) -> jax.Array:
+    """Eigenvalues of both sectors, whose derivative is that of first-order perturbation theory."""
+    columns = jnp.sqrt(mass)[:, None] * spectra.basis.vectors
+    return jnp.sum(columns * (spectra.kernels.ntk @ columns), axis=-2).ravel()
+
+
+def _law(
+    residues: jax.Array,
+    resolvents: Resolvent,
+    rays: LatentRays,
+    features: SectorFeatures,
+    num_samples: Any,
+    options: dict[str, Any],
+) -> AveragedLaw:
+    """Mean and variance from the K resolvents of one filter."""
+    weights, radius, targets = rays.weights, rays.radius, rays.targets
+    inverse = resolvents.inverse_kappa  # (K, rays, radii)
+    density = jnp.sum(weights * radius**2 * inverse, axis=-1)  # (K, rays)
+    source = jnp.sum(weights * radius * targets * inverse, axis=-1)
+
+    # Mean: odd sector only. Coordinates (K, modes), and values f_k on the rays.
+    coordinates = jnp.einsum("kmg,kg->km", resolvents.solution[:, 0], source)
+    mean = features.probes[0] @ (residues @ coordinates).real
+    fitted = coordinates @ features.rays[0].T
+
+    noise = 1 - targets**2
+    if options["uniform_noise"]:
+        noise = jnp.full_like(noise, jnp.sum(weights * noise))
+
+    # Influence of a training point at node (g, j), in coordinates of each sector: the label's and the residual's part.
+    label_part = residues[:, None, None] * radius * inverse
+    residual_part = label_part * (targets - radius * fitted[:, :, None])
+    by_label = _contract(resolvents.solution, label_part)
+    by_residual = _contract(resolvents.solution, residual_part)
+    odd_average = jnp.sum(weights * by_residual[0], axis=(1, 2))
+    even_average = jnp.sum(weights * (noise * by_label[1] + targets * by_residual[1]), axis=(1, 2))
+    averages = jnp.stack([odd_average, even_average * float(options["balanced"])])
+
+    covariance = _second_moment(by_residual, weights) - averages[:, :, None] * averages[:, None, :]
+    initial_variance = jnp.zeros(mean.shape[0])
+    if options["random_init"]:
+        covariance += _initial_influence(residues, density, resolvents, rays, features, options["balanced"])
+        initial_variance = _remaining_variance(residues, density, resolvents.solution, features)
+
+    def with_noise(extra: jax.Array) -> jax.Array:
+        return covariance + _second_moment(by_label, weights * (noise + extra))
+
+    def spread(matrices: jax.Array, points: jax.Array) -> jax.Array:
+        return jnp.maximum(jnp.sum((points @ matrices) * points, axis=(0, 2)), 0) / num_samples
+
+    def fluctuation(matrices: jax.Array) -> jax.Array:
+        return spread(matrices, features.rays)[:, None] * radius**2
+
+    matrices = with_noise(jnp.zeros_like(noise))
+    if options["feedback"]:
+        # Each pass multiplies the change by the mean squared influence, below 1: a geometric series.
+        def again(_: int, extra: jax.Array) -> jax.Array:
+            return fluctuation(with_noise(extra))
+
+        matrices = with_noise(jax.lax.fori_loop(0, _FEEDBACK_PASSES, again, fluctuation(matrices)))
+    data_variance = spread(matrices, features.probes)
+    return AveragedLaw(
+        mean=mean,
+        variance=initial_variance + data_variance,
+        data_variance=data_variance,
+        residual=jnp.max(resolvents.residual),
+        margin=jnp.min(resolvents.margin),
+        iterations=jnp.max(resolvents.iterations),
+        filter_error=jnp.zeros(()),
+        nngp_dropped=jnp.max(features.nngp_dropped),
+    )
+
+
+def _contract(solution: jax.Array, parts: jax.Array) -> jax.Array:
+    """Re sum_k solution[k, sector, m, g] parts[k, g, j], as real products: (sector, modes, rays, radii)."""
+    left = jnp.concatenate([solution.real, -solution.imag])
+    right = jnp.concatenate([parts.real, parts.imag])
+    return jnp.einsum("kamg,kgj->amgj", left, right)
+
+
+def _second_moment(vectors: jax.Array, weights: jax.Array) -> jax.Array:
+    flat = vectors.reshape(*vectors.shape[:2], -1)
+    return (flat * weights.reshape(-1)) @ jnp.swapaxes(flat, 1, 2)
+
+
+def _remaining_variance(residues: jax.Array, density: jax.Array, solution: jax.Array, f: SectorFeatures) -> jax.Array:
+    """Variance at the probes of (1 - W) f_0, W the mean linear map from targets to outputs."""
+    fitted = f.probes @ jnp.einsum("k,kamg,kg->amg", residues, solution, density).real
+    change = jnp.sum((fitted @ f.nngp_rays - 2 * f.nngp_cross) * fitted, axis=2)
+    return jnp.maximum(jnp.sum(f.nngp_own + change, axis=0), 0)
+
+
+def _initial_influence(
+    residues: jax.Array,
+    density: jax.Array,
+    resolvents: Resolvent,
+    rays: LatentRays,
+    features: SectorFeatures,
+    balanced: bool,
+) -> jax.Array:
+    """Second moment of the influence when the targets are eigenfunctions of the random output at initialisation."""
+    part = residues[:, None, None] * rays.radius**2 * resolvents.inverse_kappa
+    coordinates = jnp.einsum("kamg,kg,agq->kamq", resolvents.solution, density, features.nngp_factor)
+    left_over = features.nngp_factor - features.rays @ coordinates  # (K, target sector, rays, targets)
+    sectors = jnp.arange(2)
+
+    def add(total: jax.Array, target: jax.Array) -> tuple[jax.Array, None]:
+        index, residual = target
+        vectors = _contract(resolvents.solution, part * residual[:, :, None])
+        # An odd target moves the two classes' averages of the odd output together and of the even one apart.
+        apart = rays.targets * float(balanced)
+        weight = rays.weights * jnp.where((sectors == index)[:, None, None], 1.0, apart)
+        average = jnp.sum(weight[:, None] * vectors, axis=(2, 3))
+        moment = _second_moment(vectors, rays.weights) - average[:, :, None] * average[:, None, :]
+        return total + moment, None
+
+    # One target at a time keeps memory at that of the label's influence.
+    flat = jnp.moveaxis(left_over, 3, 1).swapaxes(0, 1)  # (targets, K, sector, rays)
+    targets = jnp.concatenate([flat[:, :, 0], flat[:, :, 1]])
+    which = jnp.repeat(sectors, flat.shape[0])
+    modes = features.gram.shape[-1]
+    return jax.lax.scan(add, jnp.zeros((2, modes, modes)), (which, targets))[0]
