@@ -48,8 +48,14 @@ Time = Annotated[float | None, typer.Option(help="Gradient flow for this time (d
 LearningRate = Annotated[float | None, typer.Option(help="Gradient descent, with --steps.")]
 Steps = Annotated[float | None, typer.Option(help="Gradient descent, with --learning-rate.")]
 RidgeStrength = Annotated[float | None, typer.Option("--ridge", help="Kernel ridge regression of this strength.")]
-Method = Annotated[str, typer.Option(help="population, dataset (one sampled from --seed), monte_carlo, ...")]
-NumSamples = Annotated[int | None, typer.Option(help="Training samples N; infinite for population.")]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        help="dataset_averaged (default with --num-samples), population (default without), dataset (one sampled from "
+        "--seed), monte_carlo, ..."
+    ),
+]
+NumSamples = Annotated[int | None, typer.Option(help="Training samples N; infinite by default.")]
 NumDatasets = Annotated[int | None, typer.Option(help="Data sets that monte_carlo averages.")]
 Seed = Annotated[int, typer.Option(help="Random seed, for methods that sample.")]
 RandomInit = Annotated[
@@ -122,7 +128,7 @@ def predict(
     learning_rate: LearningRate = None,
     steps: Steps = None,
     ridge: RidgeStrength = None,
-    method: Method = "population",
+    method: Method = None,
     num_samples: NumSamples = None,
     num_datasets: NumDatasets = None,
     seed: Seed = 0,
@@ -139,6 +145,7 @@ def predict(
     model = GenerativeModel(predictivity, amplification, correlation, nesting, input_dim)
     network = MLP(depth, activation, width, weight_variance, bias_variance, parameterization, initialization)
     training = _training_rule(time, learning_rate, steps, ridge)
+    method = _resolved(method, num_samples)
     options = _method_options(model, method, num_samples, num_datasets, seed, random_init, tolerance)
     result = predict_bias(model, network, training, num_samples, method, **options)
     parameters = _parameters(model, network, training, num_samples, method, seed, options)
@@ -192,7 +199,7 @@ def map_command(
     learning_rate: LearningRate = None,
     steps: Steps = None,
     ridge: RidgeStrength = None,
-    method: Method = "population",
+    method: Method = None,
     num_samples: NumSamples = None,
     num_datasets: NumDatasets = None,
     seed: Seed = 0,
@@ -219,6 +226,7 @@ def map_command(
     model = GenerativeModel(predictivity, amplification, correlation, nesting, input_dim)
     network = MLP(depth, activation, width, weight_variance, bias_variance, parameterization, initialization)
     training = _training_rule(time, learning_rate, steps, ridge)
+    method = _resolved(method, num_samples)
     options = _method_options(model, method, num_samples, num_datasets, seed, random_init, tolerance)
     with _ProgressBar("predicting") as progress:
         result = bias_map(
@@ -332,6 +340,13 @@ def _training_rule(time: float | None, learning_rate: float | None, steps: float
     if learning_rate is not None:
         return GradientDescent(learning_rate, steps)
     return GradientFlow(_DEFAULT_TIME if time is None else time)
+
+
+def _resolved(method: str | None, num_samples: int | None) -> str:
+    """A method's registered name: dashes read as underscores, none given as the default."""
+    from ntk_shortcuts.predictors import default_method
+
+    return default_method(num_samples) if method is None else method.replace("-", "_")
 
 
 def _method_options(

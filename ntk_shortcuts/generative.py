@@ -64,7 +64,8 @@ class GenerativeModel(eqx.Module):
         correlation: sigma, |sigma| < 1, of the latents within a class.
         nesting: eta, integers >= 0.
         input_dim: d >= 2.
-        nesting_gain, nesting_bias: weight variance (> 0) and bias variance (>= 0) of the nesting networks' layers.
+        nesting_gain: weight variance > 0 of the nesting networks' layers.
+        nesting_bias: bias variance >= 0 of the nesting networks' layers.
 
     The real parameters are leaves of the pytree, so that predictions can be differentiated in them.
 
@@ -73,8 +74,8 @@ class GenerativeModel(eqx.Module):
 
     Example:
         >>> model = GenerativeModel(predictivity=(0.85, 0.90), amplification=(4.0, 1.0))
-        >>> [round(float(mean), 4) for mean in model.means]
-        [1.0364, 1.2816]
+        >>> print(*(round(float(mean), 4) for mean in model.means))
+        1.0364 1.2816
     """
 
     predictivity: Float[Array | np.ndarray, "2"]

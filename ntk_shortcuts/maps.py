@@ -12,7 +12,7 @@ import numpy as np
 
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.networks import MLP
-from ntk_shortcuts.predictors import known_methods, predict_bias
+from ntk_shortcuts.predictors import default_method, known_methods, predict_bias
 from ntk_shortcuts.predictors.registry import METHODS
 from ntk_shortcuts.training_rules import TrainingRule
 from ntk_shortcuts.validation import require
@@ -40,7 +40,7 @@ def bias_map(
     amplification_ratios: Any,
     *,
     num_samples: int | None = None,
-    method: str = "population",
+    method: str | None = None,
     key: Any = None,
     progress: Callable[[int, int], Any] | None = None,
     **options: Any,
@@ -50,9 +50,9 @@ def bias_map(
     Args:
         model: gives all that the map does not vary: the core's predictivity and amplification, correlation,
             nesting, d.
-        network, training, num_samples, method, key, **options: as in :func:`ntk_shortcuts.predict_bias`;
-            `training` with scalar parameters. Every point of the map uses the same key, so that sampling
-            noise does not roughen it.
+        network: as in :func:`ntk_shortcuts.predict_bias`, and so are `num_samples`, `method` and `**options`.
+        training: a rule with scalar parameters.
+        key: for methods that sample; the same at every point of the map, so that sampling noise does not roughen it.
         shortcut_predictivities: \(\rho_s\), one-dimensional, each in [0.5, 1).
         amplification_ratios: \(\alpha_s/\alpha_c\), one-dimensional, each positive.
         progress: called as `progress(done, total)` after each point.
@@ -91,6 +91,7 @@ def bias_map(
     )
     predictivities = _axis("shortcut_predictivities", shortcut_predictivities, "in [0.5, 1)", lambda v: (v >= 0.5) & (v < 1))
     ratios = _axis("amplification_ratios", amplification_ratios, "positive and finite", lambda v: (v > 0) & (v < np.inf))
+    method = default_method(num_samples) if method is None else method
     require(method in METHODS, "method", f"one of {', '.join(known_methods())}", method)
     require(
         "dataset" not in method_options(method),

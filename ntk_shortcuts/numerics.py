@@ -138,6 +138,21 @@ def _upper_half(x: jax.Array) -> jax.Array:
     return lax.reduce_precision(x, exponent_bits=info.nexp, mantissa_bits=(info.nmant + 1) // 2 - 1)
 
 
+def eigh_each(matrices: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Eigenvalues (ascending) and eigenvectors of symmetric matrices along the first axis, one LAPACK call each.
+
+    Here and in :func:`solve_each`: jaxlib spreads a batched LAPACK call over the threads that run the program and waits for
+    them. Two such calls side by side on two cores wait for each other for ever (seen with jaxlib 0.10.2).
+    """
+    results = [jnp.linalg.eigh(matrix, symmetrize_input=False) for matrix in matrices]
+    return tuple(jnp.stack(parts) for parts in zip(*results, strict=True))  # type: ignore[return-value]
+
+
+def solve_each(matrices: jax.Array, right: jax.Array) -> jax.Array:
+    """Solutions of linear systems along the first axis, one LAPACK call each."""
+    return jnp.stack([jnp.linalg.solve(a, b) for a, b in zip(matrices, right, strict=True)])
+
+
 def unit_vectors(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Norms (n, 1) and unit vectors (n, d); a zero vector stays zero, with gradient zero."""
     # Scaling by the largest entry keeps the squares of tiny or huge inputs inside the floating-point range.

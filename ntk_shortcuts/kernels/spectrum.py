@@ -12,7 +12,7 @@ import numpy as np
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.kernels.infinite import Kernels
 from ntk_shortcuts.kernels.sectors import sector_kernels
-from ntk_shortcuts.numerics import safe_divide
+from ntk_shortcuts.numerics import eigh_each, safe_divide
 from ntk_shortcuts.quadrature import LatentRays
 from ntk_shortcuts.typing import Array, Float, Latents
 
@@ -56,11 +56,11 @@ class SectorFeatures(eqx.Module):
     nngp_dropped: Float[Array, "sector"]
 
 
-def eigenbasis(kernel: Float[Array, "*sector rays rays"], mass: Float[Array, "rays"]) -> Eigenbasis:
-    """Eigenbasis of a kernel matrix under weights; a constant to differentiation."""
+def eigenbasis(kernel: Float[Array, "sector rays rays"], mass: Float[Array, "rays"]) -> Eigenbasis:
+    """Eigenbases of kernel matrices under weights; constants to differentiation."""
     root = jnp.sqrt(mass)
     matrix = root[:, None] * (kernel + jnp.swapaxes(kernel, -1, -2)) / 2 * root[None, :]
-    eigenvalues, vectors = jnp.linalg.eigh(jax.lax.stop_gradient(matrix), symmetrize_input=False)
+    eigenvalues, vectors = eigh_each(jax.lax.stop_gradient(matrix))
     return Eigenbasis(eigenvalues[..., ::-1], vectors[..., ::-1])
 
 
@@ -112,7 +112,9 @@ def _features(
     gram = columns.T @ rays
     # Columns of zeros stand in for eigenvalues that are zero to the arithmetic; C stays invertible.
     gram = (gram + gram.T) / 2 + jnp.diag(jnp.where(used, 0.0, 1.0))
-    tail = jnp.maximum(jnp.diag(kernels.ntk) - jnp.sum(rays * jnp.linalg.solve(gram, rays.T).T, axis=1), 0)
+    # C is the identity but for its derivatives: 2 - C is its inverse, value and slope.
+    captured = jnp.sum(rays * (2 * rays - rays @ gram), axis=1)
+    tail = jnp.maximum(jnp.diag(kernels.ntk) - captured, 0)
     factor = kernels.nngp @ _scaled(initial, mass, initial_modes)[0]
     kept = jnp.sum(initial.eigenvalues[:initial_modes])
     return SectorFeatures(

@@ -15,7 +15,19 @@ from ntk_shortcuts.predictors.registry import METHODS, known_methods, register_m
 from ntk_shortcuts.training_rules import TrainingRule
 from ntk_shortcuts.validation import require
 
-__all__ = ["Prediction", "known_methods", "predict_bias", "predict_outputs", "register_method"]
+__all__ = [
+    "Prediction",
+    "default_method",
+    "known_methods",
+    "predict_bias",
+    "predict_outputs",
+    "register_method",
+]
+
+
+def default_method(num_samples: int | None) -> str:
+    """The method where none is named: the analytic average over data sets, or infinite data without num_samples."""
+    return "population" if num_samples is None else "dataset_averaged"
 
 
 def predict_bias(
@@ -23,7 +35,7 @@ def predict_bias(
     network: Any,
     training: TrainingRule,
     num_samples: int | None = None,
-    method: str = "population",
+    method: str | None = None,
     *,
     key: Any = None,
     **options: Any,
@@ -37,8 +49,9 @@ def predict_bias(
         training: `GradientFlow`, `GradientDescent` or `Ridge` (squared loss (1/(2N)) sum (f - y)^2, time = learning rate x
             steps). Array parameters give several answers in one pass.
         num_samples: N; None for infinite data.
-        method: "population" (infinite data), "dataset" (one given data set), "monte_carlo" (averaged over sampled data
-            sets); see `known_methods()`.
+        method: "dataset_averaged" (the analytic average over data sets of N samples; the default with num_samples),
+            "population" (infinite data; the default without), "dataset" (one given data set; the default with one),
+            "monte_carlo" (averaged over sampled data sets), and others: see `known_methods()`.
         key: `jax.random` key, for methods that sample.
         **options: of the method; an unknown one is an error that lists those there are.
 
@@ -68,6 +81,7 @@ def predict_bias(
         "an MLP, or a stax network through from_stax",
         network,
     )
+    method = default_method(num_samples) if method is None and "dataset" not in options else method or "dataset"
     require(method in METHODS, "method", f"one of {', '.join(known_methods())}", method)
     predictor = METHODS[method]
     accepted = [name for name, p in inspect.signature(predictor).parameters.items() if p.kind is p.KEYWORD_ONLY]

@@ -37,7 +37,8 @@ def predict_outputs(
 
     Args:
         network: an infinite MLP or a stax network.
-        inputs, labels: (n, d) of any kind, and real targets (n,).
+        inputs: (n, d) of any kind.
+        labels: real targets (n,).
         probe_inputs: where to predict, (probes, d).
         full_covariance: `variance` is then (probes, probes); else its diagonal (probes,).
 

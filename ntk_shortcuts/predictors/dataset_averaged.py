@@ -228,16 +228,20 @@ def _averaged_law(
     eigenvalues = _differentiable_eigenvalues(spectra, rays.mass)
 
     def at_one_setting(filter_: RationalFilter) -> AveragedLaw:
-        starts = jax.vmap(lambda s: scalar_kappa(s, eigenvalues, num_samples))(filter_.poles)
-        starts = jax.lax.stop_gradient(starts) if options["form"] == "local" else starts
-        resolvents = jax.vmap(lambda s, start: averaged_resolvent(s, start, rays, features, num_samples, options["form"]))(
-            filter_.poles, starts
-        )
+        def at_one_pole(s: jax.Array) -> Resolvent:
+            start = scalar_kappa(s, eigenvalues, num_samples)
+            # The local form's derivative is implicit: it does not depend on where the iteration starts.
+            start = jax.lax.stop_gradient(start) if options["form"] == "local" else start
+            return averaged_resolvent(s, start, rays, features, num_samples, options["form"])
+
+        # One pole after another: batched LAPACK calls are not safe (numerics.eigh_each), and each stops when it converged.
+        resolvents = jax.lax.map(at_one_pole, filter_.poles)
         return _law(filter_.residues, resolvents, rays, features, num_samples, options)
 
     batch = filter_.poles.shape[:-1]
     law = jax.lax.map(at_one_setting, filter_) if batch else at_one_setting(filter_)
-    positive = jnp.where(eigenvalues > 0, eigenvalues, 1)
+    # Smaller eigenvalues are rounding; where they matter, infinite time is not yet reached.
+    positive = jnp.where(eigenvalues > 1e-7 * jnp.max(eigenvalues), eigenvalues, jnp.max(eigenvalues))
     gains = training.filter(positive, num_samples) if not is_traced(num_samples) else filter_(positive)
     error = jnp.max(jnp.abs(filter_(positive) - gains) * positive, axis=-1)
     return eqx.tree_at(lambda a: a.filter_error, law, error)

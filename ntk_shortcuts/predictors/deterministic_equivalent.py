@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.kernels.spectrum import SectorFeatures
+from ntk_shortcuts.numerics import solve_each
 from ntk_shortcuts.quadrature import LatentRays
 from ntk_shortcuts.typing import Array, Complex, Float
 
@@ -109,7 +110,7 @@ def averaged_resolvent(
     def solve(inverse: jax.Array) -> jax.Array:
         density = jnp.sum(rays.weights * square * inverse, axis=1)
         matrix = features.gram + (transposed * density) @ features.rays
-        return jnp.linalg.solve(matrix, transposed + 0j)
+        return solve_each(matrix, transposed + 0j)
 
     def leverage(solution: jax.Array) -> jax.Array:
         return jnp.sum(jnp.sum(transposed * solution, axis=1) + features.tail, axis=0) / num_samples
@@ -129,7 +130,7 @@ def averaged_resolvent(
         def unfinished(state: _State) -> jax.Array:
             return (state.change > _TOLERANCE) & (state.iterations < _MAX_ITERATIONS)
 
-        last = jax.lax.while_loop(unfinished, advance, _State(eta, jnp.asarray(jnp.inf), jnp.asarray(0)))
+        last = jax.lax.while_loop(unfinished, advance, _State(eta, jnp.asarray(jnp.inf), jnp.asarray(0.0)))
         return last.eta, last.iterations
 
     if form == "scalar":
@@ -137,7 +138,7 @@ def averaged_resolvent(
     else:
         first = leverage(solve(jnp.broadcast_to(1 / start, square.shape)))
     if form == "one_step":
-        eta, iterations = first, jnp.asarray(1)
+        eta, iterations = first, jnp.asarray(1.0)
     else:
         eta, iterations = jax.lax.custom_root(lambda e: update(e) - e, first, iterate, _dense_solve, has_aux=True)
     inverse = inverse_kappa(eta)

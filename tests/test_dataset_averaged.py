@@ -1,0 +1,178 @@
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tolerances import SIGMAS
+
+import ntk_shortcuts as ns
+from ntk_shortcuts.kernels.sectors import sector_kernels
+from ntk_shortcuts.predictors.deterministic_equivalent import scalar_kappa
+from ntk_shortcuts.quadrature import latent_rays
+
+RULES = {
+    "flow": ns.GradientFlow([0.0, 0.3, 30.0, 1e5, np.inf]),
+    "few steps": ns.GradientDescent([0.5, 0.5], [0, 5]),
+    "descent": ns.GradientDescent(0.5, 40),
+    "overshooting": ns.GradientDescent(1.5, 25),
+    "converged": ns.GradientDescent(0.5, np.inf),
+    "ridge": ns.Ridge([1e-3, 10.0]),
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_rational_filters_are_the_filters(name):
+    rule, eigenvalues = RULES[name], jnp.asarray(np.geomspace(1e-5, 1.0, 50))
+    rational = rule.rational(100, 1.0)
+    # Learnt fractions: lambda g(lambda). Infinite time is a pole at -1e-9.
+    difference = (rational(eigenvalues) - rule.filter(eigenvalues, 100)) * eigenvalues
+    assert float(jnp.max(jnp.abs(difference))) < 1e-4
+    assert np.all((np.asarray(rational.poles.imag) > 0) | (np.asarray(rational.poles.real) < 0))
+
+
+def test_more_resolvents_are_more_accurate():
+    rule, eigenvalues = ns.GradientFlow(30.0), jnp.asarray(np.geomspace(1e-5, 1.0, 50))
+    errors = [
+        float(jnp.max(jnp.abs((rule.rational(None, 1.0, n)(eigenvalues) - rule.filter(eigenvalues)) * eigenvalues)))
+        for n in (4, 6, 8)
+    ]
+    assert errors[0] > 20 * errors[1] > 400 * errors[2]
+
+
+@pytest.mark.parametrize("s", [-1e-3, -1e-9, 1e-3 + 2e-3j, 0.05 + 1e-3j])
+def test_scalar_form_solves_its_equation(s):
+    eigenvalues = jnp.asarray(1.0 / np.arange(1, 200) ** 2)
+    kappa = complex(scalar_kappa(jnp.asarray(s + 0j), eigenvalues, 30.0))
+    right = -s + kappa * np.sum(np.asarray(eigenvalues) / (np.asarray(eigenvalues) + kappa)) / 30
+    assert abs(kappa - right) < 1e-12
+    assert kappa.real > 0 if s.imag == 0 else kappa.imag < 0
+
+
+def test_scalar_ridge_is_the_textbook_formula():
+    """Simon et al. (2021), Canatar et al. (2021): mean sum_i L_i c_i phi_i, by a decomposition of its own."""
+    model, network, count, ridge = ns.GenerativeModel((0.85, 0.9), (2.0, 1.0)), ns.MLP(2), 100, 0.5
+    prediction = ns.predict_bias(
+        model, network, ns.Ridge(ridge), count, method="dataset_averaged", form="scalar", random_init=False
+    )
+    rays = latent_rays(model, 200, 32, True)
+    odd, even = sector_kernels(model, network)(rays.directions, rays.directions)
+    root = np.sqrt(np.asarray(rays.mass))
+    spectra = [np.linalg.eigh(root[:, None] * np.asarray(k.ntk) * root) for k in (odd, even)]
+    eigenvalues = np.maximum(np.concatenate([values for values, _ in spectra]), 0)
+    kappa = 1.0
+    for _ in range(500):
+        kappa = ridge / count + kappa * np.sum(eigenvalues / (eigenvalues + kappa)) / count
+    values, vectors = spectra[0]
+    learnt = np.where(values > 0, values / (values + kappa), 0) / np.where(values > 0, values, 1)
+    cross = np.asarray(sector_kernels(model, network)(prediction.probes, rays.directions)[0].ntk)
+    expected = cross @ (root * (vectors @ (learnt * (vectors.T @ (root * np.asarray(rays.slope))))))
+    # Modes learnt to less than 0.2 % are left out: 5e-4 of the largest output here.
+    np.testing.assert_allclose(prediction.mean, expected, atol=1e-3 * np.max(np.abs(expected)))
+
+
+@pytest.mark.parametrize("network", [ns.MLP(1), ns.MLP(2, bias_variance=0.1), ns.MLP(0)], ids=["relu", "biases", "linear"])
+def test_agrees_with_sampled_data_sets_and_its_twin_does_not(network):
+    model, flow, count = ns.GenerativeModel((0.8, 0.9), (2.0, 1.0)), ns.GradientFlow([3.0, 100.0]), 60
+    analytic = ns.predict_bias(model, network, flow, count, method="dataset_averaged")
+    sampled = ns.predict_bias(model, network, flow, count, method="monte_carlo", key=jax.random.key(0), num_datasets=150)
+    error = sampled.diagnostics["bias_standard_error"]
+    # 0.015: what theory leaves at N = 60, of relative order 1/N.
+    allowed = SIGMAS * error + 0.015
+    assert np.all(np.abs(analytic.bias - sampled.bias) < allowed)
+    assert not np.all(np.abs(analytic.bias + 2 * allowed - sampled.bias) < allowed)
+    scale = np.sqrt(np.mean(np.square(sampled.mean), axis=1))
+    assert np.all(np.sqrt(np.mean(np.square(analytic.mean - sampled.mean), axis=1)) < 0.08 * scale)
+    spreads = [np.sqrt(np.mean(np.square(p.std), axis=1)) for p in (analytic, sampled)]
+    np.testing.assert_allclose(spreads[0], spreads[1], rtol=0.12)
+
+
+def test_many_samples_are_the_population():
+    model, flow = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0)), ns.GradientFlow(30.0)
+    average = ns.predict_bias(model, ns.MLP(3), flow, 10**8, method="dataset_averaged")
+    population = ns.predict_bias(model, ns.MLP(3), flow, method="population")
+    assert average.bias == pytest.approx(population.bias, abs=2e-3)
+    np.testing.assert_allclose(average.std, population.std, atol=5e-3 * float(np.max(population.std)))
+
+
+def test_local_form_agrees_between_rays_and_points():
+    """A homogeneous network as rays, and the same network as points in the plane: two discretisations."""
+    model, flow = ns.GenerativeModel((0.85, 0.9), (2.0, 1.0)), ns.GradientFlow(30.0)
+    rays = ns.predict_bias(model, ns.MLP(1), flow, 100, method="dataset_averaged")
+
+    class Points(ns.MLP):
+        is_homogeneous = False
+
+    points = ns.predict_bias(model, Points(1), flow, 100, method="dataset_averaged")
+    assert points.diagnostics["nodes"] != rays.diagnostics["nodes"]
+    assert points.bias == pytest.approx(rays.bias, abs=3e-3)
+    np.testing.assert_allclose(points.std, rays.std, rtol=0.02)
+
+
+def test_descent_with_small_steps_is_flow():
+    model = ns.GenerativeModel((0.85, 0.9), (2.0, 1.0))
+    flow = ns.predict_bias(model, ns.MLP(1), ns.GradientFlow(30.0), 100, method="dataset_averaged")
+    descent = ns.predict_bias(model, ns.MLP(1), ns.GradientDescent(0.01, 3000), 100, method="dataset_averaged")
+    assert descent.bias == pytest.approx(flow.bias, abs=2e-3)
+
+
+def test_limits_of_time():
+    model = ns.GenerativeModel((0.85, 0.9), (2.0, 1.0))
+    times = ns.GradientFlow([0.0, np.inf])
+    p = ns.predict_bias(model, ns.MLP(0), times, 300, method="dataset_averaged")
+    own = np.asarray(jax.vmap(lambda z: ns.MLP(0).latent_kernels(model, z[None]).nngp[0, 0])(p.probes))
+    np.testing.assert_allclose(p.mean[0], 0, atol=1e-12)
+    np.testing.assert_allclose(p.std[0] ** 2, own, rtol=1e-9)
+    covariance = np.asarray(model.covariance) + np.outer(model.means, model.means)
+    regression = np.asarray(p.probes) @ np.linalg.solve(covariance, model.means)
+    # Least squares on N points: relative corrections of order 1/N.
+    np.testing.assert_allclose(p.mean[1], regression, atol=0.01 * np.max(np.abs(regression)))
+
+
+def test_diagnostics_are_reported():
+    p = ns.predict_bias(ns.GenerativeModel(), ns.MLP(2), ns.GradientFlow(300.0), 200)
+    assert p.method == "dataset_averaged"
+    d = p.diagnostics
+    assert d["trusted"] == d["converged"] == 1 and d["stieltjes_margin"] > 0
+    assert d["fixed_point_residual"] < 1e-8 and d["filter_error"] < 1e-4 and 0 <= d["initial_mass_dropped"] < 0.01
+    with pytest.warns(UserWarning, match="not to be trusted"):
+        strict = ns.predict_bias(ns.GenerativeModel(), ns.MLP(2), ns.GradientFlow(300.0), 200, tolerance=1e-9)
+    assert strict.diagnostics["trusted"] == 0
+
+
+@pytest.mark.parametrize("network", [ns.MLP(2), ns.MLP(1, "erf", bias_variance=0.1)], ids=["relu", "erf"])
+def test_gradient_is_that_of_finite_differences(network):
+    def bias(shortcut, ratio, correlation, time, variance):
+        model = ns.GenerativeModel(jnp.stack([shortcut, jnp.asarray(0.9)]), jnp.stack([ratio, jnp.asarray(1.0)]), correlation)
+        changed = eqx.tree_at(lambda n: n.weight_variance, network, variance)
+        return ns.predict_bias(model, changed, ns.GradientFlow(time), 100, method="dataset_averaged").bias
+
+    at = tuple(jnp.asarray(v) for v in (0.8, 2.0, 0.5, 50.0, 1.8))
+    gradients = jax.jit(jax.grad(bias, argnums=tuple(range(5))))(*at)
+    value = jax.jit(bias)
+    for index, gradient in enumerate(gradients):
+        step = 1e-4 * float(at[index])
+        up, down = ([a + s * step * (i == index) for i, a in enumerate(at)] for s in (1, -1))
+        difference = (float(value(*up)) - float(value(*down))) / (2 * step)
+        assert float(gradient) == pytest.approx(difference, rel=0.01, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"num_samples": None}, "num_samples must be an integer >= 2"),
+        ({"num_samples": 1}, "num_samples must be an integer >= 2"),
+        ({"form": "global"}, "form must be one of local, one_step, scalar"),
+        ({"tolerance": -1.0}, "tolerance must be positive"),
+    ],
+)
+def test_bad_arguments(arguments, text):
+    options = {"num_samples": 100, "method": "dataset_averaged", **arguments}
+    with pytest.raises(ValueError, match=text):
+        ns.predict_bias(ns.GenerativeModel(), ns.MLP(1), ns.GradientFlow(1.0), **options)
+
+
+def test_descent_beyond_its_contour_is_refused():
+    with pytest.raises(ValueError, match="learning_rate must be below 2 / lambda_max"):
+        ns.GradientDescent(3.0, 5).rational(100, 1.0)
+    with pytest.raises(ValueError, match="steps must be at most 490"):
+        ns.GradientDescent(1.5, 1000).rational(100, 1.0)
