@@ -47,6 +47,12 @@ def expected_sign(mean: jax.Array, std: jax.Array) -> jax.Array:
     )
 
 
+def mean_sign_slope(mean: jax.Array, std: jax.Array, probes: Latents) -> jax.Array:
+    r"""Derivative of the expected reliance in the mean output at each probe, \(2\varphi(m/s)/s\) times its weight."""
+    weights = _mean_disagreement(jnp.eye(mean.shape[-1]), probes)
+    return weights * 2 * jax.scipy.stats.norm.pdf(safe_divide(mean, std)) * safe_divide(jnp.ones_like(std), std)
+
+
 def _mean_disagreement(signs: jax.Array, probes: Latents) -> jax.Array:
     signed = jnp.sign(as_points("probes", probes, dimension=2)).astype(signs.dtype)
     if signs.ndim == 0 or signs.shape[-1] != signed.shape[0]:
@@ -66,6 +72,21 @@ def optimal_reliance(model: GenerativeModel, probes: Latents | None = None) -> F
     # Equal predictivities put probes on the boundary itself, where only rounding would decide.
     rounding = 8 * jnp.finfo(probes.dtype).eps * (jnp.abs(probes) @ jnp.abs(direction))
     return reliance(jnp.where(jnp.abs(outputs) <= rounding, 0, outputs), probes)
+
+
+@in_float64
+def optimal_reliance_limit(model: GenerativeModel) -> Float[Array, ""]:
+    r"""Reliance of the Bayes-optimal classifier on an infinitely fine probe grid, a smooth function of the model.
+
+    With \(q=w^*_s\mu_s/(w^*_c\mu_c)\): q - 1 for q in [0, 1], 1 - 1/q for q > 1, and -1 (w*_s < 0) or 1 (w*_c < 0) beyond. The
+    reliance on a finite grid moves in steps, whose derivative is zero.
+
+    Example:
+        >>> float(optimal_reliance_limit(GenerativeModel(predictivity=(0.9, 0.9))))
+        0.0
+    """
+    shortcut, core = jnp.maximum(model.bayes_direction * model.means, 0)
+    return jnp.where(shortcut < core, safe_divide(shortcut, core) - 1, 1 - safe_divide(core, shortcut))
 
 
 @in_float64

@@ -1,4 +1,4 @@
-"""Command line: `ntk-shortcuts predict` and `ntk-shortcuts map`.
+"""Command line: `ntk-shortcuts predict`, `map` and `spectrum`.
 
 Results go to standard output, everything else to standard error. Exit status: 0, or 2 with one line for bad
 arguments.
@@ -107,7 +107,7 @@ def _common(
         print(f"ntk-shortcuts {__version__}")
         raise typer.Exit()
     if context.invoked_subcommand is None:
-        raise ValueError("command must be one of predict, map (see ntk-shortcuts --help); got none")
+        raise ValueError("command must be one of predict, map, spectrum (see ntk-shortcuts --help); got none")
 
 
 @app.command()
@@ -272,6 +272,64 @@ def map_command(
         **_error_rows({name: float(result[name].max()) for name in result.data_vars}),
     }
     _print_table(rows)
+
+
+@app.command()
+def spectrum(
+    predictivity: Predictivity = (0.85, 0.90),
+    amplification: Amplification = (1.0, 1.0),
+    correlation: Correlation = 0.6,
+    nesting: Nesting = (0, 0),
+    input_dim: InputDim = 100,
+    depth: Depth = 1,
+    activation: ActivationName = "relu",
+    width: Width = None,
+    weight_variance: WeightVariance = 2.0,
+    bias_variance: BiasVariance = 0.0,
+    parameterization: Parameterization = "ntk",
+    initialization: Initialization = "normal",
+    modes: Annotated[int, typer.Option(help="Eigenfunctions, of both parities together; at most 32.")] = 12,
+    json_output: Json = False,
+    output: Output = None,
+) -> None:
+    """Eigenfunctions of the NTK under the data law: what is learnt, when, and which feature it follows."""
+    outputs = _checked_outputs(output or [])
+    for path in outputs:
+        if path.suffix not in FIGURE_SUFFIXES:
+            raise ValueError(f"output must end in one of {', '.join(FIGURE_SUFFIXES)} for a spectrum; got {str(path)!r}")
+    from ntk_shortcuts import MLP, GenerativeModel, __version__, kernel_spectrum
+    from ntk_shortcuts.maps import spec_parameters
+
+    model = GenerativeModel(predictivity, amplification, correlation, nesting, input_dim)
+    network = MLP(depth, activation, width, weight_variance, bias_variance, parameterization, initialization)
+    result = kernel_spectrum(model, network, modes)
+    for path in outputs:
+        from ntk_shortcuts.plotting import plot_spectrum
+
+        plot_spectrum(result).savefig(path)
+    _report_written(outputs)
+    columns = {
+        "eigenvalues": result.eigenvalues,
+        "learning_times": result.learning_times,
+        "odd": result.odd,
+        "target_coefficients": result.target_coefficients,
+        "shortcut_alignments": result.shortcut_alignments,
+        "core_alignments": result.core_alignments,
+    }
+    if json_output:
+        totals = {"trace": float(result.trace), "label_noise": float(result.label_noise)}
+        parameters = {**spec_parameters(model), **spec_parameters(network), "modes": modes}
+        lists = {name: values.tolist() for name, values in columns.items()}
+        _print_json({**lists, **totals, **parameters, "diagnostics": result.diagnostics, "ntk_shortcuts_version": __version__})
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("learning time", "parity", "target", "shortcut", "core", box=box.SIMPLE)
+    for time, odd, *overlaps in zip(*list(columns.values())[1:], strict=True):
+        table.add_row(f"{float(time):.4g}", "odd" if odd else "even", *(f"{float(v):+.3f}" for v in overlaps))
+    Console().print(table)
 
 
 class _ProgressBar:

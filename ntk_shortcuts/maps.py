@@ -158,7 +158,7 @@ def run_parameters(
     else:
         parameters["network"] = type(network).__name__
     for spec in specs:
-        parameters.update({field.name: plain_value(getattr(spec, field.name)) for field in dataclasses.fields(spec)})
+        parameters.update(spec_parameters(spec))
     parameters["training"] = type(training).__name__
     parameters["num_samples"] = num_samples
     for name, default in method_options(method).items():
@@ -170,6 +170,11 @@ def run_parameters(
         if value is not None or name != "key":
             parameters[name] = plain_value(value)
     return parameters
+
+
+def spec_parameters(spec: Any) -> dict[str, Any]:
+    """The fields of a model, network or training rule as plain Python values."""
+    return {field.name: plain_value(getattr(spec, field.name)) for field in dataclasses.fields(spec)}
 
 
 def plain_value(value: Any) -> Any:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ntk_shortcuts.generative import Dataset, GenerativeModel
+from ntk_shortcuts.kernels.spectrum import KernelSpectrum
+from ntk_shortcuts.predictors.influence import Influence
 from ntk_shortcuts.predictors.prediction import Prediction
 from ntk_shortcuts.validation import require
 
@@ -281,3 +283,61 @@ def _description(attributes: Mapping[str, Any]) -> str:
         run.append(f"N = {int(attributes['num_samples'])}")
     run.extend([attributes["method"]] if "method" in attributes else [])
     return "\n".join(", ".join(part) for part in (fixed, run) if part)
+
+
+def plot_spectrum(spectrum: KernelSpectrum) -> Figure:
+    """Learning times of the odd eigenfunctions with their alignments, and the four that are learnt first over the plane."""
+    figure = _figure((11.0, 4.6))
+    grid = figure.add_gridspec(2, 4, width_ratios=(1.2, 1.2, 1, 1))
+    axes = figure.add_subplot(grid[:, :2])
+    odd = np.asarray(spectrum.odd)
+    times = np.asarray(spectrum.learning_times)[odd]
+    series = {
+        r"shortcut, sign $z_s$": (np.asarray(spectrum.shortcut_alignments)[odd], "o", "#b2182b"),
+        r"core, sign $z_c$": (np.asarray(spectrum.core_alignments)[odd], "s", "#2166ac"),
+        r"target, $c_i$": (np.asarray(spectrum.target_coefficients)[odd], "^", "black"),
+    }
+    for label, (values, marker, colour) in series.items():
+        axes.vlines(times, 0, np.abs(values), colour, lw=0.8, alpha=0.5)
+        axes.plot(times, np.abs(values), marker, color=colour, label=label, fillstyle="none", ms=7)
+    axes.set(
+        xscale="log",
+        xlabel=r"learning time $1/\lambda_i$ (learning rate $\times$ steps)",
+        ylabel="size of the overlap with eigenfunction $i$",
+        ylim=(0, None),
+        title="odd eigenfunctions, which carry the target",
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    probes = np.asarray(spectrum.probes)
+    for place, mode in enumerate(np.flatnonzero(odd)[:4]):
+        panel = figure.add_subplot(grid[place // 2, 2 + place % 2])
+        values = np.asarray(spectrum.eigenfunctions[mode])
+        limit = np.max(np.abs(values))
+        panel.tricontourf(*probes.T, values, levels=np.linspace(-limit, limit, 15), cmap=_OUTPUT_COLOURS)
+        panel.set_title(rf"$1/\lambda={float(spectrum.learning_times[mode]):.3g}$", fontsize=9)
+        panel.set_aspect("equal")
+        panel.tick_params(labelsize=7)
+        if place >= 2:
+            panel.set_xlabel("$z_s$", fontsize=8)
+        if place % 2 == 0:
+            panel.set_ylabel("$z_c$", fontsize=8)
+    return figure
+
+
+def plot_influence(result: Influence) -> Figure:
+    """Effect of one training point on the bias over the latent plane, for each label and on average."""
+    figure = _figure((11.0, 3.9))
+    panels = figure.subplots(1, 3, sharex=True, sharey=True)
+    limit = max(float(np.max(np.abs(values))) for values in (result.positive, result.negative))
+    titles = {"labelled +1": result.positive, "labelled -1": result.negative, "averaged over labels": result.expected}
+    latents = np.asarray(result.latents)
+    for panel, (title, values) in zip(panels, titles.items(), strict=True):
+        bound = max(float(np.max(np.abs(values))), 1e-12) if title.startswith("averaged") else limit
+        drawn = panel.tricontourf(*latents.T, np.asarray(values), levels=np.linspace(-bound, bound, 21), cmap=_BIAS_COLOURS)
+        panel.tricontour(*latents.T, np.asarray(result.density), levels=4, colors="black", linewidths=0.5, alpha=0.5)
+        panel.set(title=title, xlabel="shortcut feature $z_s$")
+        ticks = np.linspace(-bound, bound, 5)
+        figure.colorbar(drawn, ax=panel, ticks=ticks, format="%.2g", label="change of the bias by one training point")
+    panels[0].set_ylabel("core feature $z_c$")
+    return figure

@@ -7,7 +7,7 @@ Axis names: `n`, `n1`, `n2` (points), `n_train`, `n_test`, `d` (input dimension)
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Array, Complex, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Complex, Float, PRNGKeyArray
 
 Scalar: TypeAlias = Float[Array | np.ndarray, ""] | float
 Pair: TypeAlias = Float[Array | np.ndarray, "2"] | tuple[float, float]
@@ -15,4 +15,4 @@ Latents: TypeAlias = Float[Array | np.ndarray, "n 2"]
 Matrix: TypeAlias = Float[Array, "n1 n2"]
 Key: TypeAlias = PRNGKeyArray
 
-__all__ = ["Array", "Complex", "Float", "Key", "Latents", "Matrix", "Pair", "Scalar"]
+__all__ = ["Array", "Bool", "Complex", "Float", "Key", "Latents", "Matrix", "Pair", "Scalar"]

@@ -8,6 +8,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "ntk_shortcuts"
 ORDER = [
     "typing", "numerics", "validation", "kernels.moments", "kernels.dual", "kernels", "embedding", "generative", "bias",
     "networks", "kernels.neural_tangents", "training_rules", "quadrature", "kernels.sectors", "kernels.spectrum", "predictors",
+    "search",
     "maps", "plotting", "cli",
 ]  # fmt: skip
 

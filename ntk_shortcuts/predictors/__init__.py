@@ -10,14 +10,19 @@ from ntk_shortcuts.predictors import dataset as _dataset  # noqa: F401  register
 from ntk_shortcuts.predictors import dataset_averaged as _averaged  # noqa: F401  registers "dataset_averaged"
 from ntk_shortcuts.predictors import population as _population  # noqa: F401  registers "population"
 from ntk_shortcuts.predictors.dataset import predict_outputs
+from ntk_shortcuts.predictors.dataset_averaged import UntrustedPredictionWarning
+from ntk_shortcuts.predictors.influence import Influence, influence
 from ntk_shortcuts.predictors.prediction import Prediction
 from ntk_shortcuts.predictors.registry import METHODS, known_methods, register_method
 from ntk_shortcuts.training_rules import TrainingRule
 from ntk_shortcuts.validation import require
 
 __all__ = [
+    "Influence",
     "Prediction",
+    "UntrustedPredictionWarning",
     "default_method",
+    "influence",
     "known_methods",
     "predict_bias",
     "predict_outputs",

@@ -1,0 +1,201 @@
+"""Inverse questions: at which availability, time or sample size the bias crosses a level, and where it is largest."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import optimize
+from scipy.stats import qmc
+
+from ntk_shortcuts.bias import optimal_reliance_limit
+from ntk_shortcuts.generative import GenerativeModel
+from ntk_shortcuts.predictors import predict_bias
+from ntk_shortcuts.training_rules import GradientFlow
+from ntk_shortcuts.validation import require, require_integer
+
+PARAMETERS = ("amplification_ratio", "shortcut_predictivity", "correlation", "time", "num_samples")
+_LOGARITHMIC = ("amplification_ratio", "time", "num_samples")
+_BRACKETS = {
+    "amplification_ratio": (0.05, 20.0),
+    "shortcut_predictivity": (0.51, 0.95),
+    "correlation": (-0.5, 0.9),
+    "time": (0.1, 1e4),
+    "num_samples": (20.0, 1e6),
+}
+_SCAN = 9
+
+
+class Crossing(NamedTuple):
+    """`value` of the parameter at which the bias is `bias`; `bracket` of a sign change; `evaluations` of the predictor."""
+
+    value: float
+    bias: float
+    bracket: tuple[float, float]
+    evaluations: int
+
+
+class Extreme(NamedTuple):
+    """`parameters` at which the `bias` is largest, its `gradient` in them, and the optimiser's `message`.
+
+    The gradient is that of the bias on an infinitely fine probe grid, which is smooth.
+    """
+
+    parameters: dict[str, float]
+    bias: float
+    gradient: dict[str, float]
+    message: str
+
+
+def critical_ratio(
+    model: GenerativeModel,
+    network: Any,
+    training: GradientFlow,
+    num_samples: int | None = None,
+    level: float = 0.1,
+    parameter: str = "amplification_ratio",
+    bracket: tuple[float, float] | None = None,
+    **options: Any,
+) -> Crossing:
+    """Where the predicted bias crosses a level, as one parameter of the setting varies (Brent's method, scipy).
+
+    Args:
+        model, network, training, num_samples, **options: as in :func:`ntk_shortcuts.predict_bias`.
+        level: of the bias.
+        parameter: "amplification_ratio" (alpha_s / alpha_c), "time" of gradient flow, "num_samples",
+            "shortcut_predictivity" or "correlation".
+        bracket: range searched; it is scanned for the first change of sign.
+
+    Raises:
+        ValueError: unknown parameter, a bracket out of order, or a bias on one side of the level in all of it.
+
+    Example:
+        >>> from ntk_shortcuts import MLP
+        >>> crossing = critical_ratio(GenerativeModel(), MLP(1), GradientFlow(30.0), 300, level=0.5, bracket=(1.0, 4.0))
+        >>> abs(crossing.bias - 0.5) < 1e-3
+        True
+    """
+    require(parameter in PARAMETERS, "parameter", f"one of {', '.join(PARAMETERS)}", parameter)
+    low, high = _BRACKETS[parameter] if bracket is None else bracket
+    require(bool(np.isfinite([low, high]).all() and low < high), "bracket", "two finite numbers, low < high", bracket)
+    _require_time(training, (parameter,))
+    require(parameter != "num_samples" or num_samples is not None, "num_samples", "given to vary it", num_samples)
+    logarithmic = parameter in _LOGARITHMIC
+    require(not logarithmic or low > 0, "bracket", f"positive for {parameter}", bracket)
+    evaluations = 0
+    known: dict[float, float] = {}
+
+    def excess(position: float) -> float:
+        nonlocal evaluations
+        if position not in known:
+            evaluations += 1
+            value = float(np.exp(position)) if logarithmic else position
+            setting = _setting(model, training, num_samples, {parameter: value})
+            known[position] = float(predict_bias(setting[0], network, setting[1], setting[2], **options).bias) - level
+        return known[position]
+
+    ends = np.log([low, high]) if logarithmic else np.array([low, high])
+    grid = np.linspace(*ends, _SCAN)
+    for left, right in itertools.pairwise(grid):
+        if excess(left) * excess(right) <= 0:
+            break
+    else:
+        values = [known[point] + level for point in grid]
+        raise ValueError(
+            f"level must be crossed between {parameter} = {low:g} and {high:g}, where the bias lies in "
+            f"[{min(values):.3g}, {max(values):.3g}]; got {level:g}"
+        )
+    position = float(optimize.brentq(excess, left, right, xtol=1e-5))
+    back = (lambda x: float(np.exp(x))) if logarithmic else float
+    return Crossing(back(position), excess(position) + level, (back(left), back(right)), evaluations)
+
+
+def most_biased(
+    model: GenerativeModel,
+    network: Any,
+    training: GradientFlow,
+    num_samples: int | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+    starts: int = 8,
+    **options: Any,
+) -> Extreme:
+    """The setting of largest predicted bias inside bounds: L-BFGS-B (scipy) with derivatives through the prediction.
+
+    Args:
+        model, network, training, num_samples, **options: as in :func:`ntk_shortcuts.predict_bias`; they fix what is not varied.
+        bounds: range of each parameter that varies, names as in :func:`critical_ratio` ("num_samples" excepted); by default
+            the amplification ratio in [1/8, 8] and the shortcut's predictivity in [0.55, 0.9].
+        starts: points of a Sobol sequence from the best of which it climbs.
+
+    Raises:
+        ValueError: unknown names or bounds out of order.
+    """
+    bounds = {"amplification_ratio": (0.125, 8.0), "shortcut_predictivity": (0.55, 0.9)} if bounds is None else dict(bounds)
+    allowed = [name for name in PARAMETERS if name != "num_samples"]
+    for name, pair in bounds.items():
+        require(name in allowed, "bounds", f"of {', '.join(allowed)}", name)
+        require(len(pair) == 2 and pair[0] < pair[1], "bounds", f"two numbers, low < high, for {name}", pair)
+        require(name not in _LOGARITHMIC or pair[0] > 0, "bounds", f"positive for {name}", pair)
+    require(bool(bounds), "bounds", "of at least one parameter", bounds)
+    _require_time(training, tuple(bounds))
+    require_integer("starts", starts, 1)
+    names = list(bounds)
+    ends = np.array([np.log(bounds[n]) if n in _LOGARITHMIC else bounds[n] for n in names], float)
+
+    def smooth_bias(positions: jax.Array) -> jax.Array:
+        values = {n: jnp.exp(x) if n in _LOGARITHMIC else x for n, x in zip(names, positions, strict=True)}
+        setting = _setting(model, training, num_samples, values)
+        reliance = predict_bias(setting[0], network, setting[1], setting[2], **options).reliance
+        return reliance - optimal_reliance_limit(setting[0])
+
+    with jax.enable_x64(True):
+        value = jax.jit(smooth_bias)
+        value_and_slope = jax.jit(jax.value_and_grad(smooth_bias))
+        points = qmc.scale(qmc.Sobol(len(names), seed=0).random(starts), ends[:, 0], ends[:, 1])
+        best = max(points, key=lambda point: float(value(jnp.asarray(point))))
+
+        def negative(position: np.ndarray) -> tuple[float, np.ndarray]:
+            height, slope = value_and_slope(jnp.asarray(position))
+            return -float(height), -np.asarray(slope, float)
+
+        found = optimize.minimize(negative, best, jac=True, method="L-BFGS-B", bounds=ends)
+    at = {n: float(np.exp(x) if n in _LOGARITHMIC else x) for n, x in zip(names, found.x, strict=True)}
+    chain = np.array([1 / at[n] if n in _LOGARITHMIC else 1.0 for n in names])
+    gradient = dict(zip(names, (-found.jac * chain).tolist(), strict=True))
+    final = _setting(model, training, num_samples, at)
+    bias = predict_bias(final[0], network, final[1], final[2], **options).bias
+    return Extreme(at, float(bias), gradient, str(found.message))
+
+
+def _require_time(training: Any, parameters: tuple[str, ...]) -> None:
+    require(training.batch_shape == (), "training", "a rule with scalar parameters", training)
+    if "time" in parameters:
+        require(isinstance(training, GradientFlow), "training", "GradientFlow to vary its time", training)
+
+
+def _setting(
+    model: GenerativeModel, training: Any, num_samples: int | None, values: Mapping[str, Any]
+) -> tuple[GenerativeModel, Any, Any]:
+    """Model, rule and N with some parameters replaced, traced or not."""
+    predictivity, amplification = (model.predictivity, model.amplification)
+    if "shortcut_predictivity" in values:
+        predictivity = (values["shortcut_predictivity"], float(predictivity[1]))
+    if "amplification_ratio" in values:
+        amplification = (values["amplification_ratio"] * float(amplification[1]), float(amplification[1]))
+    changed = GenerativeModel(
+        predictivity,
+        amplification,
+        values.get("correlation", model.correlation),
+        model.nesting,
+        model.input_dim,
+        nesting_gain=model.nesting_gain,
+        nesting_bias=model.nesting_bias,
+    )
+    if "time" in values:
+        training = GradientFlow(values["time"])
+    count = round(values["num_samples"]) if "num_samples" in values else num_samples
+    return changed, training, count
