@@ -204,6 +204,28 @@ def _full_law(network, model, latents, labels, probes):
     return law.mean, law.variance
 
 
+def table(records: list[dict]) -> str:
+    """Markdown: error of the bias by training time, against brute force."""
+    lines = [
+        f"{len(records)} configurations: {', '.join(sorted({r['network'] for r in records}))}.",
+        "",
+        "| form | t | mean absolute error | worst | worst in standard errors | mean standard error | misses |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for form in [name for name in VARIANTS if all(name in r for r in records)]:
+        suffix = "_init_averaged" if form == "init-averaged" else ""
+        for index, t in enumerate(TIMES):
+            errors = np.array([r[form][index] - r[f"brute_force{suffix}"][index] for r in records])
+            spread = np.array([r[f"brute_force{suffix}_error"][index] for r in records])
+            allowed = np.maximum(0.025 if t <= 300 else 0.05, 3 * spread)
+            standardized = np.max(np.abs(errors) / np.maximum(spread, 1e-4))
+            lines.append(
+                f"| {form} | {t:g} | {np.mean(np.abs(errors)):.4f} | {np.max(np.abs(errors)):.4f} | {standardized:.1f} "
+                f"| {np.mean(spread):.4f} | {int(np.sum(np.abs(errors) > allowed))} |"
+            )
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=pathlib.Path, required=True)
@@ -211,7 +233,11 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--standard-error", type=float, default=0.006)
     parser.add_argument("--all-variants", action="store_true", help="what each step buys; compiles twice as much")
+    parser.add_argument("--table", action="store_true", help="print the table of what is there, and stop")
     arguments = parser.parse_args()
+    if arguments.table:
+        print(table([json.loads(line) for line in arguments.output.read_text().splitlines()]))
+        return
     variants = VARIANTS if arguments.all_variants else {name: VARIANTS[name] for name in ("full", "init-averaged", "scalar")}
     jax.config.update("jax_enable_x64", True)
     lines = arguments.output.read_text().splitlines() if arguments.output.exists() else []
@@ -219,8 +245,13 @@ def main() -> None:
     started = time.monotonic()
     versions = {"jax": jax.__version__, "python": platform.python_version(), "ntk_shortcuts": ns.__version__}
     chosen = enumerate(configurations(arguments.configurations))
+    slow = {"tanh": 40, "bias": 3}
+
+    def cost(pair: tuple[int, dict]) -> float:
+        return pair[1]["num_samples"] * max([1, *(factor for word, factor in slow.items() if word in pair[1]["network"])])
+
     # The quick ones first, whatever time there is.
-    for index, entry in sorted(chosen, key=lambda pair: pair[1]["num_samples"] * (1 + 2 * ("biases" in pair[1]["network"]))):
+    for index, entry in sorted(chosen, key=cost):
         if index in done:
             continue
         if time.monotonic() - started > 60 * arguments.minutes:

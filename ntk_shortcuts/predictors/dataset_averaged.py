@@ -23,7 +23,7 @@ from ntk_shortcuts.training_rules import RationalFilter, TrainingRule
 from ntk_shortcuts.typing import Array, Float, Latents
 from ntk_shortcuts.validation import as_points, require, require_integer, require_values
 
-_HOMOGENEOUS_NODES = ((32, 20), (48, 24), (72, 28), (108, 32), (162, 36))
+_HOMOGENEOUS_NODES = ((24, 18), (36, 20), (54, 24), (80, 28), (120, 32), (180, 36))
 _GENERAL_NODES = ((18, 8), (24, 10), (36, 14), (54, 18))
 _RESOLVENTS = (6, 8)
 _INITIAL_MODES = 8
