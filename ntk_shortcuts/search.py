@@ -63,19 +63,21 @@ def critical_ratio(
 ) -> Crossing:
     """Where the predicted bias crosses a level, as one parameter of the setting varies (Brent's method, scipy).
 
+    The first four arguments and the options are those of :func:`ntk_shortcuts.predict_bias`.
+
     Args:
-        model, network, training, num_samples, **options: as in :func:`ntk_shortcuts.predict_bias`.
         level: of the bias.
         parameter: "amplification_ratio" (alpha_s / alpha_c), "time" of gradient flow, "num_samples",
             "shortcut_predictivity" or "correlation".
         bracket: range searched; it is scanned for the first change of sign.
+        **options: of the prediction method.
 
     Raises:
         ValueError: unknown parameter, a bracket out of order, or a bias on one side of the level in all of it.
 
     Example:
         >>> from ntk_shortcuts import MLP
-        >>> crossing = critical_ratio(GenerativeModel(), MLP(1), GradientFlow(30.0), 300, level=0.5, bracket=(1.0, 4.0))
+        >>> crossing = critical_ratio(GenerativeModel(), MLP(1), GradientFlow(30.0), level=0.5, bracket=(1.0, 4.0))
         >>> abs(crossing.bias - 0.5) < 1e-3
         True
     """
@@ -125,11 +127,13 @@ def most_biased(
 ) -> Extreme:
     """The setting of largest predicted bias inside bounds: L-BFGS-B (scipy) with derivatives through the prediction.
 
+    The first four arguments and the options are those of :func:`ntk_shortcuts.predict_bias`; they fix what is not varied.
+
     Args:
-        model, network, training, num_samples, **options: as in :func:`ntk_shortcuts.predict_bias`; they fix what is not varied.
         bounds: range of each parameter that varies, names as in :func:`critical_ratio` ("num_samples" excepted); by default
             the amplification ratio in [1/8, 8] and the shortcut's predictivity in [0.55, 0.9].
         starts: points of a Sobol sequence from the best of which it climbs.
+        **options: of the prediction method.
 
     Raises:
         ValueError: unknown names or bounds out of order.

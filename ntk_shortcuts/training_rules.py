@@ -53,6 +53,10 @@ class TrainingRule(eqx.Module):
     def rational(self, num_samples: int | None, largest_eigenvalue: Scalar, nodes: int = 6) -> RationalFilter:
         """The filter as a sum of `nodes` resolvents where it can be, for eigenvalues in [0, largest]."""
 
+    @abc.abstractmethod
+    def expansion(self, num_samples: int | None) -> tuple[Scalar, Scalar]:
+        """g(0) and g'(0): the start of training; infinite where a rule has no start."""
+
     def check(self, largest_eigenvalue: float) -> None:
         """Warn where the rule does not converge on this spectrum."""
 
@@ -96,6 +100,10 @@ class GradientFlow(TrainingRule):
         finite = jnp.isfinite(time)
         decay = jnp.where(finite, -jnp.expm1(-jnp.where(finite, time, 1) * eigenvalues), 1)
         return decay / eigenvalues
+
+    def expansion(self, num_samples: int | None = None) -> tuple[Scalar, Scalar]:
+        time = jnp.asarray(self.time)
+        return time, -(time**2) / 2
 
     def rational(self, num_samples: int | None, largest_eigenvalue: Scalar, nodes: int = 6) -> RationalFilter:
         r"""Trapezoidal rule along a Hankel contour, the parabola of Weideman & Trefethen (2007).
@@ -157,6 +165,10 @@ class GradientDescent(TrainingRule):
         remainder = jnp.where(step == 1, 1, remainder)
         return jnp.where(steps > 0, remainder, 0) / eigenvalues
 
+    def expansion(self, num_samples: int | None = None) -> tuple[Scalar, Scalar]:
+        rate, steps = jnp.asarray(self.learning_rate), jnp.asarray(self.steps)
+        return rate * steps, -(rate**2) * steps * (steps - 1) / 2
+
     def rational(self, num_samples: int | None, largest_eigenvalue: Scalar, nodes: int = 6) -> RationalFilter:
         r"""A Hankel contour in s' with \(s=(1-e^{-\eta s'})/\eta\), which turns \((1-\eta s)^k\) into \(e^{-s'\eta k}\).
 
@@ -210,6 +222,11 @@ class Ridge(TrainingRule):
         else:
             ridge = ridge / num_samples
         return 1 / (jnp.broadcast_to(eigenvalues, ridge.shape) + ridge)
+
+    def expansion(self, num_samples: int | None = None) -> tuple[Scalar, Scalar]:
+        strength = jnp.asarray(self.strength)
+        inverse = jnp.inf * jnp.ones_like(strength) if num_samples is None else num_samples / strength
+        return inverse, -(inverse**2)
 
     def rational(self, num_samples: int | None, largest_eigenvalue: Scalar, nodes: int = 6) -> RationalFilter:
         r"""One real pole, at \(-\delta/N\)."""

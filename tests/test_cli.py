@@ -152,7 +152,7 @@ def test_map_goes_to_bias_map_png_by_default(capsys, tmp_path, monkeypatch):
         ("predict --steps 10", "learning-rate"),
         ("predict --learning-rate 1 --steps 2.5", "steps"),
         ("predict --method guess", "method"),
-        ("predict --num-samples 10", "num_samples"),
+        ("predict --method population --num-samples 10", "num_samples"),
         ("predict --method monte_carlo", "num_samples"),
         ("predict --method monte_carlo --num-samples 11", "num_samples"),
         ("predict --method dataset", "num_samples"),

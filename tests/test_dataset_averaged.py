@@ -70,7 +70,11 @@ def test_scalar_ridge_is_the_textbook_formula():
     np.testing.assert_allclose(prediction.mean, expected, atol=1e-3 * np.max(np.abs(expected)))
 
 
-@pytest.mark.parametrize("network", [ns.MLP(1), ns.MLP(2, bias_variance=0.1), ns.MLP(0)], ids=["relu", "biases", "linear"])
+@pytest.mark.parametrize(
+    "network",
+    [ns.MLP(1), pytest.param(ns.MLP(2, bias_variance=0.1), marks=pytest.mark.slow), ns.MLP(0)],
+    ids=["relu", "biases", "linear"],
+)
 def test_agrees_with_sampled_data_sets_and_its_twin_does_not(network):
     model, flow, count = ns.GenerativeModel((0.8, 0.9), (2.0, 1.0)), ns.GradientFlow([3.0, 100.0]), 60
     analytic = ns.predict_bias(model, network, flow, count, method="dataset_averaged")
@@ -94,6 +98,7 @@ def test_many_samples_are_the_population():
     np.testing.assert_allclose(average.std, population.std, atol=5e-3 * float(np.max(population.std)))
 
 
+@pytest.mark.slow
 def test_local_form_agrees_between_rays_and_points():
     """A homogeneous network as rays, and the same network as points in the plane: two discretisations."""
     model, flow = ns.GenerativeModel((0.85, 0.9), (2.0, 1.0)), ns.GradientFlow(30.0)
@@ -134,12 +139,18 @@ def test_diagnostics_are_reported():
     d = p.diagnostics
     assert d["trusted"] == d["converged"] == 1 and d["stieltjes_margin"] > 0
     assert d["fixed_point_residual"] < 1e-8 and d["filter_error"] < 1e-4 and 0 <= d["initial_mass_dropped"] < 0.01
+
+
+@pytest.mark.slow
+def test_what_misses_its_tolerance_says_so():
     with pytest.warns(UserWarning, match="not to be trusted"):
         strict = ns.predict_bias(ns.GenerativeModel(), ns.MLP(2), ns.GradientFlow(300.0), 200, tolerance=1e-9)
     assert strict.diagnostics["trusted"] == 0
 
 
-@pytest.mark.parametrize("network", [ns.MLP(2), ns.MLP(1, "erf", bias_variance=0.1)], ids=["relu", "erf"])
+@pytest.mark.parametrize(
+    "network", [ns.MLP(2), pytest.param(ns.MLP(1, "erf", bias_variance=0.1), marks=pytest.mark.slow)], ids=["relu", "erf"]
+)
 def test_gradient_is_that_of_finite_differences(network):
     def bias(shortcut, ratio, correlation, time, variance):
         model = ns.GenerativeModel(jnp.stack([shortcut, jnp.asarray(0.9)]), jnp.stack([ratio, jnp.asarray(1.0)]), correlation)

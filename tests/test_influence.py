@@ -10,7 +10,14 @@ from ntk_shortcuts.predictors.frozen_kernel import trained_outputs
 COUNT, TIME = 60, 30.0
 
 
-@pytest.mark.parametrize(("point", "label"), [((1.2, -1.0), -1.0), ((1.2, -1.0), 1.0), ((0.2, 1.5), 1.0)])
+@pytest.mark.parametrize(
+    ("point", "label"),
+    [
+        ((1.2, -1.0), -1.0),
+        pytest.param((1.2, -1.0), 1.0, marks=pytest.mark.slow),
+        pytest.param((0.2, 1.5), 1.0, marks=pytest.mark.slow),
+    ],
+)
 def test_influence_is_that_of_leaving_a_point_out(point, label):
     model, network, flow = ns.GenerativeModel((0.8, 0.9), (2.0, 1.0)), ns.MLP(1), ns.GradientFlow(TIME)
     result = ns.influence(model, network, flow, COUNT, [point])
@@ -44,6 +51,7 @@ def test_influence_is_that_of_leaving_a_point_out(point, label):
     assert not abs(np.mean(changes) + predicted) < allowed
 
 
+@pytest.mark.slow
 def test_expected_influence_is_the_average_over_labels():
     model = ns.GenerativeModel((0.8, 0.9), (2.0, 1.0))
     points = np.array([[0.5, 0.5], [1.0, -2.0]])

@@ -49,7 +49,7 @@ def test_float32_in_high_dimension(depth, rng):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("activation", ["linear", "relu", "leaky_relu", "erf", "tanh", "sin"])
+@pytest.mark.parametrize("activation", ["linear", "relu", "erf", "tanh", pytest.param("leaky_relu", marks=pytest.mark.slow)])
 def test_gradients_are_finite_everywhere(activation, dtype):
     z1, z2 = _special_points()
 
@@ -90,8 +90,8 @@ def test_truncation_is_reported(rng):
     assert 1e-10 < error <= float(coarse.quadrature_error)
 
 
-@pytest.mark.parametrize("parameterization", ["ntk", "standard"])
-@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("parameterization", ["ntk", pytest.param("standard", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("activation", ["relu", pytest.param("tanh", marks=pytest.mark.slow)])
 def test_wide_networks_have_these_covariances_and_tangent_kernels(activation, parameterization, rng):
     x = rng.normal(size=(3, 4))
     network = ns.MLP(2, activation, width=256, weight_variance=1.6, bias_variance=0.3, parameterization=parameterization)

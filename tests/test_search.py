@@ -6,7 +6,9 @@ import ntk_shortcuts as ns
 MODEL, NETWORK, FLOW = ns.GenerativeModel((0.85, 0.9), (1.0, 1.0)), ns.MLP(1), ns.GradientFlow(30.0)
 
 
-@pytest.mark.parametrize(("parameter", "bracket"), [("amplification_ratio", (1.0, 4.0)), ("time", (10.0, 300.0))])
+@pytest.mark.parametrize(
+    ("parameter", "bracket"), [("amplification_ratio", (1.0, 4.0)), pytest.param("time", (10.0, 300.0), marks=pytest.mark.slow)]
+)
 def test_bias_at_the_crossing_is_the_level(parameter, bracket):
     level = 0.5 if parameter == "amplification_ratio" else 0.2
     crossing = ns.critical_ratio(MODEL, NETWORK, FLOW, 300, level, parameter, bracket)
@@ -17,6 +19,7 @@ def test_bias_at_the_crossing_is_the_level(parameter, bracket):
     assert again.bias == pytest.approx(level, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_most_biased_is_a_maximum():
     bounds = {"shortcut_predictivity": (0.6, 0.9)}
     found = ns.most_biased(MODEL, NETWORK, FLOW, 300, bounds, starts=2)

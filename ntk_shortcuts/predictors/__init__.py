@@ -8,6 +8,7 @@ from typing import Any
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.predictors import dataset as _dataset  # noqa: F401  registers "dataset" and "monte_carlo"
 from ntk_shortcuts.predictors import dataset_averaged as _averaged  # noqa: F401  registers "dataset_averaged"
+from ntk_shortcuts.predictors import leading_order as _leading  # noqa: F401  registers "leading_order"
 from ntk_shortcuts.predictors import population as _population  # noqa: F401  registers "population"
 from ntk_shortcuts.predictors.dataset import predict_outputs
 from ntk_shortcuts.predictors.dataset_averaged import UntrustedPredictionWarning
@@ -56,7 +57,7 @@ def predict_bias(
         num_samples: N; None for infinite data.
         method: "dataset_averaged" (the analytic average over data sets of N samples; the default with num_samples),
             "population" (infinite data; the default without), "dataset" (one given data set; the default with one),
-            "monte_carlo" (averaged over sampled data sets), and others: see `known_methods()`.
+            "monte_carlo" (averaged over sampled data sets), "leading_order" (closed forms, infinite data), and others: see `known_methods()`.
         key: `jax.random` key, for methods that sample.
         **options: of the method; an unknown one is an error that lists those there are.
 

@@ -28,7 +28,19 @@ NETWORKS = {
 }
 
 
-@pytest.fixture(params=NETWORKS, ids=list(NETWORKS))
+# Quadrature kernels share their code: one of them is enough for every run.
+SLOW = {f"{name}-2" for name in ns.known_activations() if name not in ("linear", "relu", "erf", "tanh")} | {
+    "leaky relu",
+    "callable",
+    "torch",
+}
+
+
+def marked(names):
+    return [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in names]
+
+
+@pytest.fixture(params=marked(NETWORKS))
 def network(request):
     return NETWORKS[request.param]
 
@@ -112,7 +124,7 @@ def test_no_retrace_for_other_values(points):
 HYPERPARAMETERS = [name for name in NETWORKS if isinstance(NETWORKS[name], ns.MLP)]
 
 
-@pytest.mark.parametrize("name", HYPERPARAMETERS)
+@pytest.mark.parametrize("name", marked(HYPERPARAMETERS))
 def test_gradient_in_the_variances(name, points):
     network = NETWORKS[name]
     if network.initialization == "torch":

@@ -12,6 +12,7 @@ ARGUMENTS = {
     "dataset": {"dataset": MODEL.sample(jax.random.key(0), 40)},
     "monte_carlo": {"num_samples": 40, "key": jax.random.key(0), "num_datasets": 3},
     "dataset_averaged": {"num_samples": 40},
+    "leading_order": {},
 }
 
 

@@ -1,0 +1,182 @@
+"""Closed forms: kernels as quadratic polynomials of the inner product, and the first terms of an expansion in time."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ntk_shortcuts.generative import GenerativeModel
+from ntk_shortcuts.numerics import in_float64, is_traced
+from ntk_shortcuts.predictors.population import predict_population
+from ntk_shortcuts.predictors.prediction import Prediction, prediction_from_law
+from ntk_shortcuts.predictors.registry import register_method
+from ntk_shortcuts.predictors.spectral import apply_filter
+from ntk_shortcuts.training_rules import RationalFilter, TrainingRule
+from ntk_shortcuts.typing import Array, Float, Latents, Scalar
+from ntk_shortcuts.validation import as_points, require
+
+REGIMES = ("quadratic", "short_time")
+_QUARTIC = ((0, 0), (0, 1), (1, 1))
+
+
+@register_method("leading_order")
+@in_float64
+def predict_leading_order(
+    model: GenerativeModel,
+    network: Any,
+    training: TrainingRule,
+    num_samples: None = None,
+    *,
+    probes: Latents | None = None,
+    random_init: bool = True,
+    regime: str = "quadratic",
+) -> Prediction:
+    r"""Infinite data to leading order, in one of two regimes.
+
+    **quadratic** (tight clusters). With \(u=\mathrm{diag}(\alpha)z\) and \(R^2=E|u|^2\), both kernels are replaced by the
+    quadratic polynomial in the inner product that agrees with them at norms R and \(u\cdot u'\in\{-R^2,0,R^2\}\),
+
+    \[\Theta(u,u')\approx a_0+a_1\,u\cdot u'+a_2(u\cdot u')^2,\]
+
+    which is where the inner products of two tight clusters at \(\pm\mathrm{diag}(\alpha)\mu\) lie. Odd functions meet only the
+    linear term and even ones the other two, on features \((1,u_s^2,\sqrt2u_su_c,u_c^2)\), so that T is a 2 x 2 and a
+    4 x 4 matrix of Gaussian moments:
+
+    \[m(z)=a_1u\cdot g(a_1C)\,b,\qquad C=\mathrm{diag}(\alpha)(\Sigma+\mu\mu^\top)\mathrm{diag}(\alpha),\quad
+      b=\mathrm{diag}(\alpha)\mu.\]
+
+    Exact at all times for linear networks, and in its mean for one hidden layer of (leaky) ReLU without biases, whose kernel
+    has no odd part beyond the linear one. Elsewhere it misses the slow odd components that keep a bias alive.
+
+    **short_time**. The filter is replaced by \(g(0)+g'(0)\lambda\), so \(m=g(0)Tf^*+g'(0)T^2f^*\) for any kernel; valid
+    while \(g(0)\lambda_{\max}\) (for gradient flow \(t\lambda_{\max}\)) is below 1.
+
+    Args:
+        probes: latents (n, 2) at which reliance is measured; the 30 x 30 grid by default.
+        random_init: include the random output at initialisation; else f_0 = 0.
+        regime: "quadratic" or "short_time".
+
+    Returns:
+        A Prediction. Diagnostics of "quadratic": `kernel_error`, the largest deviation of the quadratic from the NTK at norm R
+        over angles, relative to its value at angle 0. Of "short_time": `expansion_parameter` \(g(0)\lambda_{\max}\), with
+        those of the population method.
+
+    Raises:
+        ValueError: num_samples given; unknown regime; "quadratic" with nesting or a network that gives no kernels of a
+            Gram matrix (stax): use "short_time".
+
+    Source: the regime of tight clusters and a quadratic kernel is that of the theory in Hermann et al. (2024).
+
+    Example:
+        >>> from ntk_shortcuts import MLP, GradientFlow, predict_bias
+        >>> p = predict_bias(GenerativeModel(), MLP(1), GradientFlow(30.0), method="leading_order", random_init=False)
+        >>> round(p.bias, 2)
+        0.28
+    """
+    require(num_samples is None, "num_samples", 'None for method="leading_order" (infinite data)', num_samples)
+    require(regime in REGIMES, "regime", f"one of {', '.join(REGIMES)}", regime)
+    if regime == "short_time":
+        finite = is_traced(training) or bool(np.all(np.isfinite(np.asarray(training.expansion(None)))))
+        require(finite, "training", 'of finite time for regime="short_time"', training)
+        expanded = _Expanded(training)
+        found = predict_population(model, network, expanded, probes=probes, random_init=random_init)
+        largest = found.diagnostics.get("largest_eigenvalue", float("nan"))
+        start = jnp.max(jnp.asarray(training.expansion(None)[0]))
+        parameter = {} if is_traced(start) else {"expansion_parameter": float(start) * largest}
+        return dataclasses.replace(found, method="leading_order").with_diagnostics(parameter)
+
+    require(model.nesting == (0, 0), "nesting", '(0, 0) for regime="quadratic" (or regime="short_time")', model.nesting)
+    require(hasattr(network, "kernels_from_gram"), "network", 'an MLP for regime="quadratic" (or regime="short_time")', network)
+    probes = model.probe_grid() if probes is None else as_points("probes", probes, dimension=2)
+    nngp, ntk, error = _quadratic_kernels(model, network)
+    amplification = jnp.asarray(model.amplification)
+    second, fourth = _moments(model)
+    points = probes * amplification
+    mean, odd = _sector(
+        training, points, jnp.stack([ntk[1]] * 2), jnp.stack([nngp[1]] * 2), second, amplification * model.means
+    )
+    even_ntk, even_nngp = (jnp.stack([a[0], a[2], a[2], a[2]]) for a in (ntk, nngp))
+    _, even = _sector(training, _even_features(points), even_ntk, even_nngp, fourth, jnp.zeros(4))
+    prediction = prediction_from_law("leading_order", model, probes, mean, odd + even if random_init else None)
+    return prediction if is_traced(error) else prediction.with_diagnostics({"kernel_error": float(error)})
+
+
+class _Expanded(TrainingRule):
+    """A rule with its filter expanded to first order in the eigenvalue."""
+
+    rule: TrainingRule
+
+    def filter(self, eigenvalues: Float[Array, "modes"], num_samples: int | None = None) -> Float[Array, "*batch modes"]:
+        value, slope = self.rule.expansion(num_samples)
+        return jnp.asarray(value)[..., None] + jnp.asarray(slope)[..., None] * eigenvalues
+
+    def expansion(self, num_samples: int | None = None) -> tuple[Scalar, Scalar]:
+        return self.rule.expansion(num_samples)
+
+    def rational(self, num_samples: int | None, largest_eigenvalue: Scalar, nodes: int = 6) -> RationalFilter:
+        raise NotImplementedError("a polynomial is not a sum of resolvents")
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        return self.rule.batch_shape
+
+
+def _quadratic_kernels(model: GenerativeModel, network: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Coefficients (a_0, a_1, a_2) of NNGP and NTK, and the NTK's relative deviation from its own."""
+    square = jnp.trace(_moments(model)[0])
+    cosines = np.concatenate([[-1.0, 0.0, 1.0], np.cos(np.pi * np.arange(1, 20) / 20)])
+    kernels = network.kernels_from_gram(
+        (square * cosines)[None, :], square[None], jnp.full(cosines.size, square), model.input_dim
+    )
+
+    def interpolated(values: jax.Array) -> jax.Array:
+        low, middle, high = values[:3]
+        return jnp.stack([middle, (high - low) / (2 * square), ((high + low) / 2 - middle) / square**2])
+
+    nngp, ntk = interpolated(kernels.nngp[0]), interpolated(kernels.ntk[0])
+    products = square * cosines
+    deviation = jnp.max(jnp.abs(ntk[0] + ntk[1] * products + ntk[2] * products**2 - kernels.ntk[0]))
+    return nngp, ntk, deviation / kernels.ntk[0, 2]
+
+
+def _even_features(u: Float[Array, "n 2"]) -> Float[Array, "n 4"]:
+    """(1, u_s^2, sqrt(2) u_s u_c, u_c^2): their inner products are 1 and (u . u')^2."""
+    return jnp.stack([jnp.ones_like(u[:, 0]), u[:, 0] ** 2, np.sqrt(2) * u[:, 0] * u[:, 1], u[:, 1] ** 2], axis=1)
+
+
+def _moments(model: GenerativeModel) -> tuple[Float[Array, "2 2"], Float[Array, "4 4"]]:
+    r"""Second moments of u, and those of its even features, from \(E[u_iu_ju_ku_l]=MM+MM+MM-2mmmm\) with M = E[u u^T]."""
+    amplification = jnp.asarray(model.amplification)
+    mean = amplification * model.means
+    second = amplification[:, None] * model.covariance * amplification[None, :] + jnp.outer(mean, mean)
+
+    def quartic(i: int, j: int, k: int, m: int) -> jax.Array:
+        pairs = second[i, j] * second[k, m] + second[i, k] * second[j, m] + second[i, m] * second[j, k]
+        return pairs - 2 * mean[i] * mean[j] * mean[k] * mean[m]
+
+    scale = np.array([1.0, np.sqrt(2), 1.0])
+    pairs = scale * jnp.stack([second[i, j] for i, j in _QUARTIC])
+    block = np.outer(scale, scale) * jnp.stack([jnp.stack([quartic(*a, *b) for b in _QUARTIC]) for a in _QUARTIC])
+    top = jnp.concatenate([jnp.ones(1), pairs])[None, :]
+    return second, jnp.concatenate([top, jnp.concatenate([pairs[:, None], block], axis=1)])
+
+
+def _sector(
+    training: TrainingRule, features: jax.Array, ntk: jax.Array, nngp: jax.Array, moments: jax.Array, target: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    r"""Mean and variance of the output, each (*batch, n), of the kernel \(\phi(x)^\top\mathrm{diag}(a)\,\phi(x')\).
+
+    Args:
+        features: phi at the probes, (n, k); ntk, nngp: the weights a, (k,); moments: E[phi phi^T]; target: E[phi y].
+    """
+    root = jnp.sqrt(ntk)
+    operator = root[:, None] * moments * root[None, :]
+    gains, _ = apply_filter(operator, jnp.eye(moments.shape[0]), training, num_samples=None)
+    solution = root[:, None] * gains * root[None, :]
+    left = jnp.eye(moments.shape[0]) - solution @ moments
+    variance = jnp.sum((features @ left) ** 2 * nngp, axis=-1)
+    return (solution @ target) @ features.T, variance

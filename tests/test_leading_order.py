@@ -1,0 +1,100 @@
+"""Closed forms against the exact population answer, where each is exact and where it only tends to it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import ntk_shortcuts as ns
+
+MODEL = ns.GenerativeModel((0.8, 0.9), (3.0, 1.0), 0.4)
+TIMES = ns.GradientFlow([0.3, 3.0, 30.0, 3000.0])
+
+
+def _both(network, training, model=MODEL, **options):
+    return (
+        ns.predict_bias(model, network, training, method="leading_order", **options),
+        ns.predict_bias(model, network, training, method="population"),
+    )
+
+
+@pytest.mark.parametrize("network", [ns.MLP(0), ns.MLP(2, "linear", bias_variance=0.2)], ids=["depth 0", "biases"])
+def test_exact_for_linear_networks_at_all_times(network):
+    closed, exact = _both(network, TIMES)
+    np.testing.assert_allclose(closed.mean, exact.mean, atol=1e-6 * np.max(np.abs(exact.mean)))
+    np.testing.assert_allclose(closed.std, exact.std, rtol=1e-5, atol=1e-6)
+    assert closed.diagnostics["kernel_error"] < 1e-12
+
+
+def test_exact_mean_for_one_hidden_layer():
+    closed, exact = _both(ns.MLP(1), TIMES)
+    np.testing.assert_allclose(closed.mean, exact.mean, atol=1e-6 * np.max(np.abs(exact.mean)))
+    assert closed.diagnostics["kernel_error"] > 0.01  # of the even part only
+
+
+def test_moments_are_those_of_samples():
+    from ntk_shortcuts.predictors.leading_order import _even_features, _moments
+
+    latents = MODEL.sample(jax.random.key(0), 400_000).latents * np.array(MODEL.amplification)
+    second, fourth = _moments(MODEL)
+    features = np.asarray(_even_features(latents))
+    for exact, columns in ((second, np.asarray(latents)), (fourth, features)):
+        products = columns[:, :, None] * columns[:, None, :]
+        errors = (products.mean(0) - exact) / np.maximum(products.std(0) / np.sqrt(len(products)), 1e-12)
+        assert np.max(np.abs(errors)) < 4.5
+    twin = (features[:, 1] ** 2).mean() - 1.05 * fourth[1, 1]
+    assert abs(twin) > 4.5 * (features[:, 1] ** 2).std() / np.sqrt(len(features))
+
+
+def test_tends_to_the_exact_answer_as_clusters_tighten():
+    errors = []
+    for predictivity in (0.9, 0.99, 0.9999):
+        # rho -> 1 at unit variance is small variance at fixed means; the ratio in time keeps t times the eigenvalue.
+        model = ns.GenerativeModel((predictivity, predictivity), (2.0, 1.0), 0.0)
+        time = ns.GradientFlow(3.0 / float(model.means[1]) ** 2)
+        closed, exact = _both(ns.MLP(3), time, model)
+        errors.append(np.sqrt(np.mean((closed.mean - exact.mean) ** 2) / np.mean(exact.mean**2)))
+    assert errors[0] > errors[1] > errors[2]
+
+
+@pytest.mark.parametrize("network", [ns.MLP(3), ns.MLP(1, "erf", bias_variance=0.1)], ids=["relu", "erf"])
+def test_short_time_error_is_of_third_order(network):
+    times = np.array([0.01, 0.02, 0.04])
+    closed, exact = _both(network, ns.GradientFlow(times), regime="short_time")
+    errors = np.sqrt(np.mean((closed.mean - exact.mean) ** 2, axis=1))
+    slope = np.polyfit(np.log(times), np.log(errors), 1)[0]
+    assert slope == pytest.approx(3, abs=0.15)
+    assert closed.diagnostics["expansion_parameter"] == pytest.approx(0.04 * exact.diagnostics["largest_eigenvalue"], rel=1e-3)
+
+
+def test_first_step_of_descent_is_the_first_order():
+    step = ns.GradientDescent(0.05, 1)
+    closed, exact = _both(ns.MLP(2), step, regime="short_time")
+    np.testing.assert_allclose(closed.mean, exact.mean, rtol=1e-9)
+
+
+def test_differentiable():
+    def bias(ratio, time):
+        model = ns.GenerativeModel((0.8, 0.9), jnp.stack([ratio, jnp.asarray(1.0)]))
+        return ns.predict_bias(model, ns.MLP(2), ns.GradientFlow(time), method="leading_order").reliance
+
+    at = (jnp.asarray(2.0), jnp.asarray(20.0))
+    for index, slope in enumerate(jax.grad(bias, argnums=(0, 1))(*at)):
+        moved = [[a + s * 1e-4 * (i == index) for i, a in enumerate(at)] for s in (1, -1)]
+        assert float(slope) == pytest.approx((bias(*moved[0]) - bias(*moved[1])) / 2e-4, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"num_samples": 100}, "num_samples must be None"),
+        ({"regime": "late"}, "regime must be one of quadratic, short_time"),
+        ({"model": ns.GenerativeModel(nesting=(1, 0))}, r"nesting must be \(0, 0\)"),
+        ({"training": ns.GradientFlow(np.inf), "regime": "short_time"}, "of finite time"),
+        ({"training": ns.Ridge(1.0), "regime": "short_time"}, "of finite time"),
+    ],
+)
+def test_bad_arguments(arguments, text):
+    settings = {"model": MODEL, "network": ns.MLP(1), "training": ns.GradientFlow(1.0), **arguments}
+    with pytest.raises(ValueError, match=text):
+        ns.predict_bias(method="leading_order", **settings)
