@@ -12,7 +12,7 @@ import numpy as np
 
 from ntk_shortcuts.generative import Dataset, GenerativeModel
 from ntk_shortcuts.kernels.spectrum import KernelSpectrum
-from ntk_shortcuts.predictors.influence import Influence
+from ntk_shortcuts.predictors.influence_function import Influence
 from ntk_shortcuts.predictors.prediction import Prediction
 from ntk_shortcuts.validation import require
 

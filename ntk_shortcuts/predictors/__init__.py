@@ -12,7 +12,7 @@ from ntk_shortcuts.predictors import leading_order as _leading  # noqa: F401  re
 from ntk_shortcuts.predictors import population as _population  # noqa: F401  registers "population"
 from ntk_shortcuts.predictors.dataset import predict_outputs
 from ntk_shortcuts.predictors.dataset_averaged import UntrustedPredictionWarning
-from ntk_shortcuts.predictors.influence import Influence, influence
+from ntk_shortcuts.predictors.influence_function import Influence, influence
 from ntk_shortcuts.predictors.prediction import Prediction
 from ntk_shortcuts.predictors.registry import METHODS, known_methods, register_method
 from ntk_shortcuts.training_rules import TrainingRule
@@ -57,7 +57,8 @@ def predict_bias(
         num_samples: N; None for infinite data.
         method: "dataset_averaged" (the analytic average over data sets of N samples; the default with num_samples),
             "population" (infinite data; the default without), "dataset" (one given data set; the default with one),
-            "monte_carlo" (averaged over sampled data sets), "leading_order" (closed forms, infinite data), and others: see `known_methods()`.
+            "monte_carlo" (averaged over sampled data sets), "leading_order" (closed forms,
+            infinite data), and others: see `known_methods()`.
         key: `jax.random` key, for methods that sample.
         **options: of the method; an unknown one is an error that lists those there are.
 

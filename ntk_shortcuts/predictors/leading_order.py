@@ -42,9 +42,9 @@ def predict_leading_order(
 
     \[\Theta(u,u')\approx a_0+a_1\,u\cdot u'+a_2(u\cdot u')^2,\]
 
-    which is where the inner products of two tight clusters at \(\pm\mathrm{diag}(\alpha)\mu\) lie. Odd functions meet only the
-    linear term and even ones the other two, on features \((1,u_s^2,\sqrt2u_su_c,u_c^2)\), so that T is a 2 x 2 and a
-    4 x 4 matrix of Gaussian moments:
+    which is where the inner products of two tight clusters at \(\pm\mathrm{diag}(\alpha)\mu\) lie: exact on the clusters as
+    they tighten, not on probes elsewhere. Odd functions meet only the linear term and even ones the other two, on features
+    \((1,u_s^2,\sqrt2u_su_c,u_c^2)\), so that T is a 2 x 2 and a 4 x 4 matrix of Gaussian moments:
 
     \[m(z)=a_1u\cdot g(a_1C)\,b,\qquad C=\mathrm{diag}(\alpha)(\Sigma+\mu\mu^\top)\mathrm{diag}(\alpha),\quad
       b=\mathrm{diag}(\alpha)\mu.\]
