@@ -90,6 +90,7 @@ def test_agrees_with_sampled_data_sets_and_its_twin_does_not(network):
     np.testing.assert_allclose(spreads[0], spreads[1], rtol=0.12)
 
 
+@pytest.mark.slow
 def test_many_samples_are_the_population():
     model, flow = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0)), ns.GradientFlow(30.0)
     average = ns.predict_bias(model, ns.MLP(3), flow, 10**8, method="dataset_averaged")
@@ -113,6 +114,7 @@ def test_local_form_agrees_between_rays_and_points():
     np.testing.assert_allclose(points.std, rays.std, rtol=0.02)
 
 
+@pytest.mark.slow
 def test_descent_with_small_steps_is_flow():
     model = ns.GenerativeModel((0.85, 0.9), (2.0, 1.0))
     flow = ns.predict_bias(model, ns.MLP(1), ns.GradientFlow(30.0), 100, method="dataset_averaged")
