@@ -5,7 +5,9 @@ import pytest
 import ntk_shortcuts as ns
 
 
-@pytest.mark.parametrize("network", [ns.MLP(1), ns.MLP(1, "erf", bias_variance=0.1)], ids=["relu", "erf"])
+@pytest.mark.parametrize(
+    "network", [ns.MLP(1), pytest.param(ns.MLP(1, "erf", bias_variance=0.1), marks=pytest.mark.slow)], ids=["relu", "erf"]
+)
 def test_eigenvalues_are_those_of_a_large_sample(network):
     model = ns.GenerativeModel(amplification=(2.0, 1.0))
     spectrum = ns.kernel_spectrum(model, network, modes=4)
