@@ -153,6 +153,31 @@ class GenerativeModel(eqx.Module):
         }
         return cls(**{**estimates, **parameters})
 
+    def with_shortcut(
+        self, predictivity: Scalar | None = None, amplification_ratio: Scalar | None = None, correlation: Scalar | None = None
+    ) -> GenerativeModel:
+        r"""The same core with another shortcut: its \(\rho_s\), \(\alpha_s/\alpha_c\) or \(\sigma\); None keeps what is there.
+
+        Raises:
+            ValueError: a value out of range, as in the constructor.
+
+        Example:
+            >>> GenerativeModel(amplification=(1.0, 0.5)).with_shortcut(amplification_ratio=4.0).amplification.tolist()
+            [2.0, 0.5]
+        """
+        core_predictivity, core_amplification = self.predictivity[1], self.amplification[1]
+        rho = self.predictivity[0] if predictivity is None else predictivity
+        alpha = self.amplification[0] if amplification_ratio is None else amplification_ratio * core_amplification
+        return GenerativeModel(
+            (rho, core_predictivity),
+            (alpha, core_amplification),
+            self.correlation if correlation is None else correlation,
+            self.nesting,
+            self.input_dim,
+            nesting_gain=self.nesting_gain,
+            nesting_bias=self.nesting_bias,
+        )
+
     @property
     @in_float64
     def means(self) -> Float[Array, "2"]:

@@ -14,7 +14,7 @@ from scipy.stats import qmc
 
 from ntk_shortcuts.bias import optimal_reliance_limit
 from ntk_shortcuts.generative import GenerativeModel
-from ntk_shortcuts.predictors import predict_bias
+from ntk_shortcuts.predictors import Prediction, predict_bias
 from ntk_shortcuts.training_rules import GradientFlow
 from ntk_shortcuts.validation import require, require_integer
 
@@ -96,8 +96,8 @@ def critical_ratio(
         if position not in known:
             evaluations += 1
             value = float(np.exp(position)) if logarithmic else position
-            setting = _setting(model, training, num_samples, {parameter: value})
-            known[position] = float(predict_bias(setting[0], network, setting[1], setting[2], **options).bias) - level
+            found, _ = _predict(model, network, training, num_samples, {parameter: value}, options)
+            known[position] = float(found.bias) - level
         return known[position]
 
     ends = np.log([low, high]) if logarithmic else np.array([low, high])
@@ -152,9 +152,8 @@ def most_biased(
 
     def smooth_bias(positions: jax.Array) -> jax.Array:
         values = {n: jnp.exp(x) if n in _LOGARITHMIC else x for n, x in zip(names, positions, strict=True)}
-        setting = _setting(model, training, num_samples, values)
-        reliance = predict_bias(setting[0], network, setting[1], setting[2], **options).reliance
-        return reliance - optimal_reliance_limit(setting[0])
+        found, changed = _predict(model, network, training, num_samples, values, options)
+        return found.reliance - optimal_reliance_limit(changed)
 
     with jax.enable_x64(True):
         value = jax.jit(smooth_bias)
@@ -170,9 +169,8 @@ def most_biased(
     at = {n: float(np.exp(x) if n in _LOGARITHMIC else x) for n, x in zip(names, found.x, strict=True)}
     chain = np.array([1 / at[n] if n in _LOGARITHMIC else 1.0 for n in names])
     gradient = dict(zip(names, (-found.jac * chain).tolist(), strict=True))
-    final = _setting(model, training, num_samples, at)
-    bias = predict_bias(final[0], network, final[1], final[2], **options).bias
-    return Extreme(at, float(bias), gradient, str(found.message))
+    highest, _ = _predict(model, network, training, num_samples, at, options)
+    return Extreme(at, float(highest.bias), gradient, str(found.message))
 
 
 def _require_time(training: Any, parameters: tuple[str, ...]) -> None:
@@ -181,25 +179,13 @@ def _require_time(training: Any, parameters: tuple[str, ...]) -> None:
         require(isinstance(training, GradientFlow), "training", "GradientFlow to vary its time", training)
 
 
-def _setting(
-    model: GenerativeModel, training: Any, num_samples: int | None, values: Mapping[str, Any]
-) -> tuple[GenerativeModel, Any, Any]:
-    """Model, rule and N with some parameters replaced, traced or not."""
-    predictivity, amplification = (model.predictivity, model.amplification)
-    if "shortcut_predictivity" in values:
-        predictivity = (values["shortcut_predictivity"], float(predictivity[1]))
-    if "amplification_ratio" in values:
-        amplification = (values["amplification_ratio"] * float(amplification[1]), float(amplification[1]))
-    changed = GenerativeModel(
-        predictivity,
-        amplification,
-        values.get("correlation", model.correlation),
-        model.nesting,
-        model.input_dim,
-        nesting_gain=model.nesting_gain,
-        nesting_bias=model.nesting_bias,
+def _predict(
+    model: GenerativeModel, network: Any, training: Any, num_samples: int | None, values: Mapping[str, Any], options: Any
+) -> tuple[Prediction, GenerativeModel]:
+    """The prediction with some parameters replaced, traced or not, and its model."""
+    changed = model.with_shortcut(
+        values.get("shortcut_predictivity"), values.get("amplification_ratio"), values.get("correlation")
     )
-    if "time" in values:
-        training = GradientFlow(values["time"])
+    training = GradientFlow(values["time"]) if "time" in values else training
     count = round(values["num_samples"]) if "num_samples" in values else num_samples
-    return changed, training, count
+    return predict_bias(changed, network, training, count, **options), changed
