@@ -42,20 +42,12 @@ class RationalFilter(eqx.Module):
         return jnp.sum(terms, axis=-2).real
 
 
-class TrainingRule(eqx.Module):
-    """A spectral filter g(lambda)."""
+class SpectralFilter(eqx.Module):
+    """What is done to each eigenfunction of a kernel: g(lambda)."""
 
     @abc.abstractmethod
     def filter(self, eigenvalues: Float[Array, "modes"], num_samples: int | None) -> Float[Array, "*batch modes"]:
         """g at eigenvalues > 0; num_samples is N, or None for infinite data."""
-
-    @abc.abstractmethod
-    def rational(self, num_samples: int | None, largest_eigenvalue: Scalar, nodes: int = 6) -> RationalFilter:
-        """The filter as a sum of `nodes` resolvents where it can be, for eigenvalues in [0, largest]."""
-
-    @abc.abstractmethod
-    def expansion(self, num_samples: int | None) -> tuple[Scalar, Scalar]:
-        """g(0) and g'(0): the start of training; infinite where a rule has no start."""
 
     def check(self, largest_eigenvalue: float) -> None:
         """Warn where the rule does not converge on this spectrum."""
@@ -64,6 +56,18 @@ class TrainingRule(eqx.Module):
     def batch_shape(self) -> tuple[int, ...]:
         """Shape of the parameters: () for one rule, (T,) for several."""
         return jnp.broadcast_shapes(*(jnp.shape(leaf) for leaf in jax.tree.leaves(self)))
+
+
+class TrainingRule(SpectralFilter):
+    """Training as a spectral filter, with the forms of it that predictors need."""
+
+    @abc.abstractmethod
+    def rational(self, num_samples: int | None, largest_eigenvalue: Scalar, nodes: int = 6) -> RationalFilter:
+        """The filter as a sum of `nodes` resolvents where it can be, for eigenvalues in [0, largest]."""
+
+    @abc.abstractmethod
+    def expansion(self, num_samples: int | None) -> tuple[Scalar, Scalar]:
+        """g(0) and g'(0): the start of training; infinite where a rule has no start."""
 
 
 def _expand(parameter: Scalar, eigenvalues: jax.Array) -> jax.Array:

@@ -15,8 +15,8 @@ from ntk_shortcuts.predictors.population import predict_population
 from ntk_shortcuts.predictors.prediction import Prediction, prediction_from_law
 from ntk_shortcuts.predictors.registry import register_method
 from ntk_shortcuts.predictors.spectral import apply_filter
-from ntk_shortcuts.training_rules import RationalFilter, TrainingRule
-from ntk_shortcuts.typing import Array, Float, Latents, Scalar
+from ntk_shortcuts.training_rules import SpectralFilter, TrainingRule
+from ntk_shortcuts.typing import Array, Float, Latents
 from ntk_shortcuts.validation import as_points, require
 
 REGIMES = ("quadratic", "short_time")
@@ -105,24 +105,14 @@ def predict_leading_order(
     return prediction if is_traced(error) else prediction.with_diagnostics({"kernel_error": float(error)})
 
 
-class _Expanded(TrainingRule):
-    """A rule with its filter expanded to first order in the eigenvalue."""
+class _Expanded(SpectralFilter):
+    """A rule's filter expanded to first order in the eigenvalue."""
 
     rule: TrainingRule
 
     def filter(self, eigenvalues: Float[Array, "modes"], num_samples: int | None = None) -> Float[Array, "*batch modes"]:
         value, slope = self.rule.expansion(num_samples)
         return jnp.asarray(value)[..., None] + jnp.asarray(slope)[..., None] * eigenvalues
-
-    def expansion(self, num_samples: int | None = None) -> tuple[Scalar, Scalar]:
-        return self.rule.expansion(num_samples)
-
-    def rational(self, num_samples: int | None, largest_eigenvalue: Scalar, nodes: int = 6) -> RationalFilter:
-        raise NotImplementedError("a polynomial is not a sum of resolvents")
-
-    @property
-    def batch_shape(self) -> tuple[int, ...]:
-        return self.rule.batch_shape
 
 
 def _quadratic_kernels(model: GenerativeModel, network: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
