@@ -51,7 +51,7 @@ def bias_map(
         model: gives all that the map does not vary: the core's predictivity and amplification, correlation,
             nesting, d.
         network: as in :func:`ntk_shortcuts.predict_bias`, and so are `num_samples`, `method` and `**options`.
-        training: a rule with scalar parameters.
+        training: a training rule; several times (steps, strengths) at once make a third dimension of that name.
         key: for methods that sample; the same at every point of the map, so that sampling noise does not roughen it.
         shortcut_predictivities: \(\rho_s\), one-dimensional, each in [0.5, 1).
         amplification_ratios: \(\alpha_s/\alpha_c\), one-dimensional, each positive.
@@ -60,7 +60,7 @@ def bias_map(
     Returns:
         An `xarray.Dataset` with dimensions ("shortcut_predictivity", "amplification_ratio"), variables
         `bias`, `reliance`, `optimal_reliance` and the method's error estimates; its attributes hold
-        every resolved parameter and the versions.
+        every resolved parameter and the versions. With several times, `bias` and `reliance` also have "time" last.
 
     Raises:
         ValueError: an axis or argument out of range, before any work is done.
@@ -83,12 +83,8 @@ def bias_map(
         "a training rule such as GradientFlow(time=30.0)",
         training,
     )
-    require(
-        training.batch_shape == (),
-        "training",
-        "a rule with scalar parameters",
-        f"parameters {training.batch_shape}",
-    )
+    settings = [name for name, value in vars(training).items() if np.ndim(value)]
+    require(len(settings) <= 1, "training", "a rule with at most one parameter that is an array", settings)
     predictivities = _axis("shortcut_predictivities", shortcut_predictivities, "in [0.5, 1)", lambda v: (v >= 0.5) & (v < 1))
     ratios = _axis("amplification_ratios", amplification_ratios, "positive and finite", lambda v: (v > 0) & (v < np.inf))
     method = default_method(num_samples) if method is None else method
@@ -108,16 +104,19 @@ def bias_map(
     for name in ("predictivity", "amplification"):
         attributes[f"core_{name}"] = attributes.pop(name)[1]
 
-    models = [_at(model, predictivity, ratio) for predictivity in predictivities for ratio in ratios]
+    models = [model.with_shortcut(predictivity, ratio) for predictivity in predictivities for ratio in ratios]
     points = []
     for done, point in enumerate(models, start=1):
         points.append(predict_bias(point, network, training, num_samples, method, key=key, **options))
         if progress is not None:
             progress(done, len(models))
 
+    dimensions = ("shortcut_predictivity", "amplification_ratio")
+
     def grid(values: list) -> tuple:
-        dimensions = ("shortcut_predictivity", "amplification_ratio")
-        return dimensions, np.asarray(values, np.float64).reshape(len(predictivities), len(ratios))
+        array = np.asarray(values, np.float64)
+        array = array.reshape(len(predictivities), len(ratios), *array.shape[1:])
+        return (*dimensions, *settings)[: array.ndim], array
 
     variables = {}
     for name, long_name in _VARIABLES.items():
@@ -138,6 +137,10 @@ def bias_map(
             ratios,
             {"long_name": "amplification ratio", "symbol": "alpha_s / alpha_c", "units": "1"},
         ),
+        **{
+            name: (name, np.asarray(getattr(training, name)), {"long_name": name.replace("_", " "), "units": "1"})
+            for name in settings
+        },
     }
     return xarray.Dataset(variables, coordinates, {name: netcdf_value(value) for name, value in attributes.items()})
 
@@ -207,20 +210,6 @@ def method_options(method: str) -> dict[str, Any]:
     """Keyword options of a method with their defaults (None where there is none)."""
     parameters = inspect.signature(METHODS[method]).parameters.values()
     return {p.name: None if p.default is p.empty else p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-
-
-def _at(model: GenerativeModel, predictivity: float, ratio: float) -> GenerativeModel:
-    """The model with another shortcut; through the constructor, so that it is checked."""
-    core_predictivity, core_amplification = float(model.predictivity[1]), float(model.amplification[1])
-    return GenerativeModel(
-        predictivity=(float(predictivity), core_predictivity),
-        amplification=(float(ratio) * core_amplification, core_amplification),
-        correlation=model.correlation,
-        nesting=model.nesting,
-        input_dim=model.input_dim,
-        nesting_gain=model.nesting_gain,
-        nesting_bias=model.nesting_bias,
-    )
 
 
 def _axis(name: str, values: Any, allowed: str, test: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

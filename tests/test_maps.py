@@ -24,6 +24,14 @@ def test_each_point_is_the_prediction_for_its_own_model():
     np.testing.assert_allclose(result["bias"], result["reliance"] - result["optimal_reliance"], atol=1e-12)
 
 
+def test_several_times_are_a_third_dimension():
+    result = ns.bias_map(MODEL, NETWORK, ns.GradientFlow(np.array([1.0, 10.0])), [0.8], [4.0], **FAST)
+    assert result["bias"].dims == ("shortcut_predictivity", "amplification_ratio", "time")
+    assert result["optimal_reliance"].dims == ("shortcut_predictivity", "amplification_ratio")
+    alone = ns.bias_map(MODEL, NETWORK, FLOW, [0.8], [4.0], **FAST)
+    np.testing.assert_allclose(result["bias"].sel(time=10.0), alone["bias"], atol=1e-12)
+
+
 def test_labels_and_attributes_say_what_was_computed():
     result = ns.bias_map(MODEL, NETWORK, FLOW, *AXES, **FAST)
     for name in (*result.data_vars, *result.coords):
@@ -90,7 +98,7 @@ def test_round_trip_through_netcdf(tmp_path):
         ({"shortcut_predictivities": [0.6, float("nan")]}, "shortcut_predictivities"),
         ({"amplification_ratios": [0.0, 1.0]}, "amplification_ratios"),
         ({"amplification_ratios": ["wide"]}, "amplification_ratios"),
-        ({"training": ns.GradientFlow(time=[1.0, 2.0])}, "training"),
+        ({"training": ns.GradientDescent(np.array([0.1, 0.2]), np.array([1, 2]))}, "training"),
         ({"training": 30.0}, "training"),
         ({"model": None}, "model"),
         ({"method": "guess"}, "method"),
