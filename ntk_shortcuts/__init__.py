@@ -4,6 +4,7 @@ from ntk_shortcuts.bias import expected_reliance, optimal_reliance, optimal_reli
 from ntk_shortcuts.embedding import Embedding
 from ntk_shortcuts.generative import Dataset, GenerativeModel
 from ntk_shortcuts.kernels import Activation, Kernels, LeakyReLU, Quadrature, known_activations
+from ntk_shortcuts.kernels.empirical import empirical_nngp, empirical_ntk
 from ntk_shortcuts.kernels.spectrum import KernelSpectrum, kernel_spectrum
 from ntk_shortcuts.maps import bias_map
 from ntk_shortcuts.networks import MLP
@@ -41,6 +42,8 @@ __all__ = [
     "UntrustedPredictionWarning",
     "bias_map",
     "critical_ratio",
+    "empirical_nngp",
+    "empirical_ntk",
     "expected_reliance",
     "influence",
     "kernel_spectrum",

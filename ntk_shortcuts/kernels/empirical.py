@@ -15,6 +15,7 @@ from jax import lax
 from ntk_shortcuts.kernels.infinite import AffineLayer
 from ntk_shortcuts.kernels.tiles import take, tiled, tiled_symmetric, transpose
 from ntk_shortcuts.networks import MLP, Parameters
+from ntk_shortcuts.numerics import safe_divide
 from ntk_shortcuts.typing import Array, Float
 from ntk_shortcuts.validation import as_points, require, require_finite, require_values
 
@@ -22,7 +23,7 @@ DEFAULT_MEMORY = 2**30
 """Bytes of working memory, 1 GiB."""
 
 # Side of the tiles of a Gram product: large enough for full speed, small enough that the mirrored half is saved.
-_TILE = 1024
+_TILE = 512
 
 
 def empirical_ntk(
@@ -184,11 +185,10 @@ def _features(network: MLP, params: Parameters, x: jax.Array) -> _Features:
 
 def _scales(network: MLP, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
     """What multiplies weights and biases in function."""
-    one = jnp.ones((), weights.dtype)
+    dtype = weights.dtype  # the variances are float64 where JAX has it
     if network.parameterization == "standard":
-        return one, one
-    fan_in = weights.shape[0]
-    return jnp.sqrt(network.weight_variance * one / fan_in), jnp.sqrt(network.bias_variance * one)
+        return jnp.ones((), dtype), jnp.ones((), dtype)
+    return jnp.sqrt(_real(network.weight_variance, dtype) / weights.shape[0]), jnp.sqrt(_real(network.bias_variance, dtype))
 
 
 def _product(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -202,7 +202,7 @@ def _gram(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 @eqx.filter_jit
-def _mlp_ntk(network: MLP, params: Parameters, x1: Any, x2: Any, rates: jax.Array, memory: int) -> jax.Array:
+def _mlp_ntk(network: MLP, params: Parameters, x1: Any, x2: Any, rates: Any, memory: int) -> jax.Array:
     factors = []
     for (weights, biases), rate in zip(params, rates, strict=True):
         weight_scale, bias_scale = _scales(network, weights)
@@ -224,8 +224,8 @@ def _mlp_ntk(network: MLP, params: Parameters, x1: Any, x2: Any, rates: jax.Arra
 @eqx.filter_jit
 def _mlp_nngp(network: MLP, params: Parameters, x1: Any, x2: Any, memory: int) -> jax.Array:
     readout = _affine_layers(network, params)[-1]
-    weight = readout.weight_variance * jnp.ones((), x1.dtype) / params[-1][0].shape[0]
-    bias = readout.bias_variance * jnp.ones((), x1.dtype)
+    weight = _real(readout.weight_variance, x1.dtype) / params[-1][0].shape[0]
+    bias = _real(readout.bias_variance, x1.dtype)
     numbers = 2 * (x1.shape[1] + 2 * max([0, *(weights.shape[1] for weights, _ in params[:-1])]))
     return _blocked(
         lambda x: _forward(network, params, x)[0][-1],
@@ -237,7 +237,9 @@ def _mlp_nngp(network: MLP, params: Parameters, x1: Any, x2: Any, memory: int) -
     )
 
 
-def _blocked(features: Callable, contract: Callable, x1: jax.Array, x2: jax.Array | None, numbers: int, memory: int) -> jax.Array:
+def _blocked(
+    features: Callable, contract: Callable, x1: jax.Array, x2: jax.Array | None, numbers: int, memory: int
+) -> jax.Array:
     """contract(features(x1), features(x2)), with features of two blocks of points at a time.
 
     Args:
@@ -253,9 +255,7 @@ def _blocked(features: Callable, contract: Callable, x1: jax.Array, x2: jax.Arra
 
     def between(a: Any, b: Any, count1: int, count2: int) -> jax.Array:
         side1, side2 = min(tile, count1), min(tile, count2)
-        return tiled(
-            (count1, count2), (side1, side2), lambda i, j: contract(take(a, i, side1), take(b, j, side2)), entry
-        )
+        return tiled((count1, count2), (side1, side2), lambda i, j: contract(take(a, i, side1), take(b, j, side2)), entry)
 
     def within(a: Any, count: int) -> jax.Array:
         side = min(tile, count)
@@ -302,8 +302,10 @@ def _function_ntk(
     trained, held = eqx.partition(params, _is_real_array)
     sizes = [leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(trained)]
     channels = math.prod(outputs)
-    # Two blocks, and a copy of each in the order that the product wants.
-    block = max(1, memory // (4 * channels * sum(sizes)))
+    point = channels * sum(sizes)
+    # All points of a symmetric kernel are one block if they fit; else the tiles are made from two.
+    whole = x2 is None and x1.shape[0] * point <= memory
+    block = x1.shape[0] if whole else max(1, memory // (2 * point))
     summed = trace and len(outputs) == 1
     entry = jax.ShapeDtypeStruct(() if summed else outputs * 2, dtype)
 
@@ -369,31 +371,30 @@ def _affine_layers(network: MLP, params: Parameters) -> list[AffineLayer]:
     return [linear.layers(weights.shape[0])[0] for weights, _ in params]
 
 
-def _layer_rates(network: MLP, params: Parameters, rates: Any) -> list[tuple[jax.Array, jax.Array]]:
-    """Factors of the weights and biases of each layer."""
+def _layer_rates(network: MLP, params: Parameters, rates: Any) -> Any:
+    """Factors of the weights and biases of each layer, (layers, 2)."""
+    allowed = 'None, "ntk", a number, or a number or a pair (weights, biases) for each of the depth + 1 layers, all >= 0'
     dtype = params[0][0].dtype
-    allowed = 'None, "ntk", a number, or one number or pair (weights, biases) for each of the depth + 1 layers, all >= 0'
     if rates is None:
-        rates = 1.0
+        return np.ones((len(params), 2), dtype)
     if isinstance(rates, str):
         require(rates == "ntk", "learning_rates", allowed, rates)
-        # A layer's rate counts its parameters relative to those of the NTK parameterisation.
-        layers = _affine_layers(network, params)
-        pairs = [(1 / _real(layer.weight_rate, dtype), _inverse(layer.bias_rate, dtype)) for layer in layers]
-        return pairs
-    if jnp.ndim(rates) == 0 if not isinstance(rates, Sequence) else False:
+        # A layer's own rates are those of its parameters relative to the NTK parameterisation.
+        pairs = [(layer.weight_rate, layer.bias_rate) for layer in _affine_layers(network, params)]
+        return jnp.stack([jnp.stack([safe_divide(jnp.ones((), dtype), _real(r, dtype)) for r in pair]) for pair in pairs])
+    if not isinstance(rates, Sequence) and jnp.ndim(rates) == 0:
         rates = [rates] * len(params)
-    fits = hasattr(rates, "__len__") and len(rates) == len(params)
-    require(fits, "learning_rates", allowed, rates)
-    pairs = []
+    require(isinstance(rates, Sequence) or jnp.ndim(rates) > 0, "learning_rates", allowed, rates)
+    require(len(rates) == len(params), "learning_rates", allowed, rates)
+    rows = []
     for entry in rates:
-        is_pair = isinstance(entry, Sequence) or jnp.ndim(entry) == 1
-        require(not is_pair or len(entry) == 2, "learning_rates", allowed, rates)
+        is_pair = isinstance(entry, Sequence) or jnp.ndim(entry) > 0
+        require(not is_pair or (not isinstance(entry, str) and len(entry) == 2), "learning_rates", allowed, entry)
         pair = tuple(entry) if is_pair else (entry, entry)
         for rate in pair:
             require_values("learning_rates", rate, (), allowed, _is_rate)
-        pairs.append(tuple(_real(rate, dtype) for rate in pair))
-    return pairs
+        rows.append(jnp.stack([_real(rate, dtype) for rate in pair]))
+    return jnp.stack(rows)
 
 
 def _is_rate(values: np.ndarray) -> np.ndarray:
@@ -402,12 +403,6 @@ def _is_rate(values: np.ndarray) -> np.ndarray:
 
 def _real(value: Any, dtype: Any) -> jax.Array:
     return jnp.asarray(value, dtype)
-
-
-def _inverse(rate: Any, dtype: Any) -> jax.Array:
-    """1 / rate, and 0 at 0: the rate of biases that are not there."""
-    rate = _real(rate, dtype)
-    return jnp.where(rate != 0, 1 / jnp.where(rate != 0, rate, 1), 0)
 
 
 def _checked_memory(memory: float) -> int:
