@@ -2,6 +2,7 @@
 
 from ntk_shortcuts.bias import expected_reliance, optimal_reliance, optimal_reliance_limit, reliance, shortcut_bias
 from ntk_shortcuts.embedding import Embedding
+from ntk_shortcuts.ensembles import Ensemble, train_ensemble, train_ensembles
 from ntk_shortcuts.generative import Dataset, GenerativeModel
 from ntk_shortcuts.kernels import Activation, Kernels, LeakyReLU, Quadrature, known_activations
 from ntk_shortcuts.kernels.empirical import empirical_nngp, empirical_ntk
@@ -27,6 +28,7 @@ __all__ = [
     "Dataset",
     "DivergenceWarning",
     "Embedding",
+    "Ensemble",
     "Extreme",
     "GenerativeModel",
     "GradientDescent",
@@ -56,5 +58,7 @@ __all__ = [
     "predict_outputs",
     "reliance",
     "shortcut_bias",
+    "train_ensemble",
+    "train_ensembles",
 ]
 __version__ = "0.1.0"

@@ -7,10 +7,9 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "ntk_shortcuts"
 # Longest prefix wins: kernels.neural_tangents is lower than the rest of kernels, and so is what needs the data law.
 ORDER = [
     "typing", "numerics", "validation", "kernels.moments", "kernels.dual", "kernels", "embedding", "generative", "bias",
-    "networks", "kernels.empirical", "kernels.neural_tangents", "training_rules", "quadrature", "kernels.sectors",
+    "networks", "plane", "kernels.empirical", "kernels.neural_tangents", "training_rules", "quadrature", "kernels.sectors",
     "kernels.spectrum", "predictors",
-    "search",
-    "maps", "plotting", "cli",
+    "search", "ensembles", "maps", "plotting", "cli",
 ]  # fmt: skip
 
 
