@@ -216,7 +216,8 @@ def train_ensembles(
     ]
     settings = _Settings(
         network,
-        optimizer(float(training.learning_rate)),
+        training.learning_rate,
+        optimizer,
         loss,
         batch_size or num_samples,
         centred,
@@ -266,12 +267,18 @@ class _Task(eqx.Module):
 
 class _Settings(eqx.Module):
     network: MLP
-    optimizer: optax.GradientTransformation = eqx.field(static=True)
+    learning_rate: Any
+    # The function and not what it returns, a new closure each time that would be compiled anew.
+    make_optimizer: Callable[[Any], optax.GradientTransformation] = eqx.field(static=True)
     loss: str = eqx.field(static=True)
     batch_size: int = eqx.field(static=True)
     centred: bool = eqx.field(static=True)
     reduced: bool = eqx.field(static=True)
     input_dim: int = eqx.field(static=True)
+
+    @property
+    def optimizer(self) -> optax.GradientTransformation:
+        return self.make_optimizer(self.learning_rate)
 
 
 class _State(eqx.Module):

@@ -51,6 +51,7 @@ def plain_minibatches(order_key, steps, count, size):
         yield order[(step % batches) * size : (step % batches + 1) * size]
 
 
+@pytest.mark.slow
 def test_minibatches_visit_each_sample_once_per_epoch_and_the_last_one_is_smaller():
     """A loop without vmap, padding or compiled control flow, from the same keys."""
     ensemble = train(steps=(9,), count=(1, 1), batch_size=8, dtype=jnp.float32)
@@ -72,9 +73,10 @@ def test_minibatches_visit_each_sample_once_per_epoch_and_the_last_one_is_smalle
     ("network", "options"),
     [
         (NETWORK, {}),
-        (
+        pytest.param(
             ns.MLP(2, "tanh", width=8, parameterization="standard", initialization="torch"),
             {"batch_size": 8, "optimizer": functools.partial(optax.sgd, momentum=0.9), "loss": "logistic"},
+            marks=pytest.mark.slow,
         ),
     ],
 )
@@ -86,6 +88,7 @@ def test_reduction_to_the_plane_is_exact(network, options):
     np.testing.assert_allclose(reduced.initial_outputs, full.initial_outputs, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_adam_and_nesting_stay_in_the_whole_space():
     assert not train(optimizer=optax.adam, rate=0.01).plane
     assert not train(model=ns.GenerativeModel(nesting=(1, 0), input_dim=20), steps=(1,)).plane
@@ -108,6 +111,7 @@ def test_centred_ensembles_start_at_zero_and_several_laws_train_side_by_side():
     np.testing.assert_allclose(alone.bias, ns.shortcut_bias(alone.outputs, MODEL), atol=1e-7)
 
 
+@pytest.mark.slow
 def test_early_stopping_takes_the_first_best_validation_accuracy():
     ensemble = train(steps=(1, 4, 12, 40), num_validation=50)
     best = ensemble.at_best_validation()

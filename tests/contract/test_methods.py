@@ -16,6 +16,10 @@ ARGUMENTS = {
 }
 
 
+# The average over data sets compiles for long: of it, the repeats are slow tests.
+SLOW_LAST = [pytest.param(name, marks=[pytest.mark.slow] if name == "dataset_averaged" else []) for name in ns.known_methods()]
+
+
 @pytest.mark.parametrize("method", ns.known_methods())
 @pytest.mark.parametrize("random_init", [True, False])
 def test_prediction(method, random_init):
@@ -30,7 +34,7 @@ def test_prediction(method, random_init):
     assert p.diagnostics and all(isinstance(value, float) for value in p.diagnostics.values())
 
 
-@pytest.mark.parametrize("method", ns.known_methods())
+@pytest.mark.parametrize("method", SLOW_LAST)
 def test_several_times_in_one_pass(method):
     times = [1.0, 30.0]
     together = ns.predict_bias(MODEL, ns.MLP(1), ns.GradientFlow(times), method=method, **ARGUMENTS[method])
@@ -40,7 +44,7 @@ def test_several_times_in_one_pass(method):
         assert float(together.bias[index]) == pytest.approx(alone.bias, abs=3e-3)
 
 
-@pytest.mark.parametrize("method", ns.known_methods())
+@pytest.mark.parametrize("method", SLOW_LAST)
 def test_same_answer_twice(method):
     first, second = (
         ns.predict_bias(MODEL, ns.MLP(2), ns.GradientFlow(10.0), method=method, **ARGUMENTS[method]) for _ in range(2)
