@@ -118,32 +118,16 @@ def train_ensemble(
         network: an `MLP` of finite width.
         training: `GradientDescent(learning_rate, steps)`. Several steps (an array) are recorded in one run.
         num_samples: N, even.
-        num_datasets, num_inits: D data sets, and I networks on each.
+        num_datasets: D.
+        num_inits: I, networks on each data set.
         key: `jax.random` key.
-        loss: "squared", (1/(2B)) sum (f - y)^2 over a batch of B, or "logistic", the mean of log(1 + exp(-y f)).
-        batch_size: samples per step, in a new random order every epoch (the last batch may be smaller); None: all.
-        optimizer: a function from the learning rate to an optax optimiser: `optax.adam`,
-            `functools.partial(optax.sgd, momentum=0.9)`, or your own. `optax.sgd` by default.
-        centred: train and report f - f_0, which starts at zero.
-        num_validation: size of a further sample of each data law, on which the accuracy is recorded; even.
-        probes: latents (n, 2) at which outputs are recorded; the 30 x 30 grid by default.
-        plane: train the exactly equivalent networks on the plane (:mod:`ntk_shortcuts.plane`), which costs nothing in d;
-            None: where the optimiser is `optax.sgd` (also in a `functools.partial`) and the data has no nesting.
-        orthogonal: make the two feature directions exactly orthogonal, as they are for large d.
-        dtype: of parameters and data; by default JAX's current default float.
-        checkpoint: directory in which finished networks and the running state are kept; a run that was killed goes on from
-            there, and gives the same numbers to the bit on the same machine.
-        progress: called as `progress(done, total)`, in network steps.
+        **options: loss, optimiser, batches, precision, checkpoints and more: the keyword arguments of :func:`train_ensembles`.
 
     Returns:
         An :class:`Ensemble`.
 
     Raises:
-        ValueError: naming the argument, the allowed values and the value got; a checkpoint of another run.
-        FloatingPointError: training diverged (a loss that is not finite), with the step by which it did.
-
-    Numerics: networks are independent members of one batch, spread over all JAX devices where their number divides it, and
-    trained in groups whose activations fit into 1 GiB.
+        ValueError, FloatingPointError: as :func:`train_ensembles`.
 
     Example:
         >>> model, network = GenerativeModel(amplification=(4.0, 1.0)), MLP(1, width=64)
@@ -175,10 +159,43 @@ def train_ensembles(
     checkpoint: str | os.PathLike | None = None,
     progress: Callable[[int, int], Any] | None = None,
 ) -> list[Ensemble]:
-    """The same for several data laws in one loop, one :class:`Ensemble` each; all share the key, and so the random draws.
+    r"""Train finite networks under several data laws in one loop; :func:`train_ensemble` for a single one.
 
-    Arguments and errors are those of :func:`train_ensemble`. Laws that differ in their real parameters only are grid points
-    of equal shape, compiled once and trained side by side.
+    Laws that differ in their real parameters only are grid points of equal shape, compiled once and trained side by side. All
+    share the key, and so the random draws.
+
+    Args:
+        models: the data laws; every data set has its own random embedding.
+        network: an `MLP` of finite width.
+        training: `GradientDescent(learning_rate, steps)`. Several steps (an array) are recorded in one run.
+        num_samples: N, even.
+        num_datasets: D.
+        num_inits: I, networks on each data set.
+        key: `jax.random` key.
+        loss: "squared", (1/(2B)) sum (f - y)^2 over a batch of B, or "logistic", the mean of log(1 + exp(-y f)).
+        batch_size: samples per step, in a new random order every epoch (the last batch may be smaller); None: all.
+        optimizer: a function from the learning rate to an optax optimiser: `optax.adam`,
+            `functools.partial(optax.sgd, momentum=0.9)`, or your own. `optax.sgd` by default.
+        centred: train and report f - f_0, which starts at zero.
+        num_validation: size of a further sample of each data law, on which the accuracy is recorded; even.
+        probes: latents (n, 2) at which outputs are recorded; the 30 x 30 grid by default.
+        plane: train the exactly equivalent networks on the plane (:mod:`ntk_shortcuts.plane`), which costs nothing in d;
+            None: where the optimiser is `optax.sgd` (also in a `functools.partial`) and the data has no nesting.
+        orthogonal: make the two feature directions exactly orthogonal, as they are for large d.
+        dtype: of parameters and data; by default JAX's current default float.
+        checkpoint: directory in which finished networks and the running state are kept; a run that was killed goes on from
+            there, and gives the same numbers to the bit on the same machine.
+        progress: called as `progress(done, total)`, in network steps.
+
+    Returns:
+        One :class:`Ensemble` for each law.
+
+    Raises:
+        ValueError: naming the argument, the allowed values and the value got; a checkpoint of another run.
+        FloatingPointError: training diverged (a loss that is not finite), with the step by which it did.
+
+    Numerics: networks are independent members of one batch, spread over all JAX devices where their number divides it, and
+    trained in groups whose activations fit into 1 GiB.
     """
     models = list(models)
     require(len(models) >= 1 and all(isinstance(m, GenerativeModel) for m in models), "model", "a GenerativeModel", models)

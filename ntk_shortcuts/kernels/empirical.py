@@ -56,8 +56,8 @@ def empirical_ntk(
             by one. The function is compiled once for each function object, so pass the same one again.
         params: of the `MLP`, as :meth:`MLP.init` draws them; of a function, any pytree, an equinox module for one:
             its real floating-point arrays are differentiated, all else (integers, Python numbers, functions) is held.
-        x1, x2: inputs (n1, d) and (n2, d); x2=None means x1, and only the upper half is computed, then mirrored.
-            A function may take inputs of any shape (n, ...).
+        x1: inputs (n1, d). A function may take inputs of any shape (n, ...).
+        x2: inputs (n2, d); None means x1, and only the upper half is computed, then mirrored.
         learning_rates: the factors \(\eta\ge0\). None: 1 for every parameter, the plain sum of products of derivatives,
             whose infinite-width limit :meth:`MLP.kernels` is in either parameterisation. A number for all parameters;
             for an `MLP` also one entry per layer, the readout last, a number or a pair (weights, biases), or "ntk":
@@ -131,7 +131,10 @@ def empirical_nngp(
 
     Args:
         network: the `MLP` that the parameters belong to.
-        params, x1, x2, memory: as in :func:`empirical_ntk`.
+        params: as in :func:`empirical_ntk`, like all that follow.
+        x1: inputs (n1, d).
+        x2: inputs (n2, d); None means x1.
+        memory: bytes of working memory.
 
     Raises:
         ValueError: naming the argument: as :func:`empirical_ntk`, and a network that is not an `MLP`.
@@ -418,7 +421,7 @@ def _checked_mlp(network: MLP, params: Any, x1: Any, x2: Any) -> tuple[Parameter
     layers, fan_in = [], None
     for index, layer in enumerate(params):
         require(isinstance(layer, tuple | list) and len(layer) == 2, "params", form, layer)
-        weights, biases = jnp.asarray(layer[0]), None if layer[1] is None else jnp.asarray(layer[1])
+        weights, biases = _array(layer[0]), None if layer[1] is None else _array(layer[1])
         fan_out = 1 if index == network.depth else "fan_out"
         fits = weights.ndim == 2 and (fan_in is None or weights.shape[0] == fan_in)
         fits = fits and (index < network.depth or weights.shape[1] == 1)
@@ -432,9 +435,13 @@ def _checked_mlp(network: MLP, params: Any, x1: Any, x2: Any) -> tuple[Parameter
     fits = len(dtypes) == 1 and jnp.issubdtype(next(iter(dtypes)), jnp.floating)
     require(fits, "params", "arrays of one real floating-point dtype", ", ".join(sorted(map(str, dtypes))))
     dimension, dtype = layers[0][0].shape[0], next(iter(dtypes))
-    x1 = as_points("x1", x1, dimension=dimension).astype(dtype)
-    x2 = None if x2 is None else as_points("x2", x2, dimension=dimension).astype(dtype)
+    x1 = jnp.asarray(as_points("x1", x1, dimension=dimension), dtype)
+    x2 = None if x2 is None else jnp.asarray(as_points("x2", x2, dimension=dimension), dtype)
     return tuple(layers), x1, x2
+
+
+def _array(value: Any) -> jax.Array:
+    return value if isinstance(value, jax.Array) else jnp.asarray(value)
 
 
 def _checked_inputs(x1: Any, x2: Any) -> tuple[jax.Array, jax.Array | None]:
