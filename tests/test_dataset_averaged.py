@@ -48,6 +48,7 @@ def test_scalar_form_solves_its_equation(s):
     assert kappa.real > 0 if s.imag == 0 else kappa.imag < 0
 
 
+@pytest.mark.slow
 def test_scalar_ridge_is_the_textbook_formula():
     """Simon et al. (2021), Canatar et al. (2021): mean sum_i L_i c_i phi_i, by a decomposition of its own."""
     model, network, count, ridge = ns.GenerativeModel((0.85, 0.9), (2.0, 1.0)), ns.MLP(2), 100, 0.5
@@ -72,7 +73,11 @@ def test_scalar_ridge_is_the_textbook_formula():
 
 @pytest.mark.parametrize(
     "network",
-    [ns.MLP(1), pytest.param(ns.MLP(2, bias_variance=0.1), marks=pytest.mark.slow), ns.MLP(0)],
+    [
+        ns.MLP(1),
+        pytest.param(ns.MLP(2, bias_variance=0.1), marks=pytest.mark.slow),
+        pytest.param(ns.MLP(0), marks=pytest.mark.slow),
+    ],
     ids=["relu", "biases", "linear"],
 )
 def test_agrees_with_sampled_data_sets_and_its_twin_does_not(network):
@@ -150,9 +155,8 @@ def test_what_misses_its_tolerance_says_so():
     assert strict.diagnostics["trusted"] == 0
 
 
-@pytest.mark.parametrize(
-    "network", [ns.MLP(2), pytest.param(ns.MLP(1, "erf", bias_variance=0.1), marks=pytest.mark.slow)], ids=["relu", "erf"]
-)
+@pytest.mark.parametrize("network", [ns.MLP(2), ns.MLP(1, "erf", bias_variance=0.1)], ids=["relu", "erf"])
+@pytest.mark.slow
 def test_gradient_is_that_of_finite_differences(network):
     def bias(shortcut, ratio, correlation, time, variance):
         model = ns.GenerativeModel(jnp.stack([shortcut, jnp.asarray(0.9)]), jnp.stack([ratio, jnp.asarray(1.0)]), correlation)

@@ -12,7 +12,14 @@ ROOT = pathlib.Path(__file__).parents[1]
 GUIDES = sorted((ROOT / "docs" / "guide").glob("*.md"))
 
 
-@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
+SLOW_PAGES = {"dataset_average"}  # the same calls are quick tests elsewhere
+
+
+def _page(path):
+    return pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in SLOW_PAGES else [])
+
+
+@pytest.mark.parametrize("page", [_page(path) for path in GUIDES])
 def test_blocks_run(page):
     namespace = {}
     for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.S):

@@ -42,7 +42,9 @@ def test_same_data_in_any_precision():
     np.testing.assert_array_equal(np.asarray(low.inputs), np.asarray(MODEL.sample(jax.random.key(3), 10).inputs))
 
 
-@pytest.mark.parametrize("nesting", [(0, 0), pytest.param((1, 0), marks=pytest.mark.slow), (2, 1)])
+@pytest.mark.parametrize(
+    "nesting", [(0, 0), pytest.param((1, 0), marks=pytest.mark.slow), pytest.param((2, 1), marks=pytest.mark.slow)]
+)
 def test_sampled_gram_approaches_the_limit_like_inverse_root_dimension(nesting):
     dimensions = np.array([50, 100, 200, 400])
     latents = np.random.default_rng(1).normal(size=(12, 2))

@@ -201,6 +201,7 @@ def test_precision_follows_the_inputs(rng):
 
 
 @installed
+@pytest.mark.slow
 def test_other_parts_of_neural_tangents_work(rng):
     nt = neural_tangents.load()
     stax = nt.stax

@@ -19,6 +19,7 @@ def test_population_reproduces_the_reference_values(ratio, expected):
     assert prediction.diagnostics["converged"] == 1
 
 
+@pytest.mark.slow
 def test_population_agrees_with_a_large_sample():
     model, network, flow = _model(4.0), ns.MLP(2, bias_variance=0.1), ns.GradientFlow(10.0)
     population = ns.predict_bias(model, network, flow)

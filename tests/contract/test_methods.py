@@ -20,8 +20,10 @@ ARGUMENTS = {
 SLOW_LAST = [pytest.param(name, marks=[pytest.mark.slow] if name == "dataset_averaged" else []) for name in ns.known_methods()]
 
 
-@pytest.mark.parametrize("method", ns.known_methods())
-@pytest.mark.parametrize("random_init", [True, False])
+@pytest.mark.parametrize(
+    ("method", "random_init"),
+    [(name, True) for name in ns.known_methods()] + [pytest.param(*name.values, False, marks=name.marks) for name in SLOW_LAST],
+)
 def test_prediction(method, random_init):
     flow = ns.GradientFlow(10.0)
     p = ns.predict_bias(MODEL, ns.MLP(1), flow, method=method, random_init=random_init, **ARGUMENTS[method])
@@ -34,7 +36,8 @@ def test_prediction(method, random_init):
     assert p.diagnostics and all(isinstance(value, float) for value in p.diagnostics.values())
 
 
-@pytest.mark.parametrize("method", SLOW_LAST)
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ns.known_methods())
 def test_several_times_in_one_pass(method):
     times = [1.0, 30.0]
     together = ns.predict_bias(MODEL, ns.MLP(1), ns.GradientFlow(times), method=method, **ARGUMENTS[method])
