@@ -19,13 +19,13 @@ import optax
 
 from ntk_shortcuts.bias import optimal_reliance, reliance
 from ntk_shortcuts.generative import Dataset, GenerativeModel
+from ntk_shortcuts.losses import resolve_loss
 from ntk_shortcuts.networks import MLP, Parameters
 from ntk_shortcuts.plane import plane_basis, plane_inputs, plane_parameters
 from ntk_shortcuts.training_rules import GradientDescent
 from ntk_shortcuts.typing import Array, Float, Key, Latents
 from ntk_shortcuts.validation import as_points, require, require_integer
 
-LOSSES = ("squared", "logistic")
 # Optimisers whose updates commute with rotations of the weights, so that the reduction to the plane is exact.
 ROTATION_INVARIANT = (optax.sgd,)
 # Seconds of work between two reports of progress or checkpoints; segments of steps are made that long.
@@ -212,7 +212,7 @@ def train_ensembles(
     require(num_samples % 2 == 0, "num_samples", "even, for balanced classes", num_samples)
     require_integer("num_datasets", num_datasets, 1)
     require_integer("num_inits", num_inits, 1)
-    require(loss in LOSSES, "loss", f"one of {', '.join(LOSSES)}", loss)
+    resolve_loss(loss)
     if batch_size is not None:
         require(1 <= require_integer("batch_size", batch_size, 1) <= num_samples, "batch_size", "at most N", batch_size)
     require(callable(optimizer), "optimizer", "a function from the learning rate to an optax optimiser", optimizer)
@@ -385,8 +385,7 @@ def _loss(
     settings: _Settings, params: Parameters, x: jax.Array, y: jax.Array, offset: jax.Array, weight: jax.Array
 ) -> jax.Array:
     outputs = settings.network.apply(params, x) - (offset if settings.centred else 0)
-    each = (outputs - y) ** 2 / 2 if settings.loss == "squared" else jax.nn.softplus(-y * outputs)
-    return jnp.sum(weight * each) / jnp.sum(weight)
+    return jnp.sum(weight * resolve_loss(settings.loss)(outputs, y)) / jnp.sum(weight)
 
 
 def _step(settings: _Settings, data: _Training, index: jax.Array, state: _State) -> _State:

@@ -79,6 +79,34 @@ def latent_rays(model: GenerativeModel, angles: int, radii: int, homogeneous: bo
     return LatentRays(points, jnp.ones_like(weights).reshape(-1, 1), weights.reshape(-1, 1), targets.reshape(-1, 1))
 
 
+def mixture_nodes(
+    model: GenerativeModel, order: int, negligible: float = 1e-5
+) -> tuple[Float[Array, "nodes 2"], Float[Array, "nodes"]]:
+    """Nodes of the data law over the whole plane: an order x order Hermite rule around each class mean.
+
+    For few nodes and smooth functions of no parity, such as the outputs of a network in training.
+
+    Args:
+        order: nodes per axis and component.
+        negligible: nodes of at most this weight (of a component's total 1) are left out, and the rest rescaled to sum 1.
+
+    Returns:
+        Latents (nodes, 2), one of each pair z, -z in either half, and weights (nodes,).
+
+    Example:
+        >>> nodes, weights = mixture_nodes(GenerativeModel(), 8)
+        >>> nodes.shape, bool(jnp.allclose(weights @ nodes**2, 1 + GenerativeModel().means ** 2, atol=1e-3))
+        ((88, 2), True)
+    """
+    points, weights = np.polynomial.hermite_e.hermegauss(order)
+    product = np.outer(weights, weights).ravel() / (2 * np.pi)
+    kept = product > min(negligible, product.max() / 2)
+    grid = np.stack(np.meshgrid(points, points, indexing="ij"), axis=-1).reshape(-1, 2)[kept]
+    one_class = model.means[None, :] + grid @ model.whitening.T
+    half = product[kept] / product[kept].sum() / 2
+    return jnp.concatenate([one_class, -one_class]), jnp.asarray(np.concatenate([half, half]))
+
+
 def _singular_frame(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Right singular frame (2, 2) of a 2 x 2 matrix, columns from large to small, and the ratio of the singular values.
 

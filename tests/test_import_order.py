@@ -7,9 +7,9 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "ntk_shortcuts"
 # Longest prefix wins: kernels.neural_tangents is lower than the rest of kernels, and so is what needs the data law.
 ORDER = [
     "typing", "numerics", "validation", "kernels.moments", "kernels.dual", "kernels", "embedding", "generative", "bias",
-    "networks", "plane", "kernels.empirical", "kernels.neural_tangents", "training_rules", "quadrature", "kernels.sectors",
-    "kernels.spectrum", "predictors",
-    "search", "ensembles", "maps", "plotting", "cli",
+    "losses", "networks", "plane", "kernels.empirical", "kernels.neural_tangents", "training_rules", "quadrature",
+    "kernels.sectors", "kernels.spectrum", "predictors",
+    "search", "ensembles", "maps", "sweep_table", "sweeps", "plotting", "cli",
 ]  # fmt: skip
 
 

@@ -10,10 +10,10 @@ from ntk_shortcuts.predictors import dataset as _dataset  # noqa: F401  register
 from ntk_shortcuts.predictors import dataset_averaged as _averaged  # noqa: F401  registers "dataset_averaged"
 from ntk_shortcuts.predictors import leading_order as _leading  # noqa: F401  registers "leading_order"
 from ntk_shortcuts.predictors import population as _population  # noqa: F401  registers "population"
+from ntk_shortcuts.predictors import population_flow as _flow  # noqa: F401  registers "population_flow"
 from ntk_shortcuts.predictors.dataset import predict_outputs
-from ntk_shortcuts.predictors.dataset_averaged import UntrustedPredictionWarning
 from ntk_shortcuts.predictors.influence_function import Influence, influence
-from ntk_shortcuts.predictors.prediction import Prediction
+from ntk_shortcuts.predictors.prediction import Prediction, UntrustedPredictionWarning
 from ntk_shortcuts.predictors.registry import METHODS, known_methods, register_method
 from ntk_shortcuts.training_rules import TrainingRule
 from ntk_shortcuts.validation import require
@@ -51,14 +51,15 @@ def predict_bias(
     Args:
         model: the data law.
         network: an infinitely wide `MLP`, or a stax network through
-            `ntk_shortcuts.kernels.neural_tangents.from_stax`.
+            `ntk_shortcuts.kernels.neural_tangents.from_stax`; an `MLP` of finite width with method="population_flow".
         training: `GradientFlow`, `GradientDescent` or `Ridge` (squared loss (1/(2N)) sum (f - y)^2, time = learning rate x
             steps). Array parameters give several answers in one pass.
         num_samples: N; None for infinite data.
         method: "dataset_averaged" (the analytic average over data sets of N samples; the default with num_samples),
             "population" (infinite data; the default without), "dataset" (one given data set; the default with one),
             "monte_carlo" (averaged over sampled data sets), "leading_order" (closed forms,
-            infinite data), and others: see `known_methods()`.
+            infinite data), "population_flow" (networks of finite width, whose kernel moves; infinite data), and others: see
+            `known_methods()`.
         key: `jax.random` key, for methods that sample.
         **options: of the method; an unknown one is an error that lists those there are.
 

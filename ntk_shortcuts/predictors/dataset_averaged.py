@@ -15,7 +15,7 @@ from ntk_shortcuts.kernels.sectors import is_angular
 from ntk_shortcuts.kernels.spectrum import SectorFeatures, SectorSpectra, sector_features, sector_spectra
 from ntk_shortcuts.numerics import in_float64, is_traced
 from ntk_shortcuts.predictors.deterministic_equivalent import FORMS, Resolvent, averaged_resolvent, scalar_kappa
-from ntk_shortcuts.predictors.prediction import Prediction, prediction_from_law
+from ntk_shortcuts.predictors.prediction import Prediction, UntrustedPredictionWarning, prediction_from_law
 from ntk_shortcuts.predictors.reflection import half_of, require_symmetric
 from ntk_shortcuts.predictors.registry import register_method
 from ntk_shortcuts.quadrature import LatentRays, latent_rays
@@ -31,10 +31,6 @@ _FEEDBACK_PASSES = 8
 _TRACED_MODES = 64
 # A mode is left out when it is learnt to less than this.
 _LEARNT = 2e-3
-
-
-class UntrustedPredictionWarning(UserWarning):
-    """An error estimate of the prediction is above the tolerance."""
 
 
 class AveragedLaw(eqx.Module):

@@ -15,6 +15,10 @@ from ntk_shortcuts.predictors.spectral import SpectralDiagnostics
 from ntk_shortcuts.typing import Array, Float
 
 
+class UntrustedPredictionWarning(UserWarning):
+    """An error estimate of the prediction is above the tolerance."""
+
+
 class Prediction(eqx.Module):
     """Predicted outputs and shortcut bias.
 
@@ -22,6 +26,8 @@ class Prediction(eqx.Module):
     - `mean`, `std`: of the output at the probes, (probes,) or (T, probes), over initialisations and, where the method has
       them, data sets.
     - `probes`: latents (probes, 2).
+    - `bias_std`: standard deviation of the bias over initialisations, shaped like `bias`, where the method runs single
+      networks; else None.
     - `method`: its registered name.
     - `diagnostics`: size of every approximation made, by name.
     """
@@ -34,6 +40,7 @@ class Prediction(eqx.Module):
     probes: Float[Array, "probes 2"]
     method: str = eqx.field(static=True)
     diagnostics: dict[str, float] = eqx.field(default_factory=dict)
+    bias_std: float | Float[Array, "*batch"] | None = None
 
     def with_diagnostics(self, diagnostics: dict[str, float]) -> Prediction:
         """The same prediction with diagnostics added."""

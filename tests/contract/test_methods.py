@@ -13,7 +13,9 @@ ARGUMENTS = {
     "monte_carlo": {"num_samples": 40, "key": jax.random.key(0), "num_datasets": 3},
     "dataset_averaged": {"num_samples": 40},
     "leading_order": {},
+    "population_flow": {"key": jax.random.key(0), "num_inits": 2, "order": 6},
 }
+NETWORKS = {"population_flow": ns.MLP(1, width=16)}
 
 
 # The average over data sets compiles for long: of it, the repeats are slow tests.
@@ -26,7 +28,8 @@ SLOW_LAST = [pytest.param(name, marks=[pytest.mark.slow] if name == "dataset_ave
 )
 def test_prediction(method, random_init):
     flow = ns.GradientFlow(10.0)
-    p = ns.predict_bias(MODEL, ns.MLP(1), flow, method=method, random_init=random_init, **ARGUMENTS[method])
+    network = NETWORKS.get(method, ns.MLP(1))
+    p = ns.predict_bias(MODEL, network, flow, method=method, random_init=random_init, **ARGUMENTS[method])
     assert p.method == method
     assert isinstance(p.bias, float) and isinstance(p.reliance, float) and isinstance(p.optimal_reliance, float)
     assert p.bias == pytest.approx(p.reliance - p.optimal_reliance, abs=1e-12)
@@ -40,17 +43,19 @@ def test_prediction(method, random_init):
 @pytest.mark.parametrize("method", ns.known_methods())
 def test_several_times_in_one_pass(method):
     times = [1.0, 30.0]
-    together = ns.predict_bias(MODEL, ns.MLP(1), ns.GradientFlow(times), method=method, **ARGUMENTS[method])
+    network = NETWORKS.get(method, ns.MLP(1))
+    together = ns.predict_bias(MODEL, network, ns.GradientFlow(times), method=method, **ARGUMENTS[method])
     assert together.bias.shape == (2,) and together.mean.shape == (2, 900)
     for index, time in enumerate(times):
-        alone = ns.predict_bias(MODEL, ns.MLP(1), ns.GradientFlow(time), method=method, **ARGUMENTS[method])
+        alone = ns.predict_bias(MODEL, network, ns.GradientFlow(time), method=method, **ARGUMENTS[method])
         assert float(together.bias[index]) == pytest.approx(alone.bias, abs=3e-3)
 
 
 @pytest.mark.parametrize("method", SLOW_LAST)
 def test_same_answer_twice(method):
+    network = NETWORKS.get(method, ns.MLP(2))
     first, second = (
-        ns.predict_bias(MODEL, ns.MLP(2), ns.GradientFlow(10.0), method=method, **ARGUMENTS[method]) for _ in range(2)
+        ns.predict_bias(MODEL, network, ns.GradientFlow(10.0), method=method, **ARGUMENTS[method]) for _ in range(2)
     )
     assert first.bias == second.bias
 

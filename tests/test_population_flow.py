@@ -1,0 +1,149 @@
+"""Gradient flow of finite networks on the population risk, against closed forms, other integrators and trained networks."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+from scipy.special import expit
+
+import ntk_shortcuts as ns
+from ntk_shortcuts.quadrature import mixture_nodes
+
+MODEL = ns.GenerativeModel((0.8, 0.9), (4.0, 1.0))
+PRACTICE = ns.MLP(1, width=32, parameterization="standard", initialization="torch")
+KEY = jax.random.key(0)
+
+
+def flow(model, network, training, **options):
+    return ns.predict_bias(model, network, training, method="population_flow", key=KEY, **options)
+
+
+def linear_weights(model, times, weight_decay=0.0):
+    """w_t = (I - exp(-t C)) C^-1 b of theory section 5, in the effective coordinates; weight decay adds to C."""
+    mu, slope = np.asarray(model.means), 2.0 / model.input_dim
+    scale = np.diag(np.asarray(model.amplification))
+    covariance = slope * scale @ (np.asarray(model.covariance) + np.outer(mu, mu)) @ scale + weight_decay * np.eye(2)
+    values, vectors = np.linalg.eigh(covariance)
+    target = vectors.T @ (slope * scale @ mu)
+    return np.stack([vectors @ ((1 - np.exp(-t * values)) / values * target) for t in times])
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.05])
+def test_a_linear_model_follows_the_closed_form(weight_decay):
+    times = [0.0, 3.0, 30.0, 300.0]
+    options = {"random_init": weight_decay > 0, "orthogonal": True, "step_tolerance": 1e-5, "order": 16, "dtype": "float64"}
+    p = flow(MODEL, ns.MLP(0), ns.GradientFlow(times), num_inits=2, weight_decay=weight_decay, **options)
+    if weight_decay:
+        # The initial weights decay too, and average out; what is left of them at the last time is e^{-t lambda_min}.
+        times = times[-1:]
+        p = eqx.tree_at(lambda p: (p.mean, p.std), p, (p.mean[-1:], p.std[-1:]))
+    exact = linear_weights(MODEL, times, weight_decay) @ (np.asarray(p.probes) * np.asarray(MODEL.amplification)).T
+    # Nodes of weight below 1e-5 are left out: 1e-4 of the second moments.
+    np.testing.assert_allclose(p.mean, exact, atol=2e-3 * np.abs(exact).max())
+    assert not np.allclose(p.mean, 1.02 * exact, atol=2e-3 * np.abs(exact).max())
+    np.testing.assert_allclose(p.std, 0, atol=1e-4)  # the solver: its steps depend on the start
+
+
+def test_logistic_loss_of_a_linear_model_against_another_integrator():
+    """The same flow in two weights, by scipy on 40 x 40 nodes."""
+    nodes, weights = map(np.asarray, mixture_nodes(MODEL, 40, 1e-14))
+    u = nodes * np.asarray(MODEL.amplification)
+    positive = (1 + np.tanh(nodes @ np.asarray(MODEL.bayes_direction))) / 2
+
+    def velocity(_, w):
+        # d/df of p log(1 + e^-f) + (1 - p) log(1 + e^f)
+        return -2.0 / MODEL.input_dim * (weights * (expit(u @ w) - positive)) @ u
+
+    exact = solve_ivp(velocity, (0, 100), [0, 0], t_eval=[10, 100], rtol=1e-9, atol=1e-12).y.T
+    options = {"random_init": False, "orthogonal": True, "step_tolerance": 1e-5, "order": 16, "dtype": "float64"}
+    p = flow(MODEL, ns.MLP(0), ns.GradientFlow([10.0, 100.0]), num_inits=1, loss="logistic", **options)
+    outputs = exact @ (np.asarray(p.probes) * np.asarray(MODEL.amplification)).T
+    np.testing.assert_allclose(p.mean, outputs, atol=2e-3 * np.abs(outputs).max())
+
+
+def close(flow_bias, flow_error, bias, error):
+    return abs(flow_bias - bias) <= 4 * np.hypot(flow_error, error)
+
+
+def test_wide_networks_reach_the_frozen_kernel():
+    times = ns.GradientFlow([3.0, 30.0])
+    wide = flow(MODEL, ns.MLP(1, width=1024), times, num_inits=8, orthogonal=True)
+    frozen = ns.predict_bias(MODEL, ns.MLP(1), times)
+    errors = np.asarray(wide.bias_std) / np.sqrt(8) + wide.diagnostics["discretization_error"]
+    for index in range(2):
+        assert close(wide.bias[index], errors[index], frozen.bias[index], 0.0)
+        assert not close(wide.bias[index], errors[index], frozen.bias[index] + 10 * errors[index], 0.0)
+
+
+@pytest.mark.parametrize(
+    ("loss", "depth"),
+    [("squared", 1), pytest.param("squared", 2, marks=pytest.mark.slow), pytest.param("logistic", 2, marks=pytest.mark.slow)],
+)
+def test_networks_trained_on_many_samples(loss, depth):
+    """Small learning rate, N = 4000: within the standard errors of both, and what N leaves (order 1/N)."""
+    network = ns.MLP(depth, width=32, parameterization="standard", initialization="torch")
+    steps = [10, 50, 200]
+    trained = ns.train_ensemble(
+        MODEL, network, ns.GradientDescent(0.1, steps), 4000, num_datasets=4, num_inits=8, key=jax.random.key(1), loss=loss
+    )
+    p = flow(MODEL, network, ns.GradientDescent(0.1, steps), num_inits=32, loss=loss)
+    for index in range(3):
+        errors = p.bias_std[index] / np.sqrt(32) + 0.01, trained.standard_error[index]
+        assert close(p.bias[index], errors[0], trained.mean_bias[index], errors[1])
+        assert not close(p.bias[index] + 0.4, errors[0], trained.mean_bias[index], errors[1])
+
+
+def test_momentum_is_flow_that_much_faster():
+    options = {"num_inits": 2, "order": 6}
+    fast = flow(MODEL, PRACTICE, ns.GradientFlow(2.0), momentum=0.9, **options)
+    slow = flow(MODEL, PRACTICE, ns.GradientFlow(20.0), **options)
+    np.testing.assert_allclose(fast.mean, slow.mean, atol=0.02)
+
+
+def test_a_solver_out_of_steps_keeps_what_it_has():
+    rule = ns.GradientFlow([0.0, 0.1, 200.0])
+    with pytest.warns(ns.UntrustedPredictionWarning, match=r"ran out of max_steps=40 at time .* of 200"):
+        p = flow(MODEL, PRACTICE, rule, num_inits=2, order=6, max_steps=40)
+    assert np.isfinite(p.bias[:2]).all() and np.isnan(p.bias[2])
+    assert np.isfinite(p.mean[:2]).all() and p.diagnostics["converged"] == 0 and 0 < p.diagnostics["time_reached"] < 200
+
+
+def test_centred_outputs_start_at_zero_and_one_seed_has_no_spread():
+    p = flow(MODEL, PRACTICE, ns.GradientFlow(0.0), num_inits=1, order=6, random_init=False)
+    assert float(jnp.abs(p.mean).max()) == 0 and p.bias == pytest.approx(-p.optimal_reliance) and np.isnan(p.bias_std)
+
+
+def test_nodes_have_the_moments_of_the_data_law():
+    nodes, weights = mixture_nodes(MODEL, 12, 1e-12)
+    second = MODEL.covariance + jnp.outer(MODEL.means, MODEL.means)
+    np.testing.assert_allclose((weights[:, None] * nodes).T @ nodes, second, atol=1e-8)
+    assert float(weights.sum()) == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("network", "training", "options", "text"),
+    [
+        (ns.MLP(1), ns.GradientFlow(1.0), {}, r'width must be an integer with method="population_flow".*got None'),
+        (PRACTICE, ns.GradientFlow(1.0), {"loss": "hinge"}, "loss must be one of squared, logistic; got 'hinge'"),
+        (PRACTICE, ns.GradientFlow(np.inf), {}, "time must be finite.*got inf"),
+        (PRACTICE, ns.Ridge(1.0), {}, "training must be GradientFlow or GradientDescent.*got 'Ridge'"),
+        (PRACTICE, ns.GradientFlow(1.0), {"momentum": 1.0}, r"momentum must be in \[0, 1\); got 1.0"),
+        (PRACTICE, ns.GradientFlow(1.0), {"weight_decay": -1.0}, "weight_decay must be >= 0"),
+        (PRACTICE, ns.GradientFlow(1.0), {"num_inits": 0}, "num_inits must be an integer >= 1; got 0"),
+        (PRACTICE, ns.GradientFlow(1.0), {"step_tolerance": 0.5}, r"step_tolerance must be in \(0, 0.01\]; got 0.5"),
+        (PRACTICE, ns.GradientFlow(1.0), {"num_samples": 10}, "num_samples must be None.*got 10"),
+    ],
+)
+def test_bad_input(network, training, options, text):
+    with pytest.raises(ValueError, match=text):
+        flow(MODEL, network, training, **options)
+
+
+def test_nesting_and_a_missing_key():
+    nested = ns.GenerativeModel(nesting=(1, 0))
+    with pytest.raises(ValueError, match=r"nesting must be \(0, 0\)"):
+        flow(nested, PRACTICE, ns.GradientFlow(1.0))
+    with pytest.raises(ValueError, match=r"key must be .* got None"):
+        ns.predict_bias(MODEL, PRACTICE, ns.GradientFlow(1.0), method="population_flow")
