@@ -19,6 +19,7 @@ from ntk_shortcuts.predictors import (
     predict_outputs,
 )
 from ntk_shortcuts.search import Crossing, Extreme, critical_ratio, most_biased
+from ntk_shortcuts.sweeps import sweep
 from ntk_shortcuts.training_rules import DivergenceWarning, GradientDescent, GradientFlow, Ridge, TrainingRule
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "predict_outputs",
     "reliance",
     "shortcut_bias",
+    "sweep",
     "train_ensemble",
     "train_ensembles",
 ]

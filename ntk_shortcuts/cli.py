@@ -1,4 +1,4 @@
-"""Command line: `ntk-shortcuts predict`, `map` and `spectrum`.
+"""Command line: `ntk-shortcuts predict`, `map`, `spectrum` and `sweep`.
 
 Results go to standard output, everything else to standard error. Exit status: 0, or 2 with one line for bad
 arguments.
@@ -52,7 +52,7 @@ Method = Annotated[
     str | None,
     typer.Option(
         help="dataset_averaged (default with --num-samples), population (default without), dataset (one sampled from "
-        "--seed), monte_carlo, ..."
+        "--seed), monte_carlo, population-flow (of finite --width), ..."
     ),
 ]
 NumSamples = Annotated[int | None, typer.Option(help="Training samples N; infinite by default.")]
@@ -61,6 +61,8 @@ Seed = Annotated[int, typer.Option(help="Random seed, for methods that sample.")
 RandomInit = Annotated[
     bool, typer.Option("--random-init/--no-random-init", help="Include the random output at initialisation.")
 ]
+Loss = Annotated[str | None, typer.Option(help="squared or logistic, for population_flow.")]
+NumInits = Annotated[int | None, typer.Option(help="Initialisations that population_flow averages.")]
 Tolerance = Annotated[float | None, typer.Option(help="Largest change of the bias under refinement.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
 Output = Annotated[list[Path] | None, typer.Option(metavar="FILE", help=f"Write {', '.join(SUFFIXES)}; may be repeated.")]
@@ -107,7 +109,7 @@ def _common(
         print(f"ntk-shortcuts {__version__}")
         raise typer.Exit()
     if context.invoked_subcommand is None:
-        raise ValueError("command must be one of predict, map, spectrum (see ntk-shortcuts --help); got none")
+        raise ValueError("command must be one of predict, map, spectrum, sweep (see ntk-shortcuts --help); got none")
 
 
 @app.command()
@@ -131,6 +133,8 @@ def predict(
     method: Method = None,
     num_samples: NumSamples = None,
     num_datasets: NumDatasets = None,
+    num_inits: NumInits = None,
+    loss: Loss = None,
     seed: Seed = 0,
     random_init: RandomInit = True,
     tolerance: Tolerance = None,
@@ -146,7 +150,8 @@ def predict(
     network = MLP(depth, activation, width, weight_variance, bias_variance, parameterization, initialization)
     training = _training_rule(time, learning_rate, steps, ridge)
     method = _resolved(method, num_samples)
-    options = _method_options(model, method, num_samples, num_datasets, seed, random_init, tolerance)
+    given = {"num_datasets": num_datasets, "num_inits": num_inits, "loss": loss, "tolerance": tolerance}
+    options = _method_options(model, method, num_samples, seed, random_init, given)
     result = predict_bias(model, network, training, num_samples, method, **options)
     parameters = _parameters(model, network, training, num_samples, method, seed, options)
     for path in outputs:
@@ -159,11 +164,14 @@ def predict(
     _report_written(outputs)
 
     summary = {name: getattr(result, name) for name in ("bias", "reliance", "optimal_reliance")}
+    if result.bias_std is not None:
+        summary["bias_std"] = result.bias_std
     if json_output:
         _print_json({**summary, **parameters, "diagnostics": result.diagnostics})
         return
     rows = {
         "shortcut bias": f"{result.bias:+.4f}",
+        **({} if result.bias_std is None else {"spread over initialisations": f"{result.bias_std:.4f}"}),
         "reliance": f"{result.reliance:+.4f}",
         "optimal reliance": f"{result.optimal_reliance:+.4f}",
         "method": result.method,
@@ -202,6 +210,8 @@ def map_command(
     method: Method = None,
     num_samples: NumSamples = None,
     num_datasets: NumDatasets = None,
+    num_inits: NumInits = None,
+    loss: Loss = None,
     seed: Seed = 0,
     random_init: RandomInit = True,
     tolerance: Tolerance = None,
@@ -227,7 +237,8 @@ def map_command(
     network = MLP(depth, activation, width, weight_variance, bias_variance, parameterization, initialization)
     training = _training_rule(time, learning_rate, steps, ridge)
     method = _resolved(method, num_samples)
-    options = _method_options(model, method, num_samples, num_datasets, seed, random_init, tolerance)
+    given = {"num_datasets": num_datasets, "num_inits": num_inits, "loss": loss, "tolerance": tolerance}
+    options = _method_options(model, method, num_samples, seed, random_init, given)
     with _ProgressBar("predicting") as progress:
         result = bias_map(
             model,
@@ -332,6 +343,94 @@ def spectrum(
     Console().print(table)
 
 
+@app.command(name="sweep")
+def sweep_command(
+    axis: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=V,V,...", help="Values of one axis, such as depth=1,2,3 or time=3,30; repeat for a grid."),
+    ] = None,
+    store: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Zarr store, written as points finish; run again to resume.")
+    ] = None,
+    predictivity: Predictivity = (0.85, 0.90),
+    amplification: Amplification = (1.0, 1.0),
+    correlation: Correlation = 0.6,
+    nesting: Nesting = (0, 0),
+    input_dim: InputDim = 100,
+    depth: Depth = 1,
+    activation: ActivationName = "relu",
+    width: Width = None,
+    weight_variance: WeightVariance = 2.0,
+    bias_variance: BiasVariance = 0.0,
+    parameterization: Parameterization = "ntk",
+    initialization: Initialization = "normal",
+    time: Time = None,
+    learning_rate: LearningRate = None,
+    steps: Steps = None,
+    ridge: RidgeStrength = None,
+    method: Method = None,
+    num_samples: NumSamples = None,
+    num_datasets: NumDatasets = None,
+    num_inits: NumInits = None,
+    loss: Loss = None,
+    seed: Seed = 0,
+    random_init: RandomInit = True,
+    tolerance: Tolerance = None,
+    json_output: Json = False,
+    output: Output = None,
+) -> None:
+    """Predict the bias over a grid of any axes; --store keeps finished points, --output writes the result as netCDF.
+
+    Axes: shortcut_predictivity, core_predictivity, amplification_ratio, shortcut_amplification, core_amplification,
+    correlation, depth, activation, width, weight_variance, bias_variance, num_samples, time, learning_rate, steps, strength
+    (of a ridge). A learning_rate or steps axis replaces the option of that name, a strength axis --ridge.
+    """
+    outputs = _checked_outputs(output or [])
+    for path in outputs:
+        if path.suffix != ".nc":
+            raise ValueError(f"output must end in .nc for a sweep; got {str(path)!r}")
+    axes = _parsed_axes(axis or [])
+    # An axis of another rule than gradient flow chooses that rule; its first value stands in for the option.
+    learning_rate = axes["learning_rate"][0] if "learning_rate" in axes and learning_rate is None else learning_rate
+    steps = axes["steps"][0] if "steps" in axes and steps is None else steps
+    ridge = axes["strength"][0] if "strength" in axes and ridge is None else ridge
+    _check_rule(time, learning_rate, steps, ridge)
+    from ntk_shortcuts import MLP, GenerativeModel
+    from ntk_shortcuts.sweeps import sweep
+
+    model = GenerativeModel(predictivity, amplification, correlation, nesting, input_dim)
+    network = MLP(depth, activation, width, weight_variance, bias_variance, parameterization, initialization)
+    training = _training_rule(time, learning_rate, steps, ridge)
+    method = _resolved(method, 1 if "num_samples" in axes else num_samples)
+    if method == "dataset":
+        raise ValueError('method must be one that averages over data sets for a sweep; got "dataset"')
+    given = {"num_datasets": num_datasets, "num_inits": num_inits, "loss": loss, "tolerance": tolerance}
+    options = _method_options(model, method, num_samples, seed, random_init, given)
+    with _ProgressBar("predicting") as progress:
+        try:
+            result = sweep(axes, model, network, training, num_samples, method, store=store, progress=progress, **options)
+        except ImportError as error:
+            raise ValueError(str(error)) from error
+    for path in outputs:
+        _save_netcdf(result, path)
+    _report_written(outputs)
+
+    if json_output:
+        parameters = {name: value for name, value in result.attrs.items() if name not in ("key", "fingerprint")}
+        values = {name: result[name].values.tolist() for name in (*axes, *result.data_vars)}
+        places = {"store": store and str(store), "outputs": [str(path) for path in outputs]}
+        _print_json({**values, **parameters, "seed": seed, **places})
+        return
+    bias = result["bias"]
+    rows = {"points": " x ".join(f"{size} {name}" for name, size in bias.sizes.items())}
+    if bool(bias.notnull().any()):
+        largest = bias.isel(abs(bias).argmax(...))
+        rows["bias, range"] = f"{float(bias.min()):+.4f} to {float(bias.max()):+.4f}"
+        rows["largest |bias| at"] = ", ".join(f"{name} {largest[name].item()}" for name in axes)
+    rows["method"] = method
+    _print_table({**rows, **_error_rows({name: float(result[name].max()) for name in result.data_vars})})
+
+
 class _ProgressBar:
     """Progress on standard error, from the first finished point on: a bad argument prints one line."""
 
@@ -368,6 +467,29 @@ def _checked_outputs(outputs: list[Path]) -> list[Path]:
         if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
             raise ValueError(f"output must be a file that can be written; got {str(path)!r}")
     return outputs
+
+
+def _parsed_axes(given: list[str]) -> dict[str, list]:
+    """Axes from NAME=V,V,...: integers where all values are, else numbers, else words."""
+    if not given:
+        raise ValueError("axis must be given at least once, as --axis NAME=VALUE,VALUE,...; got none")
+    axes: dict[str, list] = {}
+    for text in given:
+        name, separator, values = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if not (separator and name and values.strip()):
+            raise ValueError(f"axis must be NAME=VALUE,VALUE,...; got {text!r}")
+        if name in axes:
+            raise ValueError(f"axis must be given once for each name; got {name} twice")
+        words: list = [word.strip() for word in values.split(",")]
+        for kind in (int, float):
+            try:
+                words = [kind(word) for word in words]
+                break
+            except ValueError:
+                continue
+        axes[name] = words
+    return axes
 
 
 def _check_rule(time: float | None, learning_rate: float | None, steps: float | None, ridge: float | None) -> None:
@@ -411,12 +533,11 @@ def _method_options(
     model: Any,
     method: str,
     num_samples: int | None,
-    num_datasets: int | None,
     seed: int,
     random_init: bool,
-    tolerance: float | None,
+    given: dict[str, Any],
 ) -> dict[str, Any]:
-    """Options to hand on: what was given, and the key or the data set where the method takes one."""
+    """Options to hand on: what was given (None: was not), and the key or the data set where the method takes one."""
     import jax
 
     from ntk_shortcuts.maps import method_options
@@ -426,8 +547,7 @@ def _method_options(
     require_integer("seed", seed, 0)
     accepted = method_options(method) if method in METHODS else {}
     given = {
-        "num_datasets": num_datasets,
-        "tolerance": tolerance,
+        **given,
         # True is the default; a method without the option refuses False.
         "random_init": None if random_init else False,
         "key": jax.random.key(seed) if "key" in accepted else None,

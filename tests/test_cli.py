@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
@@ -92,6 +93,17 @@ def test_sampling_methods_repeat_with_their_seed(capsys, method):
         assert first["num_datasets"] == 2 and first["diagnostics"]["bias_standard_error"] > 0
 
 
+def test_predict_a_network_of_finite_width(capsys):
+    line = "predict --method population-flow --width 8 --depth 1 --time 1 --num-inits 2 --loss logistic"
+    status, out, _ = run(capsys, f"{line} --parameterization standard --initialization torch --json")
+    found = json.loads(out)
+    network = ns.MLP(1, width=8, parameterization="standard", initialization="torch")
+    options = {"key": jax.random.key(0), "num_inits": 2, "loss": "logistic"}
+    expected = ns.predict_bias(ns.GenerativeModel(), network, ns.GradientFlow(1.0), method="population_flow", **options)
+    assert status == 0 and found["loss"] == "logistic" and found["num_inits"] == 2
+    assert found["bias"] == expected.bias and found["bias_std"] == expected.bias_std
+
+
 def test_predict_table_and_files(capsys, tmp_path):
     import xarray
 
@@ -157,6 +169,10 @@ def test_map_goes_to_bias_map_png_by_default(capsys, tmp_path, monkeypatch):
         ("predict --method monte_carlo --num-samples 11", "num_samples"),
         ("predict --method dataset", "num_samples"),
         ("predict --num-datasets 4", "num_datasets"),
+        ("predict --method population-flow", "width"),
+        ("predict --method population-flow --width 8 --loss hinge", "loss"),
+        ("predict --method population --loss logistic", "loss"),
+        ("predict --num-inits 4", "num_inits"),
         ("predict --seed -1", "seed"),
         ("predict --tolerance 0", "tolerance"),
         ("predict --output figure.jpg", "output"),
@@ -193,7 +209,7 @@ def test_divergence_is_a_warning_on_standard_error(capsys):
     assert status == 0 and err.startswith("warning: ") and err.count("\n") == 1
 
 
-@pytest.mark.parametrize("line", ["--help", "predict --help", "map --help"])
+@pytest.mark.parametrize("line", ["--help", "predict --help", "map --help", "sweep --help"])
 def test_help(capsys, line):
     status, out, err = run(capsys, line)
     assert status == 0 and "Usage: ntk-shortcuts" in out and err == ""

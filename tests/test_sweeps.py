@@ -1,0 +1,368 @@
+"""Sweeps: each point is the prediction at its values; what is stored is not computed again; mistakes are named."""
+
+import functools
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+import xarray
+import zarr
+
+import ntk_shortcuts as ns
+from ntk_shortcuts.cli import main
+from ntk_shortcuts.sweeps import sweep
+
+FAST = {"method": "population", "random_init": False, "tolerance": 0.1}
+AXES = {"depth": [1, 2, 3], "correlation": [0.0, 0.5]}
+
+
+class Counted:
+    """A computation that remembers where it was called, and fails or answers NaN where told."""
+
+    def __init__(self, fails_at=None, nan_at=None):
+        self.calls, self.fails_at, self.nan_at = [], fails_at, nan_at
+
+    def __call__(self, model, network, training, num_samples, offset=0.0):
+        self.calls.append((network.depth, float(model.correlation)))
+        if len(self.calls) == self.fails_at:
+            raise RuntimeError("killed")
+        value = network.depth + 10 * float(model.correlation) + offset
+        return {"bias": np.nan if len(self.calls) == self.nan_at else value, "spread": 0.5}
+
+
+def expected_grid(offset=0.0):
+    return np.array([[depth + 10 * sigma + offset for sigma in AXES["correlation"]] for depth in AXES["depth"]])
+
+
+def test_each_point_is_the_prediction_at_its_values():
+    model = ns.GenerativeModel((0.7, 0.92), (1.0, 2.0), correlation=0.3, input_dim=50)
+    axes = {"shortcut_predictivity": [0.6, 0.8], "time": [3.0, np.inf], "amplification_ratio": [4.0]}
+    result = sweep(axes, model, ns.MLP(0), **FAST)
+    assert result["bias"].dims == tuple(axes)
+    assert result["optimal_reliance"].dims == ("shortcut_predictivity", "amplification_ratio")
+    assert {"discretization_error", "converged"} <= set(result.data_vars)
+    for rho, flow in ((0.6, np.inf), (0.8, 3.0)):
+        point = ns.GenerativeModel((rho, 0.92), (8.0, 2.0), correlation=0.3, input_dim=50)
+        expected = ns.predict_bias(point, ns.MLP(0), ns.GradientFlow(flow), **FAST)
+        found = result.sel(shortcut_predictivity=rho, amplification_ratio=4.0, time=flow)
+        for name in ("bias", "reliance", "optimal_reliance"):
+            assert float(found[name]) == pytest.approx(float(getattr(expected, name)), abs=1e-9)
+    for name in (*result.data_vars, *result.coords):
+        assert result[name].attrs["long_name"] and result[name].attrs["units"] == "1"
+    expected = {
+        "method": "population",
+        "core_predictivity": 0.92,
+        "core_amplification": 2.0,
+        "correlation": 0.3,
+        "depth": 0,
+        "training": "GradientFlow",
+        "num_samples": "none",
+        "random_init": 0,
+        "ntk_shortcuts_version": ns.__version__,
+    }
+    assert {name: result.attrs[name] for name in expected} == expected
+    assert not {"shortcut_predictivity", "shortcut_amplification", "time"} & set(result.attrs)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "training", "read"),
+    [
+        ("shortcut_predictivity", [0.6, 0.7], None, lambda m, n, t, s: m.predictivity[0]),
+        ("core_predictivity", [0.6, 0.7], None, lambda m, n, t, s: m.predictivity[1]),
+        ("amplification_ratio", [2.0, 3.0], None, lambda m, n, t, s: m.amplification[0] / m.amplification[1]),
+        ("shortcut_amplification", [2.0, 3.0], None, lambda m, n, t, s: m.amplification[0]),
+        ("core_amplification", [2.0, 3.0], None, lambda m, n, t, s: m.amplification[1]),
+        ("correlation", [-0.5, 0.1], None, lambda m, n, t, s: m.correlation),
+        ("depth", [0, 4], None, lambda m, n, t, s: n.depth),
+        ("width", [8, 16], None, lambda m, n, t, s: n.width),
+        ("weight_variance", [1.0, 2.0], None, lambda m, n, t, s: n.weight_variance),
+        ("bias_variance", [0.0, 0.1], None, lambda m, n, t, s: n.bias_variance),
+        ("num_samples", [10, 20], None, lambda m, n, t, s: s),
+        ("time", [1.0, 2.0], None, lambda m, n, t, s: t.time),
+        ("learning_rate", [0.1, 0.2], ns.GradientDescent(0.5, 3), lambda m, n, t, s: t.learning_rate),
+        ("steps", [1, 2], ns.GradientDescent(0.5, 3), lambda m, n, t, s: t.steps),
+        ("strength", [0.0, 2.0], ns.Ridge(1.0), lambda m, n, t, s: t.strength),
+    ],
+)
+def test_each_axis_varies_its_parameter_alone(name, values, training, read):
+    seen = []
+
+    def compute(*point):
+        seen.append(point)
+        return {"value": float(read(*point))}
+
+    result = sweep({name: values}, training=training, compute=compute)
+    assert result["value"].values.tolist() == pytest.approx(values)
+    assert result[name].values.tolist() == values
+    others = dict.fromkeys(("predictivity", "amplification", "correlation", "depth", "weight_variance", "bias_variance"))
+    base = {**vars(ns.GenerativeModel()), **vars(ns.MLP(1))}
+    for other in others:
+        if other not in name and not (other == "amplification" and name == "amplification_ratio"):
+            for model, network, *_ in seen:
+                np.testing.assert_array_equal({**vars(model), **vars(network)}[other], base[other])
+
+
+def test_a_shortcut_ratio_holds_at_each_core_amplification_and_activations_are_names():
+    def compute(model, network, training, num_samples):
+        assert network.weight_variance == 1.5
+        return {"shortcut": float(model.amplification[0]), "erf": float(network.activation.name == "erf")}
+
+    axes = {"amplification_ratio": [2.0, 3.0], "core_amplification": [1.0, 10.0], "activation": ["relu", "erf"]}
+    result = sweep(axes, network=ns.MLP(2, weight_variance=1.5), compute=compute)
+    np.testing.assert_allclose(result["shortcut"].sel(activation="relu"), [[2.0, 20.0], [3.0, 30.0]])
+    assert result["erf"].sel(activation="erf").values.all() and not result["erf"].sel(activation="relu").values.any()
+
+
+def test_a_stored_sweep_is_plain_zarr_and_computes_nothing_again(tmp_path):
+    path, compute, progress = tmp_path / "new" / "sweep.zarr", Counted(), []
+    result = sweep(AXES, compute=compute, store=path, progress=lambda *counts: progress.append(counts), offset=1.0)
+    assert progress == [(done, 6) for done in range(1, 7)]
+    np.testing.assert_array_equal(result["bias"], expected_grid(offset=1.0))
+    stored = xarray.open_zarr(path)
+    assert stored["done"].values.all() and stored.attrs["offset"] == 1.0
+    xarray.testing.assert_identical(stored.drop_vars("done").load(), result)
+    again = sweep(AXES, compute=compute, store=path, offset=1.0)
+    assert len(compute.calls) == 6
+    xarray.testing.assert_identical(again, result)
+    assert [entry.name for entry in path.parent.iterdir()] == ["sweep.zarr"]
+
+
+def test_predictions_with_times_and_names_survive_the_store(tmp_path):
+    axes = {"time": [3.0, np.inf], "activation": ["relu", "erf"]}
+    network = ns.MLP(0)
+    result = sweep(axes, network=network, store=tmp_path / "a.zarr", **FAST)
+    again = sweep(axes, network=network, store=tmp_path / "a.zarr", **FAST)
+    xarray.testing.assert_equal(again, result)
+    stored = xarray.open_zarr(tmp_path / "a.zarr")
+    np.testing.assert_array_equal(stored["bias"].sel(activation="erf"), result["bias"].sel(activation="erf"))
+    # Time is the only axis: one point of work, which a store without other dimensions holds too.
+    alone = [sweep({"time": [3.0, np.inf]}, network=network, store=tmp_path / "b.zarr", **FAST) for _ in range(2)]
+    np.testing.assert_allclose(alone[0]["bias"], result["bias"].sel(activation="relu"), atol=1e-12)
+    xarray.testing.assert_equal(*alone)
+
+
+def test_a_killed_sweep_keeps_what_was_finished(tmp_path):
+    path = tmp_path / "sweep.zarr"
+    with pytest.raises(RuntimeError, match="killed"):
+        sweep(AXES, compute=Counted(fails_at=3), store=path)
+    stored = xarray.open_zarr(path)
+    assert stored["done"].values.ravel().tolist() == [True, True] + [False] * 4
+    np.testing.assert_array_equal(stored["bias"].values.ravel(), [1.0, 6.0] + [np.nan] * 4)
+    rest, progress = Counted(), []
+    result = sweep(AXES, compute=rest, store=path, progress=lambda *counts: progress.append(counts))
+    assert rest.calls == [(depth, sigma) for depth in (2, 3) for sigma in (0.0, 0.5)]
+    assert progress[0] == (3, 6)
+    np.testing.assert_array_equal(result["bias"], expected_grid())
+
+
+def test_a_sweep_killed_inside_a_write_computes_that_point_again(tmp_path):
+    path = tmp_path / "sweep.zarr"
+    sweep(AXES, compute=Counted(), store=path)
+    group = zarr.open_group(path, mode="r+", use_consolidated=False)
+    group["done"][0, 1] = False
+    rest = Counted()
+    sweep(AXES, compute=rest, store=path)
+    assert rest.calls == [(1, 0.5)]
+    group["done"][...] = False
+    sweep(AXES, compute=rest, store=path)
+    assert len(rest.calls) == 7
+
+
+def test_a_nan_answer_is_an_answer(tmp_path):
+    compute = Counted(nan_at=2)
+    for _ in range(2):
+        result = sweep(AXES, compute=compute, store=tmp_path / "sweep.zarr")
+    assert len(compute.calls) == 6
+    assert np.isnan(result["bias"]).values.ravel().tolist() == [False, True] + [False] * 4
+
+
+def test_only_what_all_points_have_is_kept(tmp_path):
+    def compute(model, network, training, num_samples):
+        return {"bias": 1.0, ("odd" if network.depth % 2 else "even"): 2.0}
+
+    for store in (None, tmp_path / "sweep.zarr", tmp_path / "sweep.zarr"):
+        assert set(sweep({"depth": [1, 2, 3]}, compute=compute, store=store).data_vars) == {"bias"}
+    assert set(xarray.open_zarr(store).data_vars) == {"bias", "done"}
+
+
+def test_a_store_of_another_sweep_is_refused(tmp_path):
+    path = tmp_path / "sweep.zarr"
+    probes = np.arange(6.0)
+    compute = functools.partial(lambda *point, probes: {"bias": 1.0}, probes=np.arange(3))
+    sweep(AXES, compute=Counted(), store=path)
+    with pytest.raises(ValueError, match=r"store must be of this sweep; got '.*sweep\.zarr', whose sweep differs in input_dim"):
+        sweep(AXES, ns.GenerativeModel(input_dim=7), compute=Counted(), store=path)
+    with pytest.raises(ValueError, match="differs in its axes or array options"):
+        sweep({**AXES, "depth": [1, 2]}, compute=Counted(), store=path)
+    with pytest.raises(ValueError, match=r"differs in .*method"):
+        sweep(AXES, compute=compute, store=path, probes=probes)
+    other = tmp_path / "other.zarr"
+    large = np.zeros(100)
+    sweep(AXES, compute=compute, store=other, probes=large)
+    with pytest.raises(ValueError, match="differs in its axes or array options"):
+        sweep(AXES, compute=compute, store=other, probes=large + 1)
+
+
+def test_random_keys_are_options_that_count(tmp_path):
+    def compute(model, network, training, num_samples, key):
+        return {"draw": float(jax.random.normal(jax.random.fold_in(key, network.depth)))}
+
+    keys = [jax.random.key(seed) for seed in range(2)]
+    results = [sweep({"depth": [1, 2]}, compute=compute, store=tmp_path / "a.zarr", key=keys[0]) for _ in range(2)]
+    xarray.testing.assert_identical(*results)
+    with pytest.raises(ValueError, match="differs in key"):
+        sweep({"depth": [1, 2]}, compute=compute, store=tmp_path / "a.zarr", key=keys[1])
+
+
+def test_something_else_at_the_path_is_refused_and_left_alone(tmp_path):
+    foreign, corrupted, file, unmarked = (tmp_path / name for name in ("foreign", "corrupted.zarr", "file", "unmarked.zarr"))
+    foreign.mkdir()
+    (foreign / "thesis.txt").write_text("precious")
+    file.write_text("precious")
+    sweep(AXES, compute=Counted(), store=corrupted)
+    (corrupted / "zarr.json").write_text("{")
+    xarray.Dataset({"bias": ("x", [1.0])}).to_zarr(unmarked, zarr_format=3, consolidated=False)
+    for path in (foreign, corrupted, file, unmarked):
+        with pytest.raises(
+            ValueError, match=rf"store must be a new path or a Zarr store that sweep wrote; got '.*{path.name}'"
+        ):
+            sweep(AXES, compute=Counted(), store=path)
+    assert (foreign / "thesis.txt").read_text() == file.read_text() == "precious"
+    truncated = tmp_path / "truncated.zarr"
+    sweep(AXES, compute=Counted(), store=truncated)
+    chunk = next(path for path in (truncated / "bias" / "c").rglob("*") if path.is_file())
+    chunk.write_bytes(b"x")
+    with pytest.raises(ValueError, match="store must be"):
+        sweep(AXES, compute=Counted(), store=truncated)
+    shutil.rmtree(truncated / "done")
+    with pytest.raises(ValueError, match="store must be"):
+        sweep(AXES, compute=Counted(), store=truncated)
+
+
+@pytest.mark.parametrize(
+    ("axes", "more", "message"),
+    [
+        ({}, {}, "axes must be a mapping of at least one axis name to its values; got {}"),
+        ([1], {}, "axes must be a mapping"),
+        ({"detph": [1]}, {}, "axes must be named one of shortcut_predictivity, .*; got 'detph'"),
+        ({"depth": []}, {}, r"axis depth must be one-dimensional with at least one entry, integers; got \[\]"),
+        ({"depth": [1.5]}, {}, "axis depth must be .*integers"),
+        ({"depth": 2}, {}, "axis depth must be one-dimensional"),
+        ({"depth": [1, 1]}, {}, r"axis depth must be without repeated values; got \[1, 1\]"),
+        ({"depth": [-1]}, {}, "axis depth: depth must be an integer >= 0; got -1"),
+        ({"time": [1.0, np.nan]}, {}, "axis time must be numbers without NaN"),
+        ({"time": ["long"]}, {}, "axis time must be one-dimensional with at least one entry, numbers"),
+        ({"time": [-1.0]}, {}, "axis time: time must be >= 0"),
+        ({"activation": ["rleu"]}, {}, "axis activation: activation must be"),
+        ({"activation": ["relu", "relu"]}, {}, "axis activation must be without repeated values"),
+        ({"shortcut_predictivity": [0.4]}, {}, r"axis shortcut_predictivity: predictivity must be in \[0.5, 1\)"),
+        ({"num_samples": [0]}, {}, "axis num_samples: num_samples must be an integer >= 1; got 0"),
+        ({"num_samples": [10]}, {"num_samples": 20}, "num_samples must be None where it is an axis; got 20"),
+        ({"time": [1.0]}, {"training": ns.Ridge(1.0)}, "training must be GradientFlow for the axis time; got 'Ridge'"),
+        ({"steps": [1]}, {}, "training must be GradientDescent for the axis steps; got 'GradientFlow'"),
+        ({"depth": [1]}, {"training": ns.GradientFlow(np.ones(2))}, "training must be a rule with scalar parameters"),
+        ({"depth": [1]}, {"training": 30.0}, "training must be a training rule"),
+        ({"depth": [1]}, {"network": "mlp"}, "network must be an MLP for the axis depth; got 'mlp'"),
+        ({"amplification_ratio": [1.0], "shortcut_amplification": [1.0]}, {}, "not both"),
+        ({"depth": [1]}, {"engine": "slurm"}, "engine must be \"local\" or a dask.distributed.Client; got 'slurm'"),
+        ({"depth": [1]}, {"method": "guess"}, "method must be one of .*; got 'guess'"),
+        ({"depth": [1]}, {"method": "dataset"}, "method must be one that does not need a given data set"),
+        ({"depth": [1]}, {"method": "population", "compute": Counted()}, "method must be None where compute"),
+        ({"depth": [1]}, {"compute": 3}, "compute must be None or a function; got 3"),
+        ({"depth": [1]}, {"compute": lambda *_: 1.0}, "compute must be a function that returns at least one number by name"),
+        ({"depth": [1]}, {"compute": lambda *_: {"depth": 1.0}}, "compute must be a function whose names are not axes"),
+        ({"depth": [1]}, {"nonsense": 1}, "option must be one of .*; got 'nonsense'"),
+    ],
+)
+def test_mistakes_are_named(axes, more, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        sweep(axes, store=tmp_path / "sweep.zarr", **more)
+    assert not any(tmp_path.iterdir())
+
+
+def test_without_the_extra_the_error_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    with pytest.raises(ImportError, match=r"zarr could not be imported .*pip install 'ntk-shortcuts\[dask\]'"):
+        sweep(AXES, compute=Counted(), store=tmp_path / "sweep.zarr")
+    assert sweep(AXES, compute=Counted())["bias"].shape == (3, 2)
+
+
+def kills_its_first_worker(model, network, training, num_samples, flag):
+    """Ends the process that computes depth 2, the first time."""
+    if network.depth == 2 and not os.path.exists(flag):
+        open(flag, "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.2)
+    return {"bias": network.depth + 10 * float(model.correlation), "process": os.getpid()}
+
+
+@pytest.mark.slow
+def test_points_of_a_killed_dask_worker_are_computed_again(tmp_path):
+    distributed, cloudpickle = pytest.importorskip("distributed"), pytest.importorskip("cloudpickle")
+    flag, path, progress = tmp_path / "killed", tmp_path / "sweep.zarr", []
+    settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**settings) as cluster, distributed.Client(cluster) as client:
+        with pytest.raises(ModuleNotFoundError, match="test_sweep"):
+            sweep(AXES, compute=kills_its_first_worker, engine=client, flag=str(flag))
+        # Workers cannot import this file.
+        cloudpickle.register_pickle_by_value(sys.modules[kills_its_first_worker.__module__])
+        result = sweep(
+            AXES,
+            compute=kills_its_first_worker,
+            engine=client,
+            store=path,
+            progress=lambda *counts: progress.append((*counts, int(xarray.open_zarr(path, chunks=None)["done"].sum()))),
+            flag=str(flag),
+        )
+        assert flag.exists()
+        np.testing.assert_array_equal(result["bias"], expected_grid())
+        assert len(np.unique(result["process"])) >= 2
+        # Stored as they arrive, not at the end.
+        assert progress == [(done, 6, done) for done in range(1, 7)]
+        predicted = sweep({"depth": [0, 1], "time": [3.0, 30.0]}, engine=client, **FAST)
+        with pytest.raises(ValueError, match="option must be one of"):
+            sweep({"depth": [0, 1]}, engine=client, nonsense=1)
+    xarray.testing.assert_allclose(predicted, sweep({"depth": [0, 1], "time": [3.0, 30.0]}, **FAST))
+
+
+def test_the_command_prints_and_stores_the_sweep(tmp_path, capsys):
+    path = tmp_path / "sweep.zarr"
+    axes = "--axis correlation=0,0.5 --axis time=3,inf"
+    line = f"sweep {axes} --depth 0 --no-random-init --tolerance 0.1 --amplification 4 1 --json --store".split()
+    assert main([*line, str(path)]) == 0
+    captured = capsys.readouterr()
+    found = json.loads(captured.out)
+    model = ns.GenerativeModel(amplification=(4.0, 1.0))
+    expected = sweep({"correlation": [0.0, 0.5], "time": [3.0, np.inf]}, model, ns.MLP(0), **FAST)
+    assert found["bias"] == expected["bias"].values.tolist()
+    assert found["correlation"] == [0.0, 0.5] and found["time"] == [3.0, "inf"]
+    assert found["method"] == "population" and found["seed"] == 0
+    assert "2/2" in captured.err
+    np.testing.assert_array_equal(xarray.open_zarr(path)["bias"], expected["bias"])
+    assert main([*line, str(path)]) == 0
+    assert json.loads(capsys.readouterr().out) == found
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("sweep", "axis"),
+        ("sweep --axis depth", "axis must be NAME=VALUE,VALUE,...; got 'depth'"),
+        ("sweep --axis depth=1,x", "axis depth must be"),
+        ("sweep --axis depth=1 --axis depth=2", "axis must be given once for each name; got depth twice"),
+        ("sweep --axis time=1 --ridge 1", "training must be GradientFlow for the axis time; got 'Ridge'"),
+        ("sweep --axis num-samples=10 --num-samples 20", "num_samples must be None where it is an axis; got 20"),
+        ("sweep --axis steps=1,2", "learning-rate must be given"),
+        ("sweep --axis depth=1 --output figure.png", "output must end in .nc"),
+    ],
+)
+def test_the_command_names_a_mistake_in_one_line(line, message, capsys):
+    assert main(line.split()) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and message in captured.err and captured.err.count("\n") == 1
