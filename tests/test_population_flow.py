@@ -82,11 +82,11 @@ def test_wide_networks_reach_the_frozen_kernel():
     [("squared", 1), pytest.param("squared", 2, marks=pytest.mark.slow), pytest.param("logistic", 2, marks=pytest.mark.slow)],
 )
 def test_networks_trained_on_many_samples(loss, depth):
-    """Small learning rate, N = 4000: within the standard errors of both, and what N leaves (order 1/N)."""
+    """Small learning rate, N = 2000: within the standard errors of both, and what N leaves (order 1/N)."""
     network = ns.MLP(depth, width=32, parameterization="standard", initialization="torch")
     steps = [10, 50, 200]
     trained = ns.train_ensemble(
-        MODEL, network, ns.GradientDescent(0.1, steps), 4000, num_datasets=4, num_inits=8, key=jax.random.key(1), loss=loss
+        MODEL, network, ns.GradientDescent(0.1, steps), 2000, num_datasets=4, num_inits=8, key=jax.random.key(1), loss=loss
     )
     p = flow(MODEL, network, ns.GradientDescent(0.1, steps), num_inits=32, loss=loss)
     for index in range(3):
