@@ -6,6 +6,7 @@ from ntk_shortcuts.ensembles import Ensemble, train_ensemble, train_ensembles
 from ntk_shortcuts.generative import Dataset, GenerativeModel
 from ntk_shortcuts.kernels import Activation, Kernels, LeakyReLU, Quadrature, known_activations
 from ntk_shortcuts.kernels.empirical import empirical_nngp, empirical_ntk
+from ntk_shortcuts.kernels.finite_width import FiniteWidthMoments, finite_width_moments
 from ntk_shortcuts.kernels.spectrum import KernelSpectrum, kernel_spectrum
 from ntk_shortcuts.maps import bias_map
 from ntk_shortcuts.networks import MLP
@@ -31,6 +32,7 @@ __all__ = [
     "Embedding",
     "Ensemble",
     "Extreme",
+    "FiniteWidthMoments",
     "GenerativeModel",
     "GradientDescent",
     "GradientFlow",
@@ -48,6 +50,7 @@ __all__ = [
     "empirical_nngp",
     "empirical_ntk",
     "expected_reliance",
+    "finite_width_moments",
     "influence",
     "kernel_spectrum",
     "known_activations",

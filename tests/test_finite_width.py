@@ -1,0 +1,103 @@
+"""Exact moments at finite width against networks drawn at random, and against the infinite kernel."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import ntk_shortcuts as ns
+
+X = jnp.array([[0.7, -1.1, 0.4]])
+
+
+def drawn(network, count):
+    """Of many networks: Theta(x, x), the squared norm of the gradient, and S, the output's variance given the hidden layers.
+
+    S is the squared gradient in the readout, whose weights are Gaussian: kappa_4 = 3 Var S.
+    """
+
+    def one(key):
+        params = network.init(key, X.shape[1])
+        gradient = jax.grad(lambda p: network.apply(p, X)[0])(params)
+        squares = [jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)]
+        return sum(squares), squares[-1]
+
+    return map(np.asarray, jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(3), count)))
+
+
+def z_scores(sample, mean, variance):
+    """Of the sample's mean and of its variance around the predicted mean."""
+    squares = (sample - mean) ** 2
+    root = np.sqrt(len(sample))
+    return (sample.mean() - mean) / sample.std() * root, (squares.mean() - variance) / squares.std() * root
+
+
+SLOW = [
+    (1, 2, 2.0),
+    (1, 64, 0.5),
+    (2, 8, 2.0),
+    (2, 64, 2.0),
+    (3, 32, 2.5),
+    (4, 16, 2.0),
+    (4, 64, 1.0),
+    (5, 64, 2.0),
+    (8, 64, 2.0),
+]
+
+
+@pytest.mark.parametrize(
+    ("depth", "width", "variance"),
+    [(1, 16, 2.0), (2, 16, 1.5), (3, 2, 2.0), *[pytest.param(*c, marks=pytest.mark.slow) for c in SLOW]],
+)
+def test_moments_are_those_of_drawn_networks(depth, width, variance):
+    network = ns.MLP(depth, width=width, weight_variance=variance)
+    moments = ns.finite_width_moments(network, X)
+    ntk, conditional = drawn(network, 4000)
+    mean, spread = float(moments.ntk_mean[0]), float(moments.ntk_variance[0])
+    assert np.abs(z_scores(ntk, mean, spread)).max() < 3.5
+    assert np.abs(z_scores(ntk, 1.5 * mean, spread)).max() > 3.5 and abs(z_scores(ntk, mean, 2.5 * spread)[1]) > 3.5
+    output, fourth = float(moments.output_variance[0]), float(moments.output_fourth_cumulant[0])
+    assert np.abs(z_scores(conditional, output, fourth / 3)).max() < 3.5
+    assert abs(z_scores(conditional, output, 2.5 * fourth / 3)[1]) > 3.5
+
+
+@pytest.mark.parametrize("depth", [0, 1, 4])
+def test_the_mean_and_the_wide_limit_are_those_of_infinite_width(depth):
+    kernels = ns.MLP(depth, weight_variance=1.7).kernels(X)
+    moments = ns.finite_width_moments(ns.MLP(depth, width=10**6, weight_variance=1.7), X)
+    np.testing.assert_allclose(moments.ntk_mean, kernels.ntk[0], rtol=1e-12)
+    np.testing.assert_allclose(moments.output_variance, kernels.nngp[0], rtol=1e-12)
+    assert float(moments.ntk_variance[0]) <= 1e-4 * float(moments.ntk_mean[0]) ** 2
+
+
+def test_one_hidden_layer_in_closed_form():
+    """A mean over n independent units: Theta = (q_0 sigma_w^2/n) sum (g^2 + a^2) 1[g > 0], a the readout; kappa_4 of A19."""
+    moments = ns.finite_width_moments(ns.MLP(1, width=10), X)
+    np.testing.assert_allclose(moments.ntk_variance / moments.ntk_mean**2, 3 / 10, rtol=1e-12)
+    q = float(2 * jnp.mean(X**2))
+    np.testing.assert_allclose(moments.output_fourth_cumulant, 3 * 4 / 10 * (3 * q**2 / 2 - (q / 2) ** 2), rtol=1e-12)
+
+
+def test_relative_variance_grows_like_depth_over_width():
+    """Hanin & Nica (2020): exp(5 L/n) up to a bounded factor, here at L = n."""
+    ratios = [
+        float((m := ns.finite_width_moments(ns.MLP(n, width=n), X)).ntk_variance[0] / m.ntk_mean[0] ** 2)
+        for n in (50, 100, 200)
+    ]
+    steps = np.diff(ratios)
+    # Corrections of order 1/n: each doubling halves what is left.
+    assert 0 < steps[1] < 0.6 * steps[0] and ratios[-1] < np.expm1(5)
+
+
+@pytest.mark.parametrize(
+    ("network", "text"),
+    [
+        (ns.MLP(1), "width must be an integer for a finite network; got None"),
+        (ns.MLP(1, "tanh", width=8), "activation must be \"relu\" .*got 'tanh'"),
+        (ns.MLP(1, width=8, bias_variance=0.1), "bias_variance must be 0 .*got 0.1"),
+        (ns.MLP(1, width=8, parameterization="standard"), "parameterization must be \"ntk\"; got 'standard'"),
+    ],
+)
+def test_bad_input(network, text):
+    with pytest.raises(ValueError, match=text):
+        ns.finite_width_moments(network, X)
