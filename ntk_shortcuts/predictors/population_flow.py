@@ -172,7 +172,7 @@ def predict_population_flow(
     if not finished:
         warnings.warn(
             f"the solver ran out of max_steps={max_steps} at time {reached:.4g} of {stops[-1]:.4g}: predictions beyond are "
-            "NaN; raise max_steps, or lower step_tolerance",
+            "NaN; raise max_steps or step_tolerance",
             UntrustedPredictionWarning,
             stacklevel=3,
         )
