@@ -110,6 +110,13 @@ def test_a_solver_out_of_steps_keeps_what_it_has():
     assert np.isfinite(p.mean[:2]).all() and p.diagnostics["converged"] == 0 and 0 < p.diagnostics["time_reached"] < 200
 
 
+def test_nodes_too_few_for_the_tolerance_are_a_warning(monkeypatch):
+    monkeypatch.setattr("ntk_shortcuts.predictors.population_flow._ORDERS", (2, 3))
+    with pytest.warns(ns.UntrustedPredictionWarning, match=r"the bias still moved by .* more than tolerance=1e-06"):
+        p = flow(MODEL, PRACTICE, ns.GradientFlow(10.0), num_inits=2, tolerance=1e-6)
+    assert p.diagnostics["converged"] == 0 and p.diagnostics["discretization_error"] > 1e-6
+
+
 def test_centred_outputs_start_at_zero_and_one_seed_has_no_spread():
     p = flow(MODEL, PRACTICE, ns.GradientFlow(0.0), num_inits=1, order=6, random_init=False)
     assert float(jnp.abs(p.mean).max()) == 0 and p.bias == pytest.approx(-p.optimal_reliance) and np.isnan(p.bias_std)

@@ -104,7 +104,8 @@ def predict_population_flow(
             training rule.
 
     Numerics: an adaptive, stabilised Runge-Kutta method (:mod:`ntk_shortcuts.chebyshev`) under diffrax. A solver that runs out
-    of steps warns, with the time it reached; what lies beyond is NaN. Source: worked out for this package; the reduction to the
+    of steps warns, with the time it reached; what lies beyond is NaN. So does a bias that moves by more than the tolerance at
+    the finest rule. Source: worked out for this package; the reduction to the
     plane is exact.
 
     Example:
@@ -173,6 +174,12 @@ def predict_population_flow(
         warnings.warn(
             f"the solver ran out of max_steps={max_steps} at time {reached:.4g} of {stops[-1]:.4g}: predictions beyond are "
             "NaN; raise max_steps or step_tolerance",
+            UntrustedPredictionWarning,
+            stacklevel=3,
+        )
+    if move > tolerance:
+        warnings.warn(
+            f"the bias still moved by {move:.2g}, more than tolerance={tolerance:g}, at the finest rule of nodes",
             UntrustedPredictionWarning,
             stacklevel=3,
         )
