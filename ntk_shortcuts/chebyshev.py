@@ -6,6 +6,7 @@ over the largest; a Chebyshev method of s stages is stable up to \(h\lambda_{\ma
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -66,7 +67,7 @@ class RungeKuttaChebyshev(diffrax.AbstractAdaptiveSolver):
         largest, direction = _stretched(terms, t0, y0, args, direction)
         needed = jnp.ceil(jnp.sqrt(1 + 1.54 * _SAFETY * step * largest)).astype(int)
         stages = jnp.clip(needed, 2, _MOST_STAGES)
-        rows = jnp.asarray(_TABLE, step.dtype)[stages]
+        rows = jnp.asarray(_table(), step.dtype)[stages]
 
         def stage(j: jax.Array, carry: tuple) -> tuple:
             before, last = carry
@@ -131,4 +132,9 @@ def _coefficients(stages: int) -> np.ndarray:
     return rows
 
 
-_TABLE = np.stack([np.pad(_coefficients(max(s, 2)), ((0, _MOST_STAGES - max(s, 2)), (0, 0))) for s in range(_MOST_STAGES + 1)])
+@functools.cache
+def _table() -> np.ndarray:
+    """Coefficients by number of stages, padded to the most; made when first needed."""
+    return np.stack(
+        [np.pad(_coefficients(max(s, 2)), ((0, _MOST_STAGES - max(s, 2)), (0, 0))) for s in range(_MOST_STAGES + 1)]
+    )

@@ -563,16 +563,13 @@ def _method_options(
 def _parameters(
     model: Any, network: Any, training: Any, num_samples: int | None, method: str, seed: int, options: dict
 ) -> dict[str, Any]:
-    import jax
-
-    from ntk_shortcuts import __version__
-    from ntk_shortcuts.maps import run_parameters
+    from ntk_shortcuts.maps import run_parameters, versions
 
     parameters = run_parameters(model, network, training, num_samples, method, **options)
     # The command line has a seed where Python has a key or a data set, and always the default probes.
     for name in ("key", "dataset", "probes", "probe_inputs"):
         parameters.pop(name, None)
-    return {**parameters, "seed": seed, "ntk_shortcuts_version": __version__, "jax_version": jax.__version__}
+    return {**parameters, "seed": seed, **versions()}
 
 
 def _prediction_dataset(result: Any, parameters: dict[str, Any]) -> Any:

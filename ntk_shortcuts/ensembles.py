@@ -21,6 +21,7 @@ from ntk_shortcuts.bias import optimal_reliance, reliance
 from ntk_shortcuts.generative import Dataset, GenerativeModel
 from ntk_shortcuts.losses import resolve_loss
 from ntk_shortcuts.networks import MLP, Parameters
+from ntk_shortcuts.numerics import without_key_type
 from ntk_shortcuts.plane import plane_basis, plane_inputs, plane_parameters
 from ntk_shortcuts.training_rules import GradientDescent
 from ntk_shortcuts.typing import Array, Float, Key, Latents
@@ -560,8 +561,7 @@ def _fingerprint(settings: _Settings, plain: tuple, trees: Any) -> str:
     )
     digest = hashlib.sha256(repr(parts).encode())
     for leaf in jax.tree.leaves((network, trees)):
-        typed = isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        digest.update(repr(np.asarray(jax.random.key_data(leaf) if typed else leaf).tolist()).encode())
+        digest.update(repr(np.asarray(without_key_type(leaf)).tolist()).encode())
     return digest.hexdigest()
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.networks import MLP
+from ntk_shortcuts.numerics import without_key_type
 from ntk_shortcuts.predictors import default_method, known_methods, predict_bias
 from ntk_shortcuts.predictors.registry import METHODS
 from ntk_shortcuts.training_rules import TrainingRule
@@ -20,7 +21,7 @@ from ntk_shortcuts.validation import require
 if TYPE_CHECKING:
     import xarray
 
-_VARIABLES = {
+VARIABLES = {
     "bias": "shortcut bias",
     "reliance": "reliance on the shortcut",
     "optimal_reliance": "reliance of the Bayes-optimal classifier",
@@ -98,7 +99,7 @@ def bias_map(
     require(progress is None or callable(progress), "progress", "None or a function of (done, total)", progress)
 
     attributes = {
-        **_versions(),
+        **versions(),
         **run_parameters(model, network, training, num_samples, method, key=key, **options),
     }
     for name in ("predictivity", "amplification"):
@@ -119,7 +120,7 @@ def bias_map(
         return (*dimensions, *settings)[: array.ndim], array
 
     variables = {}
-    for name, long_name in _VARIABLES.items():
+    for name, long_name in VARIABLES.items():
         values = [getattr(point, name) for point in points]
         variables[name] = (*grid(values), {"long_name": long_name, "units": "1"})
     for name, long_name in _ERRORS.items():
@@ -168,8 +169,7 @@ def run_parameters(
         value = options.get(name, default)
         # Arrays given as data (probes, data sets) are not parameters; keys are recorded as their words.
         if name == "key" and value is not None:
-            typed = jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key)
-            value = np.asarray(jax.random.key_data(value) if typed else value)
+            value = np.asarray(without_key_type(value))
         if value is not None or name != "key":
             parameters[name] = plain_value(value)
     return parameters
@@ -200,7 +200,8 @@ def netcdf_value(value: Any) -> Any:
     return int(value) if isinstance(value, bool) else value
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of what the numbers depend on, for attributes and reports."""
     from ntk_shortcuts import __version__
 
     return {"ntk_shortcuts_version": __version__, "jax_version": jax.__version__}

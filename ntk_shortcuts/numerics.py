@@ -52,6 +52,12 @@ def real_leaf(value: Any) -> Any:
     return np.asarray(value, dtype=np.float64)
 
 
+def without_key_type(value: Any) -> Any:
+    """The words of a `jax.random` key, which NumPy does not read; anything else as it is."""
+    typed = isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+    return jax.random.key_data(value) if typed else value
+
+
 def _is_numeric(value: Any) -> bool:
     # Transformations rebuild specs with placeholders (None, objects) as leaves; those pass through.
     try:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ntk_shortcuts.maps import VARIABLES
 from ntk_shortcuts.validation import require
 
 if TYPE_CHECKING:
     import xarray
 
-_LABELS = {"bias": "shortcut bias", "reliance": "reliance on the shortcut", "done": "whether the point is computed"}
-_LABELS["optimal_reliance"] = "reliance of the Bayes-optimal classifier"
+_LABELS = {**VARIABLES, "done": "whether the point is computed"}
 
 
 class SweepTable:

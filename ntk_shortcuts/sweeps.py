@@ -16,8 +16,9 @@ import jax
 import numpy as np
 
 from ntk_shortcuts.generative import GenerativeModel
-from ntk_shortcuts.maps import method_options, netcdf_value, plain_value, run_parameters, spec_parameters
+from ntk_shortcuts.maps import method_options, netcdf_value, plain_value, run_parameters, spec_parameters, versions
 from ntk_shortcuts.networks import MLP
+from ntk_shortcuts.numerics import without_key_type
 from ntk_shortcuts.predictors import default_method, known_methods, predict_bias
 from ntk_shortcuts.predictors.registry import METHODS
 from ntk_shortcuts.sweep_table import SweepTable, optional_module
@@ -258,8 +259,6 @@ def _client(engine: Any) -> Any:
 
 def _attributes(base: _Point, method: str | None, compute: Callable | None, options: dict, grid: Mapping) -> dict[str, Any]:
     """Every parameter that the axes do not vary, and the versions, as JSON and netCDF can store them."""
-    from ntk_shortcuts import __version__
-
     if compute is None:
         found = run_parameters(*base, method, **options)
     else:
@@ -268,7 +267,7 @@ def _attributes(base: _Point, method: str | None, compute: Callable | None, opti
         for spec in specs:
             found.update(spec_parameters(spec))
         found.update(training=type(base.training).__name__, num_samples=base.num_samples)
-        found.update({name: plain_value(_without_key_type(value)) for name, value in options.items()})
+        found.update({name: plain_value(without_key_type(value)) for name, value in options.items()})
         if not isinstance(base.network, MLP):
             found["network"] = type(base.network).__name__
     for name in ("predictivity", "amplification"):
@@ -278,13 +277,7 @@ def _attributes(base: _Point, method: str | None, compute: Callable | None, opti
     found = {name: netcdf_value(value) for name, value in found.items() if name not in grid}
     # JSON has no infinity.
     found = {name: str(v) if isinstance(v, float) and not np.isfinite(v) else v for name, v in found.items()}
-    return {**found, "ntk_shortcuts_version": __version__, "jax_version": jax.__version__}
-
-
-def _without_key_type(value: Any) -> Any:
-    """The words of a `jax.random` key, which NumPy does not read; anything else as it is."""
-    is_key = isinstance(value, jax.Array) and jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key)
-    return jax.random.key_data(value) if is_key else value
+    return {**found, **versions()}
 
 
 def _full_name(function: Any) -> str:
@@ -299,7 +292,7 @@ def _full_name(function: Any) -> str:
 def _array_digests(options: Mapping[str, Any]) -> list[str]:
     digests = []
     for leaf in jax.tree.leaves(options):
-        leaf = _without_key_type(leaf)
+        leaf = without_key_type(leaf)
         if isinstance(leaf, jax.Array | np.ndarray):
             digests.append(hashlib.sha256(repr((leaf.shape, leaf.dtype)).encode() + np.asarray(leaf).tobytes()).hexdigest())
     return digests

@@ -74,9 +74,9 @@ def finite_width_moments(network: Any, x: Float[Array, "n d"]) -> FiniteWidthMom
     first = jnp.asarray(network.weight_variance, x.dtype) * jnp.mean(x**2, axis=1)
     gain = jnp.asarray(network.weight_variance, x.dtype) / 2
     scale = first * gain**network.depth
-    second = 1.0 if network.depth == 0 else _second_moment(network.depth, network.width)
-    mean = network.depth + 1.0
-    excess = 0.0 if network.depth == 0 else np.expm1(network.depth * np.log1p(5 / network.width))
+    width = network.width or 1  # without hidden layers no width enters
+    mean, second = network.depth + 1.0, _second_moment(network.depth, width)
+    excess = np.expm1(network.depth * np.log1p(5 / width))
     return FiniteWidthMoments(
         ntk_mean=scale * mean,
         ntk_variance=scale**2 * max(second - mean**2, 0.0),

@@ -9,14 +9,12 @@ from __future__ import annotations
 import warnings
 from typing import Any, NamedTuple
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.bias import optimal_reliance, reliance
-from ntk_shortcuts.chebyshev import RungeKuttaChebyshev, euclidean_norm
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.losses import resolve_loss
 from ntk_shortcuts.networks import MLP, Parameters
@@ -143,13 +141,12 @@ def predict_population_flow(
     rates = {name: jnp.asarray(value) for name, value in (("weight_decay", weight_decay), ("step_tolerance", step_tolerance))}
     rules = {"loss": loss, "centred": not random_init, "orthogonal": orthogonal, "max_steps": max_steps, "dtype": dtype}
     # In groups of one size: one compilation, and a group need not wait for the slowest network of all.
-    padded = -(-num_inits // _GROUP) * _GROUP if num_inits > _GROUP else num_inits
-    groups = jnp.split(jax.random.split(key, padded), max(1, padded // _GROUP))
+    size = min(num_inits, _GROUP)
+    count = -(-num_inits // size)
+    groups = jnp.split(jax.random.split(key, size * count), count)
 
-    def run(group: jax.Array, rung: int) -> _Path:
-        nodes, weights = _padded_nodes(model, rung)
-        positive = (1 + model.class_expectation(nodes)) / 2
-        law = [jnp.asarray(array, dtype) for array in (weights, positive)]
+    def run(group: jax.Array, nodes: jax.Array, weights: jax.Array) -> _Path:
+        law = [jnp.asarray(array, dtype) for array in (weights, (1 + model.class_expectation(nodes)) / 2)]
         points = jnp.concatenate([nodes, probes])
         outputs, reached, steps = _flow(model, network, group, points, law, jnp.asarray(stops * speed), rates, **rules)
         outputs = np.asarray(outputs, np.float64)[:, where]
@@ -157,16 +154,17 @@ def predict_population_flow(
         return _Path(outputs, found, np.asarray(reached), np.asarray(steps))
 
     # The rule is chosen on the first group, by the move of its bias from the next coarser rule to this one.
-    rungs = _ORDERS if order is None else (order,)
-    move, first = np.nan, run(groups[0], rungs[0])
-    rung = rungs[0]
-    for rung in rungs[1:]:
-        coarse, first = first, run(groups[0], rung)
-        moves = np.abs(first.reliance.mean(0) - coarse.reliance.mean(0))
-        move = float(np.max(moves[np.isfinite(moves)], initial=0.0))
+    move, first = np.nan, None
+    for rung in _ORDERS if order is None else (order,):
+        nodes, weights = _padded_nodes(model, rung)
+        coarse, first = first, run(groups[0], nodes, weights)
+        if coarse is not None:
+            moves = np.abs(first.reliance.mean(0) - coarse.reliance.mean(0))
+            move = float(np.max(moves[np.isfinite(moves)], initial=0.0))
         if move <= tolerance:
             break
-    path = _Path(*(np.concatenate(parts)[:num_inits] for parts in zip(first, *(run(g, rung) for g in groups[1:]), strict=True)))
+    paths = [first, *(run(group, nodes, weights) for group in groups[1:])]
+    path = _Path(*(np.concatenate(parts)[:num_inits] for parts in zip(*paths, strict=True)))
     outputs, found, reached = path.outputs, path.reliance, path.reached
     finished = bool(np.all(reached >= np.asarray(stops[-1] * speed, dtype)))
     reached = stops[-1] if finished else float(np.min(reached)) / speed
@@ -199,7 +197,7 @@ def predict_population_flow(
         diagnostics={
             "bias_standard_error": float(np.max(errors)),
             "discretization_error": move,
-            "nodes": float(len(mixture_nodes(model, rung)[1])),
+            "nodes": float(jnp.count_nonzero(weights)),
             "converged": float(finished and (order is not None or move <= tolerance)),
             "solver_steps": float(np.max(path.steps)),
             "time_reached": float(reached),
@@ -236,6 +234,11 @@ def _flow(
     max_steps: int,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Outputs (inits, times, probes) along the flow, the times reached (inits,) and the steps taken (inits,)."""
+    # diffrax takes a quarter of a second to import, which `import ntk_shortcuts` should not cost.
+    import diffrax
+
+    from ntk_shortcuts.chebyshev import RungeKuttaChebyshev, euclidean_norm
+
     weights, positive = law
     count = weights.shape[0]
     cost = resolve_loss(loss)
