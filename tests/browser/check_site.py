@@ -43,7 +43,8 @@ INSPECT = r"""
     if (!image.complete || image.naturalWidth === 0) found.push(`image not loaded: ${name}`);
     const shown = image.getBoundingClientRect();
     if (shown.right > width + 1 && !scrolls(image.parentElement)) found.push(`image wider than the screen: ${name}`);
-    if (shown.width < smallest * image.naturalWidth) found.push(`image shrunk to ${shown.width} px of ${image.naturalWidth}: ${name}`);
+    if (shown.width < smallest * image.naturalWidth)
+      found.push(`image shrunk to ${shown.width} px of ${image.naturalWidth}: ${name}`);
     if (!image.alt) found.push(`image without a description: ${name}`);
   }
   for (const error of document.querySelectorAll('mjx-merror, [data-mml-node="merror"]'))
@@ -54,7 +55,8 @@ INSPECT = r"""
   while (text.nextNode()) {
     const node = text.currentNode;
     if (node.parentElement.closest("pre, code, script, style, mjx-container")) continue;
-    if (/\\[()[\]]|:(?:func|class|meth|mod):/.test(node.data)) found.push(`markup shown as text: ${node.data.trim().slice(0, 80)}`);
+    if (/\\[()[\]]|:(?:func|class|meth|mod):/.test(node.data))
+      found.push(`markup shown as text: ${node.data.trim().slice(0, 80)}`);
   }
   return found;
 }
