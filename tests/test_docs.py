@@ -60,5 +60,7 @@ def test_site_builds_in_strict_mode(tmp_path):
     api = (tmp_path / "api" / "index.html").read_text()
     import ntk_shortcuts
 
+    examples = (tmp_path / "examples" / "index.html").read_text()
+    assert all(re.search(rf"\b{name}\b", examples) for name in ("plot_bias_map", "from_latents", "Linearized"))
     missing = [name for name in ntk_shortcuts.__all__ if f"ntk_shortcuts.{name}" not in api]
     assert not missing

@@ -34,7 +34,8 @@ inputs = paint(features) + 0.1 * rng.normal(size=(NUM_IMAGES, 144))
 
 # %% [markdown]
 # The two-feature law fitted to the measured features gives the Bayes-optimal classifier
-# to compare with. An object of A pixels is a feature of amplification sqrt(A).
+# to compare with. An object of A pixels whose grey level has spread 1 within a class is a
+# feature of amplification sqrt(A).
 
 # %%
 model = ns.GenerativeModel.from_latents(features, labels, amplification=(PATCH**0.5, OBJECT**0.5), input_dim=144)
