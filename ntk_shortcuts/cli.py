@@ -1,4 +1,4 @@
-"""Command line: `ntk-shortcuts predict`, `map`, `spectrum` and `sweep`.
+"""Command line: `ntk-shortcuts predict`, `map`, `spectrum`, `sweep` and `derive`.
 
 Results go to standard output, everything else to standard error. Exit status: 0, or 2 with one line for bad
 arguments.
@@ -109,7 +109,7 @@ def _common(
         print(f"ntk-shortcuts {__version__}")
         raise typer.Exit()
     if context.invoked_subcommand is None:
-        raise ValueError("command must be one of predict, map, spectrum, sweep (see ntk-shortcuts --help); got none")
+        raise ValueError("command must be one of predict, map, spectrum, sweep, derive (see ntk-shortcuts --help); got none")
 
 
 @app.command()
@@ -429,6 +429,52 @@ def sweep_command(
         rows["largest |bias| at"] = ", ".join(f"{name} {largest[name].item()}" for name in axes)
     rows["method"] = method
     _print_table({**rows, **_error_rows({name: float(result[name].max()) for name in result.data_vars})})
+
+
+@app.command()
+def derive(
+    labels: Annotated[list[str] | None, typer.Argument(metavar="[LABEL]...", help="Such as D1.1, or D1 for a group.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All labels; prints one row for each.")] = False,
+    output: Annotated[Path, typer.Option(metavar="FOLDER", help="Made if missing.")] = Path("derived"),
+    json_output: Json = False,
+) -> None:
+    """Derive formulas symbolically, check them against the code, and draw them; without a label, list what there is.
+
+    Writes LABEL.md and LABEL.png into the output folder. Exit status 1 if a check fails.
+    """
+    from ntk_shortcuts import derivation as derivations
+
+    if everything and labels:
+        raise ValueError(f"label must not be given with --all; got {' '.join(labels)}")
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"output must be a folder; got {str(output)!r}")
+    known = derivations.load_derivations()
+    if not (everything or labels):
+        if json_output:
+            _print_json({"derivations": {label: entry.title for label, entry in known.items()}})
+        else:
+            _print_table({label: entry.title for label, entry in known.items()})
+        return
+    chosen = list(known.values()) if everything else derivations.select(labels or [])
+    output.mkdir(parents=True, exist_ok=True)
+    done = []
+    with _ProgressBar("deriving") as progress:
+        for number, entry in enumerate(chosen, 1):
+            done.append(derivations.derive(entry, output))
+            progress(number, len(chosen))
+    if json_output:
+        _print_json({"derivations": [result.summary() for result in done], "outputs": str(output)})
+    elif everything:
+        page = derivations.index_markdown(done)
+        (output / "index.md").write_text(page)
+        print(page, end="")
+    else:
+        print("\n".join(result.page for result in done), end="")
+    _report_written([output])
+    failed = [f"{result.derivation.label} ({check.name})" for result in done for check in result.checks if not check.passed]
+    if failed:
+        print(f"error: checks failed: {', '.join(failed)}", file=sys.stderr)
+        raise typer.Exit(1)
 
 
 class _ProgressBar:

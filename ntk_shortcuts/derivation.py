@@ -7,8 +7,10 @@ implements it names the same label ("Label D1.1"); a test keeps both sides toget
 from __future__ import annotations
 
 import importlib.util
+import math
 import pydoc
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,46 +133,87 @@ def resolve(name: str) -> Any:
     return found
 
 
-def formula_latex(formula: sympy.Basic | str) -> str:
+def formula_latex(formula: sympy.Basic | str | None) -> str | None:
     """LaTeX of a step's formula."""
-    if isinstance(formula, str):
+    if formula is None or isinstance(formula, str):
         return formula
     import sympy
 
     return sympy.latex(formula)
 
 
-def to_markdown(derivation: Derivation, checks: Sequence[Check], figure: str | None = None) -> str:
-    """The derivation as a page: statement, assumptions, steps, checks, and the figure by its file name."""
+@dataclass(frozen=True)
+class Derived:
+    """A derivation that was run: its steps and checks, its page in Markdown, and the seconds it took."""
+
+    derivation: Derivation
+    steps: Sequence[Step]
+    checks: Sequence[Check]
+    page: str
+    seconds: float
+
+    def summary(self) -> dict[str, Any]:
+        """Everything in plain lists, strings and numbers, for JSON."""
+        entry = self.derivation
+        plain = {name: getattr(entry, name) for name in ("label", "title", "statement", "source")}
+        return {
+            **plain,
+            "assumptions": list(entry.assumptions),
+            "code": list(entry.code),
+            "steps": [{"text": step.text, "latex": formula_latex(step.formula)} for step in self.steps],
+            "checks": [{**check._asdict(), "passed": check.passed} for check in self.checks],
+            "seconds": self.seconds,
+        }
+
+
+def derive(derivation: Derivation, folder: Path | None = None) -> Derived:
+    """Run the steps and the checks; with a folder, write LABEL.md and the figure LABEL.png there, the same bytes each time."""
+    began = time.perf_counter()
+    steps, checks = derivation.steps(), derivation.checks()
+    drawn = folder is not None and derivation.figure is not None
+    page = _page(derivation, steps, checks, drawn)
+    if folder is not None:
+        (folder / f"{derivation.label}.md").write_text(page)
+    if drawn:
+        # matplotlib writes its version into the file otherwise.
+        derivation.figure().savefig(folder / f"{derivation.label}.png", metadata={"Software": None})
+    return Derived(derivation, steps, checks, page, time.perf_counter() - began)
+
+
+def _page(derivation: Derivation, steps: Sequence[Step], checks: Sequence[Check], drawn: bool) -> str:
     lines = [f"# {derivation.label}: {derivation.title}", "", derivation.statement, ""]
     lines += [f"Source: {derivation.source}. In the code: {', '.join(f'`{name}`' for name in derivation.code)}.", ""]
     lines += ["## Assumptions", "", *[f"- {text}" for text in derivation.assumptions], "", "## Derivation", ""]
-    for number, step in enumerate(derivation.steps(), 1):
+    for number, step in enumerate(steps, 1):
         lines += [f"{number}. {step.text}", ""]
         if step.formula is not None:
             # Indented, so that the display belongs to its step.
-            lines += [f"    $$ {formula_latex(step.formula)} $$", ""]
+            lines += ["    $$", f"    {formula_latex(step.formula)}", "    $$", ""]
     lines += ["## Checks", "", "| check | discrepancy | allowed |", "| --- | --- | --- |"]
     lines += [f"| {check.name} | {check.discrepancy:.1e} | {check.tolerance:.0e} |" for check in checks]
-    if figure is not None:
-        lines += ["", f"![{derivation.title}]({figure})"]
+    if drawn:
+        lines += ["", f"![{derivation.title}]({derivation.label}.png)"]
     return "\n".join(lines) + "\n"
 
 
-def save_figure(derivation: Derivation, folder: Path) -> Path | None:
-    """Draw the figure into the folder as LABEL.png, the same bytes each time; None where there is none."""
-    if derivation.figure is None:
-        return None
-    path = folder / f"{derivation.label}.png"
-    derivation.figure().savefig(path, metadata={"Software": None})
-    return path
+def index_markdown(results: Sequence[Derived]) -> str:
+    """Table of the results: the check that comes nearest to its tolerance, and the seconds each took."""
+    lines = ["| label | result | check nearest to its tolerance | discrepancy | allowed | holds |", "| --- |" + " --- |" * 5]
+    for result in results:
+        worst = max(result.checks, key=lambda check: math.inf if not check.passed else check.discrepancy / check.tolerance)
+        holds = "yes" if all(check.passed for check in result.checks) else "no"
+        entry = result.derivation
+        lines.append(
+            f"| [{entry.label}]({entry.label}.md) | {entry.title} | {worst.name} | {worst.discrepancy:.1e} "
+            f"| {worst.tolerance:.0e} | {holds} |"
+        )
+    return "\n".join(lines) + "\n"
 
 
 def main(derivation: Derivation) -> None:
-    """Run one script by itself: print the derivation, and write its figure into the current folder."""
-    checks = derivation.checks()
-    figure = save_figure(derivation, Path())
-    print(to_markdown(derivation, checks, figure and figure.name))
-    failed = [check.name for check in checks if not check.passed]
+    """Run one script by itself: print the derivation, and write page and figure into the current folder."""
+    result = derive(derivation, Path())
+    print(result.page)
+    failed = [check.name for check in result.checks if not check.passed]
     if failed:
         sys.exit(f"{derivation.label}: failed: {', '.join(failed)}")

@@ -1,17 +1,20 @@
 """Every label has a derivation and code that names it, and every derivation holds."""
 
 import ast
+import dataclasses
+import json
 import pathlib
 import re
 
 import pytest
 
 from ntk_shortcuts import derivation
+from ntk_shortcuts.cli import main
 
 PACKAGE = pathlib.Path(derivation.__file__).parent
 LABEL = re.compile(r"\bLabels? (D\d+\.\d+(?:(?:, | and )D\d+\.\d+)*)")
 DERIVATIONS = derivation.load_derivations()
-# Their other half of the time limit: seconds of symbolic work, run with -m slow.
+# Seconds of symbolic work.
 SLOW: set[str] = set()
 
 
@@ -28,11 +31,9 @@ def _documented_labels():
 
 @pytest.mark.parametrize("label", [pytest.param(x, marks=[pytest.mark.slow] if x in SLOW else []) for x in DERIVATIONS])
 def test_holds(label):
-    entry = DERIVATIONS[label]
-    steps, checks = entry.steps(), entry.checks()
-    assert steps and steps[-1].formula is not None
-    assert checks and all(check.passed for check in checks), checks
-    assert derivation.to_markdown(entry, checks).startswith(f"# {label}: ")
+    result = derivation.derive(DERIVATIONS[label])
+    assert result.steps and result.steps[-1].formula is not None
+    assert result.checks and all(check.passed for check in result.checks), result.checks
 
 
 @pytest.mark.parametrize("label", DERIVATIONS)
@@ -55,3 +56,45 @@ def test_a_wrong_formula_fails():
 def test_unknown_label_is_refused():
     with pytest.raises(ValueError, match=r"label must be one of D1\.1.*got.*D99"):
         derivation.select(["D99"])
+
+
+def _derive(*arguments, capsys):
+    status = main(["derive", *map(str, arguments)])
+    return status, *capsys.readouterr()
+
+
+def test_command_writes_page_and_figure(tmp_path, capsys):
+    status, out, _ = _derive("D1.1", "--output", tmp_path, capsys=capsys)
+    assert status == 0
+    assert out == (tmp_path / "D1.1.md").read_text() and out.startswith("# D1.1: ")
+    first = (tmp_path / "D1.1.png").read_bytes()
+    status, out, _ = _derive("D1.1", "--output", tmp_path, "--json", capsys=capsys)
+    result = json.loads(out)["derivations"][0]
+    assert status == 0 and result["label"] == "D1.1" and all(check["passed"] for check in result["checks"])
+    assert (tmp_path / "D1.1.png").read_bytes() == first
+
+
+def test_command_lists_labels(capsys):
+    status, out, _ = _derive("--json", capsys=capsys)
+    assert status == 0 and set(json.loads(out)["derivations"]) == set(DERIVATIONS)
+
+
+def test_failed_check_is_exit_status_1(tmp_path, capsys, monkeypatch):
+    entry = DERIVATIONS["D1.1"]
+    wrong = dataclasses.replace(entry, checks=lambda: [derivation.compare("shifted", 1.0, 1.1)], figure=None)
+    monkeypatch.setattr(derivation, "load_derivations", lambda: {"D1.1": wrong})
+    status, out, err = _derive("--all", "--output", tmp_path, capsys=capsys)
+    assert status == 1 and "D1.1 (shifted)" in err and "| no |" in out
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["D99"], ["label must be one of", "D1.1", "got 'D99'"]),
+        (["D1.1", "--all"], ["label must not be given with --all", "got D1.1"]),
+    ],
+)
+def test_command_refuses(arguments, words, capsys):
+    status, out, err = _derive(*arguments, capsys=capsys)
+    assert status == 2 and not out and len(err.splitlines()) == 1
+    assert all(word in err for word in words), err
