@@ -16,6 +16,7 @@ from ntk_shortcuts.predictors import (
     UntrustedPredictionWarning,
     influence,
     known_methods,
+    laziness_gap,
     predict_bias,
     predict_outputs,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "kernel_spectrum",
     "known_activations",
     "known_methods",
+    "laziness_gap",
     "most_biased",
     "optimal_reliance",
     "optimal_reliance_limit",

@@ -669,7 +669,11 @@ def _inside(model: Any, predictivities: Range, ratios: Range) -> bool:
 
 
 def _error_rows(diagnostics: dict[str, float]) -> dict[str, str]:
-    names = {"bias_standard_error": "standard error", "discretization_error": "refinement error"}
+    names = {
+        "bias_standard_error": "standard error",
+        "discretization_error": "refinement error",
+        "laziness_gap": "laziness gap",
+    }
     return {label: f"{diagnostics[name]:.1e}" for name, label in names.items() if name in diagnostics}
 
 

@@ -13,6 +13,7 @@ from ntk_shortcuts.predictors import population as _population  # noqa: F401  re
 from ntk_shortcuts.predictors import population_flow as _flow  # noqa: F401  registers "population_flow"
 from ntk_shortcuts.predictors.dataset import predict_outputs
 from ntk_shortcuts.predictors.influence_function import Influence, influence
+from ntk_shortcuts.predictors.laziness import laziness_gap, with_laziness
 from ntk_shortcuts.predictors.prediction import Prediction, UntrustedPredictionWarning
 from ntk_shortcuts.predictors.registry import METHODS, known_methods, register_method
 from ntk_shortcuts.training_rules import TrainingRule
@@ -25,6 +26,7 @@ __all__ = [
     "default_method",
     "influence",
     "known_methods",
+    "laziness_gap",
     "predict_bias",
     "predict_outputs",
     "register_method",
@@ -44,6 +46,7 @@ def predict_bias(
     method: str | None = None,
     *,
     key: Any = None,
+    check_laziness: bool = True,
     **options: Any,
 ) -> Prediction:
     """Predict the shortcut bias of a network trained on two-feature data, without training it.
@@ -61,6 +64,9 @@ def predict_bias(
             infinite data), "population_flow" (networks of finite width, whose kernel moves; infinite data), and others: see
             `known_methods()`.
         key: `jax.random` key, for methods that sample.
+        check_laziness: where an `MLP` of finite width is given to a frozen-kernel method, compare with a coarse flow of such
+            networks (:func:`laziness_gap`; seconds, most of them compilation): diagnostic `laziness_gap`, and an
+            `UntrustedPredictionWarning` above 0.1.
         **options: of the method; an unknown one is an error that lists those there are.
 
     Returns:
@@ -99,4 +105,7 @@ def predict_bias(
         require(name in accepted, "option", f'one of {", ".join(accepted)} for method="{method}"', name)
     if "dataset" in accepted:
         require("dataset" in options, "dataset", f'given for method="{method}"', None)
-    return predictor(model, network, training, num_samples, **options)
+    prediction = predictor(model, network, training, num_samples, **options)
+    if check_laziness and method != "population_flow":
+        return with_laziness(prediction, model, network, training, options.get("random_init", True))
+    return prediction
