@@ -15,7 +15,7 @@ def test_a_moving_kernel_warns():
     """After 100 units of time networks of width 16 have dropped the shortcut, the frozen kernel has not."""
     with pytest.warns(ns.UntrustedPredictionWarning, match=r'at width 16 the kernel moves.*method="population_flow"'):
         p = ns.predict_bias(MODEL, PRACTICE, ns.GradientFlow([1.0, 20.0]))
-    assert p.diagnostics["laziness_gap"] > 0.3
+    assert p.diagnostics["laziness_gap"] > 0.1
     gaps = ns.laziness_gap(MODEL, PRACTICE, ns.GradientFlow([1.0, 20.0]))
     assert gaps.shape == (2,) and float(gaps.max()) == p.diagnostics["laziness_gap"]
 
