@@ -1,6 +1,13 @@
 """Predicts the shortcut bias of neural networks analytically: `import ntk_shortcuts as ns`. See README.md."""
 
-from ntk_shortcuts.bias import expected_reliance, optimal_reliance, optimal_reliance_limit, reliance, shortcut_bias
+from ntk_shortcuts.bias import (
+    direction_reliance,
+    expected_reliance,
+    optimal_reliance,
+    optimal_reliance_limit,
+    reliance,
+    shortcut_bias,
+)
 from ntk_shortcuts.embedding import Embedding
 from ntk_shortcuts.ensembles import Ensemble, train_ensemble, train_ensembles
 from ntk_shortcuts.generative import Dataset, GenerativeModel
@@ -48,6 +55,7 @@ __all__ = [
     "UntrustedPredictionWarning",
     "bias_map",
     "critical_ratio",
+    "direction_reliance",
     "empirical_nngp",
     "empirical_ntk",
     "expected_reliance",

@@ -65,6 +65,21 @@ def test_reliance_between_probes_needs_a_grid():
         reliance_between_probes(np.ones(7), np.ones((7, 2)))
 
 
+def test_direction_reliance_is_the_limit_of_fine_grids(rng):
+    probes = np.asarray(MODEL.probe_grid(200))
+    directions = np.concatenate([rng.normal(size=(12, 2)), [[1, 0.01], [-1, 0.02], [0.01, -1]]])
+    fine = np.asarray(ns.reliance(directions @ probes.T, probes))
+    limit = np.asarray(ns.direction_reliance(MODEL, directions))
+    assert np.max(np.abs(limit - fine)) < 2 / 200
+    assert np.max(np.abs(limit - 0.02 - fine)) > 2 / 200
+
+
+def test_direction_reliance_without_a_direction():
+    assert float(ns.direction_reliance(MODEL, [0.0, 0.0])) == 0
+    with pytest.raises(ValueError, match=r"direction must be of shape \(\.\.\., 2\); got shape \(3,\)"):
+        ns.direction_reliance(MODEL, np.ones(3))
+
+
 def test_wrong_number_of_outputs():
     with pytest.raises(ValueError, match="outputs must be of shape"):
         ns.reliance(np.ones(5), MODEL.probe_grid())

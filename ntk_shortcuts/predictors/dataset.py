@@ -30,7 +30,7 @@ def predict_outputs(
     probe_inputs: Float[Array, "probes d"],
     full_covariance: bool = True,
 ) -> OutputLaw:
-    r"""Law of an infinitely wide network's outputs, trained on (inputs, labels), over initialisations.
+    r"""Law of an infinitely wide network's outputs, trained on (inputs, labels), over initialisations. Label D4.4.
 
     \(m=\Theta(x,X)Fy\) and \(\mathrm{cov}=K(x,x')+AK(X,X)A'^T-AK(X,x')-K(x,X)A'^T\), \(A=\Theta(x,X)F\),
     \(F=g(\Theta/N)/N\).

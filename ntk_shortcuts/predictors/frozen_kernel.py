@@ -32,7 +32,7 @@ def trained_outputs(
     rule: TrainingRule,
     num_samples: int | None,
 ) -> OutputLaw:
-    r"""Mean and (co)variance after training, over random initialisations.
+    r"""Mean and (co)variance after training, over random initialisations. Label D4.4.
 
     With \(S=\sqrt w\,\Theta\sqrt w\) and \(A=\Theta(x,X)\sqrt w\,g(S)\sqrt w\):
 
