@@ -55,6 +55,7 @@ def mlp_kernels(moments: PairMoments, layers: Sequence[AffineLayer], activation:
     Numerics: covariance, area and distance go through every layer together (see
     :class:`~ntk_shortcuts.kernels.moments.PairMoments`). Relative error at depth 5: below 1e-10 in float64, below 2e-6
     in float32 for points in the plane. Source: Jacot, Gabriel & Hongler (2018); Lee et al. (2019), appendix E.
+    Label D2.7.
     """
     dtype = moments.covariance.dtype
 
