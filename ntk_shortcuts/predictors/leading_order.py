@@ -116,12 +116,13 @@ class _Expanded(SpectralFilter):
 
 
 def _quadratic_kernels(model: GenerativeModel, network: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Coefficients (a_0, a_1, a_2) of NNGP and NTK, and the NTK's relative deviation from its own."""
+    """Coefficients (a_0, a_1, a_2) of NNGP and NTK, and the NTK's relative deviation from its own. Label D6.1."""
     square = jnp.trace(_moments(model)[0])
-    cosines = np.concatenate([[-1.0, 0.0, 1.0], np.cos(np.pi * np.arange(1, 20) / 20)])
-    kernels = network.kernels_from_gram(
-        (square * cosines)[None, :], square[None], jnp.full(cosines.size, square), model.input_dim
-    )
+    inner = np.cos(np.pi * np.arange(1, 20) / 20)
+    cosines, sines = np.concatenate([[-1.0, 0.0, 1.0], inner]), np.concatenate([[0.0, 1.0, 0.0], np.sqrt(1 - inner**2)])
+    # Points of the plane: a Gram matrix would turn the clusters themselves by the root of the machine precision.
+    points = jnp.sqrt(square) * np.stack([cosines, sines], axis=1) / jnp.asarray(model.amplification)
+    kernels = network.latent_kernels(model, points[2:3], points)
 
     def interpolated(values: jax.Array) -> jax.Array:
         low, middle, high = values[:3]
