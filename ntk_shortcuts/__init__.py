@@ -19,9 +19,11 @@ from ntk_shortcuts.maps import bias_map
 from ntk_shortcuts.networks import MLP
 from ntk_shortcuts.predictors import (
     Influence,
+    KernelMotion,
     Prediction,
     UntrustedPredictionWarning,
     influence,
+    kernel_motion,
     known_methods,
     laziness_gap,
     predict_bias,
@@ -45,6 +47,7 @@ __all__ = [
     "GradientDescent",
     "GradientFlow",
     "Influence",
+    "KernelMotion",
     "KernelSpectrum",
     "Kernels",
     "LeakyReLU",
@@ -61,6 +64,7 @@ __all__ = [
     "expected_reliance",
     "finite_width_moments",
     "influence",
+    "kernel_motion",
     "kernel_spectrum",
     "known_activations",
     "known_methods",

@@ -12,6 +12,7 @@ from ntk_shortcuts.predictors import leading_order as _leading  # noqa: F401  re
 from ntk_shortcuts.predictors import population as _population  # noqa: F401  registers "population"
 from ntk_shortcuts.predictors import population_flow as _flow  # noqa: F401  registers "population_flow"
 from ntk_shortcuts.predictors.dataset import predict_outputs
+from ntk_shortcuts.predictors.flow_kernel import KernelMotion, kernel_motion
 from ntk_shortcuts.predictors.influence_function import Influence, influence
 from ntk_shortcuts.predictors.laziness import laziness_gap, with_laziness
 from ntk_shortcuts.predictors.prediction import Prediction, UntrustedPredictionWarning
@@ -21,10 +22,12 @@ from ntk_shortcuts.validation import require
 
 __all__ = [
     "Influence",
+    "KernelMotion",
     "Prediction",
     "UntrustedPredictionWarning",
     "default_method",
     "influence",
+    "kernel_motion",
     "known_methods",
     "laziness_gap",
     "predict_bias",

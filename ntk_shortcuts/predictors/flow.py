@@ -83,6 +83,20 @@ def flow_path(
     return jax.vmap(one)(keys)
 
 
+@eqx.filter_jit
+def flow_parameters(
+    model: GenerativeModel, network: MLP, keys: jax.Array, points: FlowPoints, times: jax.Array, rules: FlowRules
+) -> tuple[Parameters, jax.Array]:
+    """Parameters on the plane at sorted times, leaves (inits, times, ...), and the inputs (inits, points, 2) they act on."""
+
+    def one(key: Key) -> tuple[Parameters, jax.Array]:
+        start = _start(model, network, key, points, rules)
+        found, _, _ = _solved(start.params, lambda p: _velocity(p, start, network, rules), lambda p: p, times, rules)
+        return found, start.inputs
+
+    return jax.vmap(one)(keys)
+
+
 def differentiable_outputs(
     model: GenerativeModel,
     network: MLP,
