@@ -13,6 +13,7 @@ from ntk_shortcuts.predictors import population as _population  # noqa: F401  re
 from ntk_shortcuts.predictors import population_flow as _flow  # noqa: F401  registers "population_flow"
 from ntk_shortcuts.predictors.dataset import predict_outputs
 from ntk_shortcuts.predictors.influence_function import Influence, influence
+from ntk_shortcuts.predictors.leading_order import linear_bias, output_direction
 from ntk_shortcuts.predictors.prediction import Prediction, UntrustedPredictionWarning
 from ntk_shortcuts.predictors.registry import METHODS, known_methods, register_method
 from ntk_shortcuts.training_rules import TrainingRule
@@ -25,6 +26,8 @@ __all__ = [
     "default_method",
     "influence",
     "known_methods",
+    "linear_bias",
+    "output_direction",
     "predict_bias",
     "predict_outputs",
     "register_method",
