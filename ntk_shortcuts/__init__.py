@@ -26,10 +26,12 @@ from ntk_shortcuts.predictors import (
     kernel_motion,
     known_methods,
     laziness_gap,
+    linear_bias,
+    output_direction,
     predict_bias,
     predict_outputs,
 )
-from ntk_shortcuts.search import Crossing, Extreme, critical_ratio, most_biased
+from ntk_shortcuts.search import Crossing, Extreme, critical_ratio, halving_time, most_biased
 from ntk_shortcuts.sweeps import sweep
 from ntk_shortcuts.training_rules import DivergenceWarning, GradientDescent, GradientFlow, Ridge, TrainingRule
 
@@ -63,15 +65,18 @@ __all__ = [
     "empirical_ntk",
     "expected_reliance",
     "finite_width_moments",
+    "halving_time",
     "influence",
     "kernel_motion",
     "kernel_spectrum",
     "known_activations",
     "known_methods",
     "laziness_gap",
+    "linear_bias",
     "most_biased",
     "optimal_reliance",
     "optimal_reliance_limit",
+    "output_direction",
     "predict_bias",
     "predict_outputs",
     "reliance",

@@ -15,6 +15,7 @@ from ntk_shortcuts.predictors.dataset import predict_outputs
 from ntk_shortcuts.predictors.flow_kernel import KernelMotion, kernel_motion
 from ntk_shortcuts.predictors.influence_function import Influence, influence
 from ntk_shortcuts.predictors.laziness import laziness_gap, with_laziness
+from ntk_shortcuts.predictors.leading_order import linear_bias, output_direction
 from ntk_shortcuts.predictors.prediction import Prediction, UntrustedPredictionWarning
 from ntk_shortcuts.predictors.registry import METHODS, known_methods, register_method
 from ntk_shortcuts.training_rules import TrainingRule
@@ -30,6 +31,8 @@ __all__ = [
     "kernel_motion",
     "known_methods",
     "laziness_gap",
+    "linear_bias",
+    "output_direction",
     "predict_bias",
     "predict_outputs",
     "register_method",
