@@ -55,7 +55,7 @@ def mlp_kernels(moments: PairMoments, layers: Sequence[AffineLayer], activation:
     Numerics: covariance, area and distance go through every layer together (see
     :class:`~ntk_shortcuts.kernels.moments.PairMoments`). Relative error at depth 5: below 1e-10 in float64, below 2e-6
     in float32 for points in the plane. Source: Jacot, Gabriel & Hongler (2018); Lee et al. (2019), appendix E.
-    Labels D2.7 and D3.1.
+    Labels D2.7, D3.1 and D3.4.
     """
     dtype = moments.covariance.dtype
 
