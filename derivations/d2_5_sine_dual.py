@@ -116,8 +116,8 @@ def figure():
         left.plot(few, [_quadrature(np.sqrt(variance) * circle[0], t) for t in points], "o", ms=4, mfc="none", color="k")
         right.plot(angles, dual.derivative[0], style, color=colour, label=f"q = {variance:g}")
     left.set(xlabel=r"angle $\theta$ (radians)", ylabel=r"$E\,\phi(a)\phi(b)$ (circles: quadrature)")
-    right.set(xlabel=r"angle $\theta$ (radians)", ylabel=r"$E\,\phi'(a)\phi'(b)$")
-    right.legend(frameon=False, title="variance")
+    right.set(xlabel=r"angle $\theta$ (radians)", ylabel=r"$E\,\phi'(a)\phi'(b)$", ylim=(-0.03, 1.45))
+    right.legend(frameon=False, title="variance", loc="upper center")
     return drawing
 
 

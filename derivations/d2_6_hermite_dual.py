@@ -158,7 +158,7 @@ def figure():
         square = np.asarray(Quadrature(function, 60)._coefficients(variance)[0])[:, 0] ** 2
         kept = square > 1e-20
         axes.semilogy(np.flatnonzero(kept), square[kept], marker, ms=4, mfc="none", color=colour, label=name)
-    axes.set(xlabel="degree k", ylabel=r"$a_k^2$ at variance 4", ylim=(1e-12, 10))
+    axes.set(xlabel="degree k", ylabel=r"$a_k^2$ at variance 4", ylim=(1e-9, 10))
     axes.legend(frameon=False)
     return drawing
 
