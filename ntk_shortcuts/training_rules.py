@@ -67,7 +67,7 @@ class TrainingRule(SpectralFilter):
 
     @abc.abstractmethod
     def expansion(self, num_samples: int | None) -> tuple[Scalar, Scalar]:
-        """g(0) and g'(0): the start of training; infinite where a rule has no start."""
+        """g(0) and g'(0): the start of training; infinite where a rule has no start. Label D6.3."""
 
 
 def _expand(parameter: Scalar, eigenvalues: jax.Array) -> jax.Array:

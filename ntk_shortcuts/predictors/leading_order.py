@@ -71,7 +71,7 @@ def predict_leading_order(
         ValueError: num_samples given; unknown regime; "quadratic" with nesting or a network that gives no kernels of a
             Gram matrix (stax): use "short_time".
 
-    Source: the regime of tight clusters and a quadratic kernel is that of the theory in Hermann et al. (2024).
+    Source: the regime of tight clusters and a quadratic kernel is that of the theory in Hermann et al. (2024). Label D6.4.
 
     Example:
         >>> from ntk_shortcuts import MLP, GradientFlow, predict_bias
@@ -165,7 +165,7 @@ def _require_polynomial(model: GenerativeModel, network: Any) -> None:
 
 
 class _Expanded(SpectralFilter):
-    """A rule's filter expanded to first order in the eigenvalue."""
+    """A rule's filter expanded to first order in the eigenvalue. Label D6.3."""
 
     rule: TrainingRule
 
@@ -199,7 +199,10 @@ def _even_features(u: Float[Array, "n 2"]) -> Float[Array, "n 4"]:
 
 
 def _moments(model: GenerativeModel) -> tuple[Float[Array, "2 2"], Float[Array, "4 4"]]:
-    r"""Second moments of u, and those of its even features, from \(E[u_iu_ju_ku_l]=MM+MM+MM-2mmmm\) with M = E[u u^T]."""
+    r"""Second moments of u, and those of its even features, from \(E[u_iu_ju_ku_l]=MM+MM+MM-2mmmm\) with M = E[u u^T].
+
+    Label D6.2.
+    """
     amplification = jnp.asarray(model.amplification)
     mean = amplification * model.means
     second = amplification[:, None] * model.covariance * amplification[None, :] + jnp.outer(mean, mean)
@@ -219,6 +222,8 @@ def _sector(
     training: TrainingRule, features: jax.Array, ntk: jax.Array, nngp: jax.Array, moments: jax.Array, target: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     r"""Mean and variance of the output, each (*batch, n), of the kernel \(\phi(x)^\top\mathrm{diag}(a)\,\phi(x')\).
+
+    Label D6.2.
 
     Args:
         features: phi at the probes, (n, k); ntk, nngp: the weights a, (k,); moments: E[phi phi^T]; target: E[phi y].
