@@ -4,8 +4,8 @@ import pytest
 
 jax.config.update("jax_enable_x64", True)
 
-# A script that writes reference values; it needs mpmath's optional gmpy2 and holds no tests.
-collect_ignore = ["reference/make_kernel_references.py"]
+# Scripts without tests: one needs mpmath's optional gmpy2, the other the extra `browser`.
+collect_ignore = ["reference/make_kernel_references.py", "browser/check_site.py"]
 
 
 @pytest.fixture

@@ -1,18 +1,22 @@
-"""Every Python block of the guide runs, and the site builds in strict mode."""
+"""Every Python block of the guide and every example runs, quoted numbers are those recorded, the site builds in strict mode."""
 
+import json
 import os
 import pathlib
 import re
+import runpy
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-GUIDES = sorted((ROOT / "docs" / "guide").glob("*.md"))
+GUIDES = [ROOT / "docs" / "index.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
+EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
 
-
-SLOW_PAGES = {"dataset_average"}  # the same calls are quick tests elsewhere
+# The same calls are quick tests elsewhere.
+SLOW_PAGES = {"index", "dataset_average", "bring_your_own_data", "cluster", "predict_and_map"}
 
 
 def _page(path):
@@ -26,6 +30,28 @@ def test_blocks_run(page):
         exec(compile(block, page.name, "exec"), namespace)
 
 
+@pytest.mark.parametrize("script", [_page(path) for path in EXAMPLES])
+def test_examples_run(script):
+    runpy.run_path(str(script), run_name="__main__")
+
+
+def test_account_quotes_the_records():
+    """The table of trained networks on the page of the NTK account, from the records of the benchmark."""
+    lines = (ROOT / "benchmarks" / "results" / "population_flow.jsonl").read_text().splitlines()
+    records = [record for record in map(json.loads, lines) if record["loss"] == "squared"]
+    depths = {"1": {1}, "2": {2}, "3": {3}, "5 and 8": {5, 8}, "1 to 8": {1, 2, 3, 5, 8}}
+    page = (ROOT / "docs" / "theory" / "ntk_account.md").read_text()
+    rows = re.findall(r"^\| (frozen kernel|population flow) \| ([^|]+) \| (\d+) \| (.*) \|$", page, re.M)
+    assert len(rows) == 5
+    for method, depth, count, cells in rows:
+        chosen = [record for record in records if record["depth"] in depths[depth]]
+        assert len(chosen) == int(count)
+        name = "frozen" if method == "frozen kernel" else "flow"
+        differences = [np.subtract(record[name], record["trained"]) for record in chosen]
+        quoted = [float(cell) for cell in cells.split(" | ")]
+        np.testing.assert_allclose(np.abs(differences).mean(axis=0), quoted, atol=5.1e-4)
+
+
 def test_site_builds_in_strict_mode(tmp_path):
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
@@ -34,5 +60,7 @@ def test_site_builds_in_strict_mode(tmp_path):
     api = (tmp_path / "api" / "index.html").read_text()
     import ntk_shortcuts
 
+    examples = (tmp_path / "examples" / "index.html").read_text()
+    assert all(re.search(rf"\b{name}\b", examples) for name in ("plot_bias_map", "from_latents", "Linearized"))
     missing = [name for name in ntk_shortcuts.__all__ if f"ntk_shortcuts.{name}" not in api]
     assert not missing
