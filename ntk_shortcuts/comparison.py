@@ -1,0 +1,373 @@
+"""Theory against training: one configuration trained as networks and predicted three ways, as a named record of plain numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.optimize import curve_fit
+
+from ntk_shortcuts.ensembles import Ensemble, train_ensemble
+from ntk_shortcuts.generative import GenerativeModel
+from ntk_shortcuts.maps import spec_parameters, versions
+from ntk_shortcuts.networks import MLP
+from ntk_shortcuts.predictors import predict_bias
+from ntk_shortcuts.training_rules import GradientDescent
+from ntk_shortcuts.typing import Key
+from ntk_shortcuts.validation import require, require_integer
+
+# Blocks of a record that hold a prediction of the mean bias with its error.
+PREDICTIONS = ("own_init", "expected", "averaged")
+
+
+class Configuration(eqx.Module):
+    """What is compared: networks of finite width under one data law, trained on D data sets from I initialisations each.
+
+    Args:
+        model: the data law, without nesting.
+        network: an `MLP` of finite width in the NTK parameterisation.
+        times: learning rate x steps at which the bias is recorded, multiples of the first.
+        num_samples: N, even.
+        num_datasets: D; with one data set the average over data sets is not predicted.
+        num_inits: I >= 2, and >= 3 with one data set.
+
+    Raises:
+        ValueError: naming the argument, the allowed values and the value got.
+    """
+
+    model: GenerativeModel
+    network: MLP
+    times: tuple[float, ...] = eqx.field(static=True)
+    num_samples: int = eqx.field(static=True)
+    num_datasets: int = eqx.field(static=True)
+    num_inits: int = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        require(self.model.nesting == (0, 0), "nesting", "(0, 0), for networks in the plane", self.model.nesting)
+        require(self.network.width is not None, "width", "an integer for a finite network", self.network.width)
+        require(self.network.parameterization == "ntk", "parameterization", '"ntk"', self.network.parameterization)
+        times = np.asarray(self.times, float)
+        multiples = times.ndim == 1 and times.size > 0 and bool(np.all(times > 0)) and np.allclose(times % times[0], 0)
+        require(multiples, "times", "positive multiples of the first", self.times)
+        require_integer("num_samples", self.num_samples, 2)
+        require_integer("num_datasets", self.num_datasets, 1)
+        require_integer("num_inits", self.num_inits, 2 if self.num_datasets > 1 else 3)
+
+    @property
+    def name(self) -> str:
+        """A short label."""
+        shortcut, core = (float(a) for a in self.model.amplification)
+        biases = "" if float(self.network.bias_variance) == 0 else f", sigma_b^2 {float(self.network.bias_variance):g}"
+        return (
+            f"{self.network.activation.name}, depth {self.network.depth}{biases}, width {self.network.width}, "
+            f"ratio {shortcut / core:g}, N {self.num_samples}"
+        )
+
+    def parameters(self) -> dict[str, Any]:
+        """Every parameter as plain Python values."""
+        found = {**spec_parameters(self.model), **spec_parameters(self.network), "times": list(self.times)}
+        counts = {name: getattr(self, name) for name in ("num_samples", "num_datasets", "num_inits")}
+        return {**found, **counts, "dtype": "float32", "orthogonal": True}
+
+    def training(self) -> GradientDescent:
+        r"""Gradient descent that records at the times, with a learning rate \(t_1/m\): the largest with \(\eta\lambda_{\max}\le0.8\).
+
+        \(\lambda_{\max}\) is that of the infinitely wide kernel on 200 points of the data law; data sets differ.
+        """
+        latents = self.model.sample(jax.random.key(0), 200).latents
+        kernel = np.asarray(self.network.latent_kernels(self.model, latents).ntk) / len(latents)
+        divisor = int(np.ceil(self.times[0] * np.linalg.eigvalsh(kernel)[-1] / 0.8))
+        return GradientDescent(self.times[0] / divisor, np.round(divisor * np.asarray(self.times) / self.times[0]))
+
+
+def compare(configuration: Configuration, seed: int = 0) -> dict[str, Any]:
+    r"""Train the networks of a configuration and predict their bias, at each recorded step.
+
+    Networks are trained in float32, on inputs whose two feature directions are exactly orthogonal, as they are for large d.
+    Predictions use the kernels of infinite width:
+
+    - `own_init`: the same data sets and each network's own initial output, \(f(x)=f_0(x)+\Theta(x,X)F(y-f_0(X))\).
+    - `expected`: the same data sets, in expectation over initialisations (method "dataset").
+    - `averaged`: the analytic average over data sets and initialisations (method "dataset_averaged").
+
+    Returns:
+        A record of plain values, lists over the T recorded steps:
+
+        - `name`, `parameters`, `seed`, `learning_rate`, `steps`, `times`, `environment`.
+        - `trained`: mean bias of all networks; `trained_data_error`: its standard error as an average over data sets (NaN for
+          one data set); `trained_init_error`: its standard error over initialisations with the data sets given.
+        - `own_init`, `expected`, `averaged`: predicted mean biases; `expected_z` with `trained_init_error`, `averaged_z` with
+          `trained_data_error`. `averaged` is missing with one data set.
+        - `single_gap`: of each network's bias from its own prediction, root mean square; `ensemble_gap`: the mean of that
+          difference over networks, with `ensemble_gap_error`.
+        - `single_output_gap`, `ensemble_output_gap`: squared gaps of the outputs, averaged over probes and data sets: of one
+          network from its own prediction, and of the mean over initialisations (an unbiased estimate, which may be negative);
+          `_error` of each.
+        - `seconds`: of training and of each prediction, compilation included where it had to be compiled.
+        - `surface`: mean output on the first data set at the middle step, predicted and trained.
+
+    Raises:
+        FloatingPointError: training diverged.
+
+    Example:
+        >>> record = compare(Configuration(GenerativeModel(), MLP(1, width=32), (3.0, 9.0), 20, 2, 2))
+        >>> record["steps"], len(record["trained"]), sorted(record["seconds"])
+        ([1, 3], 2, ['averaged', 'expected', 'own_init', 'train'])
+    """
+    model, network, training = configuration.model, configuration.network, configuration.training()
+    samples, datasets = configuration.num_samples, configuration.num_datasets
+    seconds = {}
+
+    def timed(name: str, function: Callable[[], Any]) -> Any:
+        began = time.perf_counter()
+        result = function()
+        seconds[name] = time.perf_counter() - began
+        return result
+
+    def train() -> Ensemble:
+        return train_ensemble(
+            model,
+            network,
+            training,
+            samples,
+            datasets,
+            configuration.num_inits,
+            key=configuration_key(configuration, seed),
+            orthogonal=True,
+            dtype=jnp.float32,
+        )
+
+    def predict(index: int, **options: Any) -> Any:
+        return predict_bias(model, network, training, dataset=ensemble.dataset(index), **options)
+
+    def predict_own(index: int) -> Any:
+        return predict(
+            index, initial_outputs=(ensemble.initial_train_outputs[index], ensemble.initial_outputs[index].astype(np.float64))
+        )
+
+    ensemble = timed("train", train)
+    own = timed("own_init", lambda: [predict_own(index) for index in range(datasets)])
+    expected = timed("expected", lambda: [predict(index) for index in range(datasets)])
+    bias = np.asarray(ensemble.bias, np.float64)  # (T, D, I)
+    own_bias = np.stack([np.asarray(p.bias) for p in own], axis=1)
+    expected_bias = np.stack([np.asarray(p.bias) for p in expected], axis=1).mean(axis=1)
+    trained, init_error = bias.mean(axis=(1, 2)), initialisation_error(bias, len(ensemble.probes))
+    data_error = np.asarray(ensemble.standard_error) if datasets > 1 else np.full(len(trained), np.nan)
+    gap = bias - own_bias
+    found = {
+        "times": configuration.times,
+        "trained": trained,
+        "trained_data_error": data_error,
+        "trained_init_error": init_error,
+        "own_init": own_bias.mean(axis=(1, 2)),
+        "expected": expected_bias,
+        "expected_z": (trained - expected_bias) / init_error,
+        "single_gap": np.sqrt(np.mean(gap**2, axis=(1, 2))),
+        "ensemble_gap": gap.mean(axis=(1, 2)),
+        "ensemble_gap_error": initialisation_error(gap, len(ensemble.probes)),
+        **_output_gaps(ensemble, own),
+        "largest_eigenvalue": max(p.diagnostics["largest_eigenvalue"] for p in expected),
+    }
+    if datasets > 1:
+        averaged = timed("averaged", lambda: predict_bias(model, network, training, samples, "dataset_averaged"))
+        error = np.maximum(data_error, resolution(bias[0].size, len(ensemble.probes)))
+        found.update(averaged=averaged.bias, averaged_z=(trained - np.asarray(averaged.bias)) / error)
+        found["averaged_trusted"] = averaged.diagnostics["trusted"]
+    middle = len(trained) // 2
+    surface = {"predicted": expected[0].mean[middle], "trained": np.mean(ensemble.outputs[middle, 0], axis=0)}
+    return {
+        "name": configuration.name,
+        "parameters": configuration.parameters(),
+        "seed": seed,
+        "learning_rate": float(training.learning_rate),
+        "steps": [int(step) for step in np.asarray(training.steps)],
+        **{name: _plain(values) for name, values in found.items()},
+        "surface": {name: np.round(np.asarray(values, float), 3).tolist() for name, values in surface.items()},
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        "environment": environment(),
+    }
+
+
+def configuration_key(configuration: Configuration, seed: int) -> Key:
+    """Training key. Widths and depths share it, so that a study of either stays on one data set."""
+    left_out = ("width", "depth", "num_inits")
+    parameters = {name: value for name, value in configuration.parameters().items() if name not in left_out}
+    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).digest()
+    return jax.random.fold_in(jax.random.key(seed), int.from_bytes(digest[:4], "big"))
+
+
+def resolution(count: int, num_probes: int) -> float:
+    """Standard error below which a mean of `count` biases is not resolved: one probe that changes its sign moves a bias by this."""
+    return 4 / num_probes / np.sqrt(count)
+
+
+def initialisation_error(bias: np.ndarray, num_probes: int) -> np.ndarray:
+    r"""Standard error of the mean of biases (T, D, I) with the data sets given: \(\sqrt{\overline{s_d^2}/(DI)}\).
+
+    \(s_d^2\) is the variance over the initialisations of data set d. At least the resolution of the probe grid.
+    """
+    count = bias.shape[1] * bias.shape[2]
+    spread = np.sqrt(bias.var(axis=2, ddof=1).mean(axis=1) / count)
+    return np.maximum(spread, resolution(count, num_probes))
+
+
+def _output_gaps(ensemble: Ensemble, own: list) -> dict[str, np.ndarray]:
+    """Squared gaps of the outputs of one network and of the ensemble mean, each with its standard error."""
+    inits = ensemble.outputs.shape[2]
+    single, together, single_error, together_error = [], [], [], []
+    for index, prediction in enumerate(own):
+        gap = np.asarray(ensemble.outputs[:, index], np.float64) - np.asarray(prediction.mean)  # (T, I, probes)
+        squares, total = np.mean(gap**2, axis=-1), gap.sum(axis=1)
+        overlap = np.mean(gap * total[:, None], axis=-1)  # of each network with the sum over all
+        pairs = np.mean(total**2, axis=-1) - squares.sum(axis=1)
+        single.append(squares.mean(axis=1))
+        single_error.append(squares.std(axis=1, ddof=1) / np.sqrt(inits))
+        together.append(pairs / (inits * (inits - 1)))
+        # Jackknife: the same estimate without each network in turn.
+        left_out = (pairs[:, None] - 2 * (overlap - squares)) / max((inits - 1) * (inits - 2), 1)
+        together_error.append(np.sqrt((inits - 1) / inits * np.sum((left_out - left_out.mean(1, keepdims=True)) ** 2, axis=1)))
+
+    def mean_and_error(values: list, errors: list) -> tuple[np.ndarray, np.ndarray]:
+        values = np.stack(values)
+        if len(values) == 1:
+            return values[0], errors[0]
+        return values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
+
+    names = ("single_output_gap", "single_output_gap_error", "ensemble_output_gap", "ensemble_output_gap_error")
+    values = (*mean_and_error(single, single_error), *mean_and_error(together, together_error))
+    return dict(zip(names, values, strict=True))
+
+
+class Agreement(NamedTuple):
+    """Predicted against trained mean biases over all points of some records."""
+
+    points: int
+    mean_absolute_error: float
+    worst: float
+    worst_at: str
+    r_squared: float
+    largest_z: float | None
+    rms_z: float | None
+    beyond: int | None
+
+
+def agreement(records: Iterable[dict], prediction: str) -> Agreement:
+    r"""Errors of one of the predictions ("own_init", "expected", "averaged") over records and recorded times.
+
+    \(R^2=1-\sum(\mathrm{trained}-\mathrm{predicted})^2/\sum(\mathrm{trained}-\overline{\mathrm{trained}})^2\). z-scores for
+    "expected" (initialisations) and "averaged" (data sets); `beyond` counts points with a gap above 0.05 and above 3.5
+    standard errors.
+
+    Raises:
+        ValueError: an unknown prediction; no record that has it.
+    """
+    require(prediction in PREDICTIONS, "prediction", f"one of {', '.join(PREDICTIONS)}", prediction)
+    chosen = [r for r in records if prediction in r]
+    require(len(chosen) > 0, "records", f"at least one with {prediction}", len(chosen))
+    trained, predicted = (np.concatenate([r[name] for r in chosen]).astype(float) for name in ("trained", prediction))
+    gap = trained - predicted
+    where = [f"{r['name']}, t {t:g}" for r in chosen for t in r["times"]]
+    spread = np.sum((trained - trained.mean()) ** 2)
+    z = np.concatenate([r[f"{prediction}_z"] for r in chosen]).astype(float) if prediction != "own_init" else None
+    worst = int(np.argmax(np.abs(gap)))
+    return Agreement(
+        points=len(gap),
+        mean_absolute_error=float(np.mean(np.abs(gap))),
+        worst=float(gap[worst]),
+        worst_at=where[worst],
+        r_squared=float(1 - np.sum(gap**2) / spread) if spread > 0 else float("nan"),
+        largest_z=None if z is None else float(z[np.argmax(np.abs(z))]),
+        rms_z=None if z is None else float(np.sqrt(np.mean(z**2))),
+        beyond=None if z is None else int(np.sum((np.abs(gap) > 0.05) & (np.abs(z) > 3.5))),
+    )
+
+
+class PowerLaw(NamedTuple):
+    """gap = scale x width^exponent, with the exponent's standard error and chi^2 per degree of freedom."""
+
+    scale: float
+    exponent: float
+    exponent_error: float
+    reduced_chi_squared: float
+
+
+def fit_power_law(widths: Any, squared_gaps: Any, errors: Any) -> PowerLaw:
+    """Least squares of a power law on squared gaps with their standard errors; estimates of a square may be negative.
+
+    The exponent is that of the gap, half of that of its square.
+
+    Raises:
+        ValueError: fewer than three widths, or errors that are not positive.
+
+    Example:
+        >>> widths = np.array([32.0, 64.0, 128.0])
+        >>> round(fit_power_law(widths, (3 / widths) ** 2, 0.1 * (3 / widths) ** 2).exponent, 3)
+        -1.0
+    """
+    widths, squares, errors = (np.asarray(values, float) for values in (widths, squared_gaps, errors))
+    require(len(widths) >= 3, "widths", "at least three", widths)
+    require(bool(np.all(errors > 0)), "errors", "positive", errors)
+    middle = np.exp(np.mean(np.log(widths)))
+
+    def square(width: np.ndarray, log_scale: float, exponent: float) -> np.ndarray:
+        return np.exp(np.clip(2 * (log_scale + exponent * np.log(width / middle)), -200, 200))
+
+    start = (0.5 * np.log(max(np.median(squares), 1e-12)), -0.75)
+    (log_scale, exponent), covariance = curve_fit(square, widths, squares, start, sigma=errors, absolute_sigma=True, maxfev=20000)
+    residual = (squares - square(widths, log_scale, exponent)) / errors
+    chi_squared = float(np.sum(residual**2) / (len(widths) - 2))
+    scale = float(np.exp(log_scale - exponent * np.log(middle)))
+    return PowerLaw(scale, float(exponent), float(np.sqrt(covariance[1, 1])), chi_squared)
+
+
+def environment() -> dict[str, Any]:
+    """Versions, device and commit that a record depends on."""
+    import scipy
+
+    device = jax.devices()[0]
+    return {
+        **versions(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "device": device.device_kind if device.platform != "cpu" else f"cpu, {platform.machine()}, {os.cpu_count()} cores",
+        "num_devices": jax.device_count(),
+        "commit": commit(),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+
+
+def commit() -> str | None:
+    """The commit of a checkout, marked where it was changed; None for an installed package."""
+    folder = Path(__file__).parent
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
+        except OSError:
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    # A package installed inside another project's checkout is not tracked there.
+    if git("ls-files", "--error-unmatch", "__init__.py") is None:
+        return None
+    return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+
+
+def _plain(value: Any) -> Any:
+    """Numbers for JSON: six digits, None for NaN."""
+    array = np.asarray(value, float)
+    if array.ndim:
+        return [_plain(entry) for entry in array]
+    return float(f"{float(array):.6g}") if np.isfinite(array) else None
