@@ -483,9 +483,7 @@ def _train_group(
             store.save(name, done, states, record)
             saved = time.monotonic()
     initial_train = np.zeros_like(states.initial) if settings.centred else np.asarray(states.initial)
-    record = dataclasses.replace(
-        record, params=jax.tree.map(np.asarray, states.params), initial_train_outputs=initial_train
-    )
+    record = dataclasses.replace(record, params=jax.tree.map(np.asarray, states.params), initial_train_outputs=initial_train)
     store.save(name, done, states, record)
     return record
 

@@ -1,34 +1,28 @@
-"""Theory against training: one configuration trained as networks and predicted three ways, as a named record of plain numbers."""
+"""Theory against training: one configuration, trained as networks and predicted three ways."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import platform
-import subprocess
 import time
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.optimize import curve_fit
 
+from ntk_shortcuts.comparison.environment import environment
+from ntk_shortcuts.comparison.statistics import initialisation_error, resolution
 from ntk_shortcuts.ensembles import Ensemble, train_ensemble
 from ntk_shortcuts.generative import GenerativeModel
-from ntk_shortcuts.maps import spec_parameters, versions
+from ntk_shortcuts.maps import spec_parameters
 from ntk_shortcuts.networks import MLP
 from ntk_shortcuts.predictors import predict_bias
 from ntk_shortcuts.training_rules import GradientDescent
 from ntk_shortcuts.typing import Key
 from ntk_shortcuts.validation import require, require_integer
-
-# Blocks of a record that hold a prediction of the mean bias with its error.
-PREDICTIONS = ("own_init", "expected", "averaged")
 
 
 class Configuration(eqx.Module):
@@ -81,7 +75,7 @@ class Configuration(eqx.Module):
         return {**found, **counts, "dtype": "float32", "orthogonal": True}
 
     def training(self) -> GradientDescent:
-        r"""Gradient descent that records at the times, with a learning rate \(t_1/m\): the largest with \(\eta\lambda_{\max}\le0.8\).
+        r"""Gradient descent that records at the times, with the largest rate \(t_1/m\) for which \(\eta\lambda_{\max}\le0.8\).
 
         \(\lambda_{\max}\) is that of the infinitely wide kernel on 200 points of the data law; data sets differ.
         """
@@ -207,21 +201,6 @@ def configuration_key(configuration: Configuration, seed: int) -> Key:
     return jax.random.fold_in(jax.random.key(seed), int.from_bytes(digest[:4], "big"))
 
 
-def resolution(count: int, num_probes: int) -> float:
-    """Standard error below which a mean of `count` biases is not resolved: one probe that changes its sign moves a bias by this."""
-    return 4 / num_probes / np.sqrt(count)
-
-
-def initialisation_error(bias: np.ndarray, num_probes: int) -> np.ndarray:
-    r"""Standard error of the mean of biases (T, D, I) with the data sets given: \(\sqrt{\overline{s_d^2}/(DI)}\).
-
-    \(s_d^2\) is the variance over the initialisations of data set d. At least the resolution of the probe grid.
-    """
-    count = bias.shape[1] * bias.shape[2]
-    spread = np.sqrt(bias.var(axis=2, ddof=1).mean(axis=1) / count)
-    return np.maximum(spread, resolution(count, num_probes))
-
-
 def _output_gaps(ensemble: Ensemble, own: list) -> dict[str, np.ndarray]:
     """Squared gaps of the outputs of one network and of the ensemble mean, each with its standard error."""
     inits = ensemble.outputs.shape[2]
@@ -247,122 +226,6 @@ def _output_gaps(ensemble: Ensemble, own: list) -> dict[str, np.ndarray]:
     names = ("single_output_gap", "single_output_gap_error", "ensemble_output_gap", "ensemble_output_gap_error")
     values = (*mean_and_error(single, single_error), *mean_and_error(together, together_error))
     return dict(zip(names, values, strict=True))
-
-
-class Agreement(NamedTuple):
-    """Predicted against trained mean biases over all points of some records."""
-
-    points: int
-    mean_absolute_error: float
-    worst: float
-    worst_at: str
-    r_squared: float
-    largest_z: float | None
-    rms_z: float | None
-    beyond: int | None
-
-
-def agreement(records: Iterable[dict], prediction: str) -> Agreement:
-    r"""Errors of one of the predictions ("own_init", "expected", "averaged") over records and recorded times.
-
-    \(R^2=1-\sum(\mathrm{trained}-\mathrm{predicted})^2/\sum(\mathrm{trained}-\overline{\mathrm{trained}})^2\). z-scores for
-    "expected" (initialisations) and "averaged" (data sets); `beyond` counts points with a gap above 0.05 and above 3.5
-    standard errors.
-
-    Raises:
-        ValueError: an unknown prediction; no record that has it.
-    """
-    require(prediction in PREDICTIONS, "prediction", f"one of {', '.join(PREDICTIONS)}", prediction)
-    chosen = [r for r in records if prediction in r]
-    require(len(chosen) > 0, "records", f"at least one with {prediction}", len(chosen))
-    trained, predicted = (np.concatenate([r[name] for r in chosen]).astype(float) for name in ("trained", prediction))
-    gap = trained - predicted
-    where = [f"{r['name']}, t {t:g}" for r in chosen for t in r["times"]]
-    spread = np.sum((trained - trained.mean()) ** 2)
-    z = np.concatenate([r[f"{prediction}_z"] for r in chosen]).astype(float) if prediction != "own_init" else None
-    worst = int(np.argmax(np.abs(gap)))
-    return Agreement(
-        points=len(gap),
-        mean_absolute_error=float(np.mean(np.abs(gap))),
-        worst=float(gap[worst]),
-        worst_at=where[worst],
-        r_squared=float(1 - np.sum(gap**2) / spread) if spread > 0 else float("nan"),
-        largest_z=None if z is None else float(z[np.argmax(np.abs(z))]),
-        rms_z=None if z is None else float(np.sqrt(np.mean(z**2))),
-        beyond=None if z is None else int(np.sum((np.abs(gap) > 0.05) & (np.abs(z) > 3.5))),
-    )
-
-
-class PowerLaw(NamedTuple):
-    """gap = scale x width^exponent, with the exponent's standard error and chi^2 per degree of freedom."""
-
-    scale: float
-    exponent: float
-    exponent_error: float
-    reduced_chi_squared: float
-
-
-def fit_power_law(widths: Any, squared_gaps: Any, errors: Any) -> PowerLaw:
-    """Least squares of a power law on squared gaps with their standard errors; estimates of a square may be negative.
-
-    The exponent is that of the gap, half of that of its square.
-
-    Raises:
-        ValueError: fewer than three widths, or errors that are not positive.
-
-    Example:
-        >>> widths = np.array([32.0, 64.0, 128.0])
-        >>> round(fit_power_law(widths, (3 / widths) ** 2, 0.1 * (3 / widths) ** 2).exponent, 3)
-        -1.0
-    """
-    widths, squares, errors = (np.asarray(values, float) for values in (widths, squared_gaps, errors))
-    require(len(widths) >= 3, "widths", "at least three", widths)
-    require(bool(np.all(errors > 0)), "errors", "positive", errors)
-    middle = np.exp(np.mean(np.log(widths)))
-
-    def square(width: np.ndarray, log_scale: float, exponent: float) -> np.ndarray:
-        return np.exp(np.clip(2 * (log_scale + exponent * np.log(width / middle)), -200, 200))
-
-    start = (0.5 * np.log(max(np.median(squares), 1e-12)), -0.75)
-    (log_scale, exponent), covariance = curve_fit(square, widths, squares, start, sigma=errors, absolute_sigma=True, maxfev=20000)
-    residual = (squares - square(widths, log_scale, exponent)) / errors
-    chi_squared = float(np.sum(residual**2) / (len(widths) - 2))
-    scale = float(np.exp(log_scale - exponent * np.log(middle)))
-    return PowerLaw(scale, float(exponent), float(np.sqrt(covariance[1, 1])), chi_squared)
-
-
-def environment() -> dict[str, Any]:
-    """Versions, device and commit that a record depends on."""
-    import scipy
-
-    device = jax.devices()[0]
-    return {
-        **versions(),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "device": device.device_kind if device.platform != "cpu" else f"cpu, {platform.machine()}, {os.cpu_count()} cores",
-        "num_devices": jax.device_count(),
-        "commit": commit(),
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-    }
-
-
-def commit() -> str | None:
-    """The commit of a checkout, marked where it was changed; None for an installed package."""
-    folder = Path(__file__).parent
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
-        except OSError:
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    # A package installed inside another project's checkout is not tracked there.
-    if git("ls-files", "--error-unmatch", "__init__.py") is None:
-        return None
-    return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
 
 
 def _plain(value: Any) -> Any:

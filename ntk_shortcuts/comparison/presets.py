@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ntk_shortcuts.comparison import Configuration
+from ntk_shortcuts.comparison.configuration import Configuration
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.networks import MLP
 from ntk_shortcuts.validation import require
@@ -32,7 +32,7 @@ def preset(name: str) -> list[Configuration]:
 
 
 def _model(ratio: float, predictivity: float = 0.85, correlation: float = 0.6) -> GenerativeModel:
-    """A shortcut of the given amplification ratio; the geometric mean of both is 1, so that learning rates need not be small."""
+    """Amplifications of the given ratio; their geometric mean is 1, so that learning rates need not be small."""
     return GenerativeModel((predictivity, 0.9), (ratio**0.5, ratio**-0.5), correlation)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ntk_shortcuts.comparison import Configuration, compare
+from ntk_shortcuts.comparison.configuration import Configuration, compare
 from ntk_shortcuts.validation import require_integer
 
 
