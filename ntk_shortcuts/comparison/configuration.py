@@ -16,12 +16,14 @@ import numpy as np
 from ntk_shortcuts.comparison.environment import environment
 from ntk_shortcuts.comparison.statistics import initialisation_error, resolution
 from ntk_shortcuts.ensembles import Ensemble, train_ensemble
-from ntk_shortcuts.generative import GenerativeModel
+from ntk_shortcuts.generative import Dataset, GenerativeModel
 from ntk_shortcuts.maps import spec_parameters
 from ntk_shortcuts.networks import MLP
-from ntk_shortcuts.predictors import predict_bias
+from ntk_shortcuts.numerics import in_float64
+from ntk_shortcuts.plane import plane_basis, plane_inputs
+from ntk_shortcuts.predictors import Prediction, predict_bias
 from ntk_shortcuts.training_rules import GradientDescent
-from ntk_shortcuts.typing import Key
+from ntk_shortcuts.typing import Key, Latents
 from ntk_shortcuts.validation import require, require_integer
 
 
@@ -109,7 +111,7 @@ def compare(configuration: Configuration, seed: int = 0) -> dict[str, Any]:
           network from its own prediction, and of the mean over initialisations (an unbiased estimate, which may be negative);
           `_error` of each.
         - `seconds`: of training and of each prediction, compilation included where it had to be compiled.
-        - `surface`: mean output on the first data set at the middle step, predicted and trained.
+        - `surface`: mean output of the networks on the first data set at the middle step, predicted (`own_init`) and trained.
 
     Raises:
         FloatingPointError: training diverged.
@@ -142,13 +144,12 @@ def compare(configuration: Configuration, seed: int = 0) -> dict[str, Any]:
             dtype=jnp.float32,
         )
 
-    def predict(index: int, **options: Any) -> Any:
-        return predict_bias(model, network, training, dataset=ensemble.dataset(index), **options)
+    def predict(index: int, **options: Any) -> Prediction:
+        data, probe_inputs = _in_plane(network, ensemble.dataset(index), ensemble.probes)
+        return predict_bias(model, network, training, dataset=data, probe_inputs=probe_inputs, **options)
 
-    def predict_own(index: int) -> Any:
-        return predict(
-            index, initial_outputs=(ensemble.initial_train_outputs[index], ensemble.initial_outputs[index].astype(np.float64))
-        )
+    def predict_own(index: int) -> Prediction:
+        return predict(index, initial_outputs=(ensemble.initial_train_outputs[index], ensemble.initial_outputs[index]))
 
     ensemble = timed("train", train)
     own = timed("own_init", lambda: [predict_own(index) for index in range(datasets)])
@@ -179,7 +180,10 @@ def compare(configuration: Configuration, seed: int = 0) -> dict[str, Any]:
         found.update(averaged=averaged.bias, averaged_z=(trained - np.asarray(averaged.bias)) / error)
         found["averaged_trusted"] = averaged.diagnostics["trusted"]
     middle = len(trained) // 2
-    surface = {"predicted": expected[0].mean[middle], "trained": np.mean(ensemble.outputs[middle, 0], axis=0)}
+    surface = {
+        "predicted": np.mean(own[0].mean[middle], axis=0),
+        "trained": np.mean(ensemble.outputs[middle, 0], axis=0),
+    }
     return {
         "name": configuration.name,
         "parameters": configuration.parameters(),
@@ -191,6 +195,14 @@ def compare(configuration: Configuration, seed: int = 0) -> dict[str, Any]:
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
         "environment": environment(),
     }
+
+
+@in_float64
+def _in_plane(network: MLP, data: Dataset, probes: Latents) -> tuple[Dataset, jax.Array]:
+    """The data set and the probes as inputs of two dimensions with the same kernels, which cost less than those in R^d."""
+    basis = plane_basis(data.embedding)
+    inputs, at_probes = (plane_inputs(network, jnp.asarray(x), basis) for x in (data.inputs, data.embedding(probes)))
+    return Dataset.from_arrays(inputs, data.labels), at_probes
 
 
 def configuration_key(configuration: Configuration, seed: int) -> Key:
