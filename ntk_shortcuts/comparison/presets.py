@@ -25,7 +25,7 @@ def preset(name: str) -> list[Configuration]:
 
     Example:
         >>> len(preset("standard"))
-        30
+        32
     """
     require(name in PRESETS, "preset", f"one of {', '.join(PRESETS)}", name)
     return list(PRESETS[name]())
