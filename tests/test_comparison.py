@@ -14,7 +14,8 @@ from ntk_shortcuts.comparison.configuration import _output_gaps, configuration_k
 from ntk_shortcuts.comparison.statistics import initialisation_error, resolution
 
 MODEL = ns.GenerativeModel(amplification=(2.0, 0.5), input_dim=20)
-TINY = Configuration(MODEL, ns.MLP(1, width=16), (3.0, 9.0), 20, 2, 3)
+TINY = Configuration(MODEL, ns.MLP(1, width=16), (3.0, 9.0), 20, 1, 3)
+TINY_TABLE = Configuration(MODEL, ns.MLP(1, width=16), (3.0, 9.0), 20, 2, 3)
 
 
 def fake(configuration, seed=0):
@@ -60,33 +61,36 @@ def configurations():
     return [*table, *study]
 
 
-@pytest.fixture(scope="module")
-def record():
-    return comparison.compare(TINY, seed=1)
+@pytest.fixture(scope="module", params=[TINY, pytest.param(TINY_TABLE, marks=pytest.mark.slow)], ids=["study", "table"])
+def compared(request):
+    return request.param, comparison.compare(request.param, seed=1)
 
 
-def test_a_record_survives_json_and_has_every_parameter(record):
+def test_a_record_survives_json_and_has_every_parameter(compared):
+    configuration, record = compared
     assert json.loads(json.dumps(record, allow_nan=False)) == record
-    expected = {"depth": 1, "width": 16, "num_samples": 20, "num_datasets": 2, "num_inits": 3, "orthogonal": True}
+    expected = {"depth": 1, "width": 16, "num_samples": 20, "num_inits": 3, "orthogonal": True}
     assert {name: record["parameters"][name] for name in expected} == expected
     assert record["parameters"]["amplification"] == [2.0, 0.5] and record["seed"] == 1
     assert record["learning_rate"] * np.array(record["steps"]) == pytest.approx(record["times"])
-    assert set(record["seconds"]) == {"train", "own_init", "expected", "averaged"}
+    averaged = {"averaged"} if configuration is TINY_TABLE else set()
+    assert set(record["seconds"]) == {"train", "own_init", "expected"} | averaged and averaged <= set(record)
+    assert (record["trained_data_error"][0] is None) == (configuration is TINY)
     assert {"jax_version", "device", "commit"} <= set(record["environment"])
 
 
-def test_a_record_is_what_the_parts_say(record):
-    """Trained anew, and predicted from inputs in R^d: the prediction with own initial outputs as plain kernel regression."""
-    training = TINY.training()
-    ensemble = ns.train_ensemble(
-        MODEL, TINY.network, training, 20, 2, 3, key=configuration_key(TINY, 1), orthogonal=True, dtype=np.float32
-    )
+def test_a_record_is_what_the_parts_say(compared):
+    """Trained anew, and predicted from inputs in R^d: the prediction with own initial outputs as plain kernel descent."""
+    configuration, record = compared
+    network, training, datasets = configuration.network, configuration.training(), configuration.num_datasets
+    key, options = configuration_key(configuration, 1), {"orthogonal": True, "dtype": np.float32}
+    ensemble = ns.train_ensemble(MODEL, network, training, 20, datasets, 3, key=key, **options)
     bias = np.asarray(ensemble.bias, float)
     np.testing.assert_allclose(record["trained"], bias.mean(axis=(1, 2)), rtol=1e-5)
     own = np.empty_like(bias)
-    for d, i in np.ndindex(2, 3):
+    for d, i in np.ndindex(datasets, 3):
         data = ensemble.dataset(d)
-        kernels = TINY.network.kernels(data.inputs), TINY.network.kernels(data.embedding(ensemble.probes), data.inputs)
+        kernels = network.kernels(data.inputs), network.kernels(data.embedding(ensemble.probes), data.inputs)
         train, cross = (np.asarray(k.ntk) for k in kernels)
         outputs = ensemble.initial_train_outputs[d, i].astype(float)
         at_probes = ensemble.initial_outputs[d, i].astype(float)
@@ -100,12 +104,15 @@ def test_a_record_is_what_the_parts_say(record):
             own[t, d, i] = ns.shortcut_bias(at_probes, MODEL)
     np.testing.assert_allclose(record["own_init"], own.mean(axis=(1, 2)), atol=0.005)
     np.testing.assert_allclose(record["single_gap"], np.sqrt(np.mean((bias - own) ** 2, axis=(1, 2))), atol=0.005)
-    law = [ns.predict_bias(MODEL, TINY.network, training, dataset=ensemble.dataset(d)) for d in range(2)]
+    law = [ns.predict_bias(MODEL, network, training, dataset=ensemble.dataset(d)) for d in range(datasets)]
     np.testing.assert_allclose(record["expected"], np.mean([p.bias for p in law], axis=0), atol=1e-5)
-    averaged = ns.predict_bias(MODEL, TINY.network, training, 20, "dataset_averaged")
-    np.testing.assert_allclose(record["averaged"], averaged.bias, rtol=1e-5)
     z = (np.array(record["trained"]) - record["expected"]) / np.array(record["trained_init_error"])
-    np.testing.assert_allclose(record["expected_z"], z, rtol=1e-4)
+    np.testing.assert_allclose(record["expected_z"], z, rtol=1e-3)
+    if configuration is TINY_TABLE:
+        averaged = ns.predict_bias(MODEL, network, training, 20, "dataset_averaged")
+        np.testing.assert_allclose(record["averaged"], averaged.bias, rtol=1e-5)
+        z = (np.array(record["trained"]) - record["averaged"]) / np.array(record["trained_data_error"])
+        np.testing.assert_allclose(record["averaged_z"], z, rtol=1e-3)
 
 
 def test_own_initial_outputs_make_linear_models_exact():
@@ -198,7 +205,7 @@ def test_power_laws_are_recovered_with_their_error(rng):
     law = fit_power_law(widths, (3 / widths) ** 2, 0.05 * (3 / widths) ** 2)
     assert law.exponent == pytest.approx(-1) and law.scale == pytest.approx(3) and law.reduced_chi_squared < 1e-6
     # The last square is all noise and came out negative.
-    errors = np.full(5, 1e-3)
+    errors = np.full(5, 1e-4)
     noisy = fit_power_law(widths, (3 / widths) ** 2 + errors * [0.5, -1, 1, -0.5, -1], errors)
     assert abs(noisy.exponent + 1) < 4 * noisy.exponent_error < 1
     draws = [fit_power_law(widths, (3 / widths) * (1 + 0.1 * rng.normal(size=5)), 0.1 * 3 / widths) for _ in range(200)]
@@ -287,7 +294,7 @@ def test_the_report_says_what_the_records_say(tmp_path):
 def test_bad_configurations_name_the_argument(change, name):
     given = {
         "model": MODEL,
-        "network": TINY.network,
+        "network": ns.MLP(1, width=16),
         "times": (3.0, 9.0),
         "num_samples": 20,
         "num_datasets": 2,
