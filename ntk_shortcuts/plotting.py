@@ -389,13 +389,14 @@ def plot_agreement(panels: Sequence[Scatter]) -> Figure:
 
 
 class Gaps(NamedTuple):
-    """One line: gaps (n,) with their errors, 0 or negative where noise hides them, and a fit (scale, exponent) or None."""
+    """Gaps (n,) with their errors, 0 where noise hides them; a fitted (scale, exponent) or None; whether to join the points."""
 
     label: str
     at: np.ndarray
     gaps: np.ndarray
     errors: np.ndarray
     fit: tuple[float, float] | None = None
+    joined: bool = False
 
 
 def plot_gaps(panels: Mapping[str, Sequence[Gaps]], xlabel: str) -> Figure:
@@ -411,7 +412,7 @@ def plot_gaps(panels: Mapping[str, Sequence[Gaps]], xlabel: str) -> Figure:
             # A bar that would reach 0 stops short of it.
             bars = np.stack([np.minimum(errors, 0.9 * gaps), errors])
             style = {"color": colour, "marker": marker, "fillstyle": "none", "elinewidth": 0.9}
-            axes.errorbar(at, gaps, bars, linestyle="none" if line.fit else "-", label=line.label, **style)
+            axes.errorbar(at, gaps, bars, linestyle="-" if line.joined else "none", label=line.label, **style)
             if line.fit:
                 scale, exponent = line.fit
                 ends = np.array([min(line.at), max(line.at)], float)

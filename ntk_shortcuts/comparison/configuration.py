@@ -185,8 +185,8 @@ def compare(configuration: Configuration, seed: int = 0) -> dict[str, Any]:
         found["averaged_trusted"] = averaged.diagnostics["trusted"]
     middle = len(trained) // 2
     surface = {
-        "predicted": np.mean(own[0].mean[middle], axis=0),
-        "trained": np.mean(ensemble.outputs[middle, 0], axis=0),
+        "predicted": np.asarray(own[0].mean)[middle].mean(axis=0),
+        "trained": ensemble.outputs[middle, 0].mean(axis=0),
     }
     return {
         "name": configuration.name,

@@ -164,8 +164,9 @@ def _width_panels(records: Sequence[dict]) -> dict[str, list[plotting.Gaps]]:
             law, (kind, what) = laws[depth, time, gap], gap.split(", ")
             sizes = np.sqrt(np.maximum(squares, 0))
             bars = errors / (2 * np.where(sizes > 0, sizes, 1))
-            label = f"{what}, depth {depth}: exponent {law.exponent:.2f} $\\pm$ {law.exponent_error:.2f}"
-            panels[kind].append(plotting.Gaps(label, widths, sizes, bars, (law.scale, law.exponent)))
+            label = f"{what}, depth {depth}: exponent {law}".replace("+-", r"$\pm$")
+            fit = (law.scale, law.exponent) if law.resolved else None
+            panels[kind].append(plotting.Gaps(label, widths, sizes, bars, fit))
     time = next(iter(_studies(records).values()))[0]["times"]
     when = f"t = {time[len(time) // 2]:g}"
     return {f"gap of the {kind} ({'root mean square over probes, ' if kind == 'outputs' else ''}{when})": lines
@@ -180,9 +181,11 @@ def _time_panels(records: Sequence[dict]) -> dict[str, list[plotting.Gaps]]:
     outputs, biases = [], []
     for depth, r in chosen.items():
         times, squares, errors = (np.array(r[n], float) for n in ("times", "single_output_gap", "single_output_gap_error"))
-        outputs.append(plotting.Gaps(f"depth {depth}", times, np.sqrt(squares), errors / (2 * np.sqrt(squares))))
+        outputs.append(plotting.Gaps(f"depth {depth}", times, np.sqrt(squares), errors / (2 * np.sqrt(squares)), joined=True))
         gaps = np.array(r["single_gap"], float)
-        biases.append(plotting.Gaps(f"depth {depth}", times, gaps, gaps / np.sqrt(2 * r["parameters"]["num_inits"])))
+        biases.append(
+            plotting.Gaps(f"depth {depth}", times, gaps, gaps / np.sqrt(2 * r["parameters"]["num_inits"]), joined=True)
+        )
     return {f"outputs of one network, width {width}": outputs, f"bias of one network, width {width}": biases}
 
 
@@ -288,10 +291,8 @@ def _study_lines(records: Sequence[dict], summary: dict, figures: Iterable[str])
     )
     if summary["exponents"]:
         lines += ["", "| depth | t | gap | exponent | chi^2 per degree of freedom |", "|---|---|---|---|---|"]
-        for e in summary["exponents"]:
-            error = f"{e['exponent_error']:.2f}" if np.isfinite(e["exponent_error"]) and e["exponent_error"] < 10 else "large"
-            chi = f"{e['reduced_chi_squared']:.1f}"
-            lines.append(f"| {e['depth']} | {e['time']:g} | {e['gap']} | {e['exponent']:.2f} +- {error} | {chi} |")
+        for depth, time, gap, law in width_exponents(records):
+            lines.append(f"| {depth} | {time:g} | {gap} | {law} | {law.reduced_chi_squared:.1f} |")
     if "width.png" in figures:
         lines += ["", "![Gap over width](width.png)"]
     needed = _networks_needed(records)

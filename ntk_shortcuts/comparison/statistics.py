@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import curve_fit
+from scipy.optimize import OptimizeWarning, curve_fit
 
 from ntk_shortcuts.validation import require
 
@@ -74,12 +75,20 @@ def agreement(records: Iterable[dict], prediction: str) -> Agreement:
 
 
 class PowerLaw(NamedTuple):
-    """gap = scale x width^exponent, with the exponent's standard error and chi^2 per degree of freedom."""
+    """gap = scale x width^exponent, with the exponent's standard error (inf without a fit) and chi^2 per degree of freedom."""
 
     scale: float
     exponent: float
     exponent_error: float
     reduced_chi_squared: float
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the exponent is known to better than 0.5."""
+        return self.exponent_error < 0.5
+
+    def __str__(self) -> str:
+        return f"{self.exponent:.2f} +- {self.exponent_error:.2f}" if self.resolved else "lost in noise"
 
 
 def fit_power_law(widths: Any, squared_gaps: Any, errors: Any) -> PowerLaw:
@@ -104,9 +113,14 @@ def fit_power_law(widths: Any, squared_gaps: Any, errors: Any) -> PowerLaw:
         return np.exp(np.clip(2 * (log_scale + exponent * np.log(width / middle)), -200, 200))
 
     start = (0.5 * np.log(max(np.median(squares), 1e-12)), -0.75)
-    (log_scale, exponent), covariance = curve_fit(
-        square, widths, squares, start, sigma=errors, absolute_sigma=True, maxfev=20000
-    )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", OptimizeWarning)  # no covariance: the error is inf
+            (log_scale, exponent), covariance = curve_fit(
+                square, widths, squares, start, sigma=errors, absolute_sigma=True, maxfev=20000
+            )
+    except RuntimeError:  # no least squares found: all noise
+        return PowerLaw(float("nan"), float("nan"), float("inf"), float("nan"))
     residual = (squares - square(widths, log_scale, exponent)) / errors
     chi_squared = float(np.sum(residual**2) / (len(widths) - 2))
     scale = float(np.exp(log_scale - exponent * np.log(middle)))
