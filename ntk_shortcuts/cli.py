@@ -1,4 +1,4 @@
-"""Command line: `ntk-shortcuts predict`, `map`, `spectrum`, `sweep` and `derive`.
+"""Command line: `ntk-shortcuts predict`, `map`, `spectrum`, `sweep`, `validate` and `derive`.
 
 Results go to standard output, everything else to standard error. Exit status: 0, or 2 with one line for bad
 arguments.
@@ -109,7 +109,8 @@ def _common(
         print(f"ntk-shortcuts {__version__}")
         raise typer.Exit()
     if context.invoked_subcommand is None:
-        raise ValueError("command must be one of predict, map, spectrum, sweep, derive (see ntk-shortcuts --help); got none")
+        names = "predict, map, spectrum, sweep, validate, derive"
+        raise ValueError(f"command must be one of {names} (see ntk-shortcuts --help); got none")
 
 
 @app.command()
@@ -477,6 +478,54 @@ def derive(
         raise typer.Exit(1)
 
 
+@app.command()
+def validate(
+    preset: Annotated[
+        str, typer.Option(help="quick (minutes), standard, paper, or accelerator: how many networks, and how wide.")
+    ] = "quick",
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder of records and report; run again to resume.")] = Path(
+        "validation"
+    ),
+    seed: Annotated[int, typer.Option(help="Random seed of data sets and initialisations.")] = 0,
+    json_output: Json = False,
+) -> None:
+    """Train networks and compare their bias with the predictions.
+
+    Writes DIR/records.jsonl, a line for each finished configuration, and DIR/report.md with its figures.
+    """
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"output must be a folder; got {str(output)!r}")
+    from ntk_shortcuts import comparison
+
+    configurations = comparison.preset(preset)
+    with _ProgressBar("configurations") as progress:
+        records = comparison.run(configurations, output / "records.jsonl", seed, progress)
+    paths = comparison.write_report(records, output, f"Theory against training: preset {preset}")
+    _report_written(paths)
+
+    summary = comparison.summarize(records)
+    if json_output:
+        shown = [{name: value for name, value in record.items() if name != "surface"} for record in records]
+        files = [str(path) for path in (output / "records.jsonl", *paths)]
+        _print_json({"preset": preset, "seed": seed, **summary, "records": shown, "outputs": files})
+        return
+    rows = {"configurations": str(summary["configurations"]), "networks": str(summary["networks"])}
+    labels = {
+        "own_init": "own initial output",
+        "expected": "expected over initialisations",
+        "averaged": "averaged over data sets",
+    }
+    for name, label in labels.items():
+        found = summary["agreement"][name]
+        z = "" if found["largest_z"] is None else f", largest z {found['largest_z']:+.1f}"
+        rows[label] = f"mean absolute error {found['mean_absolute_error']:.4f}, worst {found['worst']:+.3f}{z}"
+    ratio = summary["time_ratio"]
+    rows["seconds of training / of predicting"] = (
+        f"{ratio['expected']:.3g} (same data sets), {ratio['averaged']:.3g} (averaged over data sets)"
+    )
+    _print_table(rows)
+
+
 class _ProgressBar:
     """Progress on standard error, from the first finished point on: a bad argument prints one line."""
 
@@ -613,7 +662,7 @@ def _parameters(
 
     parameters = run_parameters(model, network, training, num_samples, method, **options)
     # The command line has a seed where Python has a key or a data set, and always the default probes.
-    for name in ("key", "dataset", "probes", "probe_inputs"):
+    for name in ("key", "dataset", "probes", "probe_inputs", "initial_outputs"):
         parameters.pop(name, None)
     return {**parameters, "seed": seed, **versions()}
 

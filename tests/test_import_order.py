@@ -10,6 +10,8 @@ ORDER = [
     "bias", "losses", "networks", "plane", "kernels.empirical", "kernels.neural_tangents", "training_rules",
     "quadrature", "kernels.sectors", "kernels.spectrum", "predictors",
     "search", "ensembles", "maps", "sweep_table", "sweeps", "plotting", "derivation", "cli",
+    "search", "ensembles", "maps", "sweep_table", "sweeps", "plotting",
+    "comparison.environment", "comparison.statistics", "comparison.configuration", "comparison", "cli",
 ]  # fmt: skip
 
 

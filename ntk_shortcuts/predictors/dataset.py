@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -13,12 +14,12 @@ import numpy as np
 from ntk_shortcuts.bias import expected_reliance
 from ntk_shortcuts.generative import Dataset, GenerativeModel
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.predictors.frozen_kernel import OutputLaw, trained_outputs
+from ntk_shortcuts.predictors.frozen_kernel import OutputLaw, continued_outputs, trained_outputs
 from ntk_shortcuts.predictors.prediction import Prediction, describe_spectrum, plain, prediction_from_law
 from ntk_shortcuts.predictors.registry import register_method
 from ntk_shortcuts.training_rules import TrainingRule
 from ntk_shortcuts.typing import Array, Float, Key, Latents
-from ntk_shortcuts.validation import as_labels, as_points, require, require_integer
+from ntk_shortcuts.validation import as_labels, as_points, require, require_finite, require_integer
 
 
 @in_float64
@@ -80,6 +81,20 @@ def _outputs(
     return trained_outputs(kernels(points, points), kernels(probes, points), prior, weights, labels, rule, count)
 
 
+@eqx.filter_jit
+def _continued(
+    kernels: Callable[..., Any],
+    rule: TrainingRule,
+    points: jax.Array,
+    labels: jax.Array,
+    probes: jax.Array,
+    initial: tuple[jax.Array, jax.Array],
+) -> OutputLaw:
+    count = points.shape[0]
+    weights = jnp.full(count, 1 / count, points.dtype)
+    return continued_outputs(kernels(points, points), kernels(probes, points), weights, labels, initial, rule, count)
+
+
 @register_method("dataset")
 @in_float64
 def predict_dataset(
@@ -92,18 +107,22 @@ def predict_dataset(
     probes: Latents | None = None,
     probe_inputs: Float[Array, "probes d"] | None = None,
     random_init: bool = True,
+    initial_outputs: tuple[Float[Array, "*inits n"], Float[Array, "*inits probes"]] | None = None,
 ) -> Prediction:
-    """Bias of an infinitely wide network trained on one given data set, exact over initialisations.
+    r"""Bias of an infinitely wide network trained on one given data set, exact over initialisations.
 
     Args:
         dataset: from `model.sample`, or your own by `Dataset.from_arrays(inputs, labels)`.
         probes: latents (n, 2) at which reliance is measured; the 30 x 30 grid of the model by default.
         probe_inputs: the probes as inputs (n, d); by default embedded as the data set was, which your own data cannot do.
         random_init: include the random output at initialisation.
+        initial_outputs: f_0 of one network at the training inputs and at the probes, or of several along a first axis
+            (`Ensemble.initial_train_outputs[i]` and `Ensemble.initial_outputs[i]`). The outputs are then those of these
+            networks, \(f(x)=f_0(x)+\Theta(x,X)F(y-f_0(X))\): `std` is 0, and `bias` and `mean` have the axis of the networks.
 
     Raises:
         ValueError: num_samples that is not the data set's size; labels not in {-1, +1}; probe_inputs missing or of
-            another shape.
+            another shape; initial_outputs of another shape, or with random_init=False.
     """
     inputs = as_points("dataset.inputs", dataset.inputs)
     labels = as_labels("dataset.labels", dataset.labels, count=inputs.shape[0]).astype(inputs.dtype)
@@ -124,8 +143,28 @@ def predict_dataset(
         f"of shape ({probes.shape[0]}, {inputs.shape[1]}), one row per probe",
         probe_inputs,
     )
-    law = _outputs(network.kernels, training, inputs, labels, probe_inputs, random_init)
+    if initial_outputs is None:
+        law = _outputs(network.kernels, training, inputs, labels, probe_inputs, random_init)
+        return _finish("dataset", model, training, probes, law)
+    require(random_init, "random_init", "True with initial_outputs", random_init)
+    initial = _initial_outputs(initial_outputs, inputs.shape[0], probes.shape[0], inputs.dtype)
+    rows = tuple(jnp.atleast_2d(values) for values in initial)
+    law = _continued(network.kernels, training, inputs, labels, probe_inputs, rows)
+    if initial[0].ndim == 1:
+        law = dataclasses.replace(law, mean=law.mean[..., 0, :])
     return _finish("dataset", model, training, probes, law)
+
+
+def _initial_outputs(given: Any, num_samples: int, num_probes: int, dtype: Any) -> tuple[jax.Array, jax.Array]:
+    name, allowed = "initial_outputs", f"a pair of shapes (*inits, {num_samples}) and (*inits, {num_probes})"
+    require(isinstance(given, tuple | list) and len(given) == 2, name, allowed, given)
+    at_train, at_probes = (jnp.asarray(values, dtype) for values in given)
+    fits = at_train.shape[-1:] == (num_samples,) and at_probes.shape[-1:] == (num_probes,)
+    same = at_train.ndim in (1, 2) and at_train.shape[:-1] == at_probes.shape[:-1]
+    require(fits and same, name, allowed, f"shapes {at_train.shape} and {at_probes.shape}")
+    for values in (at_train, at_probes):
+        require_finite(name, values)
+    return at_train, at_probes
 
 
 def _finish(method: str, model: Any, training: TrainingRule, probes: jax.Array, law: OutputLaw) -> Prediction:
