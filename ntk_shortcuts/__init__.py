@@ -19,6 +19,7 @@ from ntk_shortcuts.predictors import (
     predict_bias,
     predict_outputs,
 )
+from ntk_shortcuts.preprocessing import Preprocessed, whitened
 from ntk_shortcuts.search import Crossing, Extreme, critical_ratio, most_biased
 from ntk_shortcuts.sweeps import sweep
 from ntk_shortcuts.training_rules import DivergenceWarning, GradientDescent, GradientFlow, Ridge, TrainingRule
@@ -41,6 +42,7 @@ __all__ = [
     "Kernels",
     "LeakyReLU",
     "Prediction",
+    "Preprocessed",
     "Quadrature",
     "Ridge",
     "TrainingRule",
@@ -65,5 +67,6 @@ __all__ = [
     "sweep",
     "train_ensemble",
     "train_ensembles",
+    "whitened",
 ]
 __version__ = "0.1.0"

@@ -16,6 +16,7 @@ from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.predictors.frozen_kernel import OutputLaw, trained_outputs
 from ntk_shortcuts.predictors.prediction import Prediction, describe_spectrum, plain, prediction_from_law
 from ntk_shortcuts.predictors.registry import register_method
+from ntk_shortcuts.predictors.sample_weights import SampleWeight, checked_weight, evaluate_weight
 from ntk_shortcuts.training_rules import TrainingRule
 from ntk_shortcuts.typing import Array, Float, Key, Latents
 from ntk_shortcuts.validation import as_labels, as_points, require, require_integer
@@ -69,6 +70,7 @@ def _outputs(
     probes: jax.Array,
     random_init: bool,
     full_covariance: bool = False,
+    sample_weight: jax.Array | None = None,
 ) -> OutputLaw:
     count = points.shape[0]
     prior = None
@@ -77,6 +79,7 @@ def _outputs(
     elif random_init:
         prior = jax.vmap(lambda z: kernels(z[None], z[None]).nngp[0, 0])(probes)
     weights = jnp.full(count, 1 / count, points.dtype)
+    weights = weights if sample_weight is None else weights * sample_weight.astype(points.dtype)
     return trained_outputs(kernels(points, points), kernels(probes, points), prior, weights, labels, rule, count)
 
 
@@ -92,6 +95,7 @@ def predict_dataset(
     probes: Latents | None = None,
     probe_inputs: Float[Array, "probes d"] | None = None,
     random_init: bool = True,
+    sample_weight: Float[Array, "n"] | None = None,
 ) -> Prediction:
     """Bias of an infinitely wide network trained on one given data set, exact over initialisations.
 
@@ -100,6 +104,7 @@ def predict_dataset(
         probes: latents (n, 2) at which reliance is measured; the 30 x 30 grid of the model by default.
         probe_inputs: the probes as inputs (n, d); by default embedded as the data set was, which your own data cannot do.
         random_init: include the random output at initialisation.
+        sample_weight: weights (n,) >= 0 of the samples in the loss, (1/(2n)) sum w (f - y)^2; not normalised.
 
     Raises:
         ValueError: num_samples that is not the data set's size; labels not in {-1, +1}; probe_inputs missing or of
@@ -124,7 +129,9 @@ def predict_dataset(
         f"of shape ({probes.shape[0]}, {inputs.shape[1]}), one row per probe",
         probe_inputs,
     )
-    law = _outputs(network.kernels, training, inputs, labels, probe_inputs, random_init)
+    if sample_weight is not None:
+        sample_weight = checked_weight(sample_weight, inputs.shape[0])
+    law = _outputs(network.kernels, training, inputs, labels, probe_inputs, random_init, sample_weight=sample_weight)
     return _finish("dataset", model, training, probes, law)
 
 
@@ -149,6 +156,7 @@ def predict_monte_carlo(
     probes: Latents | None = None,
     random_init: bool = True,
     embedded: bool = False,
+    sample_weight: SampleWeight | None = None,
 ) -> Prediction:
     """Average of the exact prediction over sampled data sets, with its standard error.
 
@@ -157,6 +165,8 @@ def predict_monte_carlo(
         num_samples: N, even.
         num_datasets: how many to average, at least 2.
         embedded: sample inputs in R^d with their random directions; by default kernels are those of d -> infinity.
+        sample_weight: a function of latents (n, 2) and labels (n,) to the weights (n,) of samples in the loss,
+            (1/(2N)) sum w (f - y)^2; not normalised. The bias stays relative to the optimum of the unweighted law.
 
     Returns:
         A Prediction: `mean` and `std` are those of the output over data sets and initialisations; diagnostics hold
@@ -176,7 +186,8 @@ def predict_monte_carlo(
             kernels, points, at = network.kernels, data.inputs, data.embedding(probes)
         else:
             kernels, points, at = eqx.Partial(network.latent_kernels, model), data.latents, probes
-        law = _outputs(kernels, training, points, data.labels, at, random_init)
+        weight = None if sample_weight is None else evaluate_weight(sample_weight, data.latents, data.labels)
+        law = _outputs(kernels, training, points, data.labels, at, random_init, sample_weight=weight)
         spread = jnp.zeros_like(law.mean) if law.variance is None else law.variance
         means.append(law.mean)
         variances.append(spread)
