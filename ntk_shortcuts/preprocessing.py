@@ -83,10 +83,10 @@ class Preprocessed(eqx.Module):
 def whitened(model: GenerativeModel, network: MLP) -> Preprocessed:
     r"""The network on whitened inputs \(C^{-1/2}x\), \(C=E[xx^T]\) on the plane of the features, in the d dimensions they had.
 
-    Inner products become \(\langle x,x'\rangle=z^T(\Sigma+\mu\mu^T)^{-1}z'\): amplifications drop out. In whitened coordinates the
-    law and the kernel are symmetric under the reflection that keeps the Bayes direction. On the optimal boundary that reflection
-    is z -> -z, under which the init-averaged output is odd, and so the output vanishes there at all times: over infinite
-    data it has no shortcut bias as long as it keeps its sign on either side.
+    Inner products become \(\langle x,x'\rangle=z^T(\Sigma+\mu\mu^T)^{-1}z'\): amplifications drop out. In whitened
+    coordinates the law and the kernel are symmetric under the reflection that keeps the Bayes direction, and so is the
+    init-averaged output over infinite data. On the optimal boundary that reflection is z -> -z, under which this output is odd:
+    it vanishes there at all times, and has no shortcut bias as long as it keeps its sign on either side.
 
     Args:
         model: the data law, without nesting.

@@ -19,7 +19,7 @@ from ntk_shortcuts.predictors.registry import register_method
 from ntk_shortcuts.predictors.sample_weights import SampleWeight, checked_weight, evaluate_weight
 from ntk_shortcuts.training_rules import TrainingRule
 from ntk_shortcuts.typing import Array, Float, Key, Latents
-from ntk_shortcuts.validation import as_labels, as_points, require, require_integer
+from ntk_shortcuts.validation import as_labels, as_points, require, require_integer, require_key
 
 
 @in_float64
@@ -110,6 +110,9 @@ def predict_dataset(
         ValueError: num_samples that is not the data set's size; labels not in {-1, +1}; probe_inputs missing or of
             another shape.
     """
+    require(
+        isinstance(dataset, Dataset), "dataset", "a Dataset, of model.sample or Dataset.from_arrays", type(dataset).__name__
+    )
     inputs = as_points("dataset.inputs", dataset.inputs)
     labels = as_labels("dataset.labels", dataset.labels, count=inputs.shape[0]).astype(inputs.dtype)
     require(num_samples in (None, inputs.shape[0]), "num_samples", f"None or {inputs.shape[0]}", num_samples)
@@ -175,7 +178,7 @@ def predict_monte_carlo(
     Raises:
         ValueError: key or num_samples missing or out of range.
     """
-    require(key is not None, "key", 'a jax.random key for method="monte_carlo"', key)
+    require_key(key, 'a jax.random key for method="monte_carlo"')
     require(num_samples is not None, "num_samples", 'an even integer >= 2 for method="monte_carlo"', num_samples)
     require_integer("num_datasets", num_datasets, 2)
     probes = model.probe_grid() if probes is None else as_points("probes", probes, dimension=2)
