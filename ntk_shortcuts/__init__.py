@@ -32,6 +32,8 @@ from ntk_shortcuts.predictors import (
     predict_outputs,
 )
 from ntk_shortcuts.search import Crossing, Extreme, critical_ratio, halving_time, most_biased
+from ntk_shortcuts.preprocessing import Preprocessed, whitened
+from ntk_shortcuts.search import Crossing, Extreme, critical_ratio, most_biased
 from ntk_shortcuts.sweeps import sweep
 from ntk_shortcuts.training_rules import DivergenceWarning, GradientDescent, GradientFlow, Ridge, TrainingRule
 
@@ -54,6 +56,7 @@ __all__ = [
     "Kernels",
     "LeakyReLU",
     "Prediction",
+    "Preprocessed",
     "Quadrature",
     "Ridge",
     "TrainingRule",
@@ -84,5 +87,6 @@ __all__ = [
     "sweep",
     "train_ensemble",
     "train_ensembles",
+    "whitened",
 ]
 __version__ = "0.1.0"

@@ -25,7 +25,7 @@ from ntk_shortcuts.numerics import without_key_type
 from ntk_shortcuts.plane import plane_basis, plane_inputs, plane_parameters
 from ntk_shortcuts.training_rules import GradientDescent
 from ntk_shortcuts.typing import Array, Float, Key, Latents
-from ntk_shortcuts.validation import as_points, require, require_integer
+from ntk_shortcuts.validation import as_points, require, require_integer, require_key
 
 # Optimisers whose updates commute with rotations of the weights, so that the reduction to the plane is exact.
 ROTATION_INVARIANT = (optax.sgd,)
@@ -211,6 +211,7 @@ def train_ensembles(
     steps = np.atleast_1d(np.asarray(training.steps))
     require(bool(np.isfinite(steps).all()) and len(steps) > 0, "steps", "finite", steps)
     steps = steps.astype(np.int64)
+    require_key(key)
     require_integer("num_samples", num_samples, 2)
     require(num_samples % 2 == 0, "num_samples", "even, for balanced classes", num_samples)
     require_integer("num_datasets", num_datasets, 1)

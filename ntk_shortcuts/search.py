@@ -16,8 +16,9 @@ from ntk_shortcuts.bias import direction_reliance, optimal_reliance_limit
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.predictors import Prediction, linear_bias, predict_bias
+from ntk_shortcuts.predictors.registry import require_specs
 from ntk_shortcuts.training_rules import GradientFlow
-from ntk_shortcuts.validation import require, require_integer
+from ntk_shortcuts.validation import require, require_integer, require_values
 
 PARAMETERS = ("amplification_ratio", "shortcut_predictivity", "correlation", "time", "num_samples")
 _LOGARITHMIC = ("amplification_ratio", "time", "num_samples")
@@ -83,8 +84,9 @@ def critical_ratio(
         True
     """
     require(parameter in PARAMETERS, "parameter", f"one of {', '.join(PARAMETERS)}", parameter)
-    low, high = _BRACKETS[parameter] if bracket is None else bracket
-    require(bool(np.isfinite([low, high]).all() and low < high), "bracket", "two finite numbers, low < high", bracket)
+    require_values("level", level, (), "a finite number", np.isfinite)
+    low, high = _BRACKETS[parameter] if bracket is None else _range("bracket", bracket, "")
+    require_specs(model, network, training)
     _require_time(training, (parameter,))
     require(parameter != "num_samples" or num_samples is not None, "num_samples", "given to vary it", num_samples)
     logarithmic = parameter in _LOGARITHMIC
@@ -143,9 +145,10 @@ def most_biased(
     allowed = [name for name in PARAMETERS if name != "num_samples"]
     for name, pair in bounds.items():
         require(name in allowed, "bounds", f"of {', '.join(allowed)}", name)
-        require(len(pair) == 2 and pair[0] < pair[1], "bounds", f"two numbers, low < high, for {name}", pair)
-        require(name not in _LOGARITHMIC or pair[0] > 0, "bounds", f"positive for {name}", pair)
+        low, _ = _range("bounds", pair, f", for {name}")
+        require(name not in _LOGARITHMIC or low > 0, "bounds", f"positive for {name}", pair)
     require(bool(bounds), "bounds", "of at least one parameter", bounds)
+    require_specs(model, network, training)
     _require_time(training, tuple(bounds))
     require_integer("starts", starts, 1)
     names = list(bounds)
@@ -214,6 +217,12 @@ def halving_time(model: GenerativeModel, network: Any) -> float:
     while excess(late) > 0:
         late += 3
     return float(np.exp(optimize.brentq(excess, early, late, xtol=1e-13)))
+
+
+def _range(name: str, pair: Any, place: str) -> tuple[float, float]:
+    allowed = f"two finite numbers, low < high{place}"
+    require_values(name, pair, (2,), allowed, lambda v: np.isfinite(v) & (v[0] < v[1]))
+    return float(pair[0]), float(pair[1])
 
 
 def _require_time(training: Any, parameters: tuple[str, ...]) -> None:

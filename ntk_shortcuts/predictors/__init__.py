@@ -17,7 +17,7 @@ from ntk_shortcuts.predictors.influence_function import Influence, influence
 from ntk_shortcuts.predictors.laziness import laziness_gap, with_laziness
 from ntk_shortcuts.predictors.leading_order import linear_bias, output_direction
 from ntk_shortcuts.predictors.prediction import Prediction, UntrustedPredictionWarning
-from ntk_shortcuts.predictors.registry import METHODS, known_methods, register_method
+from ntk_shortcuts.predictors.registry import METHODS, known_methods, register_method, require_specs
 from ntk_shortcuts.training_rules import TrainingRule
 from ntk_shortcuts.validation import require
 
@@ -88,19 +88,7 @@ def predict_bias(
         >>> round(prediction.bias, 2)
         1.13
     """
-    require(isinstance(model, GenerativeModel), "model", "a GenerativeModel", model)
-    require(
-        isinstance(training, TrainingRule),
-        "training",
-        "a training rule such as GradientFlow(time=30.0)",
-        training,
-    )
-    require(
-        hasattr(network, "latent_kernels") and hasattr(network, "kernels"),
-        "network",
-        "an MLP, or a stax network through from_stax",
-        network,
-    )
+    require_specs(model, network, training)
     method = default_method(num_samples) if method is None and "dataset" not in options else method or "dataset"
     require(method in METHODS, "method", f"one of {', '.join(known_methods())}", method)
     predictor = METHODS[method]

@@ -17,9 +17,10 @@ from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.predictors.frozen_kernel import OutputLaw, continued_outputs, trained_outputs
 from ntk_shortcuts.predictors.prediction import Prediction, describe_spectrum, plain, prediction_from_law
 from ntk_shortcuts.predictors.registry import register_method
+from ntk_shortcuts.predictors.sample_weights import SampleWeight, checked_weight, evaluate_weight
 from ntk_shortcuts.training_rules import TrainingRule
 from ntk_shortcuts.typing import Array, Float, Key, Latents
-from ntk_shortcuts.validation import as_labels, as_points, require, require_finite, require_integer
+from ntk_shortcuts.validation import as_labels, as_points, require, require_finite, require_integer, require_key
 
 
 @in_float64
@@ -70,6 +71,7 @@ def _outputs(
     probes: jax.Array,
     random_init: bool,
     full_covariance: bool = False,
+    sample_weight: jax.Array | None = None,
 ) -> OutputLaw:
     count = points.shape[0]
     prior = None
@@ -78,6 +80,7 @@ def _outputs(
     elif random_init:
         prior = jax.vmap(lambda z: kernels(z[None], z[None]).nngp[0, 0])(probes)
     weights = jnp.full(count, 1 / count, points.dtype)
+    weights = weights if sample_weight is None else weights * sample_weight.astype(points.dtype)
     return trained_outputs(kernels(points, points), kernels(probes, points), prior, weights, labels, rule, count)
 
 
@@ -108,6 +111,7 @@ def predict_dataset(
     probe_inputs: Float[Array, "probes d"] | None = None,
     random_init: bool = True,
     initial_outputs: tuple[Float[Array, "*inits n"], Float[Array, "*inits probes"]] | None = None,
+    sample_weight: Float[Array, "n"] | None = None,
 ) -> Prediction:
     r"""Bias of an infinitely wide network trained on one given data set, exact over initialisations.
 
@@ -119,11 +123,15 @@ def predict_dataset(
         initial_outputs: f_0 of one network at the training inputs and at the probes, or of several along a first axis
             (`Ensemble.initial_train_outputs[i]` and `Ensemble.initial_outputs[i]`). The outputs are then those of these
             networks, \(f(x)=f_0(x)+\Theta(x,X)F(y-f_0(X))\): `std` is 0, and `bias` and `mean` have the axis of the networks.
+        sample_weight: weights (n,) >= 0 of the samples in the loss, (1/(2n)) sum w (f - y)^2; not normalised.
 
     Raises:
         ValueError: num_samples that is not the data set's size; labels not in {-1, +1}; probe_inputs missing or of
             another shape; initial_outputs of another shape, or with random_init=False.
     """
+    require(
+        isinstance(dataset, Dataset), "dataset", "a Dataset, of model.sample or Dataset.from_arrays", type(dataset).__name__
+    )
     inputs = as_points("dataset.inputs", dataset.inputs)
     labels = as_labels("dataset.labels", dataset.labels, count=inputs.shape[0]).astype(inputs.dtype)
     require(num_samples in (None, inputs.shape[0]), "num_samples", f"None or {inputs.shape[0]}", num_samples)
@@ -144,9 +152,12 @@ def predict_dataset(
         probe_inputs,
     )
     if initial_outputs is None:
-        law = _outputs(network.kernels, training, inputs, labels, probe_inputs, random_init)
+        if sample_weight is not None:
+            sample_weight = checked_weight(sample_weight, inputs.shape[0])
+        law = _outputs(network.kernels, training, inputs, labels, probe_inputs, random_init, sample_weight=sample_weight)
         return _finish("dataset", model, training, probes, law)
     require(random_init, "random_init", "True with initial_outputs", random_init)
+    require(sample_weight is None, "sample_weight", "None with initial_outputs", sample_weight)
     initial = _initial_outputs(initial_outputs, inputs.shape[0], probes.shape[0], inputs.dtype)
     rows = tuple(jnp.atleast_2d(values) for values in initial)
     law = _continued(network.kernels, training, inputs, labels, probe_inputs, rows)
@@ -188,6 +199,7 @@ def predict_monte_carlo(
     probes: Latents | None = None,
     random_init: bool = True,
     embedded: bool = False,
+    sample_weight: SampleWeight | None = None,
 ) -> Prediction:
     """Average of the exact prediction over sampled data sets, with its standard error.
 
@@ -196,6 +208,8 @@ def predict_monte_carlo(
         num_samples: N, even.
         num_datasets: how many to average, at least 2.
         embedded: sample inputs in R^d with their random directions; by default kernels are those of d -> infinity.
+        sample_weight: a function of latents (n, 2) and labels (n,) to the weights (n,) of samples in the loss,
+            (1/(2N)) sum w (f - y)^2; not normalised. The bias stays relative to the optimum of the unweighted law.
 
     Returns:
         A Prediction: `mean` and `std` are those of the output over data sets and initialisations; diagnostics hold
@@ -204,7 +218,7 @@ def predict_monte_carlo(
     Raises:
         ValueError: key or num_samples missing or out of range.
     """
-    require(key is not None, "key", 'a jax.random key for method="monte_carlo"', key)
+    require_key(key, 'a jax.random key for method="monte_carlo"')
     require(num_samples is not None, "num_samples", 'an even integer >= 2 for method="monte_carlo"', num_samples)
     require_integer("num_datasets", num_datasets, 2)
     probes = model.probe_grid() if probes is None else as_points("probes", probes, dimension=2)
@@ -215,7 +229,8 @@ def predict_monte_carlo(
             kernels, points, at = network.kernels, data.inputs, data.embedding(probes)
         else:
             kernels, points, at = eqx.Partial(network.latent_kernels, model), data.latents, probes
-        law = _outputs(kernels, training, points, data.labels, at, random_init)
+        weight = None if sample_weight is None else evaluate_weight(sample_weight, data.latents, data.labels)
+        law = _outputs(kernels, training, points, data.labels, at, random_init, sample_weight=weight)
         spread = jnp.zeros_like(law.mean) if law.variance is None else law.variance
         means.append(law.mean)
         variances.append(spread)

@@ -24,7 +24,7 @@ from ntk_shortcuts.predictors.registry import register_method
 from ntk_shortcuts.quadrature import mixture_nodes
 from ntk_shortcuts.training_rules import GradientDescent, GradientFlow
 from ntk_shortcuts.typing import Key, Latents, Scalar
-from ntk_shortcuts.validation import as_points, require, require_integer, require_values
+from ntk_shortcuts.validation import as_points, require, require_integer, require_key, require_values
 
 # Hermite nodes per axis and mixture component: refined until the bias moves by less than the tolerance.
 _ORDERS = (6, 8, 12, 16, 24)
@@ -126,7 +126,7 @@ def predict_population_flow(
         network.width,
     )
     require(not any(model.nesting), "nesting", '(0, 0) with method="population_flow"', model.nesting)
-    require(key is not None, "key", 'a jax.random key with method="population_flow"', None)
+    require_key(key, 'a jax.random key with method="population_flow"')
     require_integer("num_inits", num_inits, 1)
     resolve_loss(loss)
     require_values("momentum", momentum, (), "in [0, 1)", lambda v: (v >= 0) & (v < 1))
