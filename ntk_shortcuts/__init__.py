@@ -8,6 +8,7 @@ from ntk_shortcuts.kernels import Activation, Kernels, LeakyReLU, Quadrature, kn
 from ntk_shortcuts.kernels.empirical import empirical_nngp, empirical_ntk
 from ntk_shortcuts.kernels.finite_width import FiniteWidthMoments, finite_width_moments
 from ntk_shortcuts.kernels.spectrum import KernelSpectrum, kernel_spectrum
+from ntk_shortcuts.linearization import Telescope, linearized_outputs, telescope
 from ntk_shortcuts.maps import bias_map
 from ntk_shortcuts.networks import MLP
 from ntk_shortcuts.predictors import (
@@ -43,6 +44,7 @@ __all__ = [
     "Prediction",
     "Quadrature",
     "Ridge",
+    "Telescope",
     "TrainingRule",
     "UntrustedPredictionWarning",
     "bias_map",
@@ -55,6 +57,7 @@ __all__ = [
     "kernel_spectrum",
     "known_activations",
     "known_methods",
+    "linearized_outputs",
     "most_biased",
     "optimal_reliance",
     "optimal_reliance_limit",
@@ -63,6 +66,7 @@ __all__ = [
     "reliance",
     "shortcut_bias",
     "sweep",
+    "telescope",
     "train_ensemble",
     "train_ensembles",
 ]

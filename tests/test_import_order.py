@@ -9,7 +9,7 @@ ORDER = [
     "typing", "numerics", "chebyshev", "validation", "kernels.moments", "kernels.dual", "kernels", "embedding", "generative",
     "bias", "losses", "networks", "plane", "kernels.empirical", "kernels.neural_tangents", "training_rules",
     "quadrature", "kernels.sectors", "kernels.spectrum", "predictors",
-    "search", "ensembles", "maps", "sweep_table", "sweeps", "plotting", "cli",
+    "search", "ensembles", "linearization", "maps", "sweep_table", "sweeps", "plotting", "cli",
 ]  # fmt: skip
 
 
