@@ -32,16 +32,17 @@ EPOCHS = np.array([1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 70, 
 AVERAGED_EPOCHS = np.array([1, 3, 10, 30, 100])
 SEEDS, SAMPLES, VALIDATION, BATCH, RATE = 5, 3200, 1000, 64, 0.02
 RATIOS = (1.0, 2.0, 4.0, 8.0)
-NETWORKS = [
-    *(("linear", 1), ("relu", 1), ("tanh", 1), ("relu", 3), ("tanh", 3), ("relu", 2), ("relu", 5), ("relu", 8)),
-    *(("tanh", 5), ("tanh", 8)),
-]
-MAPPED = [("linear", 1), ("relu", 1), ("tanh", 1), ("relu", 3)]
-# Network, rho_s, alpha_c; each with all ratios. The row of the base setting first, for every network, then the maps.
+SHALLOW = [("linear", 1), ("relu", 1), ("tanh", 1)]
+MIDDLE = [("relu", 2), ("relu", 3), ("tanh", 3)]
+DEEP = [("relu", 5), ("relu", 8), ("tanh", 8)]
+# Network, rho_s, alpha_c; each with all ratios. The quick and the base setting first.
 LOOPS = [
-    *((network, 0.85, core) for core in (1.0, 0.1) for network in NETWORKS),
-    *((network, rho, 1.0) for rho in (0.6, 0.7, 0.8, 0.9) for network in MAPPED),
-    *((network, rho, 0.1) for rho in (0.7, 0.9) for network in MAPPED[:3]),
+    *((network, 0.85, 1.0) for network in SHALLOW + MIDDLE + DEEP),
+    *((network, rho, 1.0) for rho in (0.6, 0.7, 0.8, 0.9) for network in SHALLOW),
+    *((network, rho, 0.1) for rho in (0.85, 0.7, 0.9) for network in SHALLOW),
+    *((network, 0.85, 0.1) for network in MIDDLE),
+    *((("relu", 3), rho, 1.0) for rho in (0.7, 0.6, 0.8, 0.9)),
+    *((network, 0.85, 0.1) for network in DEEP),
 ]
 NAMES = ("activation", "depth", "predictivity", "core", "ratio")
 
