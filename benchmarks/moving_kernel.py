@@ -2,8 +2,8 @@
 
     python benchmarks/moving_kernel.py [--figure docs/figures/moving_kernel.png]
 
-Two ReLU networks of three hidden layers on one data set each of 400 samples, rho = (0.85, 0.9), ratio 4, alpha_c = 1,
-trained by full-batch descent: one of width 512 in the NTK parameterisation, and the paper's (width 128, PyTorch's initialisation,
+Two ReLU networks of three hidden layers, each on one data set of 400 samples, rho = (0.85, 0.9), ratio 4, alpha_c = 1, trained
+by full-batch descent: one of width 512 in the NTK parameterisation, and the paper's (width 128, PyTorch's initialisation,
 learning rate 0.01 for the mean squared error). Prints a table of biases and kernel movement at some of the steps, appends one
 record per network as it is finished, and draws the figure.
 """

@@ -1,6 +1,7 @@
 """The synthetic experiments of Hermann et al. (arXiv 2310.16228), with the predictions at the same times.
 
-    python benchmarks/paper_experiments.py [--minutes 40] [--stage train|predict|average] [--table] [--figures docs/figures]
+    python benchmarks/paper_experiments.py [--minutes 40] [--stage train|predict|average] [--table]
+        [--figures docs/figures]
 
 Width 128, PyTorch's initialisation and standard parameterisation, SGD of batch 64 on 3200 samples for 100 epochs, mean
 squared error at learning rate 0.01 (0.02 in the 1/(2N) convention), 1000 validation samples; 5 seeds, each with a data set, an
@@ -25,8 +26,11 @@ import warnings
 
 import jax
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
 
 import ntk_shortcuts as ns
+from ntk_shortcuts.plotting import BIAS_LABEL, PREDICTIVITY_LABEL, RATIO_LABEL
 
 EPOCHS = np.array([1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 70, 80, 90, 100])
 AVERAGED_EPOCHS = np.array([1, 3, 10, 30, 100])
@@ -109,6 +113,114 @@ def average(record: dict) -> dict:
     return {"averaged": np.round(averaged.bias, 4).tolist(), "seconds": round(time.monotonic() - began, 2)}
 
 
+def merged(records: list[dict]) -> list[dict]:
+    """One record per configuration, with what each stage found."""
+    found: dict[tuple, dict] = {}
+    for record in records:
+        found.setdefault(configuration_of(record), {}).update(
+            {k: v for k, v in record.items() if k not in ("stage", "seconds")}
+        )
+    return [r for r in found.values() if "best_bias" in r]
+
+
+def mean_and_error(values: list) -> tuple[np.ndarray, np.ndarray]:
+    """Over seeds, the first axis."""
+    array = np.asarray(values)
+    return array.mean(axis=0), array.std(axis=0, ddof=1) / np.sqrt(array.shape[0])
+
+
+def table(records: list[dict]) -> str:
+    """Markdown: best-validation bias, and trained / flow / frozen bias over epochs."""
+    shown = [int(np.flatnonzero(epoch == EPOCHS)[0]) for epoch in AVERAGED_EPOCHS]
+    lines = [
+        "| network | rho_s | ratio, alpha_c | best validation: bias, epochs | trained / flow / frozen at "
+        f"{', '.join(map(str, AVERAGED_EPOCHS))} epochs |",
+        "|---|---|---|---|---|",
+    ]
+    for r in merged(records):
+        best, error = mean_and_error(r["best_bias"])
+        trained, _ = mean_and_error(r["bias"])
+        cells = []
+        for place in shown:
+            others = [f"{r[name][place]:.2f}" if name in r else "-" for name in ("flow", "frozen")]
+            cells.append("/".join([f"{trained[place]:.2f}", *others]))
+        epochs = f"{min(r['best_epoch'])} to {max(r['best_epoch'])}"
+        where = f"{r['predictivity']:g} | {r['ratio']:g}, {r['core']:g} | {best:.2f} +- {error:.2f}, {epochs}"
+        lines.append(f"| {r['activation']}, {r['depth']} | {where} | {', '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def figure_over_time(records: list[dict], ratio: float = 4.0) -> Figure:
+    """Bias over epochs by depth, trained and frozen, at rho_s = 0.85."""
+    figure = Figure(figsize=(10.0, 7.2), dpi=110, layout="constrained")
+    panels = figure.subplots(2, 2, sharex=True, sharey=True)
+    shades = dict(zip((1, 2, 3, 5, 8), colormaps["viridis"](np.linspace(0.85, 0.0, 5)), strict=True))
+    markers = dict(zip((1, 2, 3, 5, 8), "sD^vo", strict=True))
+    chosen = [r for r in merged(records) if (r["predictivity"], r["ratio"]) == (0.85, ratio)]
+    for row, core in zip(panels, (1.0, 0.1), strict=True):
+        for axes, activation in zip(row, ("relu", "tanh"), strict=True):
+            axes.axhline(0.0, color="0.6", linewidth=0.8)
+            for r in chosen:
+                if r["core"] != core or r["activation"] not in ("linear", activation):
+                    continue
+                linear = r["activation"] == "linear"
+                colour = "black" if linear else shades[r["depth"]]
+                mean, error = mean_and_error(r["bias"])
+                label = "linear, depth 1" if linear else f"depth {r['depth']}"
+                axes.plot(EPOCHS, mean, color=colour, marker="x" if linear else markers[r["depth"]], markersize=4, label=label)
+                axes.fill_between(EPOCHS, mean - error, mean + error, color=colour, alpha=0.2, linewidth=0)
+                if "frozen" in r:
+                    axes.plot(EPOCHS, r["frozen"], "--", color=colour, linewidth=1)
+            name = {"relu": "ReLU", "tanh": "tanh"}[activation]
+            axes.set(xscale="log", title=rf"{name}, $\alpha_c={core:g}$")
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            axes.grid(alpha=0.25)
+            axes.legend(frameon=False, fontsize="small")
+    for axes in panels[-1]:
+        axes.set_xlabel("epochs of 50 steps")
+    for axes in panels[:, 0]:
+        axes.set_ylabel(BIAS_LABEL)
+    figure.suptitle(
+        rf"$\rho_s=0.85$, ratio {ratio:g}: trained (solid, $\pm$ 1 standard error), frozen infinite-width kernel (dashed)",
+        fontsize="medium",
+    )
+    return figure
+
+
+def figure_map(records: list[dict]) -> Figure:
+    """Bias over predictivity and ratio at alpha_c = 1, after 3 epochs and at the best-validation checkpoint."""
+    chosen = [r for r in merged(records) if r["core"] == 1.0]
+    networks = [n for n in (*SHALLOW, ("relu", 3)) if len({r["predictivity"] for r in chosen if _network(r) == n}) > 1]
+    figure = Figure(figsize=(3.1 * len(networks) + 1.0, 6.2), dpi=110, layout="constrained")
+    panels = figure.subplots(2, len(networks), sharex=True, sharey=True, squeeze=False)
+    third = int(np.flatnonzero(EPOCHS == 3)[0])
+    for column, network in zip(panels.T, networks, strict=True):
+        mine = [r for r in chosen if _network(r) == network]
+        predictivities = sorted({r["predictivity"] for r in mine})
+        for axes, when in zip(column, ("after 3 epochs", "best validation"), strict=True):
+            values = np.full((len(predictivities), len(RATIOS)), np.nan)
+            for r in mine:
+                bias = np.mean(r["best_bias"]) if when == "best validation" else np.mean(r["bias"], axis=0)[third]
+                values[predictivities.index(r["predictivity"]), RATIOS.index(r["ratio"])] = bias
+            mesh = axes.imshow(values, origin="lower", cmap="RdBu_r", vmin=-1.8, vmax=1.8, aspect="auto")
+            for (i, j), value in np.ndenumerate(values):
+                if np.isfinite(value):
+                    colour = "white" if abs(value) > 1.2 else "black"
+                    axes.text(j, i, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=8)
+            axes.set_xticks(range(len(RATIOS)), [f"{ratio:g}" for ratio in RATIOS])
+            axes.set_yticks(range(len(predictivities)), [f"{rho:g}" for rho in predictivities])
+            axes.set_title(f"{network[0]}, depth {network[1]}: {when}", fontsize="small")
+        column[-1].set_xlabel(RATIO_LABEL)
+    for axes in panels[:, 0]:
+        axes.set_ylabel(PREDICTIVITY_LABEL)
+    figure.colorbar(mesh, ax=panels, label=BIAS_LABEL, shrink=0.7)
+    return figure
+
+
+def _network(record: dict) -> tuple[str, int]:
+    return record["activation"], record["depth"]
+
+
 def configuration_of(record: dict) -> tuple:
     return tuple(record[name] for name in NAMES)
 
@@ -120,9 +232,17 @@ def main() -> None:
     )
     parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--stage", choices=("train", "predict", "average"), default="train")
+    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--figures", type=pathlib.Path)
     arguments = parser.parse_args()
     lines = arguments.output.read_text().splitlines() if arguments.output.exists() else []
     records = [json.loads(line) for line in lines]
+    if arguments.table or arguments.figures:
+        print(table(records))
+        if arguments.figures:
+            figure_over_time(records).savefig(arguments.figures / "paper_experiments_time.png")
+            figure_map(records).savefig(arguments.figures / "paper_experiments_map.png")
+        return
     done = {configuration_of(r) for r in records if r["stage"] == arguments.stage}
     machine = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "jax": jax.__version__}
     machine |= {"ntk_shortcuts": ns.__version__, "date": time.strftime("%Y-%m-%d")}
