@@ -43,6 +43,18 @@ def log_steps(last: int, count: int = 32) -> np.ndarray:
     return steps
 
 
+def on_the_kernels_clock(network: ns.MLP, result: ns.Telescope) -> np.ndarray:
+    """Bias of the frozen initial kernel at time int |Theta_t| / |Theta_0| dt: a kernel that grows, and turns nowhere."""
+    change, alignment = result.kernel_change, result.kernel_alignment
+    norm = alignment + np.sqrt(np.maximum(alignment**2 - 1 + change**2, 0))  # |Theta_t| / |Theta_0|, as it grows
+    clock = np.concatenate([[0], np.cumsum(np.diff(result.times) * (norm[1:] + norm[:-1]) / 2)])
+    outputs = ns.linearized_outputs(
+        *(network, result.params_at(0), ns.GradientFlow(clock)),
+        *(result.inputs, result.dataset.labels, result.probe_inputs),
+    )
+    return np.asarray(ns.shortcut_bias(outputs, MODEL))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     here = pathlib.Path(__file__).parent
@@ -76,6 +88,7 @@ def main() -> None:
             "kernel_change": result.kernel_change.tolist(),
             "kernel_alignment": result.kernel_alignment.tolist(),
             "target_alignment": result.target_alignment.tolist(),
+            "frozen_on_the_kernels_clock": on_the_kernels_clock(network, result).tolist(),
             "final_bias_linearised_from": later,
             "seconds": time.monotonic() - began,
             "machine": f"{platform.machine()}, {os.cpu_count()} cores",

@@ -381,12 +381,11 @@ def plot_telescope(results: Mapping[str, Telescope], frozen: Mapping[str, Predic
         ):
             lower.plot(times, values[1:], style, color=colour, label=label)
         lower.axhline(1.0, color="0.6", linewidth=0.8, zorder=0)
-        lower.set_xlabel(TIME_LABEL)
+        lower.set(xlabel=TIME_LABEL, yscale="log")
         for panel in (upper, lower):
             panel.grid(alpha=0.25)
     grid[0, 0].set_ylabel(BIAS_LABEL)
     grid[1, 0].set_ylabel(r"kernel $\Theta_t$")
-    for row, axes in enumerate(grid[:, -1]):
+    for axes in grid[:, -1]:
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize="small")
-        grid[row, 0].margins(y=0.06)
     return figure

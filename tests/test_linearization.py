@@ -98,9 +98,9 @@ def test_error_falls_as_one_over_the_number_of_segments():
 
 
 def test_wider_networks_move_their_kernel_less():
-    changes = [run(ns.MLP(1, "tanh", width=width), [200], (1,)).kernel_change[-1] for width in (64, 256, 1024)]
-    slope = np.polyfit(np.log([64, 256, 1024]), np.log(changes), 1)[0]
-    assert -0.7 < slope < -0.3  # 1/sqrt(width) for one network
+    """As 1/width; single networks scatter by a factor of a few around it."""
+    narrow, wide = (run(ns.MLP(1, "tanh", width=width), [60], (1,)).kernel_change[-1] for width in (32, 2048))
+    assert 1e-4 < wide < narrow / 8
 
 
 @pytest.mark.parametrize(
@@ -124,4 +124,4 @@ def test_own_data_needs_its_embedding_and_divergence_is_an_error():
     with pytest.raises(ValueError, match="dataset must be with its embedding"):
         run(ns.MLP(1, width=4), [3], (1,), count=None, dataset=bare)
     with pytest.raises(FloatingPointError, match="by step 300"):
-        run(ns.MLP(2, width=4), [300], (1,), rate=1e4)
+        run(ns.MLP(2, "linear", width=4), [300], (1,), rate=1e4)
