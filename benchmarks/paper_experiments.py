@@ -152,11 +152,12 @@ def table(records: list[dict]) -> str:
 
 def figure_over_time(records: list[dict], ratio: float = 4.0) -> Figure:
     """Bias over epochs by depth, trained and frozen, at rho_s = 0.85."""
-    figure = Figure(figsize=(10.0, 7.2), dpi=110, layout="constrained")
+    figure = Figure(figsize=(9.6, 7.0), dpi=95, layout="constrained")
     panels = figure.subplots(2, 2, sharex=True, sharey=True)
     shades = dict(zip((1, 2, 3, 5, 8), colormaps["viridis"](np.linspace(0.85, 0.0, 5)), strict=True))
     markers = dict(zip((1, 2, 3, 5, 8), "sD^vo", strict=True))
-    chosen = [r for r in merged(records) if (r["predictivity"], r["ratio"]) == (0.85, ratio)]
+    chosen = sorted(merged(records), key=lambda r: r["depth"])
+    chosen = [r for r in chosen if (r["predictivity"], r["ratio"]) == (0.85, ratio)]
     for row, core in zip(panels, (1.0, 0.1), strict=True):
         for axes, activation in zip(row, ("relu", "tanh"), strict=True):
             axes.axhline(0.0, color="0.6", linewidth=0.8)
@@ -191,7 +192,7 @@ def figure_map(records: list[dict]) -> Figure:
     """Bias over predictivity and ratio at alpha_c = 1, after 3 epochs and at the best-validation checkpoint."""
     chosen = [r for r in merged(records) if r["core"] == 1.0]
     networks = [n for n in (*SHALLOW, ("relu", 3)) if len({r["predictivity"] for r in chosen if _network(r) == n}) > 1]
-    figure = Figure(figsize=(3.1 * len(networks) + 1.0, 6.2), dpi=110, layout="constrained")
+    figure = Figure(figsize=(2.9 * len(networks) + 1.0, 6.2), dpi=95, layout="constrained")
     panels = figure.subplots(2, len(networks), sharex=True, sharey=True, squeeze=False)
     third = int(np.flatnonzero(EPOCHS == 3)[0])
     for column, network in zip(panels.T, networks, strict=True):
