@@ -9,9 +9,9 @@ embedding and an initialisation of its own. All configurations share the seeds, 
 paired. The best-validation checkpoint is the first recorded epoch of highest validation accuracy.
 
 Stage "train" trains; "predict" adds, for each trained configuration, the frozen infinite-width kernel on the population at the
-same learning rate x steps, and at depth 1 and for rho_s = 0.85 the population flow; "average" adds, for some, the frozen kernel
-averaged over data sets of the same size. One record per configuration and stage, written as it is finished; another run
-goes on where the last one stopped. `--table` and `--figures` run nothing.
+same learning rate x steps; "average" adds, for some, the frozen kernel averaged over data sets of the same size. One record per
+configuration and stage, written as it is finished; another run goes on where the last one stopped. The population flow of the
+base setting is in population_flow.jsonl, of benchmarks/population_flow.py. `--table` and `--figures` run nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import os
 import pathlib
 import platform
 import time
-import warnings
 
 import jax
 import numpy as np
@@ -89,20 +88,11 @@ def train(configurations: list[dict]) -> list[dict]:
 
 
 def predict(record: dict) -> dict:
-    """Frozen kernel, and the flow where it is cheap."""
+    """Frozen infinite-width kernel on the population."""
     began = time.monotonic()
     times = ns.GradientFlow(RATE * (SAMPLES // BATCH) * EPOCHS)
     frozen = ns.predict_bias(law(record), finite(record), times, method="population")
-    found = {"frozen": np.round(frozen.bias, 4).tolist()}
-    if record["depth"] == 1:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ns.UntrustedPredictionWarning)  # its size is in the record
-            flow = ns.predict_bias(
-                law(record), finite(record), times, method="population_flow", key=jax.random.key(3), num_inits=16
-            )
-        found |= {"flow": np.round(flow.bias, 4).tolist(), "flow_std": np.round(flow.bias_std, 4).tolist()}
-        found["flow_error"] = float(flow.diagnostics["discretization_error"])
-    return {**found, "seconds": round(time.monotonic() - began, 2)}
+    return {"frozen": np.round(frozen.bias, 4).tolist(), "seconds": round(time.monotonic() - began, 2)}
 
 
 def average(record: dict) -> dict:
@@ -130,10 +120,10 @@ def mean_and_error(values: list) -> tuple[np.ndarray, np.ndarray]:
 
 
 def table(records: list[dict]) -> str:
-    """Markdown: best-validation bias, and trained / flow / frozen bias over epochs."""
+    """Markdown: best-validation bias, and trained / frozen bias over epochs."""
     shown = [int(np.flatnonzero(epoch == EPOCHS)[0]) for epoch in AVERAGED_EPOCHS]
     lines = [
-        "| network | rho_s | ratio, alpha_c | best validation: bias, epochs | trained / flow / frozen at "
+        "| network | rho_s | ratio, alpha_c | best validation: bias, epochs | trained / frozen at "
         f"{', '.join(map(str, AVERAGED_EPOCHS))} epochs |",
         "|---|---|---|---|---|",
     ]
@@ -142,12 +132,61 @@ def table(records: list[dict]) -> str:
         trained, _ = mean_and_error(r["bias"])
         cells = []
         for place in shown:
-            others = [f"{r[name][place]:.2f}" if name in r else "-" for name in ("flow", "frozen")]
-            cells.append("/".join([f"{trained[place]:.2f}", *others]))
+            cells.append(f"{trained[place]:.2f}/" + (f"{r['frozen'][place]:.2f}" if "frozen" in r else "-"))
         epochs = f"{min(r['best_epoch'])} to {max(r['best_epoch'])}"
         where = f"{r['predictivity']:g} | {r['ratio']:g}, {r['core']:g} | {best:.2f} +- {error:.2f}, {epochs}"
         lines.append(f"| {r['activation']}, {r['depth']} | {where} | {', '.join(cells)} |")
     return "\n".join(lines)
+
+
+def release_table(records: list[dict], level: float = 0.5) -> str:
+    """Markdown: epoch from which the mean bias stays below a level, at rho_s = 0.85: trained / frozen kernel."""
+
+    def epoch(bias: np.ndarray) -> str:
+        above = np.flatnonzero(bias > level)
+        if not len(above):
+            return "1"
+        return "> 100" if above[-1] == len(EPOCHS) - 1 else str(EPOCHS[above[-1] + 1])
+
+    lines = [f"| network | alpha_c | {' | '.join(f'ratio {ratio:g}' for ratio in RATIOS)} |", "|---|---|---|---|---|---|"]
+    for core in (1.0, 0.1):
+        for network in SHALLOW + MIDDLE + DEEP:
+            found = {r["ratio"]: r for r in merged(records) if _place(r) == (*network, 0.85, core)}
+            if found:
+                cells = [
+                    epoch(np.mean(r["bias"], axis=0)) + " / " + (epoch(np.array(r["frozen"])) if "frozen" in r else "-")
+                    for r in (found[ratio] for ratio in RATIOS)
+                ]
+                lines.append(f"| {network[0]}, {network[1]} | {core:g} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def checkpoint_table(records: list[dict]) -> str:
+    """Markdown: bias at the best-validation checkpoint and at the end, over ratios at rho_s = 0.85, and against linear."""
+    lines = [
+        "| network | alpha_c | best validation | its epochs, median | epoch 100 | best validation minus linear |",
+        "|---|---|---|---|---|---|",
+    ]
+    for core in (1.0, 0.1):
+        linear = None
+        for network in SHALLOW + MIDDLE + DEEP:
+            chosen = [r for r in merged(records) if _place(r) == (*network, 0.85, core)]
+            if not chosen:
+                continue
+            chosen = sorted(chosen, key=lambda r: r["ratio"])
+            best = np.mean([r["best_bias"] for r in chosen], axis=0)  # (seeds,)
+            last = np.mean([np.array(r["bias"])[:, -1] for r in chosen], axis=0)
+            linear = best if linear is None else linear
+            shown = [mean_and_error(best), mean_and_error(last), mean_and_error(best - linear)]
+            cells = [f"{mean:.2f} +- {error:.2f}" for mean, error in shown]
+            epochs = f"{np.median([r['best_epoch'] for r in chosen]):.0f}"
+            row = [f"{network[0]}, {network[1]}", f"{core:g}", cells[0], epochs, cells[1]]
+            lines.append(f"| {' | '.join(row)} | {'-' if network == SHALLOW[0] else cells[2]} |")
+    return "\n".join(lines)
+
+
+def _place(record: dict) -> tuple:
+    return *_network(record), record["predictivity"], record["core"]
 
 
 def figure_over_time(records: list[dict], ratio: float = 4.0) -> Figure:
@@ -239,7 +278,7 @@ def main() -> None:
     lines = arguments.output.read_text().splitlines() if arguments.output.exists() else []
     records = [json.loads(line) for line in lines]
     if arguments.table or arguments.figures:
-        print(table(records))
+        print(*(show(records) for show in (table, release_table, checkpoint_table)), sep="\n\n")
         if arguments.figures:
             figure_over_time(records).savefig(arguments.figures / "paper_experiments_time.png")
             figure_map(records).savefig(arguments.figures / "paper_experiments_map.png")
@@ -262,8 +301,11 @@ def main() -> None:
                 print(network, rho, core, flush=True)
         return
     stage = {"predict": predict, "average": average}[arguments.stage]
-    for record in [r for r in records if r["stage"] == "train"]:
-        wanted = arguments.stage == "predict" or (record["predictivity"], record["core"]) == (0.85, 1.0)
+    # The base setting first, then its other ratios, then the maps.
+    trained = sorted((r for r in records if r["stage"] == "train"), key=lambda r: (r["predictivity"] != 0.85, r["ratio"] != 4))
+    for record in trained:
+        base = (record["predictivity"], record["core"], record["ratio"], record["depth"]) == (0.85, 1.0, 4.0, 1)
+        wanted = arguments.stage == "predict" or base
         if wanted and configuration_of(record) not in done and time.monotonic() < stop:
             configuration = {name: record[name] for name in NAMES}
             found = {**configuration, "stage": arguments.stage, **stage(record)}
