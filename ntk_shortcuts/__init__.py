@@ -15,6 +15,7 @@ from ntk_shortcuts.kernels import Activation, Kernels, LeakyReLU, Quadrature, kn
 from ntk_shortcuts.kernels.empirical import empirical_nngp, empirical_ntk
 from ntk_shortcuts.kernels.finite_width import FiniteWidthMoments, finite_width_moments
 from ntk_shortcuts.kernels.spectrum import KernelSpectrum, kernel_spectrum
+from ntk_shortcuts.linearization import Telescope, linearized_outputs, telescope
 from ntk_shortcuts.maps import bias_map
 from ntk_shortcuts.networks import MLP
 from ntk_shortcuts.predictors import (
@@ -31,9 +32,8 @@ from ntk_shortcuts.predictors import (
     predict_bias,
     predict_outputs,
 )
-from ntk_shortcuts.search import Crossing, Extreme, critical_ratio, halving_time, most_biased
 from ntk_shortcuts.preprocessing import Preprocessed, whitened
-from ntk_shortcuts.search import Crossing, Extreme, critical_ratio, most_biased
+from ntk_shortcuts.search import Crossing, Extreme, critical_ratio, halving_time, most_biased
 from ntk_shortcuts.sweeps import sweep
 from ntk_shortcuts.training_rules import DivergenceWarning, GradientDescent, GradientFlow, Ridge, TrainingRule
 
@@ -59,6 +59,7 @@ __all__ = [
     "Preprocessed",
     "Quadrature",
     "Ridge",
+    "Telescope",
     "TrainingRule",
     "UntrustedPredictionWarning",
     "bias_map",
@@ -76,6 +77,7 @@ __all__ = [
     "known_methods",
     "laziness_gap",
     "linear_bias",
+    "linearized_outputs",
     "most_biased",
     "optimal_reliance",
     "optimal_reliance_limit",
@@ -85,6 +87,7 @@ __all__ = [
     "reliance",
     "shortcut_bias",
     "sweep",
+    "telescope",
     "train_ensemble",
     "train_ensembles",
     "whitened",

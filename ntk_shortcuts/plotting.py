@@ -5,6 +5,7 @@ They are made without pyplot: no global state, no display needed. Save one with 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from ntk_shortcuts.generative import Dataset, GenerativeModel
 from ntk_shortcuts.kernels.spectrum import KernelSpectrum
+from ntk_shortcuts.linearization import Telescope
 from ntk_shortcuts.predictors.influence_function import Influence
 from ntk_shortcuts.predictors.prediction import Prediction
 from ntk_shortcuts.validation import require
@@ -453,4 +455,49 @@ def plot_surfaces(rows: Sequence[Surfaces]) -> Figure:
             axes.set_title(f"{name}: {row.title}", fontsize="x-small")
         pair[0].set_ylabel("core feature $z_c$")
         figure.colorbar(mesh, ax=list(pair), label="mean output", extend="both")
+
+
+def plot_telescope(results: Mapping[str, Telescope], frozen: Mapping[str, Prediction] | None = None) -> Figure:
+    """Bias over training time, trained and telescoped, above the movement of the kernel; one column per network.
+
+    Args:
+        results: from :func:`ntk_shortcuts.telescope`, by title.
+        frozen: by the same titles, predictions of the infinitely wide network at the times after 0.
+
+    Raises:
+        ValueError: no result, or a prediction at other times.
+    """
+    from matplotlib import colormaps
+
+    require(len(results) >= 1, "results", "a mapping with at least one Telescope", results)
+    figure = _figure((5.2 * len(results) + 1.0, 5.8))
+    grid = figure.subplots(2, len(results), sharex="col", sharey="row", squeeze=False, height_ratios=(3, 2))
+    for (upper, lower), (title, result) in zip(grid.T, results.items(), strict=True):
+        times = result.times[1:]
+        upper.axhline(0.0, color="0.6", linewidth=0.8, zorder=0)
+        shades = colormaps["cividis"](np.linspace(0.9, 0.25, len(result.segments)))
+        markers = itertools.cycle("sD^vPX*")
+        for segments, biases, shade, marker in zip(result.segments, result.telescoped_bias, shades, markers, strict=False):
+            label = "own kernel, frozen" if segments == 1 else f"telescoped, {segments} segments"
+            upper.plot(times, biases[1:], marker=marker, markersize=3, color=shade, linewidth=1.4, label=label)
+        if frozen is not None and title in frozen:
+            biases = np.asarray(frozen[title].bias)
+            require(biases.shape == times.shape, "frozen", f"at {len(times)} times, those of the result", biases)
+            upper.plot(times, biases, ":", color="#b2182b", linewidth=1.7, label="infinite width, frozen")
+        upper.plot(times, result.trained_bias[1:], "o", color="black", markersize=4, label="trained", fillstyle="none")
+        upper.set(xscale="log", title=title)
+        for values, label, colour, style in (
+            (result.kernel_change, "relative change", "#b2182b", "-"),
+            (result.kernel_alignment, "alignment with initial kernel", "#2166ac", "--"),
+            (result.target_alignment, "alignment with target", "black", "-."),
+        ):
+            lower.plot(times, values[1:], style, color=colour, label=label)
+        lower.axhline(1.0, color="0.6", linewidth=0.8, zorder=0)
+        lower.set(xlabel=TIME_LABEL, yscale="log")
+        for panel in (upper, lower):
+            panel.grid(alpha=0.25)
+    grid[0, 0].set_ylabel(BIAS_LABEL)
+    grid[1, 0].set_ylabel(r"kernel $\Theta_t$")
+    for axes in grid[:, -1]:
+        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize="small")
     return figure

@@ -12,6 +12,7 @@ ORDER = [
     "search", "ensembles", "maps", "sweep_table", "sweeps", "plotting", "derivation", "cli",
     "search", "ensembles", "maps", "sweep_table", "sweeps", "plotting",
     "comparison.environment", "comparison.statistics", "comparison.configuration", "comparison", "cli",
+    "search", "ensembles", "linearization", "maps", "sweep_table", "sweeps", "plotting", "cli",
 ]  # fmt: skip
 
 
