@@ -91,7 +91,7 @@ def predict(record: dict) -> dict:
     """Frozen infinite-width kernel on the population."""
     began = time.monotonic()
     times = ns.GradientFlow(RATE * (SAMPLES // BATCH) * EPOCHS)
-    frozen = ns.predict_bias(law(record), finite(record), times, method="population")
+    frozen = ns.predict_bias(law(record), finite(record), times, method="population", check_laziness=False)
     return {"frozen": np.round(frozen.bias, 4).tolist(), "seconds": round(time.monotonic() - began, 2)}
 
 
@@ -99,7 +99,7 @@ def average(record: dict) -> dict:
     """Frozen kernel averaged over data sets of the same size, at fewer epochs."""
     began = time.monotonic()
     times = ns.GradientFlow(RATE * (SAMPLES // BATCH) * AVERAGED_EPOCHS)
-    averaged = ns.predict_bias(law(record), finite(record), times, SAMPLES)
+    averaged = ns.predict_bias(law(record), finite(record), times, SAMPLES, check_laziness=False)
     return {"averaged": np.round(averaged.bias, 4).tolist(), "seconds": round(time.monotonic() - began, 2)}
 
 

@@ -9,10 +9,8 @@ ORDER = [
     "typing", "numerics", "chebyshev", "validation", "kernels.moments", "kernels.dual", "kernels", "embedding", "generative",
     "bias", "losses", "networks", "plane", "preprocessing", "kernels.empirical", "kernels.neural_tangents", "training_rules",
     "quadrature", "kernels.sectors", "kernels.spectrum", "predictors",
-    "search", "ensembles", "maps", "sweep_table", "sweeps", "plotting", "derivation", "cli",
-    "search", "ensembles", "maps", "sweep_table", "sweeps", "plotting",
-    "comparison.environment", "comparison.statistics", "comparison.configuration", "comparison", "cli",
-    "search", "ensembles", "linearization", "maps", "sweep_table", "sweeps", "plotting", "cli",
+    "search", "ensembles", "linearization", "maps", "sweep_table", "sweeps", "plotting",
+    "comparison.environment", "comparison.statistics", "comparison.configuration", "comparison", "derivation", "cli",
 ]  # fmt: skip
 
 

@@ -100,6 +100,7 @@ def predict_bias(
     if "dataset" in accepted:
         require("dataset" in options, "dataset", f'given for method="{method}"', None)
     prediction = predictor(model, network, training, num_samples, **options)
-    if check_laziness and method != "population_flow":
+    # A weighted loss is another problem than the one that the coarse flow solves.
+    if check_laziness and method != "population_flow" and options.get("sample_weight") is None:
         return with_laziness(prediction, model, network, training, options.get("random_init", True))
     return prediction
