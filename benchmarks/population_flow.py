@@ -93,7 +93,9 @@ def measure(activation: str, depth: int, predictivity: float, ratio: float, core
     }
     if loss == "squared":
         times = ns.GradientFlow(np.asarray(descent.learning_rate) * np.asarray(descent.steps))
-        record["frozen"] = np.asarray(ns.predict_bias(model, network, times, method="population").bias).tolist()
+        record["frozen"] = np.asarray(
+            ns.predict_bias(model, network, times, method="population", check_laziness=False).bias
+        ).tolist()
     return record
 
 

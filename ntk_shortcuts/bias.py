@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.numerics import in_float64, safe_divide
 from ntk_shortcuts.typing import Array, Float, Latents
-from ntk_shortcuts.validation import as_points
+from ntk_shortcuts.validation import as_points, require
 
 
 @in_float64
@@ -53,6 +53,41 @@ def mean_sign_slope(mean: jax.Array, std: jax.Array, probes: Latents) -> jax.Arr
     return weights * 2 * jax.scipy.stats.norm.pdf(safe_divide(mean, std)) * safe_divide(jnp.ones_like(std), std)
 
 
+@in_float64
+def reliance_between_probes(outputs: Float[Array, "*batch probes"], probes: Latents) -> Float[Array, "*batch"]:
+    r"""Reliance with the sign at each probe averaged over its cell of the (square) grid: differentiable where sign is a step.
+
+    In a cell the output is taken as linear, \(f+ax+by\) with x, y uniform in [-1, 1] and a, b half the differences from cell to
+    cell. With \(S(v)=v|v|/2\),
+
+    \[E\,\mathrm{sign}=\frac{S(f+a+b)-S(f+a-b)-S(f-a+b)+S(f-a-b)}{4ab}.\]
+
+    Raises:
+        ValueError: probes that are not a square grid, shortcut major.
+
+    Example:
+        >>> model = GenerativeModel()
+        >>> probes = model.probe_grid()
+        >>> smooth = reliance_between_probes(probes @ model.bayes_direction, probes)
+        >>> bool(abs(smooth - optimal_reliance_limit(model)) < 2e-3)
+        True
+    """
+    probes, outputs = as_points("probes", probes, dimension=2), jnp.asarray(outputs)
+    side = round(probes.shape[0] ** 0.5)
+    require(side >= 2 and side * side == probes.shape[0], "probes", "a square grid, as model.probe_grid() is", probes)
+    f = outputs.reshape(*outputs.shape[:-1], side, side)
+    # A slope that vanishes would divide by zero; the floor is a thousandth of the output's size, far below a cell's change.
+    floor = 1e-3 * jnp.max(jnp.abs(f), axis=(-2, -1), keepdims=True)
+    floor = jnp.where(floor > 0, floor, 1.0)
+    a, b = (jnp.maximum(jnp.abs(slope) / 2, floor) for slope in jnp.gradient(f, axis=(-2, -1)))
+
+    def integral(v: jax.Array) -> jax.Array:
+        return v * jnp.abs(v) / 2
+
+    signs = (integral(f + a + b) - integral(f + a - b) - integral(f - a + b) + integral(f - a - b)) / (4 * a * b)
+    return _mean_disagreement(signs.reshape(outputs.shape), probes)
+
+
 def _mean_disagreement(signs: jax.Array, probes: Latents) -> jax.Array:
     signed = jnp.sign(as_points("probes", probes, dimension=2)).astype(signs.dtype)
     if signs.ndim == 0 or signs.shape[-1] != signed.shape[0]:
@@ -75,8 +110,35 @@ def optimal_reliance(model: GenerativeModel, probes: Latents | None = None) -> F
 
 
 @in_float64
+def direction_reliance(model: GenerativeModel, direction: Float[Array, "*batch 2"]) -> Float[Array, "*batch"]:
+    r"""Reliance of the linear classifier sign(v . z) on an infinitely fine probe grid, a smooth function of v. Label D1.5.
+
+    With \((p,q)=(v_s\mu_s,v_c\mu_c)/\max(|v_s\mu_s|,|v_c\mu_c|)\):
+
+    \[R=p\left(1-|q|/2\right)-q\left(1-|p|/2\right),\]
+
+    which is p - q for p, q >= 0, -1 where p < 0 < q, and 1 where q < 0 < p. On n x n probes, n even, the reliance moves in
+    steps and is within 2/n of it. 0 for v = 0.
+
+    Args:
+        direction: v in latent coordinates, (..., 2).
+
+    Example:
+        >>> round(float(direction_reliance(GenerativeModel(predictivity=(0.9, 0.9)), [1.0, 2.0])), 12)
+        -0.5
+    """
+    direction = jnp.asarray(direction, jnp.result_type(float))
+    if direction.ndim == 0 or direction.shape[-1] != 2:
+        raise ValueError(f"direction must be of shape (..., 2); got shape {direction.shape}")
+    projected = direction * model.means
+    scaled = safe_divide(projected, jnp.max(jnp.abs(projected), axis=-1, keepdims=True))
+    p, q = scaled[..., 0], scaled[..., 1]
+    return p * (1 - jnp.abs(q) / 2) - q * (1 - jnp.abs(p) / 2)
+
+
+@in_float64
 def optimal_reliance_limit(model: GenerativeModel) -> Float[Array, ""]:
-    r"""Reliance of the Bayes-optimal classifier on an infinitely fine probe grid, a smooth function of the model.
+    r"""Reliance of the Bayes-optimal classifier on an infinitely fine probe grid, a smooth function of the model. Label D1.5.
 
     With \(q=w^*_s\mu_s/(w^*_c\mu_c)\): q - 1 for q in [0, 1], 1 - 1/q for q > 1, and -1 (w*_s < 0) or 1 (w*_c < 0) beyond. The
     reliance on a finite grid moves in steps, whose derivative is zero.
@@ -85,8 +147,7 @@ def optimal_reliance_limit(model: GenerativeModel) -> Float[Array, ""]:
         >>> float(optimal_reliance_limit(GenerativeModel(predictivity=(0.9, 0.9))))
         0.0
     """
-    shortcut, core = jnp.maximum(model.bayes_direction * model.means, 0)
-    return jnp.where(shortcut < core, safe_divide(shortcut, core) - 1, 1 - safe_divide(core, shortcut))
+    return direction_reliance(model, model.bayes_direction)
 
 
 @in_float64

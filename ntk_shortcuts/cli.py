@@ -1,4 +1,4 @@
-"""Command line: `ntk-shortcuts predict`, `map`, `spectrum` and `sweep`.
+"""Command line: `ntk-shortcuts predict`, `map`, `spectrum`, `sweep`, `validate` and `derive`.
 
 Results go to standard output, everything else to standard error. Exit status: 0, or 2 with one line for bad
 arguments.
@@ -109,7 +109,8 @@ def _common(
         print(f"ntk-shortcuts {__version__}")
         raise typer.Exit()
     if context.invoked_subcommand is None:
-        raise ValueError("command must be one of predict, map, spectrum, sweep (see ntk-shortcuts --help); got none")
+        names = "predict, map, spectrum, sweep, validate, derive"
+        raise ValueError(f"command must be one of {names} (see ntk-shortcuts --help); got none")
 
 
 @app.command()
@@ -431,6 +432,100 @@ def sweep_command(
     _print_table({**rows, **_error_rows({name: float(result[name].max()) for name in result.data_vars})})
 
 
+@app.command()
+def derive(
+    labels: Annotated[list[str] | None, typer.Argument(metavar="[LABEL]...", help="Such as D1.1, or D1 for a group.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All labels; prints one row for each.")] = False,
+    output: Annotated[Path, typer.Option(metavar="FOLDER", help="Made if missing.")] = Path("derived"),
+    json_output: Json = False,
+) -> None:
+    """Derive formulas symbolically, check them against the code, and draw them; without a label, list what there is.
+
+    Writes LABEL.md and LABEL.png into the output folder. Exit status 1 if a check fails.
+    """
+    from ntk_shortcuts import derivation as derivations
+
+    if everything and labels:
+        raise ValueError(f"label must not be given with --all; got {' '.join(labels)}")
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"output must be a folder; got {str(output)!r}")
+    known = derivations.load_derivations()
+    if not (everything or labels):
+        if json_output:
+            _print_json({"derivations": {label: entry.title for label, entry in known.items()}})
+        else:
+            _print_table({label: entry.title for label, entry in known.items()})
+        return
+    chosen = list(known.values()) if everything else derivations.select(labels or [])
+    output.mkdir(parents=True, exist_ok=True)
+    done = []
+    with _ProgressBar("deriving") as progress:
+        for number, entry in enumerate(chosen, 1):
+            done.append(derivations.derive(entry, output))
+            progress(number, len(chosen))
+    if json_output:
+        _print_json({"derivations": [result.summary() for result in done], "outputs": str(output)})
+    elif everything:
+        page = derivations.index_markdown(done)
+        (output / "index.md").write_text(page)
+        print(page, end="")
+    else:
+        print("\n".join(result.page for result in done), end="")
+    _report_written([output])
+    failed = [f"{result.derivation.label} ({check.name})" for result in done for check in result.checks if not check.passed]
+    if failed:
+        print(f"error: checks failed: {', '.join(failed)}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@app.command()
+def validate(
+    preset: Annotated[
+        str, typer.Option(help="quick (minutes), standard, paper, or accelerator: how many networks, and how wide.")
+    ] = "quick",
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder of records and report; run again to resume.")] = Path(
+        "validation"
+    ),
+    seed: Annotated[int, typer.Option(help="Random seed of data sets and initialisations.")] = 0,
+    json_output: Json = False,
+) -> None:
+    """Train networks and compare their bias with the predictions.
+
+    Writes DIR/records.jsonl, a line for each finished configuration, and DIR/report.md with its figures.
+    """
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"output must be a folder; got {str(output)!r}")
+    from ntk_shortcuts import comparison
+
+    configurations = comparison.preset(preset)
+    with _ProgressBar("configurations") as progress:
+        records = comparison.run(configurations, output / "records.jsonl", seed, progress)
+    paths = comparison.write_report(records, output, f"Theory against training: preset {preset}")
+    _report_written(paths)
+
+    summary = comparison.summarize(records)
+    if json_output:
+        shown = [{name: value for name, value in record.items() if name != "surface"} for record in records]
+        files = [str(path) for path in (output / "records.jsonl", *paths)]
+        _print_json({"preset": preset, "seed": seed, **summary, "records": shown, "outputs": files})
+        return
+    rows = {"configurations": str(summary["configurations"]), "networks": str(summary["networks"])}
+    labels = {
+        "own_init": "own initial output",
+        "expected": "expected over initialisations",
+        "averaged": "averaged over data sets",
+    }
+    for name, label in labels.items():
+        found = summary["agreement"][name]
+        z = "" if found["largest_z"] is None else f", largest z {found['largest_z']:+.1f}"
+        rows[label] = f"mean absolute error {found['mean_absolute_error']:.4f}, worst {found['worst']:+.3f}{z}"
+    ratio = summary["time_ratio"]
+    rows["seconds of training / of predicting"] = (
+        f"{ratio['expected']:.3g} (same data sets), {ratio['averaged']:.3g} (averaged over data sets)"
+    )
+    _print_table(rows)
+
+
 class _ProgressBar:
     """Progress on standard error, from the first finished point on: a bad argument prints one line."""
 
@@ -567,7 +662,7 @@ def _parameters(
 
     parameters = run_parameters(model, network, training, num_samples, method, **options)
     # The command line has a seed where Python has a key or a data set, and always the default probes.
-    for name in ("key", "dataset", "probes", "probe_inputs"):
+    for name in ("key", "dataset", "probes", "probe_inputs", "initial_outputs"):
         parameters.pop(name, None)
     return {**parameters, "seed": seed, **versions()}
 
@@ -623,7 +718,11 @@ def _inside(model: Any, predictivities: Range, ratios: Range) -> bool:
 
 
 def _error_rows(diagnostics: dict[str, float]) -> dict[str, str]:
-    names = {"bias_standard_error": "standard error", "discretization_error": "refinement error"}
+    names = {
+        "bias_standard_error": "standard error",
+        "discretization_error": "refinement error",
+        "laziness_gap": "laziness gap",
+    }
     return {label: f"{diagnostics[name]:.1e}" for name, label in names.items() if name in diagnostics}
 
 

@@ -25,7 +25,7 @@ from ntk_shortcuts.numerics import without_key_type
 from ntk_shortcuts.plane import plane_basis, plane_inputs, plane_parameters
 from ntk_shortcuts.training_rules import GradientDescent
 from ntk_shortcuts.typing import Array, Float, Key, Latents
-from ntk_shortcuts.validation import as_points, require, require_integer
+from ntk_shortcuts.validation import as_points, require, require_integer, require_key
 
 # Optimisers whose updates commute with rotations of the weights, so that the reduction to the plane is exact.
 ROTATION_INVARIANT = (optax.sgd,)
@@ -39,7 +39,8 @@ class Ensemble(eqx.Module):
 
     A leading axis T is there where the steps of the training rule were an array.
 
-    - `outputs`: (*T, D, I, probes); `initial_outputs`: (D, I, probes). Centred ensembles have f - f_0 in both.
+    - `outputs`: (*T, D, I, probes); `initial_outputs`: (D, I, probes); `initial_train_outputs`: (D, I, N), at the training
+      inputs. Centred ensembles have f - f_0 in all three.
     - `bias`, `reliance`: (*T, D, I); `optimal_reliance`: a number; `probes`: latents (probes, 2).
     - `train_loss`: (*T, D, I), of the loss trained on; `validation_accuracy`: (*T, D, I), NaN without validation data.
     - `steps`: (*T,), `datasets`: the D data sets as one batched `Dataset`, `params`: final parameters, batched (D, I).
@@ -48,6 +49,7 @@ class Ensemble(eqx.Module):
 
     outputs: Float[Array, "*times datasets inits probes"]
     initial_outputs: Float[Array, "datasets inits probes"]
+    initial_train_outputs: Float[Array, "datasets inits n"]
     bias: Float[Array, "*times datasets inits"]
     reliance: Float[Array, "*times datasets inits"]
     optimal_reliance: float
@@ -209,6 +211,7 @@ def train_ensembles(
     steps = np.atleast_1d(np.asarray(training.steps))
     require(bool(np.isfinite(steps).all()) and len(steps) > 0, "steps", "finite", steps)
     steps = steps.astype(np.int64)
+    require_key(key)
     require_integer("num_samples", num_samples, 2)
     require(num_samples % 2 == 0, "num_samples", "even, for balanced classes", num_samples)
     require_integer("num_datasets", num_datasets, 1)
@@ -314,6 +317,7 @@ class _Record(eqx.Module):
 
     outputs: Any
     initial_outputs: Any
+    initial_train_outputs: Any
     train_loss: Any
     validation_accuracy: Any
     params: Any
@@ -454,7 +458,7 @@ def _train_group(
     probes = batch.probes.shape[1]
     dtype = np.dtype(initial.dtype)
     record = _Record(
-        np.zeros((*shape, probes), dtype), np.asarray(initial), np.zeros(shape, dtype), np.zeros(shape, dtype), None
+        np.zeros((*shape, probes), dtype), np.asarray(initial), None, np.zeros(shape, dtype), np.zeros(shape, dtype), None
     )
     done, states, record = store.load(name, states, record)
     meter.advance(members * done)
@@ -479,7 +483,8 @@ def _train_group(
         if done < milestones[-1] and time.monotonic() - saved > 15 * _SEGMENT_SECONDS and not np.any(steps == done):
             store.save(name, done, states, record)
             saved = time.monotonic()
-    record = dataclasses.replace(record, params=jax.tree.map(np.asarray, states.params))
+    initial_train = np.zeros_like(states.initial) if settings.centred else np.asarray(states.initial)
+    record = dataclasses.replace(record, params=jax.tree.map(np.asarray, states.params), initial_train_outputs=initial_train)
     store.save(name, done, states, record)
     return record
 
@@ -537,7 +542,9 @@ class _Store:
         target = self.path / f"members-{name:06d}.eqx"
         partial = target.with_suffix(".partial")
         state = dataclasses.replace(states, key=jax.random.key_data(states.key))
-        eqx.tree_serialise_leaves(partial, (np.asarray(done), state, dataclasses.replace(record, params=None)))
+        # The parameters and f_0 are in the state already.
+        kept = dataclasses.replace(record, params=None, initial_train_outputs=None)
+        eqx.tree_serialise_leaves(partial, (np.asarray(done), state, kept))
         os.replace(partial, target)
 
     def load(self, name: int, states: _State, record: _Record) -> tuple[int, _State, _Record]:
@@ -585,6 +592,7 @@ def _ensemble(
     return Ensemble(
         outputs=outputs,
         initial_outputs=record.initial_outputs,
+        initial_train_outputs=record.initial_train_outputs,
         bias=found - optimum,
         reliance=found,
         optimal_reliance=optimum,

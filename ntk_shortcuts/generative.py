@@ -181,7 +181,7 @@ class GenerativeModel(eqx.Module):
     @property
     @in_float64
     def means(self) -> Float[Array, "2"]:
-        """Mean mu of class +1; class -1 has -mu."""
+        """Mean mu of class +1; class -1 has -mu. Label D1.1."""
         return ndtri(jnp.asarray(self.predictivity))
 
     @property

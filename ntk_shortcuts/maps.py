@@ -30,6 +30,7 @@ VARIABLES = {
 _ERRORS = {
     "bias_standard_error": "standard error of the bias over data sets",
     "discretization_error": "last change of the bias under refinement",
+    "laziness_gap": "distance of the bias from that of a coarse flow",
 }
 
 

@@ -5,13 +5,15 @@ They are made without pyplot: no global state, no display needed. Save one with 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ntk_shortcuts.generative import Dataset, GenerativeModel
 from ntk_shortcuts.kernels.spectrum import KernelSpectrum
+from ntk_shortcuts.linearization import Telescope
 from ntk_shortcuts.predictors.influence_function import Influence
 from ntk_shortcuts.predictors.prediction import Prediction
 from ntk_shortcuts.validation import require
@@ -340,4 +342,162 @@ def plot_influence(result: Influence) -> Figure:
         ticks = np.linspace(-bound, bound, 5)
         figure.colorbar(drawn, ax=panel, ticks=ticks, format="%.2g", label="change of the bias by one training point")
     panels[0].set_ylabel("core feature $z_c$")
+    return figure
+
+
+# Okabe and Ito's colours, safe for colour-blind readers; markers tell the same series apart.
+_SERIES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P"))
+
+
+class Scatter(NamedTuple):
+    """One panel of :func:`plot_agreement`: predicted and trained biases (n,), errors of the latter, times and depths."""
+
+    title: str
+    predicted: np.ndarray
+    trained: np.ndarray
+    errors: np.ndarray
+    times: np.ndarray
+    depths: np.ndarray
+
+
+def plot_agreement(panels: Sequence[Scatter]) -> Figure:
+    """Trained against predicted bias, one panel for each prediction; colours are times, markers depths."""
+    figure = _figure((4.1 * len(panels), 4.4))
+    ends = np.concatenate([values for panel in panels for values in (panel.predicted, panel.trained)])
+    low, high = float(ends.min()) - 0.1, float(ends.max()) + 0.1
+    times, depths = (sorted({v for panel in panels for v in getattr(panel, name)}) for name in ("times", "depths"))
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        axes.plot([low, high], [low, high], color="0.6", linewidth=0.8, zorder=0)
+        for i, time in enumerate(times):
+            for j, depth in enumerate(depths):
+                chosen = (panel.times == time) & (panel.depths == depth)
+                points = (panel.predicted[chosen], panel.trained[chosen], panel.errors[chosen])
+                style = {"color": _SERIES[i % 6][0], "marker": _SERIES[j % 6][1]}
+                axes.errorbar(*points, linestyle="none", markersize=5, fillstyle="none", elinewidth=0.9, **style)
+        axes.set(xlabel="predicted shortcut bias", xlim=(low, high), ylim=(low, high), aspect="equal")
+        axes.set_title(panel.title, fontsize="small")
+        axes.grid(alpha=0.25)
+    figure.axes[0].set_ylabel("mean bias of the trained networks")
+    from matplotlib.lines import Line2D
+
+    colours = [Line2D([], [], color=_SERIES[i % 6][0], lw=3, label=f"t = {time:g}") for i, time in enumerate(times)]
+    shapes = [
+        Line2D([], [], color="black", marker=_SERIES[j % 6][1], fillstyle="none", lw=0, label=f"depth {depth}")
+        for j, depth in enumerate(depths)
+    ]
+    handles = [*colours, *shapes]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize="small", frameon=False)
+    return figure
+
+
+class Gaps(NamedTuple):
+    """Gaps (n,) with their errors, 0 where noise hides them; a fitted (scale, exponent) or None; whether to join the points."""
+
+    label: str
+    at: np.ndarray
+    gaps: np.ndarray
+    errors: np.ndarray
+    fit: tuple[float, float] | None = None
+    joined: bool = False
+
+
+def plot_gaps(panels: Mapping[str, Sequence[Gaps]], xlabel: str) -> Figure:
+    """Gaps between prediction and training on logarithmic axes, one panel for each title, with fitted power laws.
+
+    Points at or below 0 are not drawn.
+    """
+    figure = _figure((5.6 * len(panels), 4.4))
+    for axes, (title, series) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        for (colour, marker), line in zip(_SERIES, series, strict=False):
+            seen = np.asarray(line.gaps) > 0
+            at, gaps, errors = (np.asarray(values)[seen] for values in (line.at, line.gaps, line.errors))
+            # A bar that would reach 0 stops short of it.
+            bars = np.stack([np.minimum(errors, 0.9 * gaps), errors])
+            style = {"color": colour, "marker": marker, "fillstyle": "none", "elinewidth": 0.9}
+            axes.errorbar(at, gaps, bars, linestyle="-" if line.joined else "none", label=line.label, **style)
+            if line.fit:
+                scale, exponent = line.fit
+                ends = np.array([min(line.at), max(line.at)], float)
+                axes.plot(ends, scale * ends**exponent, color=colour, linewidth=1.2)
+        axes.set(xscale="log", yscale="log", xlabel=xlabel)
+        axes.set_title(title, fontsize="small")
+        axes.grid(alpha=0.25)
+        axes.legend(fontsize="small", frameon=False)
+    figure.axes[0].set_ylabel("gap between training and prediction")
+    return figure
+
+
+class Surfaces(NamedTuple):
+    """One row of :func:`plot_surfaces`: outputs (probes,) on the probe grid of a model."""
+
+    title: str
+    model: GenerativeModel
+    predicted: np.ndarray
+    trained: np.ndarray
+
+
+def plot_surfaces(rows: Sequence[Surfaces]) -> Figure:
+    """Predicted and trained mean output side by side, with their decision boundaries and the Bayes-optimal one."""
+    figure = _figure((7.6, 3.5 * len(rows)))
+    panels = figure.subplots(len(rows), 2, squeeze=False)
+    for row, pair in zip(rows, panels, strict=True):
+        limit = min(1.0, float(np.max(np.abs([row.predicted, row.trained])))) or 1.0
+        for axes, name in zip(pair, ("predicted", "trained"), strict=True):
+            probes, values = np.asarray(row.model.probe_grid()), np.asarray(getattr(row, name))
+            size = int(np.sqrt(len(probes)))
+            grid = [array.reshape(size, size) for array in (probes[:, 0], probes[:, 1], values)]
+            mesh = axes.pcolormesh(*grid, cmap=_OUTPUT_COLOURS, vmin=-limit, vmax=limit, rasterized=True)
+            axes.contour(*grid, levels=[0.0], colors="black", linewidths=2.0)
+            normal = np.asarray(row.model.bayes_direction)
+            along = np.array([-normal[1], normal[0]]) * 10
+            axes.plot([-along[0], along[0]], [-along[1], along[1]], color="black", linestyle="--", linewidth=1.3)
+            axes.set(xlim=probes[[0, -1], 0], ylim=probes[[0, -1], 1], xlabel="shortcut feature $z_s$")
+            axes.set_title(f"{name}: {row.title}", fontsize="x-small")
+        pair[0].set_ylabel("core feature $z_c$")
+        figure.colorbar(mesh, ax=list(pair), label="mean output", extend="both")
+
+
+def plot_telescope(results: Mapping[str, Telescope], frozen: Mapping[str, Prediction] | None = None) -> Figure:
+    """Bias over training time, trained and telescoped, above the movement of the kernel; one column per network.
+
+    Args:
+        results: from :func:`ntk_shortcuts.telescope`, by title.
+        frozen: by the same titles, predictions of the infinitely wide network at the times after 0.
+
+    Raises:
+        ValueError: no result, or a prediction at other times.
+    """
+    from matplotlib import colormaps
+
+    require(len(results) >= 1, "results", "a mapping with at least one Telescope", results)
+    figure = _figure((5.2 * len(results) + 1.0, 5.8))
+    grid = figure.subplots(2, len(results), sharex="col", sharey="row", squeeze=False, height_ratios=(3, 2))
+    for (upper, lower), (title, result) in zip(grid.T, results.items(), strict=True):
+        times = result.times[1:]
+        upper.axhline(0.0, color="0.6", linewidth=0.8, zorder=0)
+        shades = colormaps["cividis"](np.linspace(0.9, 0.25, len(result.segments)))
+        markers = itertools.cycle("sD^vPX*")
+        for segments, biases, shade, marker in zip(result.segments, result.telescoped_bias, shades, markers, strict=False):
+            label = "own kernel, frozen" if segments == 1 else f"telescoped, {segments} segments"
+            upper.plot(times, biases[1:], marker=marker, markersize=3, color=shade, linewidth=1.4, label=label)
+        if frozen is not None and title in frozen:
+            biases = np.asarray(frozen[title].bias)
+            require(biases.shape == times.shape, "frozen", f"at {len(times)} times, those of the result", biases)
+            upper.plot(times, biases, ":", color="#b2182b", linewidth=1.7, label="infinite width, frozen")
+        upper.plot(times, result.trained_bias[1:], "o", color="black", markersize=4, label="trained", fillstyle="none")
+        upper.set(xscale="log", title=title)
+        for values, label, colour, style in (
+            (result.kernel_change, "relative change", "#b2182b", "-"),
+            (result.kernel_alignment, "alignment with initial kernel", "#2166ac", "--"),
+            (result.target_alignment, "alignment with target", "black", "-."),
+        ):
+            lower.plot(times, values[1:], style, color=colour, label=label)
+        lower.axhline(1.0, color="0.6", linewidth=0.8, zorder=0)
+        lower.set(xlabel=TIME_LABEL, yscale="log")
+        for panel in (upper, lower):
+            panel.grid(alpha=0.25)
+    grid[0, 0].set_ylabel(BIAS_LABEL)
+    grid[1, 0].set_ylabel(r"kernel $\Theta_t$")
+    for axes in grid[:, -1]:
+        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize="small")
     return figure

@@ -12,11 +12,13 @@ import numpy as np
 from scipy import optimize
 from scipy.stats import qmc
 
-from ntk_shortcuts.bias import optimal_reliance_limit
+from ntk_shortcuts.bias import direction_reliance, optimal_reliance_limit
 from ntk_shortcuts.generative import GenerativeModel
-from ntk_shortcuts.predictors import Prediction, predict_bias
+from ntk_shortcuts.numerics import in_float64
+from ntk_shortcuts.predictors import Prediction, linear_bias, predict_bias
+from ntk_shortcuts.predictors.registry import require_specs
 from ntk_shortcuts.training_rules import GradientFlow
-from ntk_shortcuts.validation import require, require_integer
+from ntk_shortcuts.validation import require, require_integer, require_values
 
 PARAMETERS = ("amplification_ratio", "shortcut_predictivity", "correlation", "time", "num_samples")
 _LOGARITHMIC = ("amplification_ratio", "time", "num_samples")
@@ -82,8 +84,9 @@ def critical_ratio(
         True
     """
     require(parameter in PARAMETERS, "parameter", f"one of {', '.join(PARAMETERS)}", parameter)
-    low, high = _BRACKETS[parameter] if bracket is None else bracket
-    require(bool(np.isfinite([low, high]).all() and low < high), "bracket", "two finite numbers, low < high", bracket)
+    require_values("level", level, (), "a finite number", np.isfinite)
+    low, high = _BRACKETS[parameter] if bracket is None else _range("bracket", bracket, "")
+    require_specs(model, network, training)
     _require_time(training, (parameter,))
     require(parameter != "num_samples" or num_samples is not None, "num_samples", "given to vary it", num_samples)
     logarithmic = parameter in _LOGARITHMIC
@@ -142,9 +145,10 @@ def most_biased(
     allowed = [name for name in PARAMETERS if name != "num_samples"]
     for name, pair in bounds.items():
         require(name in allowed, "bounds", f"of {', '.join(allowed)}", name)
-        require(len(pair) == 2 and pair[0] < pair[1], "bounds", f"two numbers, low < high, for {name}", pair)
-        require(name not in _LOGARITHMIC or pair[0] > 0, "bounds", f"positive for {name}", pair)
+        low, _ = _range("bounds", pair, f", for {name}")
+        require(name not in _LOGARITHMIC or low > 0, "bounds", f"positive for {name}", pair)
     require(bool(bounds), "bounds", "of at least one parameter", bounds)
+    require_specs(model, network, training)
     _require_time(training, tuple(bounds))
     require_integer("starts", starts, 1)
     names = list(bounds)
@@ -171,6 +175,54 @@ def most_biased(
     gradient = dict(zip(names, (-found.jac * chain).tolist(), strict=True))
     highest, _ = _predict(model, network, training, num_samples, at, options)
     return Extreme(at, float(highest.bias), gradient, str(found.message))
+
+
+@in_float64
+def halving_time(model: GenerativeModel, network: Any) -> float:
+    r"""Time at which gradient flow has halved the bias that a linear network starts with, on infinite data. Label D5.3.
+
+    The root in t of :func:`ntk_shortcuts.linear_bias`, which falls monotonically. For \(\alpha_s\gg\alpha_c\) it no longer
+    depends on \(\alpha_s\): with \(M=\Sigma+\mu\mu^\top\), the optimal reliance R*, c the NTK's slope and
+    \(\kappa=(1-R^*)/2\),
+
+    \[t_{1/2}\to\frac{M_{ss}}{c\,\alpha_c^2\det M}\,\ln\frac{1+\kappa\mu_sM_{sc}/(\mu_cM_{ss})}
+      {1-\kappa w^*_s\mu_s/(w^*_c\mu_c)}\]
+
+    up to a relative correction of order \((\alpha_c/\alpha_s)^2\).
+
+    Args:
+        network: as in :func:`ntk_shortcuts.output_direction`: linear, or one hidden layer of ReLU without biases.
+
+    Raises:
+        ValueError: a model whose bias at the start is 0; amplifications more than a factor 1e4 apart, whose slow eigenvalue
+            double precision does not resolve; or as in :func:`ntk_shortcuts.output_direction`.
+
+    Example:
+        >>> from ntk_shortcuts import MLP
+        >>> round(halving_time(GenerativeModel(amplification=(4.0, 1.0)), MLP(0)), 1)
+        48.6
+    """
+    amplification = np.asarray(model.amplification)
+    spread = float(amplification.max() / amplification.min())
+    require(spread <= 1e4, "amplification", "within a factor 1e4 of each other (beyond it, take the limit)", amplification)
+    start = float(direction_reliance(model, amplification**2 * model.means) - optimal_reliance_limit(model))
+    require(abs(start) > 1e-9, "model", "one with a bias at the start of training", f"a bias of {start:.1e}")
+
+    def excess(log_time: float) -> float:
+        return float(linear_bias(model, network, GradientFlow(np.exp(log_time)))) / start - 0.5
+
+    early = late = 0.0
+    while excess(early) < 0:
+        early -= 3
+    while excess(late) > 0:
+        late += 3
+    return float(np.exp(optimize.brentq(excess, early, late, xtol=1e-13)))
+
+
+def _range(name: str, pair: Any, place: str) -> tuple[float, float]:
+    allowed = f"two finite numbers, low < high{place}"
+    require_values(name, pair, (2,), allowed, lambda v: np.isfinite(v) & (v[0] < v[1]))
+    return float(pair[0]), float(pair[1])
 
 
 def _require_time(training: Any, parameters: tuple[str, ...]) -> None:

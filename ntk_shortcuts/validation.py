@@ -27,6 +27,11 @@ def require_integer(name: str, value: Any, minimum: int, allowed: str | None = N
     return int(value)
 
 
+def require_key(value: Any, allowed: str = "a jax.random key") -> None:
+    """A key of `jax.random`, typed or of raw words."""
+    require(isinstance(value, jax.Array | np.ndarray), "key", allowed, value)
+
+
 def require_values(name: str, value: Any, shape: tuple[int, ...], allowed: str, test: Any) -> None:
     """A real array of the given shape whose every entry passes the vectorised `test`; NaN never does."""
     if is_traced(value):

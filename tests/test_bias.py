@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 import ntk_shortcuts as ns
+from ntk_shortcuts.bias import reliance_between_probes
 
 MODEL = ns.GenerativeModel((0.85, 0.9))
 
@@ -45,6 +46,38 @@ def test_zero_spread_is_the_sign():
     probes = np.asarray(MODEL.probe_grid(6))
     outputs = probes @ [1.0, 0.3]
     assert float(ns.expected_reliance(outputs, 0.0, probes)) == float(ns.reliance(outputs, probes))
+
+
+@pytest.mark.parametrize("function", [lambda s, c: s + 0.37 * c, lambda s, c: s + c**2 - 0.8, lambda s, c: np.sin(2 * s) + c])
+def test_reliance_between_probes_is_that_of_a_fine_grid(function):
+    coarse, fine = (np.asarray(MODEL.probe_grid(points)) for points in (30, 30 * 41))
+    # The fine grid of 41 probes a cell ends half a cell further out than the coarse one.
+    fine = fine * (30 / 29) * (1229 / 1230)
+    expected = float(ns.reliance(function(*fine.T), fine))
+    smooth = float(reliance_between_probes(function(*coarse.T), coarse))
+    assert smooth == pytest.approx(expected, abs=2e-3)
+    counted = float(ns.reliance(function(*coarse.T), coarse))
+    assert abs(smooth - expected) <= abs(counted - expected) + 1e-4
+
+
+def test_reliance_between_probes_needs_a_grid():
+    with pytest.raises(ValueError, match="probes must be a square grid"):
+        reliance_between_probes(np.ones(7), np.ones((7, 2)))
+
+
+def test_direction_reliance_is_the_limit_of_fine_grids(rng):
+    probes = np.asarray(MODEL.probe_grid(200))
+    directions = np.concatenate([rng.normal(size=(12, 2)), [[1, 0.01], [-1, 0.02], [0.01, -1]]])
+    fine = np.asarray(ns.reliance(directions @ probes.T, probes))
+    limit = np.asarray(ns.direction_reliance(MODEL, directions))
+    assert np.max(np.abs(limit - fine)) < 2 / 200
+    assert np.max(np.abs(limit - 0.02 - fine)) > 2 / 200
+
+
+def test_direction_reliance_without_a_direction():
+    assert float(ns.direction_reliance(MODEL, [0.0, 0.0])) == 0
+    with pytest.raises(ValueError, match=r"direction must be of shape \(\.\.\., 2\); got shape \(3,\)"):
+        ns.direction_reliance(MODEL, np.ones(3))
 
 
 def test_wrong_number_of_outputs():

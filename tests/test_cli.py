@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import ntk_shortcuts as ns
+import ntk_shortcuts.comparison
 from ntk_shortcuts.cli import main
 
 EXAMPLE = "predict --predictivity 0.85 0.9 --amplification 4 1 --depth 1 --time 30 --method population --no-random-init --json"
@@ -142,6 +143,22 @@ def test_map_goes_to_bias_map_png_by_default(capsys, tmp_path, monkeypatch):
     assert (tmp_path / "bias_map.png").stat().st_size > 1000
 
 
+def test_validate_writes_records_and_report(capsys, tmp_path, monkeypatch):
+    from test_comparison import configurations, fake
+
+    monkeypatch.setattr("ntk_shortcuts.comparison.records.compare", fake)
+    monkeypatch.setitem(ns.comparison.PRESETS, "quick", configurations)
+    status, out, err = run(capsys, "validate --json --output", tmp_path / "new")
+    found = json.loads(out)
+    assert status == 0 and "5/5" in err and "wrote" in err
+    assert found["preset"] == "quick" and found["seed"] == 0 and found["configurations"] == 2
+    assert found["agreement"]["own_init"]["mean_absolute_error"] == pytest.approx(0.002)
+    assert found["time_ratio"]["averaged"] == 8.0 and len(found["records"]) == 5
+    assert all((tmp_path / "new" / name).exists() for name in ("records.jsonl", "report.md", "agreement.png"))
+    status, out, _ = run(capsys, "validate --output", tmp_path / "new")
+    assert status == 0 and "mean absolute error 0.0020" in out and "8 (averaged over data sets)" in out
+
+
 @pytest.mark.parametrize(
     ("line", "name"),
     [
@@ -185,6 +202,10 @@ def test_map_goes_to_bias_map_png_by_default(capsys, tmp_path, monkeypatch):
         ("map --ratios 1 8 2.5", "ratios"),
         ("map --method dataset --num-samples 10", "method"),
         ("map --output map.txt", "output"),
+        ("validate --preset slow", "preset"),
+        ("validate --seed -1", "seed"),
+        ("validate --seed one", "seed"),
+        (f"validate --output {__file__}", "output"),
         ("guess", "guess"),
         ("", "command"),
     ],
@@ -209,7 +230,7 @@ def test_divergence_is_a_warning_on_standard_error(capsys):
     assert status == 0 and err.startswith("warning: ") and err.count("\n") == 1
 
 
-@pytest.mark.parametrize("line", ["--help", "predict --help", "map --help", "sweep --help"])
+@pytest.mark.parametrize("line", ["--help", "predict --help", "map --help", "sweep --help", "validate --help"])
 def test_help(capsys, line):
     status, out, err = run(capsys, line)
     assert status == 0 and "Usage: ntk-shortcuts" in out and err == ""

@@ -151,6 +151,42 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, monkeypatch):
         train(checkpoint=tmp_path / "run", rate=0.31, **options)
 
 
+_RUN = """
+import sys, jax, numpy as np, ntk_shortcuts as ns
+from ntk_shortcuts import ensembles
+ensembles._SEGMENT_SECONDS = 0.0  # a checkpoint after every step
+result = ns.train_ensemble(
+    ns.GenerativeModel(amplification=(4.0, 1.0)), ns.MLP(2, width=32, parameterization="standard", initialization="torch"),
+    ns.GradientDescent(0.02, np.array([50, 400])), 200, 2, 2, key=jax.random.key(1), batch_size=64, num_validation=100,
+    checkpoint=sys.argv[1], progress=lambda done, total: print(done, total, flush=True))
+accuracy, weights = result.validation_accuracy, result.params[1][0]
+np.savez(sys.argv[2], outputs=result.outputs, bias=result.bias, weights=weights, accuracy=accuracy)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_killed_by_the_system_resumes_to_the_same_bits(tmp_path):
+    def start(checkpoint, target):
+        command = [sys.executable, "-c", _RUN, str(tmp_path / checkpoint), str(tmp_path / target)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    whole = start("whole", "whole.npz")
+    assert [line.split()[0] for line in whole.communicate()[0].splitlines()][-1] == "1600" and whole.returncode == 0
+    victim = start("killed", "killed.npz")
+    for line in victim.stdout:
+        if int(line.split()[0]) >= 800:
+            victim.kill()  # SIGKILL: nothing is cleaned up
+            break
+    victim.stdout.close()
+    assert victim.wait() == -9 and not (tmp_path / "killed.npz").exists()
+    resumed = start("killed", "killed.npz")
+    first = int(resumed.communicate()[0].splitlines()[0].split()[0])
+    assert resumed.returncode == 0 and 400 <= first < 1600
+    found, expected = np.load(tmp_path / "killed.npz"), np.load(tmp_path / "whole.npz")
+    for name in expected.files:
+        assert found[name].tobytes() == expected[name].tobytes(), name
+
+
 def test_divergence_is_an_error_that_says_when():
     with pytest.raises(FloatingPointError, match="by step 400 the loss of 4 of 4"):
         train(ns.MLP(0), rate=1e4, steps=(400,))

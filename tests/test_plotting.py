@@ -120,3 +120,18 @@ def test_bad_arguments_are_named(prediction):
     )
     with pytest.raises(ValueError, match=r"^prediction.probes must be a full grid"):
         plotting.plot_decision_surface(few, MODEL)
+
+
+def test_telescope_draws_trained_telescoped_and_frozen_biases_and_the_kernel_below():
+    training = ns.GradientDescent(0.5, [1, 4, 16])
+    result = ns.telescope(MODEL, ns.MLP(1, width=8), training, 20, (1, 3), key=jax.random.key(0))
+    times = ns.GradientFlow(result.times[1:])
+    frozen = ns.predict_bias(MODEL, ns.MLP(1), times, dataset=result.dataset)
+    figure = plotting.plot_telescope({"narrow": result}, {"narrow": frozen})
+    wanted = {"trained", "own kernel, frozen", "telescoped, 3 segments", "infinite width, frozen", "alignment with target"}
+    assert wanted <= texts(figure)
+    drawn = {line.get_label(): line.get_ydata() for axes in figure.axes for line in axes.lines}
+    np.testing.assert_array_equal(drawn["telescoped, 3 segments"], result.telescoped_bias[1, 1:])
+    np.testing.assert_array_equal(drawn["relative change"], result.kernel_change[1:])
+    with pytest.raises(ValueError, match="frozen must be"):
+        plotting.plot_telescope({"narrow": result}, {"narrow": ns.predict_bias(MODEL, ns.MLP(1), ns.GradientFlow(1.0))})

@@ -95,6 +95,67 @@ def test_networks_trained_on_many_samples(loss, depth):
         assert not close(p.bias[index] + 0.4, errors[0], trained.mean_bias[index], errors[1])
 
 
+SETTING = (0.8, 4.0, 0.3, 20.0)  # rho_s, alpha_s, sigma, time
+
+
+def outputs_and_reliance(setting, network, **options):
+    rho, alpha, sigma, time = setting
+    options = {"num_inits": 1, "order": 8, "step_tolerance": 1e-5, "dtype": "float64", **options}
+    p = flow(ns.GenerativeModel((rho, 0.9), (alpha, 1.0), sigma), network, ns.GradientFlow(time), **options)
+    return p.mean, p.reliance
+
+
+def test_derivatives_of_a_linear_model_are_those_of_its_closed_form():
+    """In predictivity, amplification, correlation and time, by central differences of the closed form."""
+
+    def exact(setting):
+        model = ns.GenerativeModel((setting[0], 0.9), (setting[1], 1.0), setting[2])
+        u = np.asarray(model.probe_grid()) * np.asarray(model.amplification)
+        return u @ linear_weights(model, [setting[3]])[0]
+
+    options = {"random_init": False, "orthogonal": True, "order": 16}
+    with jax.enable_x64(True):
+        slopes = jax.jit(jax.jacrev(lambda x: outputs_and_reliance(x, ns.MLP(0), **options)[0][::97]))(jnp.array(SETTING))
+    for index, value in enumerate(SETTING):
+        step = 1e-5 * value * np.eye(4)[index]
+        expected = (exact(SETTING + step) - exact(SETTING - step))[::97] / (2e-5 * value)
+        # Nodes of weight below 1e-5 are left out: 1e-4 of the second moments.
+        np.testing.assert_allclose(slopes[:, index], expected, atol=5e-3 * np.abs(expected).max())
+        assert not np.allclose(slopes[:, index], 1.05 * expected, atol=5e-3 * np.abs(expected).max())
+
+
+@pytest.mark.slow
+def test_derivatives_of_a_nonlinear_network_against_differences():
+    network = ns.MLP(1, "tanh", width=16, parameterization="standard", weight_variance=1.5, bias_variance=0.1)
+
+    def reliance(setting):
+        drawn = eqx.tree_at(lambda n: n.weight_variance, network, setting[4])
+        return outputs_and_reliance(setting[:4], drawn, num_inits=2)[1]
+
+    with jax.enable_x64(True):
+        setting, value = jnp.array([*SETTING, 1.5]), jax.jit(reliance)
+        slopes = jax.jit(jax.grad(reliance))(setting)
+        for index in range(5):
+            step = 1e-4 * setting[index]
+            difference = (value(setting.at[index].add(step)) - value(setting.at[index].add(-step))) / (2 * step)
+            assert slopes[index] == pytest.approx(float(difference), rel=2e-3, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_inverse_questions_for_practised_networks():
+    options = {"method": "population_flow", "key": KEY, "num_inits": 4}
+    crossing = ns.critical_ratio(MODEL, PRACTICE, ns.GradientFlow(2.0), level=0.5, bracket=(0.5, 8.0), **options)
+    at = ns.predict_bias(MODEL.with_shortcut(amplification_ratio=crossing.value), PRACTICE, ns.GradientFlow(2.0), **options)
+    # The mean over four networks moves in steps of 0.0005.
+    assert at.bias == pytest.approx(0.5, abs=2e-3) and 0.5 < crossing.value < 8
+    bounds = {"amplification_ratio": (1.0, 16.0)}
+    found = ns.most_biased(MODEL, PRACTICE, ns.GradientFlow(2.0), bounds=bounds, starts=2, **options)
+    ratios = (1.0, 2.0, 4.0, 8.0, 16.0)
+    models = [MODEL.with_shortcut(amplification_ratio=ratio) for ratio in ratios]
+    biases = [ns.predict_bias(model, PRACTICE, ns.GradientFlow(2.0), **options).bias for model in models]
+    assert found.bias >= max(biases) - 0.01
+
+
 def test_momentum_is_flow_that_much_faster():
     options = {"num_inits": 2, "order": 6}
     fast = flow(MODEL, PRACTICE, ns.GradientFlow(2.0), momentum=0.9, **options)

@@ -54,5 +54,5 @@ def test_bad_crossings(arguments, text):
 def test_bad_bounds():
     with pytest.raises(ValueError, match="bounds must be of"):
         ns.most_biased(MODEL, NETWORK, FLOW, 300, {"depth": (1, 2)})
-    with pytest.raises(ValueError, match="bounds must be two numbers"):
+    with pytest.raises(ValueError, match="bounds must be two finite numbers"):
         ns.most_biased(MODEL, NETWORK, FLOW, 300, {"time": (2.0, 1.0)})

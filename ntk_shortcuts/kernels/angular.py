@@ -23,7 +23,7 @@ class AngularKernels(eqx.Module):
 
     Between u and -u' the angle is \(\pi-\theta\) and x changes sign, so the odd terms of the series are the kernel's odd part
     (which acts on odd functions) and the even terms its even part. The profiles are analytic in the closed interval of
-    angles, and the series converges geometrically: at depth 8 to 1e-11 with 20 terms.
+    angles, and the series converges geometrically: at depth 8 to 1e-11 with 20 terms. Labels D3.2 and D3.3.
 
     - `nngp`, `ntk`: Chebyshev coefficients, (40,) each.
     - `error`: sum of the last four coefficients' sizes over the profile at angle 0, an estimate of the relative error.
@@ -48,7 +48,7 @@ class AngularKernels(eqx.Module):
         return cls(nngp, ntk, jnp.maximum(*tail))
 
     def sectors(self, u1: Float[Array, "n1 2"], u2: Float[Array, "n2 2"]) -> tuple[Kernels, Kernels]:
-        """Odd and even parts, (K(u, u') -+ K(u, -u')) / 2, each (n1, n2)."""
+        """Odd and even parts, (K(u, u') -+ K(u, -u')) / 2, each (n1, n2). Label D3.3."""
         (norm1, angle1), (norm2, angle2) = _polar(u1), _polar(u2)
         turn = jnp.abs(angle1[:, None] - angle2[None, :])
         x = 1 - 2 * jnp.minimum(turn, 2 * np.pi - turn) / np.pi
@@ -74,7 +74,10 @@ def _even_series(coefficients: jax.Array, square: jax.Array) -> jax.Array:
 
 
 def _odd_series(coefficients: jax.Array, square: jax.Array) -> jax.Array:
-    """sum_j c_j T_{2j+1}(x) / x by Clenshaw's recurrence: T_{2j+1}(x)/x follows the recurrence of T with 1, 2 square - 1."""
+    """sum_j c_j T_{2j+1}(x) / x by Clenshaw's recurrence: T_{2j+1}(x)/x follows the recurrence of T with 1, 2 square - 1.
+
+    Label D3.2.
+    """
     after, last = jnp.zeros_like(square), jnp.zeros_like(square)
     for coefficient in coefficients[:0:-1]:
         after, last = coefficient + 2 * square * after - last, after

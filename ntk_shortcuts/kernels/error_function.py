@@ -18,7 +18,7 @@ class Erf(Activation):
       E\phi'(a)\phi'(b)=\frac4{\pi S},\quad S^2=1+2q_{11}+2q_{22}+4(q_{11}q_{22}-q_{12}^2).\]
 
     Numerics: the arcsine is taken as atan2(2 q12, S), and S from the area, so that large variances at small
-    angles lose nothing. Source: Williams (1997).
+    angles lose nothing. Source: Williams (1997). Label D2.4.
     """
 
     @property
@@ -48,7 +48,10 @@ class Erf(Activation):
 
 
 def _angle_gap(q: jax.Array, excess: jax.Array, moments: PairMoments, root: jax.Array) -> jax.Array:
-    """arcsin(2q/(1+2q)) - arcsin(2 q12 / ...), from differences that do not cancel for nearly equal points."""
+    """arcsin(2q/(1+2q)) - arcsin(2 q12 / ...), from differences that do not cancel for nearly equal points.
+
+    Label D2.4.
+    """
     q12 = moments.covariance
     root_q = jnp.sqrt(1 + 4 * q)
     difference = (moments.distance + excess) / 2  # q - q12

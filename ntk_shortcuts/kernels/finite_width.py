@@ -65,6 +65,7 @@ def finite_width_moments(network: Any, x: Float[Array, "n d"]) -> FiniteWidthMom
         >>> float(moments.ntk_mean[0]), round(float(moments.ntk_variance[0]), 12)  # 4, and 4^2 * 3 / 30
         (4.0, 1.6)
     """
+    require(hasattr(network, "depth") and hasattr(network, "activation"), "network", "an MLP of finite width", network)
     relu = network.depth == 0 or network.activation.name == "relu"
     require(relu, "activation", '"relu" for exact moments at finite width', network.activation.name)
     require(not network.has_biases, "bias_variance", "0 for exact moments at finite width", network.bias_variance)

@@ -28,6 +28,7 @@ class Quadrature(Activation):
     exponentially small (for tanh at large variance far below that of as many Gauss-Hermite nodes); a pair costs K
     multiplications. The truncated kernel is exactly positive semi-definite, and what is dropped is known:
     \(E\phi^2-\sum_{k<K}a_k^2\) bounds it at every c (Cauchy-Schwarz) and is reported as `quadrature_error`.
+    Label D2.6.
 
     Args:
         function: pointwise JAX function.

@@ -29,7 +29,7 @@ class AffineLayer(eqx.Module):
     r"""One affine layer: variances \(\sigma_w^2, \sigma_b^2\) and the learning-rate factors of its weights and biases.
 
     A weight is N(0, weight_variance / fan_in) in function; its gradient's contribution to the NTK is multiplied by
-    `weight_rate` (1 in the NTK parameterisation, fan_in / weight_variance in the standard one).
+    `weight_rate` (1 in the NTK parameterisation, fan_in / weight_variance in the standard one). Label D3.1.
     """
 
     weight_variance: Scalar
@@ -55,6 +55,7 @@ def mlp_kernels(moments: PairMoments, layers: Sequence[AffineLayer], activation:
     Numerics: covariance, area and distance go through every layer together (see
     :class:`~ntk_shortcuts.kernels.moments.PairMoments`). Relative error at depth 5: below 1e-10 in float64, below 2e-6
     in float32 for points in the plane. Source: Jacot, Gabriel & Hongler (2018); Lee et al. (2019), appendix E.
+    Labels D2.7, D3.1 and D3.4.
     """
     dtype = moments.covariance.dtype
 

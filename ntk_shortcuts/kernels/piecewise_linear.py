@@ -19,7 +19,7 @@ class _Homogeneous(Activation):
 
 
 class Linear(_Homogeneous):
-    """phi(x) = x: the identity on moments."""
+    """phi(x) = x: the identity on moments. Label D2.1."""
 
     @property
     def name(self) -> str:
@@ -41,7 +41,7 @@ class LeakyReLU(_Homogeneous):
       E\phi'(a)\phi'(b)=A^2\frac{\pi-\theta}{2\pi}+\mathrm{slope}.\]
 
     Numerics: \(\kappa\) near \(\theta=\pi\) and \(1-\kappa\) near 0 have forms of their own, so that no angle is
-    lost. At zero variance \(\theta=\pi/2\). Source: Cho & Saul (2009), orders 0 and 1.
+    lost. At zero variance \(\theta=\pi/2\). Source: Cho & Saul (2009), orders 0 and 1. Label D2.3.
     """
 
     slope: Scalar
@@ -63,7 +63,7 @@ class LeakyReLU(_Homogeneous):
 
 
 class ReLU(_Homogeneous):
-    """phi(x) = max(x, 0); see :class:`LeakyReLU` with slope 0."""
+    """phi(x) = max(x, 0); see :class:`LeakyReLU` with slope 0. Label D2.2."""
 
     @property
     def name(self) -> str:
@@ -77,6 +77,7 @@ class ReLU(_Homogeneous):
 
 
 def _piecewise_linear_dual(moments: PairMoments, slope: jax.Array) -> Dual:
+    """Moments after a piecewise linear activation. Labels D2.2 and D2.3."""
     norm1, norm2 = safe_sqrt(moments.variance1), safe_sqrt(moments.variance2)
     product = norm1 * norm2
     theta = angle(moments.area, moments.covariance)

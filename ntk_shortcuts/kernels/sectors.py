@@ -10,8 +10,16 @@ import jax.numpy as jnp
 
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.kernels.infinite import Kernels
+from ntk_shortcuts.validation import require
 
 SectorKernels = Callable[[jax.Array, jax.Array], tuple[Kernels, Kernels]]
+
+
+def require_kernels(model: Any, network: Any) -> None:
+    """Refuse what is no data law, or has no kernels between its latents."""
+    require(isinstance(model, GenerativeModel), "model", "a GenerativeModel", model)
+    fits = hasattr(network, "latent_kernels") and hasattr(network, "kernels")
+    require(fits, "network", "an MLP, or a stax network through from_stax", network)
 
 
 def is_angular(model: GenerativeModel, network: Any) -> bool:

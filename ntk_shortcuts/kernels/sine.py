@@ -15,6 +15,7 @@ class Sine(Activation):
 
     \(E\sin a\sin b=\tfrac12(e^{-D/2}-e^{-S/2})\) and \(E\cos a\cos b=\tfrac12(e^{-D/2}+e^{-S/2})\) with
     \(D=E(a-b)^2,\ S=E(a+b)^2\): the characteristic function of the Gaussians a - b and a + b.
+    Label D2.5.
     """
 
     @property

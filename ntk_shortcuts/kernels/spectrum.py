@@ -12,7 +12,7 @@ import numpy as np
 
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.kernels.infinite import Kernels
-from ntk_shortcuts.kernels.sectors import is_angular, sector_kernels
+from ntk_shortcuts.kernels.sectors import is_angular, require_kernels, sector_kernels
 from ntk_shortcuts.numerics import eigh_each, in_float64, safe_divide
 from ntk_shortcuts.quadrature import LatentRays, latent_rays
 from ntk_shortcuts.typing import Array, Bool, Float, Latents
@@ -193,6 +193,7 @@ def kernel_spectrum(
         >>> bool(spectrum.shortcut_alignments[first] > spectrum.core_alignments[first])
         True
     """
+    require_kernels(model, network)
     require_integer("modes", modes, 1)
     require(modes <= 32, "modes", "at most 32", modes)
     require_values("tolerance", tolerance, (), "positive", lambda v: v > 0)

@@ -12,19 +12,27 @@ from ntk_shortcuts.predictors import leading_order as _leading  # noqa: F401  re
 from ntk_shortcuts.predictors import population as _population  # noqa: F401  registers "population"
 from ntk_shortcuts.predictors import population_flow as _flow  # noqa: F401  registers "population_flow"
 from ntk_shortcuts.predictors.dataset import predict_outputs
+from ntk_shortcuts.predictors.flow_kernel import KernelMotion, kernel_motion
 from ntk_shortcuts.predictors.influence_function import Influence, influence
+from ntk_shortcuts.predictors.laziness import laziness_gap, with_laziness
+from ntk_shortcuts.predictors.leading_order import linear_bias, output_direction
 from ntk_shortcuts.predictors.prediction import Prediction, UntrustedPredictionWarning
-from ntk_shortcuts.predictors.registry import METHODS, known_methods, register_method
+from ntk_shortcuts.predictors.registry import METHODS, known_methods, register_method, require_specs
 from ntk_shortcuts.training_rules import TrainingRule
 from ntk_shortcuts.validation import require
 
 __all__ = [
     "Influence",
+    "KernelMotion",
     "Prediction",
     "UntrustedPredictionWarning",
     "default_method",
     "influence",
+    "kernel_motion",
     "known_methods",
+    "laziness_gap",
+    "linear_bias",
+    "output_direction",
     "predict_bias",
     "predict_outputs",
     "register_method",
@@ -44,6 +52,7 @@ def predict_bias(
     method: str | None = None,
     *,
     key: Any = None,
+    check_laziness: bool = True,
     **options: Any,
 ) -> Prediction:
     """Predict the shortcut bias of a network trained on two-feature data, without training it.
@@ -61,6 +70,9 @@ def predict_bias(
             infinite data), "population_flow" (networks of finite width, whose kernel moves; infinite data), and others: see
             `known_methods()`.
         key: `jax.random` key, for methods that sample.
+        check_laziness: where an `MLP` of finite width is given to a frozen-kernel method, compare with a coarse flow of such
+            networks (:func:`laziness_gap`; seconds, most of them compilation): diagnostic `laziness_gap`, and an
+            `UntrustedPredictionWarning` above 0.1.
         **options: of the method; an unknown one is an error that lists those there are.
 
     Returns:
@@ -76,19 +88,7 @@ def predict_bias(
         >>> round(prediction.bias, 2)
         1.13
     """
-    require(isinstance(model, GenerativeModel), "model", "a GenerativeModel", model)
-    require(
-        isinstance(training, TrainingRule),
-        "training",
-        "a training rule such as GradientFlow(time=30.0)",
-        training,
-    )
-    require(
-        hasattr(network, "latent_kernels") and hasattr(network, "kernels"),
-        "network",
-        "an MLP, or a stax network through from_stax",
-        network,
-    )
+    require_specs(model, network, training)
     method = default_method(num_samples) if method is None and "dataset" not in options else method or "dataset"
     require(method in METHODS, "method", f"one of {', '.join(known_methods())}", method)
     predictor = METHODS[method]
@@ -99,4 +99,8 @@ def predict_bias(
         require(name in accepted, "option", f'one of {", ".join(accepted)} for method="{method}"', name)
     if "dataset" in accepted:
         require("dataset" in options, "dataset", f'given for method="{method}"', None)
-    return predictor(model, network, training, num_samples, **options)
+    prediction = predictor(model, network, training, num_samples, **options)
+    # A weighted loss is another problem than the one that the coarse flow solves.
+    if check_laziness and method != "population_flow" and options.get("sample_weight") is None:
+        return with_laziness(prediction, model, network, training, options.get("random_init", True))
+    return prediction

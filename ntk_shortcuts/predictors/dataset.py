@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -13,12 +14,13 @@ import numpy as np
 from ntk_shortcuts.bias import expected_reliance
 from ntk_shortcuts.generative import Dataset, GenerativeModel
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.predictors.frozen_kernel import OutputLaw, trained_outputs
+from ntk_shortcuts.predictors.frozen_kernel import OutputLaw, continued_outputs, trained_outputs
 from ntk_shortcuts.predictors.prediction import Prediction, describe_spectrum, plain, prediction_from_law
 from ntk_shortcuts.predictors.registry import register_method
+from ntk_shortcuts.predictors.sample_weights import SampleWeight, checked_weight, evaluate_weight
 from ntk_shortcuts.training_rules import TrainingRule
 from ntk_shortcuts.typing import Array, Float, Key, Latents
-from ntk_shortcuts.validation import as_labels, as_points, require, require_integer
+from ntk_shortcuts.validation import as_labels, as_points, require, require_finite, require_integer, require_key
 
 
 @in_float64
@@ -30,7 +32,7 @@ def predict_outputs(
     probe_inputs: Float[Array, "probes d"],
     full_covariance: bool = True,
 ) -> OutputLaw:
-    r"""Law of an infinitely wide network's outputs, trained on (inputs, labels), over initialisations.
+    r"""Law of an infinitely wide network's outputs, trained on (inputs, labels), over initialisations. Label D4.4.
 
     \(m=\Theta(x,X)Fy\) and \(\mathrm{cov}=K(x,x')+AK(X,X)A'^T-AK(X,x')-K(x,X)A'^T\), \(A=\Theta(x,X)F\),
     \(F=g(\Theta/N)/N\).
@@ -69,6 +71,7 @@ def _outputs(
     probes: jax.Array,
     random_init: bool,
     full_covariance: bool = False,
+    sample_weight: jax.Array | None = None,
 ) -> OutputLaw:
     count = points.shape[0]
     prior = None
@@ -77,7 +80,22 @@ def _outputs(
     elif random_init:
         prior = jax.vmap(lambda z: kernels(z[None], z[None]).nngp[0, 0])(probes)
     weights = jnp.full(count, 1 / count, points.dtype)
+    weights = weights if sample_weight is None else weights * sample_weight.astype(points.dtype)
     return trained_outputs(kernels(points, points), kernels(probes, points), prior, weights, labels, rule, count)
+
+
+@eqx.filter_jit
+def _continued(
+    kernels: Callable[..., Any],
+    rule: TrainingRule,
+    points: jax.Array,
+    labels: jax.Array,
+    probes: jax.Array,
+    initial: tuple[jax.Array, jax.Array],
+) -> OutputLaw:
+    count = points.shape[0]
+    weights = jnp.full(count, 1 / count, points.dtype)
+    return continued_outputs(kernels(points, points), kernels(probes, points), weights, labels, initial, rule, count)
 
 
 @register_method("dataset")
@@ -92,19 +110,28 @@ def predict_dataset(
     probes: Latents | None = None,
     probe_inputs: Float[Array, "probes d"] | None = None,
     random_init: bool = True,
+    initial_outputs: tuple[Float[Array, "*inits n"], Float[Array, "*inits probes"]] | None = None,
+    sample_weight: Float[Array, "n"] | None = None,
 ) -> Prediction:
-    """Bias of an infinitely wide network trained on one given data set, exact over initialisations.
+    r"""Bias of an infinitely wide network trained on one given data set, exact over initialisations.
 
     Args:
         dataset: from `model.sample`, or your own by `Dataset.from_arrays(inputs, labels)`.
         probes: latents (n, 2) at which reliance is measured; the 30 x 30 grid of the model by default.
         probe_inputs: the probes as inputs (n, d); by default embedded as the data set was, which your own data cannot do.
         random_init: include the random output at initialisation.
+        initial_outputs: f_0 of one network at the training inputs and at the probes, or of several along a first axis
+            (`Ensemble.initial_train_outputs[i]` and `Ensemble.initial_outputs[i]`). The outputs are then those of these
+            networks, \(f(x)=f_0(x)+\Theta(x,X)F(y-f_0(X))\): `std` is 0, and `bias` and `mean` have the axis of the networks.
+        sample_weight: weights (n,) >= 0 of the samples in the loss, (1/(2n)) sum w (f - y)^2; not normalised.
 
     Raises:
         ValueError: num_samples that is not the data set's size; labels not in {-1, +1}; probe_inputs missing or of
-            another shape.
+            another shape; initial_outputs of another shape, or with random_init=False.
     """
+    require(
+        isinstance(dataset, Dataset), "dataset", "a Dataset, of model.sample or Dataset.from_arrays", type(dataset).__name__
+    )
     inputs = as_points("dataset.inputs", dataset.inputs)
     labels = as_labels("dataset.labels", dataset.labels, count=inputs.shape[0]).astype(inputs.dtype)
     require(num_samples in (None, inputs.shape[0]), "num_samples", f"None or {inputs.shape[0]}", num_samples)
@@ -124,8 +151,31 @@ def predict_dataset(
         f"of shape ({probes.shape[0]}, {inputs.shape[1]}), one row per probe",
         probe_inputs,
     )
-    law = _outputs(network.kernels, training, inputs, labels, probe_inputs, random_init)
+    if initial_outputs is None:
+        if sample_weight is not None:
+            sample_weight = checked_weight(sample_weight, inputs.shape[0])
+        law = _outputs(network.kernels, training, inputs, labels, probe_inputs, random_init, sample_weight=sample_weight)
+        return _finish("dataset", model, training, probes, law)
+    require(random_init, "random_init", "True with initial_outputs", random_init)
+    require(sample_weight is None, "sample_weight", "None with initial_outputs", sample_weight)
+    initial = _initial_outputs(initial_outputs, inputs.shape[0], probes.shape[0], inputs.dtype)
+    rows = tuple(jnp.atleast_2d(values) for values in initial)
+    law = _continued(network.kernels, training, inputs, labels, probe_inputs, rows)
+    if initial[0].ndim == 1:
+        law = dataclasses.replace(law, mean=law.mean[..., 0, :])
     return _finish("dataset", model, training, probes, law)
+
+
+def _initial_outputs(given: Any, num_samples: int, num_probes: int, dtype: Any) -> tuple[jax.Array, jax.Array]:
+    name, allowed = "initial_outputs", f"a pair of shapes (*inits, {num_samples}) and (*inits, {num_probes})"
+    require(isinstance(given, tuple | list) and len(given) == 2, name, allowed, given)
+    at_train, at_probes = (jnp.asarray(values, dtype) for values in given)
+    fits = at_train.shape[-1:] == (num_samples,) and at_probes.shape[-1:] == (num_probes,)
+    same = at_train.ndim in (1, 2) and at_train.shape[:-1] == at_probes.shape[:-1]
+    require(fits and same, name, allowed, f"shapes {at_train.shape} and {at_probes.shape}")
+    for values in (at_train, at_probes):
+        require_finite(name, values)
+    return at_train, at_probes
 
 
 def _finish(method: str, model: Any, training: TrainingRule, probes: jax.Array, law: OutputLaw) -> Prediction:
@@ -149,6 +199,7 @@ def predict_monte_carlo(
     probes: Latents | None = None,
     random_init: bool = True,
     embedded: bool = False,
+    sample_weight: SampleWeight | None = None,
 ) -> Prediction:
     """Average of the exact prediction over sampled data sets, with its standard error.
 
@@ -157,6 +208,8 @@ def predict_monte_carlo(
         num_samples: N, even.
         num_datasets: how many to average, at least 2.
         embedded: sample inputs in R^d with their random directions; by default kernels are those of d -> infinity.
+        sample_weight: a function of latents (n, 2) and labels (n,) to the weights (n,) of samples in the loss,
+            (1/(2N)) sum w (f - y)^2; not normalised. The bias stays relative to the optimum of the unweighted law.
 
     Returns:
         A Prediction: `mean` and `std` are those of the output over data sets and initialisations; diagnostics hold
@@ -165,7 +218,7 @@ def predict_monte_carlo(
     Raises:
         ValueError: key or num_samples missing or out of range.
     """
-    require(key is not None, "key", 'a jax.random key for method="monte_carlo"', key)
+    require_key(key, 'a jax.random key for method="monte_carlo"')
     require(num_samples is not None, "num_samples", 'an even integer >= 2 for method="monte_carlo"', num_samples)
     require_integer("num_datasets", num_datasets, 2)
     probes = model.probe_grid() if probes is None else as_points("probes", probes, dimension=2)
@@ -176,7 +229,8 @@ def predict_monte_carlo(
             kernels, points, at = network.kernels, data.inputs, data.embedding(probes)
         else:
             kernels, points, at = eqx.Partial(network.latent_kernels, model), data.latents, probes
-        law = _outputs(kernels, training, points, data.labels, at, random_init)
+        weight = None if sample_weight is None else evaluate_weight(sample_weight, data.latents, data.labels)
+        law = _outputs(kernels, training, points, data.labels, at, random_init, sample_weight=weight)
         spread = jnp.zeros_like(law.mean) if law.variance is None else law.variance
         means.append(law.mean)
         variances.append(spread)

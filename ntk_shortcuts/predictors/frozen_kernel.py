@@ -32,7 +32,7 @@ def trained_outputs(
     rule: TrainingRule,
     num_samples: int | None,
 ) -> OutputLaw:
-    r"""Mean and (co)variance after training, over random initialisations.
+    r"""Mean and (co)variance after training, over random initialisations. Label D4.4.
 
     With \(S=\sqrt w\,\Theta\sqrt w\) and \(A=\Theta(x,X)\sqrt w\,g(S)\sqrt w\):
 
@@ -63,3 +63,27 @@ def trained_outputs(
     mixed = jnp.einsum("...pm,pm->...p", operator, cross.nngp)
     spread = prior + jnp.einsum("...pm,...pm->...p", operator @ train.nngp, operator) - 2 * mixed
     return OutputLaw(mean, jnp.maximum(spread, 0), spectrum)
+
+
+def continued_outputs(
+    train: Kernels,
+    cross: Kernels,
+    weights: Float[Array, "m"],
+    targets: Float[Array, "m"],
+    initial: tuple[Float[Array, "inits m"], Float[Array, "inits probes"]],
+    rule: TrainingRule,
+    num_samples: int | None,
+) -> OutputLaw:
+    r"""Outputs after training of networks whose own initial output is known: \(f(x)=f_0(x)+A\,(y-f_0(X))\), no variance.
+
+    Args:
+        initial: f_0 at the training points and at the probes, one row per network.
+
+    Returns:
+        OutputLaw with `mean` (*batch, inits, probes) and variance None.
+    """
+    root = jnp.sqrt(weights)
+    matrix = root[:, None] * train.ntk * root[None, :]
+    at_train, at_probes = initial
+    filtered, spectrum = apply_filter(matrix, (root * (targets - at_train)).T, rule, num_samples=num_samples)
+    return OutputLaw(at_probes + jnp.einsum("pm,...mi->...ip", cross.ntk * root[None, :], filtered), None, spectrum)

@@ -15,6 +15,7 @@ from ntk_shortcuts.kernels.spectrum import sector_features, sector_spectra
 from ntk_shortcuts.numerics import in_float64, solve_each
 from ntk_shortcuts.predictors.dataset_averaged import predict_dataset_averaged
 from ntk_shortcuts.predictors.deterministic_equivalent import averaged_resolvent, scalar_kappa
+from ntk_shortcuts.predictors.registry import require_specs
 from ntk_shortcuts.quadrature import latent_rays
 from ntk_shortcuts.training_rules import RationalFilter, TrainingRule
 from ntk_shortcuts.typing import Array, Float, Latents
@@ -69,6 +70,7 @@ def influence(
         >>> bool(result.negative[0] < 0 < result.positive[0])  # labelled by its core; labelled by its shortcut
         True
     """
+    require_specs(model, network, training)
     require_integer("num_samples", num_samples, 2)
     require(training.batch_shape == (), "training", "a rule with scalar parameters", training)
     latents = model.probe_grid(61) if latents is None else as_points("latents", latents, dimension=2)

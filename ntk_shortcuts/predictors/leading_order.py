@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.bias import direction_reliance, optimal_reliance_limit
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.numerics import in_float64, is_traced
 from ntk_shortcuts.predictors.population import predict_population
@@ -69,7 +71,7 @@ def predict_leading_order(
         ValueError: num_samples given; unknown regime; "quadratic" with nesting or a network that gives no kernels of a
             Gram matrix (stax): use "short_time".
 
-    Source: the regime of tight clusters and a quadratic kernel is that of the theory in Hermann et al. (2024).
+    Source: the regime of tight clusters and a quadratic kernel is that of the theory in Hermann et al. (2024). Label D6.4.
 
     Example:
         >>> from ntk_shortcuts import MLP, GradientFlow, predict_bias
@@ -89,8 +91,7 @@ def predict_leading_order(
         parameter = {} if is_traced(start) else {"expansion_parameter": float(start) * largest}
         return dataclasses.replace(found, method="leading_order").with_diagnostics(parameter)
 
-    require(model.nesting == (0, 0), "nesting", '(0, 0) for regime="quadratic" (or regime="short_time")', model.nesting)
-    require(hasattr(network, "kernels_from_gram"), "network", 'an MLP for regime="quadratic" (or regime="short_time")', network)
+    _require_polynomial(model, network)
     probes = model.probe_grid() if probes is None else as_points("probes", probes, dimension=2)
     nngp, ntk, error = _quadratic_kernels(model, network)
     amplification = jnp.asarray(model.amplification)
@@ -105,8 +106,66 @@ def predict_leading_order(
     return prediction if is_traced(error) else prediction.with_diagnostics({"kernel_error": float(error)})
 
 
+@in_float64
+def output_direction(model: GenerativeModel, network: Any, training: TrainingRule) -> Float[Array, "*batch 2"]:
+    r"""Direction v of the mean output \(m(z)=v\cdot z\) of a linear network on infinite data. Label D5.1.
+
+    \[v=A\,g(C)\,b,\qquad C=cA(\Sigma+\mu\mu^\top)A,\quad b=cA\mu,\quad A=\mathrm{diag}(\alpha),\]
+
+    with c the NTK's slope in the inner product, \((L+1)\sigma_w^{2(L+1)}/d\) for L linear layers. It starts along \(A^2\mu\)
+    and ends along the Bayes direction \(\Sigma^{-1}\mu\), whatever \(\alpha\). One hidden layer of (leaky) ReLU without biases
+    has the same form; for other networks it is the odd part of the "quadratic" regime of :func:`predict_leading_order`.
+
+    Raises:
+        ValueError: nesting, or a network that gives no kernels of a Gram matrix (stax).
+
+    Example:
+        >>> from ntk_shortcuts import MLP, GradientFlow
+        >>> model = GenerativeModel(amplification=(2.0, 1.0))
+        >>> late = output_direction(model, MLP(0), GradientFlow(float("inf")))
+        >>> bool(jnp.allclose(late / late[1], model.bayes_direction / model.bayes_direction[1]))
+        True
+    """
+    _require_polynomial(model, network)
+    return _linear_direction(model, network, training)
+
+
+@eqx.filter_jit
+def _linear_direction(model: GenerativeModel, network: Any, training: TrainingRule) -> jax.Array:
+    amplification = jnp.asarray(model.amplification)
+    slopes = jnp.stack([_quadratic_kernels(model, network)[1][1]] * 2)
+    # The output at the two unit latents.
+    return _sector(training, jnp.diag(amplification), slopes, slopes, _moments(model)[0], amplification * model.means)[0]
+
+
+@in_float64
+def linear_bias(model: GenerativeModel, network: Any, training: TrainingRule) -> Float[Array, "*batch"]:
+    r"""Shortcut bias of a linear network on infinite data and an infinitely fine probe grid, in closed form. Label D5.2.
+
+    The reliance (:func:`ntk_shortcuts.direction_reliance`) of v from :func:`output_direction`, less the optimal one. Under
+    gradient flow it falls monotonically from that of \(A^2\mu\) to 0 and keeps its sign. It is 0 at all times for
+    \((\alpha_s/\alpha_c)^2=w^*_s\mu_c/(w^*_c\mu_s)\) and otherwise only where \(v\) has arrived at \(w^*\), or beyond the axis
+    for a shortcut that the optimum counts negatively. The output at initialisation is left out.
+
+    Raises:
+        ValueError: as in :func:`output_direction`.
+
+    Example:
+        >>> from ntk_shortcuts import MLP, GradientFlow
+        >>> biases = linear_bias(GenerativeModel(amplification=(4.0, 1.0)), MLP(0), GradientFlow([1.0, 30.0, 300.0]))
+        >>> [round(float(bias), 3) for bias in biases]
+        [1.568, 1.111, 0.008]
+    """
+    return direction_reliance(model, output_direction(model, network, training)) - optimal_reliance_limit(model)
+
+
+def _require_polynomial(model: GenerativeModel, network: Any) -> None:
+    require(model.nesting == (0, 0), "nesting", '(0, 0) for regime="quadratic" (or regime="short_time")', model.nesting)
+    require(hasattr(network, "kernels_from_gram"), "network", 'an MLP for regime="quadratic" (or regime="short_time")', network)
+
+
 class _Expanded(SpectralFilter):
-    """A rule's filter expanded to first order in the eigenvalue."""
+    """A rule's filter expanded to first order in the eigenvalue. Label D6.3."""
 
     rule: TrainingRule
 
@@ -116,12 +175,13 @@ class _Expanded(SpectralFilter):
 
 
 def _quadratic_kernels(model: GenerativeModel, network: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Coefficients (a_0, a_1, a_2) of NNGP and NTK, and the NTK's relative deviation from its own."""
+    """Coefficients (a_0, a_1, a_2) of NNGP and NTK, and the NTK's relative deviation from its own. Label D6.1."""
     square = jnp.trace(_moments(model)[0])
-    cosines = np.concatenate([[-1.0, 0.0, 1.0], np.cos(np.pi * np.arange(1, 20) / 20)])
-    kernels = network.kernels_from_gram(
-        (square * cosines)[None, :], square[None], jnp.full(cosines.size, square), model.input_dim
-    )
+    inner = np.cos(np.pi * np.arange(1, 20) / 20)
+    cosines, sines = np.concatenate([[-1.0, 0.0, 1.0], inner]), np.concatenate([[0.0, 1.0, 0.0], np.sqrt(1 - inner**2)])
+    # Points of the plane: a Gram matrix would turn the clusters themselves by the root of the machine precision.
+    points = jnp.sqrt(square) * np.stack([cosines, sines], axis=1) / jnp.asarray(model.amplification)
+    kernels = network.latent_kernels(model, points[2:3], points)
 
     def interpolated(values: jax.Array) -> jax.Array:
         low, middle, high = values[:3]
@@ -139,7 +199,10 @@ def _even_features(u: Float[Array, "n 2"]) -> Float[Array, "n 4"]:
 
 
 def _moments(model: GenerativeModel) -> tuple[Float[Array, "2 2"], Float[Array, "4 4"]]:
-    r"""Second moments of u, and those of its even features, from \(E[u_iu_ju_ku_l]=MM+MM+MM-2mmmm\) with M = E[u u^T]."""
+    r"""Second moments of u, and those of its even features, from \(E[u_iu_ju_ku_l]=MM+MM+MM-2mmmm\) with M = E[u u^T].
+
+    Label D6.2.
+    """
     amplification = jnp.asarray(model.amplification)
     mean = amplification * model.means
     second = amplification[:, None] * model.covariance * amplification[None, :] + jnp.outer(mean, mean)
@@ -159,6 +222,8 @@ def _sector(
     training: TrainingRule, features: jax.Array, ntk: jax.Array, nngp: jax.Array, moments: jax.Array, target: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     r"""Mean and variance of the output, each (*batch, n), of the kernel \(\phi(x)^\top\mathrm{diag}(a)\,\phi(x')\).
+
+    Label D6.2.
 
     Args:
         features: phi at the probes, (n, k); ntk, nngp: the weights a, (k,); moments: E[phi phi^T]; target: E[phi y].

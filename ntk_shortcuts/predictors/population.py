@@ -16,6 +16,7 @@ from ntk_shortcuts.predictors.frozen_kernel import OutputLaw, trained_outputs
 from ntk_shortcuts.predictors.prediction import Prediction, describe_spectrum, prediction_from_law
 from ntk_shortcuts.predictors.reflection import half_of, require_symmetric
 from ntk_shortcuts.predictors.registry import register_method
+from ntk_shortcuts.predictors.sample_weights import SampleWeight, require_symmetric_weight, reweighted_rays
 from ntk_shortcuts.quadrature import latent_rays
 from ntk_shortcuts.training_rules import TrainingRule
 from ntk_shortcuts.typing import Latents
@@ -38,6 +39,7 @@ def predict_population(
     probes: Latents | None = None,
     random_init: bool = True,
     tolerance: float = 2e-3,
+    sample_weight: SampleWeight | None = None,
 ) -> Prediction:
     r"""Bias of an infinitely wide network trained on infinitely many samples.
 
@@ -49,13 +51,16 @@ def predict_population(
         probes: latents (n, 2) at which reliance is measured; the 30 x 30 grid by default.
         random_init: include the random output at initialisation (f_0 Gaussian with the NNGP kernel); else f_0 = 0.
         tolerance: nodes are refined until the bias moves by less than this, or the finest rule is reached.
+        sample_weight: a function of latents (n, 2) and labels (n,) to the weights (n,) of samples in the loss,
+            (1/(2N)) sum w (f - y)^2, with w(-z, -y) = w(z, y); not normalised, so that their mean sets the clock. The bias
+            stays relative to the optimum of the unweighted law.
 
     Returns:
         A Prediction whose diagnostics hold `discretization_error` (the last move of the bias), `nodes`, `converged` (1 or
         0), the spectrum's condition and dropped mass, and the kernel's own quadrature error.
 
     Raises:
-        ValueError: num_samples given, or a tolerance that is not positive.
+        ValueError: num_samples given, a tolerance that is not positive, or weights that are not symmetric.
 
     Numerics: nodes in graded polar coordinates (:func:`ntk_shortcuts.quadrature.latent_rays`); bias-free networks of
     homogeneous activations need one node per ray. Without `random_init` the bias counts signs on a grid and moves in steps
@@ -72,10 +77,13 @@ def predict_population(
     elif not homogeneous:
         require_symmetric(model, network, probes)
 
+    if sample_weight is not None:
+        require_symmetric_weight(sample_weight, model.probe_grid())
+
     solved, unfold = half_of(probes)
     previous, change = None, float("nan")
     for angles, radii in rules:
-        law, kernel_error = _outputs(model, network, training, solved, angles, radii, homogeneous, random_init)
+        law, kernel_error = _outputs(model, network, training, solved, angles, radii, homogeneous, random_init, sample_weight)
         prediction = prediction_from_law("population", model, probes, *unfold(law.mean, law.variance))
         if traced:
             return prediction
@@ -105,6 +113,7 @@ def _outputs(
     radii: int,
     homogeneous: bool,
     random_init: bool,
+    sample_weight: SampleWeight | None,
 ) -> tuple[OutputLaw, jax.Array]:
     """Law of the outputs at the probes, and the kernel's own error.
 
@@ -112,6 +121,7 @@ def _outputs(
     mix, and each sector is solved on a half-plane: half the matrix. The mean is odd.
     """
     rays = latent_rays(model, angles, radii, homogeneous)
+    rays = rays if sample_weight is None else reweighted_rays(rays, sample_weight)
     weights, targets = rays.mass, rays.slope
     sectors = sector_kernels(model, network)
     train, cross = sectors(rays.directions, rays.directions), sectors(probes, rays.directions)

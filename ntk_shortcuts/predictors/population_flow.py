@@ -9,26 +9,27 @@ from __future__ import annotations
 import warnings
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.bias import optimal_reliance, reliance
+from ntk_shortcuts.bias import optimal_reliance, reliance, reliance_between_probes
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.losses import resolve_loss
-from ntk_shortcuts.networks import MLP, Parameters
-from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.plane import plane_basis, plane_inputs, plane_parameters
+from ntk_shortcuts.networks import MLP
+from ntk_shortcuts.numerics import in_float64, is_traced
+from ntk_shortcuts.predictors.flow import FlowPoints, FlowRules, differentiable_outputs, flow_path
 from ntk_shortcuts.predictors.prediction import Prediction, UntrustedPredictionWarning, plain
 from ntk_shortcuts.predictors.registry import register_method
 from ntk_shortcuts.quadrature import mixture_nodes
 from ntk_shortcuts.training_rules import GradientDescent, GradientFlow
-from ntk_shortcuts.typing import Key, Latents
-from ntk_shortcuts.validation import as_points, require, require_integer, require_values
+from ntk_shortcuts.typing import Key, Latents, Scalar
+from ntk_shortcuts.validation import as_points, require, require_integer, require_key, require_values
 
 # Hermite nodes per axis and mixture component: refined until the bias moves by less than the tolerance.
 _ORDERS = (6, 8, 12, 16, 24)
+# Without refinement, where derivatives are taken.
+_TRACED_ORDER = 12
 _GROUP = 4
 
 
@@ -85,7 +86,8 @@ def predict_population_flow(
         orthogonal: make the two feature directions exactly orthogonal, as they are for large d.
         tolerance: nodes are refined until the mean bias of the first four initialisations moves by less than this, or the
             finest rule is reached.
-        order: Hermite nodes per axis and mixture component, for a fixed rule without refinement.
+        order: Hermite nodes per axis and mixture component, for a fixed rule without refinement (where derivatives are
+            taken, 12 unless given).
         step_tolerance: error of one step that the solver accepts, in the Euclidean norm of the parameters; from 0.01 to
             0.001 the bias was seen to move by up to 0.004.
         max_steps: of the solver.
@@ -103,8 +105,10 @@ def predict_population_flow(
 
     Numerics: an adaptive, stabilised Runge-Kutta method (:mod:`ntk_shortcuts.chebyshev`) under diffrax. A solver that runs out
     of steps warns, with the time it reached; what lies beyond is NaN. So does a bias that moves by more than the tolerance at
-    the finest rule. Source: worked out for this package; the reduction to the
-    plane is exact.
+    the finest rule. Derivatives in predictivities, amplifications, correlation, variances and times
+    (:mod:`ntk_shortcuts.predictors.flow`) are those of the reliance with each probe's sign averaged over its cell of the grid,
+    which is smooth; the traced prediction holds that reliance. Source: worked out for this package; the reduction to the plane
+    is exact.
 
     Example:
         >>> network = MLP(1, width=16, parameterization="standard", initialization="torch")
@@ -122,7 +126,7 @@ def predict_population_flow(
         network.width,
     )
     require(not any(model.nesting), "nesting", '(0, 0) with method="population_flow"', model.nesting)
-    require(key is not None, "key", 'a jax.random key with method="population_flow"', None)
+    require_key(key, 'a jax.random key with method="population_flow"')
     require_integer("num_inits", num_inits, 1)
     resolve_loss(loss)
     require_values("momentum", momentum, (), "in [0, 1)", lambda v: (v >= 0) & (v < 1))
@@ -132,26 +136,28 @@ def predict_population_flow(
     require_integer("max_steps", max_steps, 1)
     if order is not None:
         require_integer("order", order, 1)
-    times = _times(training)
     speed = 1 / (1 - momentum)
+    numbers = (jnp.asarray(weight_decay), jnp.asarray(step_tolerance))
+    rules = FlowRules(*numbers, loss, not random_init, orthogonal, max_steps, str(jnp.dtype(dtype)))
+    if is_traced(model, network, training):
+        require(probes is None, "probes", "None where derivatives are taken: they need the grid", probes)
+        keys = jax.random.split(key, num_inits)
+        return _traced_prediction(model, network, training, keys, speed, order or _TRACED_ORDER, rules)
+    times = _times(training)
     probes = model.probe_grid() if probes is None else as_points("probes", probes, dimension=2)
 
     optimum = optimal_reliance(model, probes)
     stops, where = np.unique(np.atleast_1d(times), return_inverse=True)
-    rates = {name: jnp.asarray(value) for name, value in (("weight_decay", weight_decay), ("step_tolerance", step_tolerance))}
-    rules = {"loss": loss, "centred": not random_init, "orthogonal": orthogonal, "max_steps": max_steps, "dtype": dtype}
     # In groups of one size: one compilation, and a group need not wait for the slowest network of all.
     size = min(num_inits, _GROUP)
     count = -(-num_inits // size)
     groups = jnp.split(jax.random.split(key, size * count), count)
 
     def run(group: jax.Array, nodes: jax.Array, weights: jax.Array) -> _Path:
-        law = [jnp.asarray(array, dtype) for array in (weights, (1 + model.class_expectation(nodes)) / 2)]
-        points = jnp.concatenate([nodes, probes])
-        outputs, reached, steps = _flow(model, network, group, points, law, jnp.asarray(stops * speed), rates, **rules)
-        outputs = np.asarray(outputs, np.float64)[:, where]
+        path = flow_path(model, network, group, FlowPoints(nodes, weights, probes), jnp.asarray(stops * speed), rules)
+        outputs = np.asarray(path.outputs, np.float64)[:, where]
         found = np.where(np.isfinite(outputs).all(-1), np.asarray(reliance(outputs, probes)), np.nan)
-        return _Path(outputs, found, np.asarray(reached), np.asarray(steps))
+        return _Path(outputs, found, np.asarray(path.reached), np.asarray(path.steps))
 
     # The rule is chosen on the first group, by the move of its bias from the next coarser rule to this one.
     move, first = np.nan, None
@@ -217,69 +223,37 @@ def _times(training: Any) -> np.ndarray:
     return times
 
 
-@eqx.filter_jit
-def _flow(
-    model: GenerativeModel,
-    network: MLP,
-    keys: jax.Array,
-    points: jax.Array,
-    law: list[jax.Array],
-    times: jax.Array,
-    rates: dict[str, Any],
-    *,
-    dtype: Any,
-    loss: str,
-    centred: bool,
-    orthogonal: bool,
-    max_steps: int,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Outputs (inits, times, probes) along the flow, the times reached (inits,) and the steps taken (inits,)."""
-    # diffrax takes a quarter of a second to import, which `import ntk_shortcuts` should not cost.
-    import diffrax
+def _traced_prediction(
+    model: GenerativeModel, network: MLP, training: Any, keys: jax.Array, speed: Scalar, order: int, rules: FlowRules
+) -> Prediction:
+    """The prediction inside JAX's transformations: one rule of nodes, and the smooth reliance of the cells of the grid."""
+    if isinstance(training, GradientFlow):
+        times = jnp.asarray(training.time)
+    else:
+        times = jnp.asarray(training.learning_rate) * jnp.asarray(training.steps)
+    flat = jnp.atleast_1d(times) * speed
+    ascending = jnp.argsort(flat)
 
-    from ntk_shortcuts.chebyshev import RungeKuttaChebyshev, euclidean_norm
+    def points(model: GenerativeModel) -> FlowPoints:
+        return FlowPoints(*mixture_nodes(model, order), model.probe_grid())
 
-    weights, positive = law
-    count = weights.shape[0]
-    cost = resolve_loss(loss)
-    times = times.astype(dtype)
-
-    def one(key: Key) -> tuple[jax.Array, jax.Array, jax.Array]:
-        params, inputs = _plane_network(model, network, key, points, orthogonal, dtype)
-        offset = network.apply(params, inputs) if centred else jnp.zeros(len(inputs), dtype)
-
-        def risk(params: Parameters) -> jax.Array:
-            f = network.apply(params, inputs[:count]) - offset[:count]
-            return jnp.sum(weights * (positive * cost(f, 1.0) + (1 - positive) * cost(f, -1.0)))
-
-        def velocity(_: Any, params: Parameters, __: Any) -> Parameters:
-            gradient = jax.grad(risk)(params)
-            return jax.tree.map(lambda g, p: -(g + rates["weight_decay"].astype(p.dtype) * p), gradient, params)
-
-        def at_probes(_: Any, params: Parameters, __: Any) -> jax.Array:
-            return network.apply(params, inputs[count:]) - offset[count:]
-
-        tolerance = rates["step_tolerance"].astype(dtype)
-        solution = diffrax.diffeqsolve(
-            diffrax.ODETerm(velocity),
-            RungeKuttaChebyshev(),
-            t0=jnp.zeros((), dtype),
-            # A flow for no time at all is one for an invisible time.
-            t1=jnp.maximum(times[-1], jnp.finfo(dtype).tiny * 1e6),
-            dt0=None,
-            y0=params,
-            saveat=diffrax.SaveAt(
-                subs=[diffrax.SubSaveAt(ts=times, fn=at_probes), diffrax.SubSaveAt(t1=True, fn=lambda t, *_: t)]
-            ),
-            # The Euclidean norm: a mean over parameters would let the output err by the square root of their number.
-            stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance, norm=euclidean_norm),
-            max_steps=max_steps,
-            throw=False,
-        )
-        outputs, last = solution.ys
-        return jnp.where(jnp.isfinite(outputs), outputs, jnp.nan), last[0], solution.stats["num_steps"]
-
-    return jax.vmap(one)(keys)
+    outputs = differentiable_outputs(model, network, keys, points, flat[ascending], rules)
+    # The weights are those of the model's dtype: derivatives of the reliance are taken in float64.
+    outputs = outputs.astype(flat.dtype)[:, jnp.argsort(ascending)].reshape(len(keys), *times.shape, -1)
+    probes = model.probe_grid()
+    found = reliance_between_probes(outputs, probes)
+    optimum = optimal_reliance(model, probes)
+    spread = {"ddof": min(1, len(keys) - 1)}
+    return Prediction(
+        bias=found.mean(0) - optimum,
+        reliance=found.mean(0),
+        optimal_reliance=optimum,
+        mean=outputs.mean(0),
+        std=outputs.std(0, **spread),
+        probes=probes,
+        method="population_flow",
+        bias_std=found.std(0, **spread),
+    )
 
 
 def _padded_nodes(model: GenerativeModel, order: int) -> tuple[jax.Array, jax.Array]:
@@ -287,14 +261,3 @@ def _padded_nodes(model: GenerativeModel, order: int) -> tuple[jax.Array, jax.Ar
     nodes, weights = mixture_nodes(model, order)
     missing = len(mixture_nodes(model, _ORDERS[1])[1]) - len(weights) if order == _ORDERS[0] else 0
     return jnp.pad(nodes, ((0, missing), (0, 0))), jnp.pad(weights, (0, missing))
-
-
-def _plane_network(
-    model: GenerativeModel, network: MLP, key: Key, points: jax.Array, orthogonal: bool, dtype: Any
-) -> tuple[Parameters, jax.Array]:
-    """A network at initialisation, reduced to the plane, and the points as its inputs."""
-    embedding_key, init_key = jax.random.split(key)
-    embedding = model.embedding(embedding_key, orthogonal)
-    basis = plane_basis(embedding)
-    inputs = plane_inputs(network, embedding(points), basis).astype(dtype)
-    return plane_parameters(network.init(init_key, model.input_dim, dtype), basis), inputs

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from ntk_shortcuts.kernels.sectors import require_kernels
+from ntk_shortcuts.training_rules import TrainingRule
+from ntk_shortcuts.validation import require
+
 Predictor = TypeVar("Predictor", bound=Callable[..., Any])
 
 METHODS: dict[str, Callable[..., Any]] = {}
@@ -20,6 +24,12 @@ def register_method(name: str) -> Callable[[Predictor], Predictor]:
         return predictor
 
     return decorate
+
+
+def require_specs(model: Any, network: Any, training: Any) -> None:
+    """Refuse a model, network or training rule that is none."""
+    require_kernels(model, network)
+    require(isinstance(training, TrainingRule), "training", "a training rule such as GradientFlow(time=30.0)", training)
 
 
 def known_methods() -> list[str]:

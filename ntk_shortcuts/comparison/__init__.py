@@ -1,0 +1,22 @@
+"""Theory against training: the same configurations trained as networks and predicted, with records and a report."""
+
+from ntk_shortcuts.comparison.configuration import Configuration, compare
+from ntk_shortcuts.comparison.presets import PRESETS, preset
+from ntk_shortcuts.comparison.records import read, run
+from ntk_shortcuts.comparison.report import summarize, write_report
+from ntk_shortcuts.comparison.statistics import Agreement, PowerLaw, agreement, fit_power_law
+
+__all__ = [
+    "PRESETS",
+    "Agreement",
+    "Configuration",
+    "PowerLaw",
+    "agreement",
+    "compare",
+    "fit_power_law",
+    "preset",
+    "read",
+    "run",
+    "summarize",
+    "write_report",
+]

@@ -1,0 +1,219 @@
+r"""Derivations: symbolic results that are tied to the code by a label, checked against it, and drawn.
+
+Each script in `derivations/` derives one result with sympy and holds it as `DERIVATION`. The docstring of the code that
+implements it names the same label ("Label D1.1"); a test keeps both sides together. `ntk-shortcuts derive` runs them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import pydoc
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ntk_shortcuts.validation import require
+
+if TYPE_CHECKING:
+    import sympy
+    from matplotlib.figure import Figure
+
+
+class Step(NamedTuple):
+    """One step: what is done, in words with LaTeX between dollar signs, and the formula it ends in (sympy or LaTeX)."""
+
+    text: str
+    formula: sympy.Basic | str | None = None
+
+
+class Check(NamedTuple):
+    """Agreement of two independent routes to one number: the largest discrepancy found, and what is allowed."""
+
+    name: str
+    discrepancy: float
+    tolerance: float = 1e-12
+
+    @property
+    def passed(self) -> bool:
+        """False for NaN as well."""
+        return bool(self.discrepancy <= self.tolerance)
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """A labelled result.
+
+    - `label`: such as "D1.2"; `title`; `source`: paper and equation, or "this project".
+    - `statement`: the result in words and LaTeX between dollar signs; `assumptions`: under which it holds.
+    - `code`: full names of what implements it; their docstrings name the label.
+    - `steps`: derives the result symbolically and returns the steps; the last formula is the result.
+    - `checks`: compares it with the code, and both with another route where there is one.
+    - `figure`: draws it; None where there is nothing to see.
+    """
+
+    label: str
+    title: str
+    statement: str
+    assumptions: Sequence[str]
+    code: Sequence[str]
+    source: str
+    steps: Callable[[], list[Step]]
+    checks: Callable[[], list[Check]]
+    figure: Callable[[], Figure] | None = None
+
+
+def compare(name: str, expected: Any, got: Any, tolerance: float = 1e-12) -> Check:
+    r"""Check two arrays: the largest of \(|a-b|/\max(1,|a|)\), NaN where either has one.
+
+    Example:
+        >>> compare("a third", 1 / 3, 0.3333, tolerance=1e-3).passed
+        True
+    """
+    expected, got = (np.asarray(values, dtype=float) for values in (expected, got))
+    error = np.abs(expected - got) / np.maximum(1, np.abs(expected))
+    return Check(name, float(np.max(error)), tolerance)
+
+
+def derivations_folder() -> Path:
+    """Where the scripts are: inside an installed package, beside it in a checkout."""
+    package = Path(__file__).parent
+    candidates = package / "derivations", package.parent / "derivations"
+    found = [path for path in candidates if path.is_dir()]
+    if not found:
+        raise FileNotFoundError(f"no derivations in {candidates[0]} or {candidates[1]}: install ntk-shortcuts again")
+    return found[0]
+
+
+def load_derivations() -> dict[str, Derivation]:
+    """All derivations by label, in order.
+
+    Raises:
+        ValueError: a label used twice.
+    """
+    found: dict[str, Derivation] = {}
+    for path in derivations_folder().glob("d*.py"):
+        specification = importlib.util.spec_from_file_location(f"ntk_shortcuts_derivations.{path.stem}", path)
+        module = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(module)
+        derivation = module.DERIVATION
+        require(derivation.label not in found, "label", f"used once, in {path.name}", derivation.label)
+        found[derivation.label] = derivation
+    return dict(sorted(found.items(), key=lambda item: [int(part) for part in item[0][1:].split(".")]))
+
+
+def select(labels: Sequence[str]) -> list[Derivation]:
+    """The derivations of these labels; "D2" stands for all that begin with "D2.".
+
+    Raises:
+        ValueError: an unknown label; the known ones are listed.
+    """
+    known = load_derivations()
+    chosen: dict[str, Derivation] = {}
+    for label in labels:
+        matches = {name: known[name] for name in known if name == label or name.startswith(f"{label}.")}
+        require(bool(matches), "label", f"one of {', '.join(known)}, or a group such as D1", label)
+        chosen |= matches
+    return list(chosen.values())
+
+
+def resolve(name: str) -> Any:
+    """The object of a full name such as "ntk_shortcuts.bias.reliance".
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = pydoc.locate(name)
+    require(found is not None, "code", "the full name of an object", name)
+    return found
+
+
+def formula_latex(formula: sympy.Basic | str | None) -> str | None:
+    """LaTeX of a step's formula."""
+    if formula is None or isinstance(formula, str):
+        return formula
+    import sympy
+
+    return sympy.latex(formula)
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A derivation that was run: its steps and checks, its page in Markdown, and the seconds it took."""
+
+    derivation: Derivation
+    steps: Sequence[Step]
+    checks: Sequence[Check]
+    page: str
+    seconds: float
+
+    def summary(self) -> dict[str, Any]:
+        """Everything in plain lists, strings and numbers, for JSON."""
+        entry = self.derivation
+        plain = {name: getattr(entry, name) for name in ("label", "title", "statement", "source")}
+        return {
+            **plain,
+            "assumptions": list(entry.assumptions),
+            "code": list(entry.code),
+            "steps": [{"text": step.text, "latex": formula_latex(step.formula)} for step in self.steps],
+            "checks": [{**check._asdict(), "passed": check.passed} for check in self.checks],
+            "seconds": self.seconds,
+        }
+
+
+def derive(derivation: Derivation, folder: Path | None = None) -> Derived:
+    """Run the steps and the checks; with a folder, write LABEL.md and the figure LABEL.png there, the same bytes each time."""
+    began = time.perf_counter()
+    steps, checks = derivation.steps(), derivation.checks()
+    drawn = folder is not None and derivation.figure is not None
+    page = _page(derivation, steps, checks, drawn)
+    if folder is not None:
+        (folder / f"{derivation.label}.md").write_text(page)
+    if drawn:
+        # matplotlib writes its version into the file otherwise.
+        derivation.figure().savefig(folder / f"{derivation.label}.png", metadata={"Software": None})
+    return Derived(derivation, steps, checks, page, time.perf_counter() - began)
+
+
+def _page(derivation: Derivation, steps: Sequence[Step], checks: Sequence[Check], drawn: bool) -> str:
+    lines = [f"# {derivation.label}: {derivation.title}", "", derivation.statement, ""]
+    lines += [f"Source: {derivation.source}. In the code: {', '.join(f'`{name}`' for name in derivation.code)}.", ""]
+    lines += ["## Assumptions", "", *[f"- {text}" for text in derivation.assumptions], "", "## Derivation", ""]
+    for number, step in enumerate(steps, 1):
+        lines += [f"{number}. {step.text}", ""]
+        if step.formula is not None:
+            # Indented, so that the display belongs to its step.
+            lines += ["    $$", f"    {formula_latex(step.formula)}", "    $$", ""]
+    lines += ["## Checks", "", "| check | discrepancy | allowed |", "| --- | --- | --- |"]
+    lines += [f"| {check.name} | {check.discrepancy:.1e} | {check.tolerance:.0e} |" for check in checks]
+    if drawn:
+        lines += ["", f"![{derivation.title}]({derivation.label}.png)"]
+    return "\n".join(lines) + "\n"
+
+
+def index_markdown(results: Sequence[Derived]) -> str:
+    """Table of the results: the check that comes nearest to its tolerance, and the seconds each took."""
+    lines = ["| label | result | check nearest to its tolerance | discrepancy | allowed | holds |", "| --- |" + " --- |" * 5]
+    for result in results:
+        worst = max(result.checks, key=lambda check: math.inf if not check.passed else check.discrepancy / check.tolerance)
+        holds = "yes" if all(check.passed for check in result.checks) else "no"
+        entry = result.derivation
+        lines.append(
+            f"| [{entry.label}]({entry.label}.md) | {entry.title} | {worst.name} | {worst.discrepancy:.1e} "
+            f"| {worst.tolerance:.0e} | {holds} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main(derivation: Derivation) -> None:
+    """Run one script by itself: print the derivation, and write page and figure into the current folder."""
+    result = derive(derivation, Path())
+    print(result.page)
+    failed = [check.name for check in result.checks if not check.passed]
+    if failed:
+        sys.exit(f"{derivation.label}: failed: {', '.join(failed)}")

@@ -1,0 +1,254 @@
+r"""Gradient flow of one finite network on the plane as a differential equation, and its derivatives in the setting.
+
+The state is the network's parameters \(\theta\), the field \(-\nabla_\theta R(\theta)-\lambda\theta\) with R the risk over
+quadrature nodes. The derivative in a parameter p of the data law or the network obeys the linearised flow
+
+\[\dot v_p=\partial_\theta F(\theta;p)\,v_p+\partial_pF(\theta;p),\qquad v_p(0)=\partial_p\theta_0(p),\]
+
+integrated beside \(\theta\): it is as stable as the flow itself, which the adjoint run backwards in time is not. There are few
+parameters p, so all their derivatives are made on the way forward, and reverse mode contracts them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from ntk_shortcuts.generative import GenerativeModel
+from ntk_shortcuts.losses import resolve_loss
+from ntk_shortcuts.networks import MLP, Parameters
+from ntk_shortcuts.plane import plane_basis, plane_inputs, plane_parameters
+from ntk_shortcuts.typing import Array, Float, Key, Scalar
+
+
+class FlowRules(eqx.Module):
+    """How a flow is run: the options of :func:`ntk_shortcuts.predictors.population_flow.predict_population_flow`."""
+
+    weight_decay: Scalar
+    step_tolerance: Scalar
+    loss: str = eqx.field(static=True)
+    centred: bool = eqx.field(static=True)
+    orthogonal: bool = eqx.field(static=True)
+    max_steps: int = eqx.field(static=True)
+    dtype: str = eqx.field(static=True)
+
+
+class FlowPoints(NamedTuple):
+    """Latents of the nodes (m, 2) and their weights (m,), and of the probes (p, 2)."""
+
+    nodes: Float[Array, "m 2"]
+    weights: Float[Array, "m"]
+    probes: Float[Array, "p 2"]
+
+
+class FlowPath(NamedTuple):
+    """Outputs (inits, times, probes) along the flow, the times reached (inits,) and the steps taken (inits,)."""
+
+    outputs: Float[Array, "inits times probes"]
+    reached: Float[Array, "inits"]
+    steps: Any
+
+
+class _Start(NamedTuple):
+    """A network at its start, and what it is trained on: inputs of nodes and probes, P(y = 1) and weights of the nodes."""
+
+    params: Parameters
+    inputs: jax.Array
+    offset: jax.Array
+    positive: jax.Array
+    weights: jax.Array
+
+
+@eqx.filter_jit
+def flow_path(
+    model: GenerativeModel, network: MLP, keys: jax.Array, points: FlowPoints, times: jax.Array, rules: FlowRules
+) -> FlowPath:
+    """Flows of the networks of these keys, with outputs at sorted times."""
+
+    def one(key: Key) -> FlowPath:
+        start = _start(model, network, key, points, rules)
+        outputs, last, steps = _solved(
+            start.params,
+            lambda params: _velocity(params, start, network, rules),
+            lambda params: _outputs(params, start, network),
+            times,
+            rules,
+        )
+        return FlowPath(jnp.where(jnp.isfinite(outputs), outputs, jnp.nan), last, steps)
+
+    return jax.vmap(one)(keys)
+
+
+@eqx.filter_jit
+def flow_parameters(
+    model: GenerativeModel, network: MLP, keys: jax.Array, points: FlowPoints, times: jax.Array, rules: FlowRules
+) -> tuple[Parameters, jax.Array]:
+    """Parameters on the plane at sorted times, leaves (inits, times, ...), and the inputs (inits, points, 2) they act on."""
+
+    def one(key: Key) -> tuple[Parameters, jax.Array]:
+        start = _start(model, network, key, points, rules)
+        found, _, _ = _solved(start.params, lambda p: _velocity(p, start, network, rules), lambda p: p, times, rules)
+        return found, start.inputs
+
+    return jax.vmap(one)(keys)
+
+
+def differentiable_outputs(
+    model: GenerativeModel,
+    network: MLP,
+    keys: jax.Array,
+    points: Callable[[GenerativeModel], FlowPoints],
+    times: jax.Array,
+    rules: FlowRules,
+) -> Float[Array, "inits times probes"]:
+    """Outputs of :func:`flow_path` under JAX's tracing, with derivatives in the traced parameters of model and network and in
+    the (sorted) times."""
+    dynamic, fixed = eqx.partition((model, network), lambda leaf: isinstance(leaf, jax.core.Tracer))
+    return _sensitive_outputs((dynamic, times), fixed, keys, points, rules)
+
+
+@eqx.filter_custom_vjp
+def _sensitive_outputs(varied: Any, fixed: Any, keys: jax.Array, points: Any, rules: FlowRules) -> jax.Array:
+    dynamic, times = varied
+    model, network = eqx.combine(dynamic, fixed)
+    return flow_path(model, network, keys, points(model), times, rules).outputs
+
+
+@_sensitive_outputs.def_fwd
+def _forward(perturbed: Any, varied: Any, fixed: Any, keys: jax.Array, points: Any, rules: FlowRules) -> tuple:
+    dynamic, times = varied
+    directions = _unit_tangents(dynamic, perturbed[0])
+
+    def start_of(dynamic: Any, key: Key) -> _Start:
+        model, network = eqx.combine(dynamic, fixed)
+        return _start(model, network, key, points(model), rules)
+
+    def one(key: Key) -> tuple:
+        start = start_of(dynamic, key)
+
+        def field(params: Parameters, start: _Start, dynamic: Any) -> Parameters:
+            return _velocity(params, start, eqx.combine(dynamic, fixed)[1], rules)
+
+        def outputs(params: Parameters, start: _Start, dynamic: Any) -> jax.Array:
+            return _outputs(params, start, eqx.combine(dynamic, fixed)[1])
+
+        def along(function: Callable, params: Parameters, tangents: Any) -> Any:
+            """Derivatives of a function of (params, start, dynamic) in every direction."""
+
+            def single(tangent: Parameters, moved: _Start, direction: Any) -> Any:
+                return jax.jvp(function, (params, start, dynamic), (tangent, moved, direction))[1]
+
+            return jax.vmap(single)(tangents, moves, directions)
+
+        moves = jax.vmap(lambda direction: jax.jvp(lambda d: start_of(d, key), (dynamic,), (direction,))[1])(directions)
+
+        def velocity(state: tuple) -> tuple:
+            params, tangents = state
+            return field(params, start, dynamic), along(field, params, tangents)
+
+        def observed(state: tuple) -> tuple:
+            params, tangents = state
+            value, speed = jax.jvp(lambda p: outputs(p, start, dynamic), (params,), (field(params, start, dynamic),))
+            return value, along(outputs, params, tangents), speed
+
+        return _solved((start.params, moves.params), velocity, observed, times, rules)[0]
+
+    # Without anything perturbed but the times, the stack of directions is empty, and so are the tangents.
+    values, slopes, speeds = jax.vmap(one)(keys)
+    return values, (slopes, speeds)
+
+
+@_sensitive_outputs.def_bwd
+def _backward(residuals: tuple, cotangent: jax.Array, perturbed: Any, varied: Any, *_: Any) -> tuple:
+    slopes, speeds = residuals  # (inits, times, directions, probes), (inits, times, probes)
+    dynamic, times = varied
+    contracted = jnp.einsum("itkp,itp->k", slopes, cotangent)
+    leaves, structure = jax.tree.flatten(dynamic)
+    found, position = [], 0
+    for leaf, moved in zip(leaves, jax.tree.leaves(perturbed[0]), strict=True):
+        size = leaf.size if moved else 0
+        part = contracted[position : position + size].reshape(leaf.shape) if moved else jnp.zeros(leaf.shape)
+        found.append(part.astype(leaf.dtype))
+        position += size
+    slope_of_times = jnp.einsum("itp,itp->t", speeds, cotangent).astype(times.dtype)
+    return jax.tree.unflatten(structure, found), slope_of_times
+
+
+def _unit_tangents(dynamic: Any, perturbed: Any) -> Any:
+    """One tangent for every entry of every perturbed leaf, stacked: leaves (directions, *shape)."""
+    leaves, structure = jax.tree.flatten(dynamic)
+    moved = jax.tree.leaves(perturbed)
+    total = sum(leaf.size for leaf, m in zip(leaves, moved, strict=True) if m)
+    position, stacked = 0, []
+    for leaf, m in zip(leaves, moved, strict=True):
+        rows = jnp.zeros((total, leaf.size), leaf.dtype)
+        if m:
+            rows = rows.at[position : position + leaf.size].set(jnp.eye(leaf.size, dtype=leaf.dtype))
+            position += leaf.size
+        stacked.append(rows.reshape(total, *leaf.shape))
+    return jax.tree.unflatten(structure, stacked)
+
+
+def _start(model: GenerativeModel, network: MLP, key: Key, points: FlowPoints, rules: FlowRules) -> _Start:
+    """A network at initialisation, reduced to the plane, and its inputs."""
+    embedding_key, init_key = jax.random.split(key)
+    embedding = model.embedding(embedding_key, rules.orthogonal)
+    basis = plane_basis(embedding)
+    latents = jnp.concatenate([points.nodes, points.probes])
+    inputs = plane_inputs(network, embedding(latents), basis).astype(rules.dtype)
+    params = plane_parameters(network.init(init_key, model.input_dim, rules.dtype), basis)
+    offset = network.apply(params, inputs) if rules.centred else jnp.zeros(len(inputs), rules.dtype)
+    positive = (1 + model.class_expectation(points.nodes)) / 2
+    return _Start(params, inputs, offset, positive.astype(rules.dtype), points.weights.astype(rules.dtype))
+
+
+def _velocity(params: Parameters, start: _Start, network: MLP, rules: FlowRules) -> Parameters:
+    cost, count = resolve_loss(rules.loss), start.weights.shape[0]
+
+    def risk(params: Parameters) -> jax.Array:
+        f = network.apply(params, start.inputs[:count]) - start.offset[:count]
+        return jnp.sum(start.weights * (start.positive * cost(f, 1.0) + (1 - start.positive) * cost(f, -1.0)))
+
+    decay = jnp.asarray(rules.weight_decay)
+    return jax.tree.map(lambda g, p: -(g + decay.astype(p.dtype) * p), jax.grad(risk)(params), params)
+
+
+def _outputs(params: Parameters, start: _Start, network: MLP) -> jax.Array:
+    count = start.weights.shape[0]
+    return network.apply(params, start.inputs[count:]) - start.offset[count:]
+
+
+def _solved(state: Any, velocity: Callable, observed: Callable, times: jax.Array, rules: FlowRules) -> tuple[Any, Any, Any]:
+    """What is observed at the times, the time reached, and the number of steps."""
+    # diffrax takes a quarter of a second to import, which `import ntk_shortcuts` should not cost.
+    import diffrax
+
+    from ntk_shortcuts.chebyshev import RungeKuttaChebyshev, euclidean_norm
+
+    dtype = jnp.dtype(rules.dtype)
+    times, tolerance = times.astype(dtype), jnp.asarray(rules.step_tolerance).astype(dtype)
+    solution = diffrax.diffeqsolve(
+        diffrax.ODETerm(lambda t, state, args: velocity(state)),
+        RungeKuttaChebyshev(),
+        t0=jnp.zeros((), dtype),
+        # A flow for no time at all is one for an invisible time.
+        t1=jnp.maximum(times[-1], jnp.finfo(dtype).tiny * 1e6),
+        dt0=None,
+        y0=state,
+        saveat=diffrax.SaveAt(
+            subs=[
+                diffrax.SubSaveAt(ts=times, fn=lambda t, state, args: observed(state)),
+                diffrax.SubSaveAt(t1=True, fn=lambda t, *_: t),
+            ]
+        ),
+        # The Euclidean norm: a mean over parameters would let the output err by the square root of their number.
+        stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance, norm=euclidean_norm),
+        max_steps=rules.max_steps,
+        throw=False,
+    )
+    seen, last = solution.ys
+    return seen, last[0], solution.stats["num_steps"]

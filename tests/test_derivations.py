@@ -1,0 +1,100 @@
+"""Every label has a derivation and code that names it, and every derivation holds."""
+
+import ast
+import dataclasses
+import json
+import pathlib
+import re
+
+import pytest
+
+from ntk_shortcuts import derivation
+from ntk_shortcuts.cli import main
+
+PACKAGE = pathlib.Path(derivation.__file__).parent
+LABEL = re.compile(r"\bLabels? (D\d+\.\d+(?:(?:, | and )D\d+\.\d+)*)")
+DERIVATIONS = derivation.load_derivations()
+# Seconds of symbolic work.
+SLOW: set[str] = set()
+
+
+def _labels(text):
+    return {label for found in LABEL.findall(text or "") for label in re.findall(r"D\d+\.\d+", found)}
+
+
+def _documented_labels():
+    nodes = ast.Module, ast.ClassDef, ast.FunctionDef
+    trees = [ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py") if path.name != "derivation.py"]
+    docstrings = [ast.get_docstring(node) for tree in trees for node in ast.walk(tree) if isinstance(node, nodes)]
+    return set().union(*map(_labels, docstrings))
+
+
+@pytest.mark.parametrize("label", [pytest.param(x, marks=[pytest.mark.slow] if x in SLOW else []) for x in DERIVATIONS])
+def test_holds(label):
+    result = derivation.derive(DERIVATIONS[label])
+    assert result.steps and result.steps[-1].formula is not None
+    assert result.checks and all(check.passed for check in result.checks), result.checks
+
+
+@pytest.mark.parametrize("label", DERIVATIONS)
+def test_code_names_its_label(label):
+    for name in DERIVATIONS[label].code:
+        assert label in _labels(derivation.resolve(name).__doc__), name
+
+
+def test_labels_in_docstrings_have_derivations():
+    documented = _documented_labels()
+    assert documented == set(DERIVATIONS)
+
+
+def test_a_wrong_formula_fails():
+    shifted = derivation.compare("shifted", [1.0, 2.0], [1.0, 2.0 + 1e-9])
+    assert not shifted.passed
+    assert not derivation.compare("not a number", [float("nan")], [1.0]).passed
+
+
+def test_unknown_label_is_refused():
+    with pytest.raises(ValueError, match=r"label must be one of D1\.1.*got.*D99"):
+        derivation.select(["D99"])
+
+
+def _derive(*arguments, capsys):
+    status = main(["derive", *map(str, arguments)])
+    return status, *capsys.readouterr()
+
+
+def test_command_writes_page_and_figure(tmp_path, capsys):
+    status, out, _ = _derive("D1.1", "--output", tmp_path, capsys=capsys)
+    assert status == 0
+    assert out == (tmp_path / "D1.1.md").read_text() and out.startswith("# D1.1: ")
+    first = (tmp_path / "D1.1.png").read_bytes()
+    status, out, _ = _derive("D1.1", "--output", tmp_path, "--json", capsys=capsys)
+    result = json.loads(out)["derivations"][0]
+    assert status == 0 and result["label"] == "D1.1" and all(check["passed"] for check in result["checks"])
+    assert (tmp_path / "D1.1.png").read_bytes() == first
+
+
+def test_command_lists_labels(capsys):
+    status, out, _ = _derive("--json", capsys=capsys)
+    assert status == 0 and set(json.loads(out)["derivations"]) == set(DERIVATIONS)
+
+
+def test_failed_check_is_exit_status_1(tmp_path, capsys, monkeypatch):
+    entry = DERIVATIONS["D1.1"]
+    wrong = dataclasses.replace(entry, checks=lambda: [derivation.compare("shifted", 1.0, 1.1)], figure=None)
+    monkeypatch.setattr(derivation, "load_derivations", lambda: {"D1.1": wrong})
+    status, out, err = _derive("--all", "--output", tmp_path, capsys=capsys)
+    assert status == 1 and "D1.1 (shifted)" in err and "| no |" in out
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["D99"], ["label must be one of", "D1.1", "got 'D99'"]),
+        (["D1.1", "--all"], ["label must not be given with --all", "got D1.1"]),
+    ],
+)
+def test_command_refuses(arguments, words, capsys):
+    status, out, err = _derive(*arguments, capsys=capsys)
+    assert status == 2 and not out and len(err.splitlines()) == 1
+    assert all(word in err for word in words), err
