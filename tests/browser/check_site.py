@@ -34,7 +34,7 @@ INSPECT = r"""
   const width = document.documentElement.clientWidth;
   if (document.documentElement.scrollWidth > width + 1) {
     const wide = [...document.querySelectorAll("article *")].filter(
-      (e) => e.getBoundingClientRect().right > width + 1 && getComputedStyle(e).overflowX === "visible");
+      (e) => e.getBoundingClientRect().right > width + 1 && !scrolls(e));
     found.push(`scrolls sideways: ${document.documentElement.scrollWidth} px on ${width}, at ${wide.slice(0, 3).map(
       (e) => e.outerHTML.slice(0, 80)).join(" | ")}`);
   }
