@@ -142,8 +142,8 @@ def figure():
         _, ntk, _ = _code(ns.MLP(depth), directions[:1], directions)
         axes.plot(angles, ntk[0] / (depth + 1), style, color=colour, label=f"L = {depth}")
         axes.plot(few, [float(_profile(mpmath.mpf(a), depth)[1]) / (depth + 1) for a in few], "o", mfc="none", color=colour)
-    axes.set(xlabel=r"angle $\theta$ (radians)", ylabel=r"$h_L(\theta)/h_L(0)$ (lines: code, circles: closed form)")
-    axes.legend(frameon=False)
+    axes.set(xlabel=r"angle $\theta$ (radians)", ylabel=r"$h_L(\theta)/h_L(0)$")
+    axes.legend(frameon=False, title="lines: code, circles: closed form")
     return drawing
 
 

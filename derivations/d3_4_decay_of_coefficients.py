@@ -192,9 +192,9 @@ def figure():
             axes.loglog(orders, np.where(values > 1e-13, values, np.nan), marker, ms=4, mfc="none", color=colour, label=name)
     left.loglog(orders, 1.0 / orders**2, ":", color="black", label=r"$k^{-2}$")
     right.loglog(orders, 1.0 / orders**4.0, "--", color="black", label=r"$k^{-4}$")
-    left.set(xlabel="frequency k", ylabel=r"$|a_k|$ of the NTK, over $K(0)$")
+    left.set(xlabel="frequency k", ylabel=r"$|a_k|$ of the NTK, over $K(0)$", ylim=(5e-6, 60))
     right.set(xlabel="frequency k", ylabel=r"$|a_k|$ of the NNGP kernel, over $K(0)$")
-    left.legend(frameon=False)
+    left.legend(frameon=False, loc="upper right")
     right.legend(frameon=False)
     return drawing
 
