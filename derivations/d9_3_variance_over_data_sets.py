@@ -228,6 +228,9 @@ def figure():
         axes.plot(counts, theory[:, index], style, color=colour, label=name)
         axes.errorbar(counts, sampled[:, index], errors[:, index], fmt=marker, mfc="none", color=colour)
     axes.set(xlabel="samples N", ylabel="standard deviation over data sets", xscale="log", yscale="log")
+    axes.set_xticks(counts, [str(count) for count in counts])
+    axes.minorticks_off()
+    axes.set_yticks([0.05, 0.1, 0.2, 0.4], ["0.05", "0.1", "0.2", "0.4"])
     axes.legend(frameon=False, title="lines: theory\nsymbols: 150 data sets")
     return drawing
 
