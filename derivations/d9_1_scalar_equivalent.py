@@ -41,22 +41,21 @@ def steps() -> list[Step]:
     assert sp.simplify(flat + s - M / N * lam * flat / (lam + flat)) == 0
     return [
         Step(
-            r"The resolvent predictor is $f = \frac1N\sum_n y_n\langle k_x, Qk_n\rangle$, $Q = (S - s)^{-1}$, "
-            r"$S = \frac1N\sum_n k_n \otimes k_n$, with $k_n$ the kernel section at sample $n$. Leaving out one sample (a "
-            r"change of "
-            r"rank one),",
+            r"The resolvent predictor is $f = \frac1N\sum_n y_n\langle k_x, Qk_n\rangle$, $Q = (S - s)^{-1}$, $S = "
+            r"\frac1N\sum_n k_n \otimes k_n$, with $k_n$ the kernel section at sample $n$. Leaving out one sample (a change "
+            r"of rank one),",
             r"Qk_n = \frac{Q_{-n}k_n}{1 + \delta},\qquad \delta = \tfrac1N\langle k_n, Q_{-n}k_n\rangle",
         ),
         Step(
-            r"Under the assumptions $\delta$ is the same number for all samples, $\delta = \frac1N\mathrm{tr}\,TQ$. Averaging "
-            r"$1 = (S - s)Q = \frac1N\sum_n k_n \otimes Q_{-n}k_n/(1 + \delta) - sQ$ over data sets, with $T = E\,k \otimes "
-            r"k$,",
+            r"Under the assumptions $\delta$ is the same number for all samples, $\delta = \frac1N\mathrm{tr}\,TQ$. "
+            r"Averaging $1 = (S - s)Q = \frac1N\sum_n k_n \otimes Q_{-n}k_n/(1 + \delta) - sQ$ over data sets, with $T = "
+            r"E\,k \otimes k$,",
             r"Q = \Big(\frac{T}{1 + \delta} - s\Big)^{-1},\qquad \delta = \frac1N\sum_i\frac{\lambda_i}{\lambda_i/(1 + "
             r"\delta) - s}",
         ),
         Step(
-            r"In terms of $\kappa = -s(1 + \delta)$ each term is $(1 + \delta)\lambda_i/(\lambda_i + \kappa)$, and $\delta$ is "
-            r"eliminated. For a flat spectrum of $M$ eigenvalues the equation is quadratic (Marchenko & Pastur):",
+            r"In terms of $\kappa = -s(1 + \delta)$ each term is $(1 + \delta)\lambda_i/(\lambda_i + \kappa)$, and $\delta$ "
+            r"is eliminated. For a flat spectrum of $M$ eigenvalues the equation is quadratic (Marchenko & Pastur):",
             sp.Eq(kappa, flat),
         ),
         Step(
@@ -190,10 +189,8 @@ DERIVATION = Derivation(
     label="D9.1",
     title="Deterministic equivalent of kernel regression, scalar form",
     statement=r"With $\lambda_i, \phi_i$ the eigenvalues and eigenfunctions of the kernel under the data law, the resolvent "
-    r"predictor at "
-    r"$s$ (ridge $\delta$: $s = -\delta/N$) on $N$ samples has mean $\sum_i\frac{\lambda_i}{\lambda_i + \kappa}c_i\phi_i$, "
-    r"with "
-    r"$\kappa = -s + \frac1N\sum_i\frac{\lambda_i\kappa}{\lambda_i + \kappa}$.",
+    r"predictor at $s$ (ridge $\delta$: $s = -\delta/N$) on $N$ samples has mean $\sum_i\frac{\lambda_i}{\lambda_i + "
+    r"\kappa}c_i\phi_i$, with $\kappa = -s + \frac1N\sum_i\frac{\lambda_i\kappa}{\lambda_i + \kappa}$.",
     assumptions=[
         r"independent samples; to leading order in $1/N$",
         r"the leverage $\frac1N\langle k_z, Qk_z\rangle$ of a sample is replaced by its average over the data law: "

@@ -39,8 +39,8 @@ def steps() -> list[Step]:
     return [
         Step(
             r"As in D9.1, but the leverage $\delta(z)$ keeps its dependence on where the sample lies:",
-            r"Q = \Big(\int p\,\frac{k_z \otimes k_z}{1 + \delta(z)}\,dz - s\Big)^{-1},\qquad "
-            r"\delta(z) = \tfrac1N\langle k_z, Qk_z\rangle",
+            r"Q = \Big(\int p\,\frac{k_z \otimes k_z}{1 + \delta(z)}\,dz - s\Big)^{-1},\qquad \delta(z) = \tfrac1N\langle "
+            r"k_z, Qk_z\rangle",
         ),
         Step(
             r"With $\kappa(z) = -s(1 + \delta(z))$ the operator $-sQ$ is free of $s$ (checked on two nodes in the plane):",
@@ -193,9 +193,8 @@ DERIVATION = Derivation(
     label="D9.2",
     title="Deterministic equivalent of kernel regression, local form",
     statement=r"Over data sets of $N$ samples the resolvent predictor at $s$ has mean $f(x) = \int p\,H(x, "
-    r"z)f^*(z)/\kappa(z)\,dz$ with "
-    r"$H(x, z) = \langle k_x, (1 + \int p\,k_z \otimes k_z/\kappa)^{-1}k_z\rangle$ and the fixed point "
-    r"$\kappa(z) = -s + \frac1NH(z, z)$ for a function of $z$.",
+    r"z)f^*(z)/\kappa(z)\,dz$ with $H(x, z) = \langle k_x, (1 + \int p\,k_z \otimes k_z/\kappa)^{-1}k_z\rangle$ and the "
+    r"fixed point $\kappa(z) = -s + \frac1NH(z, z)$ for a function of $z$.",
     assumptions=[
         r"independent samples; to leading order in $1/N$",
         r"the leverage of a sample at $z$ is replaced by its mean over the other samples, at that $z$",

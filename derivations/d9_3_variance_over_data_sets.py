@@ -54,14 +54,12 @@ def steps() -> list[Step]:
         ),
         Step(
             r"In the averages of D9.2 the factor is $H(x, z)/\kappa(z)$. A filter $g(\lambda) = "
-            r"\mathrm{Re}\sum_kc_k/(\lambda - s_k)$ adds "
-            r"the changes of its resolvents: the influence of one point is",
+            r"\mathrm{Re}\sum_kc_k/(\lambda - s_k)$ adds the changes of its resolvents: the influence of one point is",
             r"F(x; z, y) = \mathrm{Re}\sum_kc_k\frac{H_k(x, z)}{\kappa_k(z)}\,(y - f_k(z)) = yA - B",
         ),
         Step(
             r"To leading order the output is its mean plus $\frac1N\sum_n(F_n - EF_n)$, a sum of independent terms "
-            r"(Hoeffding's first "
-            r"projection). With $N/2$ samples of each class",
+            r"(Hoeffding's first projection). With $N/2$ samples of each class",
             r"\mathrm{Var} f(x) = \frac1N\Big(E[F^2] - \tfrac12\sum_{c = \pm1}E[F \mid y = c]^2\Big)",
         ),
         Step(
@@ -72,8 +70,7 @@ def steps() -> list[Step]:
             r"The class averages are $a \pm b$ with $a$ odd and $b$ even in $x$, and $\frac12\sum_cE[F|c]^2 = a^2 + b^2$. "
             r"Altogether",
             r"N\,\mathrm{Var} f = \int p\,\big[(1 - f^{*2})A^2 + (f^*A - B)^2\big] - a^2 - b^2,\quad a = \int p\,(f^*A - "
-            r"B),\quad "
-            r"b = \int p\,\big[(1 - f^{*2})A + f^*(f^*A - B)\big]",
+            r"B),\quad b = \int p\,\big[(1 - f^{*2})A + f^*(f^*A - B)\big]",
         ),
     ]
 
@@ -239,9 +236,8 @@ DERIVATION = Derivation(
     label="D9.3",
     title="Variance over data sets by the influence of one training point",
     statement=r"With $F(x; z, y) = \mathrm{Re}\sum_kc_kH_k(x, z)(y - f_k(z))/\kappa_k(z)$, the influence of a training "
-    r"point, the "
-    r"output's variance over data sets of $N/2$ samples of each class is "
-    r"$\frac1N(E[F^2] - \frac12\sum_cE[F \mid y = c]^2)$; for independent labels $E[F]^2$ is subtracted instead.",
+    r"point, the output's variance over data sets of $N/2$ samples of each class is $\frac1N(E[F^2] - \frac12\sum_cE[F \mid "
+    r"y = c]^2)$; for independent labels $E[F]^2$ is subtracted instead.",
     assumptions=[
         r"those of D9.2; variance to leading order in $1/N$",
         r"the other samples enter through their average: the predictor's own variance in the residual $y - f(z)$ is left out "
