@@ -102,7 +102,7 @@ def predict_dataset_averaged(
 
     Numerics: about 10 samples at least; corrections are of relative order 1/N. Under a JAX transformation the second rule
     is used with 64 modes per sector and no refinement. Source: Simon et al. (2021), Canatar et al. (2021) for the scalar
-    form; the local form, gradient flow and the variance were worked out for this package.
+    form; the local form, gradient flow and the variance were worked out for this package. Label D9.3.
 
     Example:
         >>> from ntk_shortcuts import MLP, GradientFlow, predict_bias
@@ -263,7 +263,7 @@ def _law(
     num_samples: Any,
     options: dict[str, Any],
 ) -> AveragedLaw:
-    """Mean and variance from the K resolvents of one filter."""
+    """Mean and variance from the K resolvents of one filter. Label D9.3."""
     weights, radius, targets = rays.weights, rays.radius, rays.targets
     inverse = resolvents.inverse_kappa  # (K, rays, radii)
     density = jnp.sum(weights * radius**2 * inverse, axis=-1)  # (K, rays)

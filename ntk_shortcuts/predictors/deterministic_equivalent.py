@@ -50,7 +50,7 @@ def scalar_kappa(
     r"""\(\kappa=-s+\frac1N\sum_i\lambda_i\kappa/(\lambda_i+\kappa)\) (Simon et al. 2021, Canatar et al. 2021), by Newton.
 
     Started from above, \(-s+\sum_i\lambda_i/N\), where the right-hand side is concave: for real s < 0 the steps decrease
-    monotonically to the positive root. Complex s is reached from the real axis by continuation.
+    monotonically to the positive root. Complex s is reached from the real axis by continuation. Label D9.1.
     """
 
     def value(kappa: jax.Array, s: jax.Array) -> jax.Array:
@@ -93,7 +93,7 @@ def averaged_resolvent(
 
     For Im s > 0 the iteration maps the lower half-plane of \(\kappa\) strictly into a bounded part of itself, so that it has
     exactly one fixed point and converges to it (Earle & Hamilton 1970); for real s < 0 it is monotone and concave, a standard
-    interference function (Yates 1995), with the same conclusion. Derivatives are taken implicitly.
+    interference function (Yates 1995), with the same conclusion. Derivatives are taken implicitly. Label D9.2.
 
     Args:
         start: the scalar form's kappa.
