@@ -1,8 +1,9 @@
-"""What the site needs beyond mkdocs-material: MathJax from its Python package, and links for the roles in docstrings."""
+"""What the site needs beyond mkdocs-material: MathJax from its Python package, and docstrings read as they are written."""
 
 import importlib.resources
 import re
 
+import griffe
 from mkdocs.structure.files import File
 
 # One file, which needs no fonts and no network; its licence goes with it.
@@ -27,3 +28,11 @@ def on_page_content(html, page, config, files):
         return f'<autoref identifier="{target}" optional><code>{shown}</code></autoref>'
 
     return ROLE.sub(link, html)
+
+
+class ExampleSections(griffe.Extension):
+    """Docstrings say "Example:", which Griffe knows as "Examples:" only; else the prompts of doctests become quotations."""
+
+    def on_instance(self, *, obj, **kwargs):
+        if obj.docstring:
+            obj.docstring.value = re.sub(r"^( *)Example:$", r"\1Examples:", obj.docstring.value, flags=re.MULTILINE)

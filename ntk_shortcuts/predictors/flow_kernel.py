@@ -68,7 +68,8 @@ def kernel_motion(
         num_inits: networks.
         modes: eigenvalues reported.
         order: Hermite nodes per axis and mixture component.
-        step_tolerance, max_steps: of the solver, as in method="population_flow".
+        step_tolerance: of the solver, as in method="population_flow".
+        max_steps: of the solver.
 
     Raises:
         ValueError: an argument out of range; width None; nesting; a solver that ran out of steps.
