@@ -134,6 +134,7 @@ def predict_dataset_averaged(
     if not homogeneous:
         require_symmetric(model, network, probes)
 
+    count = jnp.asarray(float(num_samples))  # an array: one compilation for all N
     previous, change = None, float("nan")
     for angles, radii in rules:
         rays, spectra = _discretize(model, network, angles, radii, homogeneous)
@@ -141,7 +142,7 @@ def predict_dataset_averaged(
         training.check(largest)
         filter_ = training.rational(num_samples, _edge(spectra, num_samples), _RESOLVENTS[0])
         modes = _modes_needed(spectra, filter_, num_samples)
-        law = _jitted_law(model, network, training, filter_, float(num_samples), solved, rays, spectra, modes, options)
+        law = _jitted_law(model, network, training, filter_, count, solved, rays, spectra, modes, options)
         prediction = prediction_from_law("dataset_averaged", model, probes, *unfold(law.mean, law.variance))
         if previous is not None:
             change = float(np.max(np.abs(np.asarray(prediction.bias) - previous)))
@@ -237,7 +238,7 @@ def _averaged_law(
     law = jax.lax.map(at_one_setting, filter_) if batch else at_one_setting(filter_)
     # Smaller eigenvalues are rounding; where they matter, infinite time is not yet reached.
     positive = jnp.where(eigenvalues > 1e-7 * jnp.max(eigenvalues), eigenvalues, jnp.max(eigenvalues))
-    gains = training.filter(positive, num_samples) if not is_traced(num_samples) else filter_(positive)
+    gains = training.filter(positive, num_samples)
     error = jnp.max(jnp.abs(filter_(positive) - gains) * positive, axis=-1)
     return eqx.tree_at(lambda a: a.filter_error, law, error)
 
