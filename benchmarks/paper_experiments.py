@@ -319,7 +319,9 @@ def main() -> None:
         return
     stage = {"predict": predict, "average": average}[arguments.stage]
     # The base setting first, then its other ratios, then the maps.
-    trained = sorted((r for r in records if r["stage"] == "train"), key=lambda r: (r["predictivity"] != 0.85, r["ratio"] != 4))
+    trained = sorted(
+        (r for r in records if r["stage"] == "train"), key=lambda r: (r["predictivity"] != 0.85, r["ratio"] != 4, r["depth"])
+    )
     for record in trained:
         base = (record["predictivity"], record["core"], record["ratio"], record["depth"]) == (0.85, 1.0, 4.0, 1)
         wanted = arguments.stage == "predict" or base
