@@ -157,7 +157,7 @@ def telescope(
     without nesting are reduced to the plane, so that nothing grows with d.
 
     Source: Jeffares, Curth & van der Schaar (2024), "Deep learning through a telescoping lens", equation 5, whose segments
-    are single steps of the optimiser; theirs takes the residuals of the trained network, this one its own.
+    are single steps of the optimiser, along the actual updates of the parameters; this one moves by its own residuals.
 
     Example:
         >>> model, network = GenerativeModel(amplification=(4.0, 1.0)), MLP(1, width=64)
