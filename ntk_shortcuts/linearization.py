@@ -161,9 +161,9 @@ def telescope(
 
     Example:
         >>> model, network = GenerativeModel(amplification=(4.0, 1.0)), MLP(1, width=64)
-        >>> t = telescope(model, network, GradientDescent(0.5, [2, 4, 8, 16]), 40, (1, 4), key=jax.random.key(0))
+        >>> t = telescope(model, network, GradientDescent(0.5, [4, 16]), 40, (1, 2), key=jax.random.key(0))
         >>> t.telescoped.shape, t.trained_bias.shape, bool(t.error[1, -1] < t.error[0, -1])
-        ((2, 5, 900), (5,), True)
+        ((2, 3, 900), (3,), True)
     """
     require(isinstance(model, GenerativeModel), "model", "a GenerativeModel", model)
     _require_finite_network(network)
