@@ -401,10 +401,10 @@ class Gaps(NamedTuple):
     joined: bool = False
 
 
-def plot_gaps(panels: Mapping[str, Sequence[Gaps]], xlabel: str) -> Figure:
+def plot_gaps(panels: Mapping[str, Sequence[Gaps]], xlabel: str, base: int = 10) -> Figure:
     """Gaps between prediction and training on logarithmic axes, one panel for each title, with fitted power laws.
 
-    Points at or below 0 are not drawn.
+    Points at or below 0 are not drawn. `base` is that of the ticks of the horizontal axis.
     """
     figure = _figure((5.6 * len(panels), 4.4))
     for axes, (title, series) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
@@ -419,7 +419,9 @@ def plot_gaps(panels: Mapping[str, Sequence[Gaps]], xlabel: str) -> Figure:
                 scale, exponent = line.fit
                 ends = np.array([min(line.at), max(line.at)], float)
                 axes.plot(ends, scale * ends**exponent, color=colour, linewidth=1.2)
-        axes.set(xscale="log", yscale="log", xlabel=xlabel)
+        axes.set_xscale("log", base=base)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.set(yscale="log", xlabel=xlabel)
         axes.set_title(title, fontsize="small")
         axes.grid(alpha=0.25)
         axes.legend(fontsize="small", frameon=False)
