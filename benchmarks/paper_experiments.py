@@ -27,6 +27,7 @@ import jax
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from PIL import Image
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.plotting import BIAS_LABEL, PREDICTIVITY_LABEL, RATIO_LABEL
@@ -44,7 +45,7 @@ LOOPS = [
     *((network, rho, 1.0) for rho in (0.6, 0.7, 0.8, 0.9) for network in SHALLOW),
     *((network, rho, 0.1) for rho in (0.85, 0.7, 0.9) for network in SHALLOW),
     *((network, 0.85, 0.1) for network in MIDDLE),
-    *((("relu", 3), rho, 1.0) for rho in (0.7, 0.6, 0.8, 0.9)),
+    *((("relu", 3), rho, 1.0) for rho in (0.9, 0.8, 0.7, 0.6)),
     *((network, 0.85, 0.1) for network in DEEP),
 ]
 NAMES = ("activation", "depth", "predictivity", "core", "ratio")
@@ -110,7 +111,14 @@ def merged(records: list[dict]) -> list[dict]:
         found.setdefault(configuration_of(record), {}).update(
             {k: v for k, v in record.items() if k not in ("stage", "seconds")}
         )
-    return [r for r in found.values() if "best_bias" in r]
+    trained = [{**r, "frozen_epochs": EPOCHS} for r in found.values() if "best_bias" in r]
+    # Where the frozen kernel was not asked for at all epochs, the records of the flow have it at five.
+    lines = (pathlib.Path(__file__).parent / "results/population_flow.jsonl").read_text().splitlines()
+    few = {configuration_of(r): r["frozen"] for r in map(json.loads, lines) if r["loss"] == "squared"}
+    for record in trained:
+        if "frozen" not in record and configuration_of(record) in few:
+            record |= {"frozen": few[configuration_of(record)], "frozen_epochs": AVERAGED_EPOCHS}
+    return trained
 
 
 def mean_and_error(values: list) -> tuple[np.ndarray, np.ndarray]:
@@ -132,7 +140,8 @@ def table(records: list[dict]) -> str:
         trained, _ = mean_and_error(r["bias"])
         cells = []
         for place in shown:
-            cells.append(f"{trained[place]:.2f}/" + (f"{r['frozen'][place]:.2f}" if "frozen" in r else "-"))
+            frozen = dict(zip(r["frozen_epochs"], r.get("frozen", ()), strict=False)).get(EPOCHS[place])
+            cells.append(f"{trained[place]:.2f}/" + ("-" if frozen is None else f"{frozen:.2f}"))
         epochs = f"{min(r['best_epoch'])} to {max(r['best_epoch'])}"
         where = f"{r['predictivity']:g} | {r['ratio']:g}, {r['core']:g} | {best:.2f} +- {error:.2f}, {epochs}"
         lines.append(f"| {r['activation']}, {r['depth']} | {where} | {', '.join(cells)} |")
@@ -142,11 +151,14 @@ def table(records: list[dict]) -> str:
 def release_table(records: list[dict], level: float = 0.5) -> str:
     """Markdown: epoch from which the mean bias stays below a level, at rho_s = 0.85: trained / frozen kernel."""
 
-    def epoch(bias: np.ndarray) -> str:
+    def epoch(bias: np.ndarray, epochs: np.ndarray) -> str:
         above = np.flatnonzero(bias > level)
         if not len(above):
             return "1"
-        return "> 100" if above[-1] == len(EPOCHS) - 1 else str(EPOCHS[above[-1] + 1])
+        if above[-1] == len(epochs) - 1:
+            return "> 100"
+        after, before = epochs[above[-1] + 1], epochs[above[-1]]
+        return str(after) if len(epochs) == len(EPOCHS) else f"{before} to {after}"
 
     lines = [f"| network | alpha_c | {' | '.join(f'ratio {ratio:g}' for ratio in RATIOS)} |", "|---|---|---|---|---|---|"]
     for core in (1.0, 0.1):
@@ -154,7 +166,9 @@ def release_table(records: list[dict], level: float = 0.5) -> str:
             found = {r["ratio"]: r for r in merged(records) if _place(r) == (*network, 0.85, core)}
             if found:
                 cells = [
-                    epoch(np.mean(r["bias"], axis=0)) + " / " + (epoch(np.array(r["frozen"])) if "frozen" in r else "-")
+                    epoch(np.mean(r["bias"], axis=0), EPOCHS)
+                    + " / "
+                    + (epoch(np.array(r["frozen"]), r["frozen_epochs"]) if "frozen" in r else "-")
                     for r in (found[ratio] for ratio in RATIOS)
                 ]
                 lines.append(f"| {network[0]}, {network[1]} | {core:g} | {' | '.join(cells)} |")
@@ -191,7 +205,7 @@ def _place(record: dict) -> tuple:
 
 def figure_over_time(records: list[dict], ratio: float = 4.0) -> Figure:
     """Bias over epochs by depth, trained and frozen, at rho_s = 0.85."""
-    figure = Figure(figsize=(9.6, 7.0), dpi=95, layout="constrained")
+    figure = Figure(figsize=(10.6, 7.0), dpi=95, layout="constrained")
     panels = figure.subplots(2, 2, sharex=True, sharey=True)
     shades = dict(zip((1, 2, 3, 5, 8), colormaps["viridis"](np.linspace(0.85, 0.0, 5)), strict=True))
     markers = dict(zip((1, 2, 3, 5, 8), "sD^vo", strict=True))
@@ -210,12 +224,13 @@ def figure_over_time(records: list[dict], ratio: float = 4.0) -> Figure:
                 axes.plot(EPOCHS, mean, color=colour, marker="x" if linear else markers[r["depth"]], markersize=4, label=label)
                 axes.fill_between(EPOCHS, mean - error, mean + error, color=colour, alpha=0.2, linewidth=0)
                 if "frozen" in r:
-                    axes.plot(EPOCHS, r["frozen"], "--", color=colour, linewidth=1)
+                    axes.plot(r["frozen_epochs"], r["frozen"], "--", color=colour, linewidth=1)
             name = {"relu": "ReLU", "tanh": "tanh"}[activation]
             axes.set(xscale="log", title=rf"{name}, $\alpha_c={core:g}$")
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
             axes.grid(alpha=0.25)
-            axes.legend(frameon=False, fontsize="small")
+    lines = {line.get_label(): line for axes in panels.flat for line in axes.lines if not line.get_label().startswith("_")}
+    figure.legend(lines.values(), lines, loc="outside right center", frameon=False)
     for axes in panels[-1]:
         axes.set_xlabel("epochs of 50 steps")
     for axes in panels[:, 0]:
@@ -233,10 +248,10 @@ def figure_map(records: list[dict]) -> Figure:
     networks = [n for n in (*SHALLOW, ("relu", 3)) if len({r["predictivity"] for r in chosen if _network(r) == n}) > 1]
     figure = Figure(figsize=(2.9 * len(networks) + 1.0, 6.2), dpi=95, layout="constrained")
     panels = figure.subplots(2, len(networks), sharex=True, sharey=True, squeeze=False)
+    predictivities = sorted({r["predictivity"] for r in chosen})
     third = int(np.flatnonzero(EPOCHS == 3)[0])
     for column, network in zip(panels.T, networks, strict=True):
         mine = [r for r in chosen if _network(r) == network]
-        predictivities = sorted({r["predictivity"] for r in mine})
         for axes, when in zip(column, ("after 3 epochs", "best validation"), strict=True):
             values = np.full((len(predictivities), len(RATIOS)), np.nan)
             for r in mine:
@@ -280,8 +295,10 @@ def main() -> None:
     if arguments.table or arguments.figures:
         print(*(show(records) for show in (table, release_table, checkpoint_table)), sep="\n\n")
         if arguments.figures:
-            figure_over_time(records).savefig(arguments.figures / "paper_experiments_time.png")
-            figure_map(records).savefig(arguments.figures / "paper_experiments_map.png")
+            for name, draw in (("time", figure_over_time), ("map", figure_map)):
+                path = arguments.figures / f"paper_experiments_{name}.png"
+                draw(records).savefig(path)
+                Image.open(path).convert("RGB").quantize(96).save(path, optimize=True)  # a third of the size
         return
     done = {configuration_of(r) for r in records if r["stage"] == arguments.stage}
     machine = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "jax": jax.__version__}
@@ -302,7 +319,9 @@ def main() -> None:
         return
     stage = {"predict": predict, "average": average}[arguments.stage]
     # The base setting first, then its other ratios, then the maps.
-    trained = sorted((r for r in records if r["stage"] == "train"), key=lambda r: (r["predictivity"] != 0.85, r["ratio"] != 4))
+    trained = sorted(
+        (r for r in records if r["stage"] == "train"), key=lambda r: (r["predictivity"] != 0.85, r["ratio"] != 4, r["depth"])
+    )
     for record in trained:
         base = (record["predictivity"], record["core"], record["ratio"], record["depth"]) == (0.85, 1.0, 4.0, 1)
         wanted = arguments.stage == "predict" or base

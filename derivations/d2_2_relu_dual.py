@@ -49,8 +49,8 @@ def steps() -> list[Step]:
     assert sp.simplify(q11 / 2 + q11 / 2 - 2 * value.subs(q22, q11) - distance) == 0
     return [
         Step(
-            r"In polar coordinates of two independent standard normals, $a = \sqrt{q_{11}}\,r\cos\varphi$ and "
-            r"$b = \sqrt{q_{22}}\,r\cos(\varphi - \theta)$ have variances $q_{11}, q_{22}$ and covariance",
+            r"In polar coordinates of two independent standard normals, $a = \sqrt{q_{11}}\,r\cos\varphi$ and $b = "
+            r"\sqrt{q_{22}}\,r\cos(\varphi - \theta)$ have variances $q_{11}, q_{22}$ and covariance",
             sp.Eq(q12, NORMS * sp.cos(theta)),
         ),
         Step(
@@ -160,8 +160,8 @@ DERIVATION = Derivation(
     label="D2.2",
     title="Dual of the ReLU",
     statement=r"For $\phi(x) = \max(x, 0)$ and centred Gaussians with variances $q_{11}, q_{22}$ at angle $\theta$, "
-    r"$\cos\theta = q_{12}/\sqrt{q_{11}q_{22}}$: $E\phi(a)\phi(b) = \frac12\sqrt{q_{11}q_{22}}\,\kappa$ with "
-    r"$\kappa = (\sin\theta + (\pi - \theta)\cos\theta)/\pi$, and $E\phi'(a)\phi'(b) = (\pi - \theta)/(2\pi)$.",
+    r"$\cos\theta = q_{12}/\sqrt{q_{11}q_{22}}$: $E\phi(a)\phi(b) = \frac12\sqrt{q_{11}q_{22}}\,\kappa$ with $\kappa = "
+    r"(\sin\theta + (\pi - \theta)\cos\theta)/\pi$, and $E\phi'(a)\phi'(b) = (\pi - \theta)/(2\pi)$.",
     assumptions=[
         r"$(a, b)$ centred Gaussian",
         r"$\phi'(x) = 1$ for $x > 0$ and 0 for $x < 0$; the point 0 has probability 0 unless a variance vanishes, where the "

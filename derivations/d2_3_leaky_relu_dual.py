@@ -59,10 +59,8 @@ def steps() -> list[Step]:
     assert sp.expand(distance - stable) == 0
     return [
         Step(
-            r"The four quadrants of the signs of $(a, b)$ are arcs of the polar angle, of lengths "
-            r"$\pi - \theta, \theta, \pi - \theta, \theta$, on which $\phi(a)\phi(b)$ is $ab$ times $1, s, s^2, s$. The arcs "
-            r"give "
-            r"the derivative",
+            r"The four quadrants of the signs of $(a, b)$ are arcs of the polar angle, of lengths $\pi - \theta, \theta, \pi "
+            r"- \theta, \theta$, on which $\phi(a)\phi(b)$ is $ab$ times $1, s, s^2, s$. The arcs give the derivative",
             sp.Eq(sp.Symbol(r"E\phi'(a)\phi'(b)"), DERIVATIVE),
         ),
         Step(
@@ -71,8 +69,7 @@ def steps() -> list[Step]:
         ),
         Step(
             r"With $c = \cos\theta$ the determinant over $q_{11}q_{22}$ is a sum of nonnegative terms for $s \geq 0$, as the "
-            r"code "
-            r"takes it:",
+            r"code takes it:",
             determinant,
         ),
         Step(
@@ -180,9 +177,9 @@ def figure():
 DERIVATION = Derivation(
     label="D2.3",
     title="Dual of the leaky ReLU",
-    statement=r"For $\phi(x) = \max(x, 0) + s\min(x, 0)$, with $\theta$ and $\kappa$ of D2.2: "
-    r"$E\phi(a)\phi(b) = \sqrt{q_{11}q_{22}}\,(\frac12(1-s)^2\kappa + s\cos\theta)$ and "
-    r"$E\phi'(a)\phi'(b) = (1-s)^2(\pi - \theta)/(2\pi) + s$. Slope 0 is the ReLU, slope 1 the linear activation.",
+    statement=r"For $\phi(x) = \max(x, 0) + s\min(x, 0)$, with $\theta$ and $\kappa$ of D2.2: $E\phi(a)\phi(b) = "
+    r"\sqrt{q_{11}q_{22}}\,(\frac12(1-s)^2\kappa + s\cos\theta)$ and $E\phi'(a)\phi'(b) = (1-s)^2(\pi - \theta)/(2\pi) + s$. "
+    r"Slope 0 is the ReLU, slope 1 the linear activation.",
     assumptions=[
         r"$(a, b)$ centred Gaussian",
         r"$\phi'(x) = 1$ for $x > 0$ and $s$ for $x < 0$; where a variance vanishes the code takes $\theta = \pi/2$",

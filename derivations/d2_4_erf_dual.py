@@ -76,8 +76,8 @@ def steps() -> list[Step]:
     return [
         Step(
             r"$\phi'(x) = 2e^{-x^2}/\sqrt{\pi}$, so $E\phi'(a)\phi'(b)$ is the integral over the plane of a Gaussian with "
-            r"precision "
-            r"matrix $Q^{-1} + 2I$. One variable after the other, with precision matrix $[[A, B], [B, C]]$, its square is",
+            r"precision matrix $Q^{-1} + 2I$. One variable after the other, with precision matrix $[[A, B], [B, C]]$, its "
+            r"square is",
             sp.Eq(sp.Symbol("I") ** 2, sp.simplify(_planar_integral())),
         ),
         Step(
@@ -87,14 +87,12 @@ def steps() -> list[Step]:
         ),
         Step(
             r"The Gaussian density satisfies $\partial p/\partial q_{12} = \partial^2 p/\partial a\,\partial b$. Two "
-            r"integrations by "
-            r"parts turn this into $\partial E\phi(a)\phi(b)/\partial q_{12} = E\phi'(a)\phi'(b)$, for any $\phi$ (Price's "
-            r"theorem)."
+            r"integrations by parts turn this into $\partial E\phi(a)\phi(b)/\partial q_{12} = E\phi'(a)\phi'(b)$, for any "
+            r"$\phi$ (Price's theorem)."
         ),
         Step(
             r"At $q_{12} = 0$ the expectation factorises and vanishes, $\phi$ being odd. With $D^2 = (1 + 2q_{11})(1 + "
-            r"2q_{22})$ "
-            r"the integral from 0 is of the form",
+            r"2q_{22})$ the integral from 0 is of the form",
             sp.Eq(sp.Integral(4 / (sp.pi * sp.sqrt(D**2 - 4 * c**2)), c), antiderivative),
         ),
         Step(r"Therefore", sp.Eq(sp.Symbol(r"E\phi(a)\phi(b)"), VALUE)),
@@ -188,9 +186,8 @@ DERIVATION = Derivation(
     label="D2.4",
     title="Dual of the error function",
     statement=r"For $\phi = \mathrm{erf}$: $E\phi(a)\phi(b) = \frac2\pi\arcsin\frac{2q_{12}}{\sqrt{(1+2q_{11})(1+2q_{22})}}$ "
-    r"and "
-    r"$E\phi'(a)\phi'(b) = \frac{4}{\pi S}$ with $S^2 = 1 + 2q_{11} + 2q_{22} + 4(q_{11}q_{22} - q_{12}^2)$. The arcsine is "
-    r"$\mathrm{atan2}(2q_{12}, S)$.",
+    r"and $E\phi'(a)\phi'(b) = \frac{4}{\pi S}$ with $S^2 = 1 + 2q_{11} + 2q_{22} + 4(q_{11}q_{22} - q_{12}^2)$. The arcsine "
+    r"is $\mathrm{atan2}(2q_{12}, S)$.",
     assumptions=[r"$(a, b)$ centred Gaussian; singular covariances by continuity"],
     code=["ntk_shortcuts.kernels.error_function.Erf", "ntk_shortcuts.kernels.error_function._angle_gap"],
     source="Williams (1997); here from the Gaussian integral",

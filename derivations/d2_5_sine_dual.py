@@ -39,8 +39,7 @@ def steps() -> list[Step]:
     return [
         Step(
             r"$\sin a\sin b$ and $\cos a\cos b$ are $\frac12(\cos(a - b) \mp \cos(a + b))$, and $a \mp b$ are Gaussian with "
-            r"variances "
-            r"$D = q_{11} + q_{22} - 2q_{12}$ and $S = q_{11} + q_{22} + 2q_{12}$."
+            r"variances $D = q_{11} + q_{22} - 2q_{12}$ and $S = q_{11} + q_{22} + 2q_{12}$."
         ),
         Step(r"A centred Gaussian of variance $v$ has", sp.Eq(sp.Symbol(r"E\cos x"), characteristic)),
         Step(r"The derivative $\phi' = \cos$ has", sp.Eq(sp.Symbol(r"E\phi'(a)\phi'(b)"), DERIVATIVE)),
@@ -125,8 +124,7 @@ DERIVATION = Derivation(
     label="D2.5",
     title="Dual of the sine",
     statement=r"For $\phi = \sin$, with $D = E(a-b)^2$ and $S = E(a+b)^2$: $E\phi(a)\phi(b) = \frac12(e^{-D/2} - e^{-S/2})$ "
-    r"and "
-    r"$E\phi'(a)\phi'(b) = \frac12(e^{-D/2} + e^{-S/2})$.",
+    r"and $E\phi'(a)\phi'(b) = \frac12(e^{-D/2} + e^{-S/2})$.",
     assumptions=[r"$(a, b)$ centred Gaussian, singular covariances included"],
     code=["ntk_shortcuts.kernels.sine.Sine"],
     source="this project; elementary",

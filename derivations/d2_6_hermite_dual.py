@@ -58,25 +58,22 @@ def steps() -> list[Step]:
     return [
         Step(
             r"The polynomials $He_k$ have the generating function $e^{tg - t^2/2} = \sum_k He_k(g)\,t^k/k!$. For unit "
-            r"variances and "
-            r"correlation $c$ two Gaussian integrals give",
+            r"variances and correlation $c$ two Gaussian integrals give",
             sp.Eq(sp.Symbol(r"E e^{ta - t^2/2} e^{ub - u^2/2}"), average),
         ),
         Step(
             r"The coefficients of $t^j u^k$ are Mehler's formula for $h_k = He_k/\sqrt{k!}$: correlated normals keep each "
-            r"degree to "
-            r"itself,",
+            r"degree to itself,",
             r"E h_j(a) h_k(b) = \delta_{jk} c^k",
         ),
         Step(
-            r"For $\phi = \sin$ the coefficients $a_k(s) = E\sin(sg)\,h_k(g)$ follow from the generating function, "
-            r"$\sum_k a_k t^k/\sqrt{k!} =$",
+            r"For $\phi = \sin$ the coefficients $a_k(s) = E\sin(sg)\,h_k(g)$ follow from the generating function, $\sum_k "
+            r"a_k t^k/\sqrt{k!} =$",
             generated,
         ),
         Step(
-            r"Terms from $K$ on are bounded by Cauchy and Schwarz: "
-            r"$|\sum_{k\geq K} a_k b_k c^k| \leq (\sum_{k\geq K} a_k^2 \sum_{k\geq K} b_k^2)^{1/2}$, and "
-            r"$\sum_{k\geq K} a_k^2 = E\phi^2 - \sum_{k<K} a_k^2$ (Parseval)."
+            r"Terms from $K$ on are bounded by Cauchy and Schwarz: $|\sum_{k\geq K} a_k b_k c^k| \leq (\sum_{k\geq K} a_k^2 "
+            r"\sum_{k\geq K} b_k^2)^{1/2}$, and $\sum_{k\geq K} a_k^2 = E\phi^2 - \sum_{k<K} a_k^2$ (Parseval)."
         ),
         Step(
             r"Expanding $\phi(\sqrt{q_{11}}\,g)$ and $\phi(\sqrt{q_{22}}\,h)$ in $h_k$, and $\phi'$ in the same way,",
@@ -167,10 +164,8 @@ DERIVATION = Derivation(
     label="D2.6",
     title="Dual of any activation as a Hermite series (tanh, GELU)",
     statement=r"With $h_k$ the orthonormal Hermite polynomials, $a_k(s) = E\phi(sg)h_k(g)$ and $c = "
-    r"q_{12}/\sqrt{q_{11}q_{22}}$: "
-    r"$E\phi(a)\phi(b) = \sum_k a_k(\sqrt{q_{11}})\,a_k(\sqrt{q_{22}})\,c^k$, and the same with $\phi'$. What $K$ terms drop "
-    r"is at most "
-    r"$E\phi^2 - \sum_{k<K} a_k^2$, the larger of the two points'.",
+    r"q_{12}/\sqrt{q_{11}q_{22}}$: $E\phi(a)\phi(b) = \sum_k a_k(\sqrt{q_{11}})\,a_k(\sqrt{q_{22}})\,c^k$, and the same with "
+    r"$\phi'$. What $K$ terms drop is at most $E\phi^2 - \sum_{k<K} a_k^2$, the larger of the two points'.",
     assumptions=[r"$(a, b)$ centred Gaussian", r"$E\phi^2$ and $E\phi'^2$ finite"],
     code=["ntk_shortcuts.kernels.hermite.Quadrature"],
     source="Mehler (1866); here from the generating function",

@@ -69,19 +69,16 @@ def steps() -> list[Step]:
         ),
         Step(
             r"The next angle is $\theta_1 = 2\arcsin\sqrt{(1 - \kappa)/2} = \theta - \theta^2/(3\pi) + \dots$, so each layer "
-            r"adds the "
-            r"same cubic term to the NNGP kernel:",
+            r"adds the same cubic term to the NNGP kernel:",
             sp.Eq(sp.Symbol(r"{K^L}/{K^L(0)}"), 1 - theta**2 / 2 + depth * theta**3 / (3 * sp.pi) + sp.O(theta**4)),
         ),
         Step(
-            r"For $\phi = \mathrm{erf}$ the duals are analytic in $q_{12} = q\cos\theta$ for $|q_{12}| < q + \frac12$ "
-            r"(D2.4), which "
-            r"contains all angles: even powers only, at every depth, and Fourier coefficients that fall geometrically."
+            r"For $\phi = \mathrm{erf}$ the duals are analytic in $q_{12} = q\cos\theta$ for $|q_{12}| < q + \frac12$ (D2.4), "
+            r"which contains all angles: even powers only, at every depth, and Fourier coefficients that fall geometrically."
         ),
         Step(
             r"In the recursion $\Theta^L = K^L + \dot K^L\Theta^{L-1}$ the factor $\dot K^L = 1 - \theta_{L-1}/\pi$ is "
-            r"linear at "
-            r"angle 0. With $\Theta^{L-1} = L - L(L-1)\theta/(2\pi)$ it gives, over $K^L(0)$,",
+            r"linear at angle 0. With $\Theta^{L-1} = L - L(L-1)\theta/(2\pi)$ it gives, over $K^L(0)$,",
             sp.Eq(sp.Symbol(r"{\Theta^L}/{K^L(0)}"), 1 + depth - depth * (depth + 1) / (2 * sp.pi) * theta + sp.O(theta**2)),
         ),
     ]
@@ -150,12 +147,9 @@ DERIVATION = Derivation(
     label="D2.7",
     title="Kernels at small angles",
     statement=r"Points of equal norm at angle $\theta \to 0$. Bias-free ReLU, $L$ hidden layers, over the NNGP kernel at "
-    r"angle 0: "
-    r"$K = 1 - \theta^2/2 + L\theta^3/(3\pi) + O(\theta^4)$ and $\Theta = L + 1 - L(L+1)\theta/(2\pi) + O(\theta^2)$. The "
-    r"first "
-    r"term that is not smooth on the circle is of order 3 for the NNGP kernel and of order 1 for the NTK. Kernels of erf "
-    r"networks "
-    r"are smooth.",
+    r"angle 0: $K = 1 - \theta^2/2 + L\theta^3/(3\pi) + O(\theta^4)$ and $\Theta = L + 1 - L(L+1)\theta/(2\pi) + "
+    r"O(\theta^2)$. The first term that is not smooth on the circle is of order 3 for the NNGP kernel and of order 1 for the "
+    r"NTK. Kernels of erf networks are smooth.",
     assumptions=[r"infinite width", r"no biases for the ReLU", r"equal norms; the angle is that of the inputs"],
     code=["ntk_shortcuts.kernels.infinite.mlp_kernels"],
     source="this project; orders as in Bietti & Bach (2021)",

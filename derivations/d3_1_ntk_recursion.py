@@ -75,24 +75,22 @@ def steps() -> list[Step]:
     return [
         Step(
             r"The first affine layer has $f = \sqrt{\sigma_w^2/d}\,w\cdot x + \sigma_b b$; its gradient with respect to $w$ "
-            r"and $b$, with "
-            r"learning-rate factors $r_w, r_b$ (1 in the NTK parameterisation), gives the start",
+            r"and $b$, with learning-rate factors $r_w, r_b$ (1 in the NTK parameterisation), gives the start",
             r"K^0 = \sigma_w^2\langle x, x'\rangle/d + \sigma_b^2,\qquad \Theta^0 = r_w\sigma_w^2\langle x, x'\rangle/d + "
             r"r_b\sigma_b^2",
         ),
         Step(
             r"Write the output as $f = \sqrt{\sigma_w^2/n}\sum_i w_i\phi(z_i) + \sigma_b b$. The chain rule splits its "
-            r"tangent kernel "
-            r"at every width (checked on a network with two hidden layers of two units, all derivatives taken one by one):",
+            r"tangent kernel at every width (checked on a network with two hidden layers of two units, all derivatives taken "
+            r"one by one):",
             r"\Theta = r_w\frac{\sigma_w^2}{n}\sum_i\phi(z_i)\phi(z_i') + r_b\sigma_b^2 + "
             r"\frac{\sigma_w^2}{n}\sum_{ij}w_iw_j\phi'(z_i)\phi'(z_j')\,\Theta_{ij}(x, x')",
         ),
         Step(
             r"Here $\Theta_{ij}$ is the tangent kernel of the pre-activations $z_i, z_j$. The weights $w$ do not occur in "
-            r"it, and "
-            r"$E w_iw_j = \delta_{ij}$. As $n \to \infty$ the $z_i$ become independent Gaussians with covariance $K^{L-1}$, "
-            r"$\Theta_{ii}$ "
-            r"tends to $\Theta^{L-1}$ and $\Theta_{ij}$ to 0, and the sums over $i$ tend to expectations:",
+            r"it, and $E w_iw_j = \delta_{ij}$. As $n \to \infty$ the $z_i$ become independent Gaussians with covariance "
+            r"$K^{L-1}$, $\Theta_{ii}$ tends to $\Theta^{L-1}$ and $\Theta_{ij}$ to 0, and the sums over $i$ tend to "
+            r"expectations:",
             r"K^L = \sigma_w^2E\phi(a)\phi(b) + \sigma_b^2,\qquad \dot K^L = \sigma_w^2E\phi'(a)\phi'(b)",
         ),
         Step(
@@ -212,10 +210,10 @@ def figure():
 DERIVATION = Derivation(
     label="D3.1",
     title="Recursion of NNGP kernel and NTK",
-    statement=r"$\Theta^L = K^L + \dot K^L\,\Theta^{L-1}$ with $K^L = \sigma_w^2E\phi(a)\phi(b) + \sigma_b^2$, "
-    r"$\dot K^L = \sigma_w^2E\phi'(a)\phi'(b)$, $(a, b)$ Gaussian with covariance $K^{L-1}$, and "
-    r"$\Theta^0 = K^0 = \sigma_w^2\langle x, x'\rangle/d + \sigma_b^2$. Where weights and biases of a layer are trained at "
-    r"$r_w, r_b$ times the rate, $K^L$ in this sum is $r_w\sigma_w^2E\phi\phi + r_b\sigma_b^2$.",
+    statement=r"$\Theta^L = K^L + \dot K^L\,\Theta^{L-1}$ with $K^L = \sigma_w^2E\phi(a)\phi(b) + \sigma_b^2$, $\dot K^L = "
+    r"\sigma_w^2E\phi'(a)\phi'(b)$, $(a, b)$ Gaussian with covariance $K^{L-1}$, and $\Theta^0 = K^0 = \sigma_w^2\langle x, "
+    r"x'\rangle/d + \sigma_b^2$. Where weights and biases of a layer are trained at $r_w, r_b$ times the rate, $K^L$ in this "
+    r"sum is $r_w\sigma_w^2E\phi\phi + r_b\sigma_b^2$.",
     assumptions=[
         r"NTK parameterisation, all parameters independent N(0, 1), scalar readout",
         r"hidden layers become infinitely wide one after the other, the first one first",

@@ -51,8 +51,8 @@ def steps() -> list[Step]:
     two = _closed_form([theta, *sp.symbols("theta_1:3")])
     return [
         Step(
-            r"Without biases both variances are multiplied by $\sigma_w^2/2$ in each layer, and the angle changes by "
-            r"(D2.2; $\kappa = (\sin\theta + (\pi - \theta)\cos\theta)/\pi$)",
+            r"Without biases both variances are multiplied by $\sigma_w^2/2$ in each layer, and the angle changes by (D2.2; "
+            r"$\kappa = (\sin\theta + (\pi - \theta)\cos\theta)/\pi$)",
             r"\cos\theta_{l+1} = \kappa(\theta_l),\qquad \theta_0 = \theta",
         ),
         Step(
@@ -61,15 +61,13 @@ def steps() -> list[Step]:
         ),
         Step(
             r"The factor between $\Theta^{L-1}$ and $\Theta^L$ is",
-            r"\dot K^L = \frac{\sigma_w^2}{2}\Big(1 - "
-            r"\frac{\theta_{L-1}}{\pi}\Big)",
+            r"\dot K^L = \frac{\sigma_w^2}{2}\Big(1 - \frac{\theta_{L-1}}{\pi}\Big)",
         ),
         Step(r"so that for $L = 2$, for instance, $\Theta^2/(c_2|u||u'|)$ is", two),
         Step(
-            r"Both profiles are analytic in the closed interval $[0, \pi]$, and the code holds their Chebyshev series in "
-            r"$x = 1 - 2\theta/\pi$. Between $u$ and $-u'$ the angle is $\pi - \theta$ and $x$ changes sign: odd terms are "
-            r"the kernel's "
-            r"odd part."
+            r"Both profiles are analytic in the closed interval $[0, \pi]$, and the code holds their Chebyshev series in $x = "
+            r"1 - 2\theta/\pi$. Between $u$ and $-u'$ the angle is $\pi - \theta$ and $x$ changes sign: odd terms are the "
+            r"kernel's odd part."
         ),
         Step(
             r"In general",
@@ -142,17 +140,17 @@ def figure():
         _, ntk, _ = _code(ns.MLP(depth), directions[:1], directions)
         axes.plot(angles, ntk[0] / (depth + 1), style, color=colour, label=f"L = {depth}")
         axes.plot(few, [float(_profile(mpmath.mpf(a), depth)[1]) / (depth + 1) for a in few], "o", mfc="none", color=colour)
-    axes.set(xlabel=r"angle $\theta$ (radians)", ylabel=r"$h_L(\theta)/h_L(0)$ (lines: code, circles: closed form)")
-    axes.legend(frameon=False)
+    axes.set(xlabel=r"angle $\theta$ (radians)", ylabel=r"$h_L(\theta)/h_L(0)$")
+    axes.legend(frameon=False, title="lines: code, circles: closed form")
     return drawing
 
 
 DERIVATION = Derivation(
     label="D3.2",
     title="Kernels of bias-free ReLU networks as functions of the angle",
-    statement=r"With $\cos\theta_{l+1} = \kappa(\theta_l)$, $\theta_0 = \theta$ the angle between $u$ and $u'$, and "
-    r"$c_L = \sigma_w^2(\sigma_w^2/2)^L/d$: $K^L = c_L|u||u'|\cos\theta_L$ and $\Theta^L = c_L|u||u'|h_L(\theta)$, "
-    r"$h_L = \sum_{l=0}^L\cos\theta_l\prod_{m=l}^{L-1}(1 - \theta_m/\pi)$.",
+    statement=r"With $\cos\theta_{l+1} = \kappa(\theta_l)$, $\theta_0 = \theta$ the angle between $u$ and $u'$, and $c_L = "
+    r"\sigma_w^2(\sigma_w^2/2)^L/d$: $K^L = c_L|u||u'|\cos\theta_L$ and $\Theta^L = c_L|u||u'|h_L(\theta)$, $h_L = "
+    r"\sum_{l=0}^L\cos\theta_l\prod_{m=l}^{L-1}(1 - \theta_m/\pi)$.",
     assumptions=[
         r"infinite width, ReLU, $\sigma_b = 0$",
         r"$\langle x, x'\rangle = u\cdot u'$: no nesting, orthogonal embedding",

@@ -65,15 +65,14 @@ def steps() -> list[Step]:
     return [
         Step(r"The profile of the NTK over $\sigma_w^4/(2d)$ (D3.2, $L = 1$) is", sp.Eq(sp.Symbol("h_1"), NTK)),
         Step(
-            r"With $\sin\theta\cos k\theta$ and $\cos\theta\cos k\theta$ written as sums of frequencies $k \pm 1$, its Fourier "
-            r"coefficients $a_k = \frac2\pi\int_0^\pi h_1\cos k\theta\,d\theta$ for odd $k \geq 3$ are",
+            r"With $\sin\theta\cos k\theta$ and $\cos\theta\cos k\theta$ written as sums of frequencies $k \pm 1$, its "
+            r"Fourier coefficients $a_k = \frac2\pi\int_0^\pi h_1\cos k\theta\,d\theta$ for odd $k \geq 3$ are",
             sp.Eq(sp.Symbol("a_k"), _coefficient(NTK, 1)),
         ),
         Step(r"and for even $k \geq 2$", sp.Eq(sp.Symbol("a_k"), EVEN["ntk"])),
         Step(
             r"with $a_0 = 6/\pi^2$ and $a_1 = 1$. For the NNGP kernel, profile $\kappa$, $a_0 = 4/\pi^2$, $a_1 = 1/2$, odd "
-            r"$k \geq 3$ "
-            r"vanish and even $k \geq 2$ have",
+            r"$k \geq 3$ vanish and even $k \geq 2$ have",
             sp.Eq(sp.Symbol("a_k"), EVEN["nngp"]),
         ),
         Step(
@@ -82,12 +81,10 @@ def steps() -> list[Step]:
         ),
         Step(
             r"Every predictor $f(u) = \sum_n\beta_n\Theta(u, u_n)$ therefore has an odd part linear in $u$. Under a data law "
-            r"with the "
-            r"symmetry $(u, y) \to (-u, -y)$ the population solution is odd at all times, so it is linear, and at $t = "
-            r"\infty$ it is "
-            r"the linear function of least error: the bias tends to that of linear regression, whatever the amplifications. "
-            r"The mean "
-            r"over finite data sets is odd and linear for the same reason; each single one has an even part besides.",
+            r"with the symmetry $(u, y) \to (-u, -y)$ the population solution is odd at all times, so it is linear, and at "
+            r"$t = \infty$ it is the linear function of least error: the bias tends to that of linear regression, whatever "
+            r"the amplifications. The mean over finite data sets is odd and linear for the same reason; each single one has "
+            r"an even part besides.",
             r"f_\infty(u) = u^\top E[uu^\top]^{-1}E[uy]",
         ),
     ]
@@ -173,11 +170,9 @@ DERIVATION = Derivation(
     label="D3.3",
     title="One hidden ReLU layer without biases",
     statement=r"In the plane $\Theta = \frac{\sigma_w^4}{2d}|u||u'|h_1(\theta)$, $h_1 = (\sin\theta + 2(\pi - "
-    r"\theta)\cos\theta)/\pi = "
-    r"\sum_k a_k\cos k\theta$ with $a_0 = 6/\pi^2$, $a_1 = 1$, $a_k = 0$ for odd $k \geq 3$ and "
+    r"\theta)\cos\theta)/\pi = \sum_k a_k\cos k\theta$ with $a_0 = 6/\pi^2$, $a_1 = 1$, $a_k = 0$ for odd $k \geq 3$ and "
     r"$a_k = 4(k^2 + 3)/(\pi^2(k^2 - 1)^2)$ for even $k \geq 2$. The odd part of any predictor is linear in $u$, and the "
-    r"shortcut "
-    r"bias tends to that of linear regression as $t \to \infty$.",
+    r"shortcut bias tends to that of linear regression as $t \to \infty$.",
     assumptions=[
         r"infinite width, one hidden layer, ReLU, $\sigma_b = 0$, no nesting, orthogonal embedding",
         r"for the limit: infinite data from a law symmetric under $(u, y) \to (-u, -y)$, output averaged over initialisations",

@@ -61,8 +61,7 @@ def steps() -> list[Step]:
     return [
         Step(
             r"$h$ is analytic in $[0, \pi]$ and even as a function on the circle. Integrating $a_k = \frac2\pi\int_0^\pi "
-            r"h\cos k\theta$ "
-            r"by parts, $\sin k\pi = 0$,",
+            r"h\cos k\theta$ by parts, $\sin k\pi = 0$,",
             r"a_k = \frac{2}{\pi k^2}\big((-1)^kh'(\pi) - h'(0)\big) - \frac{2}{\pi k^4}\big((-1)^kh'''(\pi) - h'''(0)\big) "
             r"+ O(k^{-6})",
         ),
@@ -72,10 +71,9 @@ def steps() -> list[Step]:
         ),
         Step(
             r"At angle $\pi$ the first layer has $\kappa = (\pi - \theta)^3/(3\pi) + \dots$, so that $\theta_1 = \pi/2$ to "
-            r"third order. "
-            r"Later layers multiply by $d\kappa/d\cos\theta = 1 - \theta_l/\pi$, evaluated there:",
-            r"P_L = \prod_{l=1}^{L-1}\Big(1 - \frac{\theta_l^*}{\pi}\Big),\qquad \theta_1^* = \pi/2,\quad "
-            r"\cos\theta_{l+1}^* = \kappa(\theta_l^*)",
+            r"third order. Later layers multiply by $d\kappa/d\cos\theta = 1 - \theta_l/\pi$, evaluated there:",
+            r"P_L = \prod_{l=1}^{L-1}\Big(1 - \frac{\theta_l^*}{\pi}\Big),\qquad \theta_1^* = \pi/2,\quad \cos\theta_{l+1}^* "
+            r"= \kappa(\theta_l^*)",
         ),
         Step(
             r"This gives $h'(\pi) = P_L/\pi$ for the NTK and $h'''(\pi) = -2P_L/\pi$ for the NNGP kernel, whose coefficients "
@@ -84,20 +82,16 @@ def steps() -> list[Step]:
         ),
         Step(
             r"With biases the first pre-activations of antiparallel points are at an angle below $\pi$, and the kernel is "
-            r"smooth there. At "
-            r"norm $r$ let $q_0 = \sigma_w^2r^2/d + \sigma_b^2$, $q_l = \frac{\sigma_w^2}2q_{l-1} + \sigma_b^2$, "
-            r"$T_l = q_l + \frac{\sigma_w^2}2T_{l-1}$, $T_0 = q_0$. The squared distance is halved and multiplied by "
-            r"$\sigma_w^2$ in each "
-            r"layer, so $\theta_l = \gamma_l\theta$ with $\gamma_l^2 = (\sigma_w^2/2)^l\sigma_w^2r^2/(dq_l)$, and the slope "
-            r"at 0 obeys",
+            r"smooth there. At norm $r$ let $q_0 = \sigma_w^2r^2/d + \sigma_b^2$, $q_l = \frac{\sigma_w^2}2q_{l-1} + "
+            r"\sigma_b^2$, $T_l = q_l + \frac{\sigma_w^2}2T_{l-1}$, $T_0 = q_0$. The squared distance is halved and "
+            r"multiplied by $\sigma_w^2$ in each layer, so $\theta_l = \gamma_l\theta$ with $\gamma_l^2 = "
+            r"(\sigma_w^2/2)^l\sigma_w^2r^2/(dq_l)$, and the slope at 0 obeys",
             r"h_l' = \frac{\sigma_w^2}{2}\Big(h_{l-1}' - \frac{\gamma_{l-1}}{\pi}T_{l-1}\Big),\qquad a_k \to "
-            r"-\frac{2h_L'}{\pi k^2}"
-            r"\text{ for even and odd } k",
+            r"-\frac{2h_L'}{\pi k^2}\text{ for even and odd } k",
         ),
         Step(
             r"Without biases the NTK's coefficients are, with $P_1 = 1$: for $L = 1$ odd ones cancel, for $L \geq 2$ all are "
-            r"of order "
-            r"$k^{-2}$,",
+            r"of order $k^{-2}$,",
             sp.Eq(sp.Symbol("{a_k}"), sp.simplify(ntk.subs(sign)), evaluate=False),
         ),
     ]
@@ -192,9 +186,9 @@ def figure():
             axes.loglog(orders, np.where(values > 1e-13, values, np.nan), marker, ms=4, mfc="none", color=colour, label=name)
     left.loglog(orders, 1.0 / orders**2, ":", color="black", label=r"$k^{-2}$")
     right.loglog(orders, 1.0 / orders**4.0, "--", color="black", label=r"$k^{-4}$")
-    left.set(xlabel="frequency k", ylabel=r"$|a_k|$ of the NTK, over $K(0)$")
+    left.set(xlabel="frequency k", ylabel=r"$|a_k|$ of the NTK, over $K(0)$", ylim=(5e-6, 60))
     right.set(xlabel="frequency k", ylabel=r"$|a_k|$ of the NNGP kernel, over $K(0)$")
-    left.legend(frameon=False)
+    left.legend(frameon=False, loc="upper right")
     right.legend(frameon=False)
     return drawing
 
@@ -202,11 +196,10 @@ def figure():
 DERIVATION = Derivation(
     label="D3.4",
     title="Decay of Fourier coefficients with depth and biases",
-    statement=r"ReLU networks in the plane at fixed norm. Over $K^L(0)$, without biases, the NTK has "
-    r"$a_k \to \frac{1}{\pi^2k^2}(L(L+1) + 2(-1)^kP_L)$ and the NNGP kernel $a_k \to \frac{4}{\pi^2k^4}(L + (-1)^kP_L)$, with "
-    r"$P_1 = 1$, $P_2 = 1/2$ and $P_L$ decreasing. Depth does not change the power; odd $k \geq 3$ are absent for $L = 1$ "
-    r"only. With "
-    r"biases even and odd $k$ share the constant of the kink at angle 0.",
+    statement=r"ReLU networks in the plane at fixed norm. Over $K^L(0)$, without biases, the NTK has $a_k \to "
+    r"\frac{1}{\pi^2k^2}(L(L+1) + 2(-1)^kP_L)$ and the NNGP kernel $a_k \to \frac{4}{\pi^2k^4}(L + (-1)^kP_L)$, with $P_1 = "
+    r"1$, $P_2 = 1/2$ and $P_L$ decreasing. Depth does not change the power; odd $k \geq 3$ are absent for $L = 1$ only. "
+    r"With biases even and odd $k$ share the constant of the kink at angle 0.",
     assumptions=[r"infinite width, ReLU", r"relative corrections of order $k^{-2}$"],
     code=["ntk_shortcuts.kernels.infinite.mlp_kernels"],
     source="powers: Bietti & Mairal (2019), Basri et al. (2019), Bietti & Bach (2021); constants: this project",

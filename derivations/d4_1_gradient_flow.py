@@ -119,7 +119,7 @@ DERIVATION = Derivation(
         "time = learning rate x steps",
     ],
     code=["ntk_shortcuts.GradientFlow"],
-    source="Jacot et al. (2018), section 5; Lee et al. (2019), equations 10 and 11",
+    source="Jacot et al. (2018); Lee et al. (2019), section 2.2",
     steps=steps,
     checks=checks,
     figure=figure,

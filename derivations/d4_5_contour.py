@@ -190,7 +190,7 @@ DERIVATION = Derivation(
         "the error's exponent is derived, its factor 4 is measured",
     ],
     code=["ntk_shortcuts.GradientFlow.rational", "ntk_shortcuts.GradientDescent.rational"],
-    source="Weideman & Trefethen (2007), section 2, for the parabola; the substitution for descent: this project",
+    source="Weideman & Trefethen (2007) for the parabola; the substitution for descent: this project",
     steps=steps,
     checks=checks,
     figure=figure,

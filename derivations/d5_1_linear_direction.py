@@ -150,7 +150,7 @@ def figure():
         axes.plot(path[:, 0], path[:, 1], color=color, label=rf"$\alpha_s/\alpha_c$ = {ratio:g}")
     axes.plot(*path[-1], "ko", zorder=3)
     axes.annotate(r"$w^*/(1+\mu\cdot w^*)$", path[-1], xytext=(8, -4), textcoords="offset points")
-    axes.set(xlabel=r"$v_s$", ylabel=r"$v_c$", xlim=(0, 0.75), ylim=(0, 0.5))
+    axes.set(xlabel=r"$v_s$", ylabel=r"$v_c$", xlim=(0, 0.7), ylim=(0, 0.5))
     axes.legend(frameon=False, title="from t = 0 at the origin", loc="lower right")
     return drawing
 

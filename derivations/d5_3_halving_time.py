@@ -149,8 +149,13 @@ def figure():
         axes.plot(ratios, times, marker, color=color, ms=4, label=rf"$\rho_s$ = {rho:g}")
         axes.axhline(asymptotic(models[0], SLOPE), color=color, lw=1)
     axes.set(xscale="log", yscale="log", xlabel=r"availability ratio $\alpha_s/\alpha_c$ ($\alpha_c=1$)")
-    axes.set(ylabel=r"halving time (d = 100, $\sigma_w^2$ = 2)", xticks=[1, 3, 10, 30], xticklabels=["1", "3", "10", "30"])
-    axes.legend(frameon=False, title="lines: limit of large ratio")
+    axes.set(
+        ylim=(7, 400),
+        ylabel=r"halving time (d = 100, $\sigma_w^2$ = 2)",
+        xticks=[1, 3, 10, 30],
+        xticklabels=["1", "3", "10", "30"],
+    )
+    axes.legend(frameon=False, title="lines: limit of large ratio", loc="upper right")
     return drawing
 
 

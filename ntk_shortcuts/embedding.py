@@ -90,7 +90,7 @@ def latent_moments(
     gain: jax.Array,
     bias: jax.Array,
 ) -> PairMoments:
-    r"""Inner products of embedded latents as d -> infinity, (n1, 2) and (n2, 2).
+    r"""Inner products of embedded latents as d -> infinity, (n1, 2) and (n2, 2). Label D8.1.
 
     Without nesting \(\langle x,x'\rangle=\sum_i\alpha_i^2z_iz_i'\). With it, each feature's own inner product goes through
     its tanh layers, and the two features, whose networks are independent, add up. At finite d the sample's inner

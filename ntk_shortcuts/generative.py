@@ -297,8 +297,9 @@ class GenerativeModel(eqx.Module):
         )
 
     def gram(self, latents1: Latents, latents2: Latents | None = None) -> Float[Array, "n1 n2"]:
-        """Inner products <x, x'> of the embedded latents as d -> infinity, (n1, n2); not divided by d.
+        """Inner products <x, x'> of the embedded latents as d -> infinity, (n1, n2); not divided by d. Label D8.1.
 
+        An image that paints object i, of A_i pixels, with the grey level z_i has this Gram matrix at amplifications sqrt(A_i).
         A sampled embedding in R^d differs from it by O(1/sqrt(d)).
         """
         return self.latent_moments(latents1, latents2).covariance

@@ -157,13 +157,13 @@ def telescope(
     without nesting are reduced to the plane, so that nothing grows with d.
 
     Source: Jeffares, Curth & van der Schaar (2024), "Deep learning through a telescoping lens", equation 5, whose segments
-    are single steps of the optimiser; theirs takes the residuals of the trained network, this one its own.
+    are single steps of the optimiser, along the actual updates of the parameters; this one moves by its own residuals.
 
     Example:
         >>> model, network = GenerativeModel(amplification=(4.0, 1.0)), MLP(1, width=64)
-        >>> t = telescope(model, network, GradientDescent(0.5, [2, 4, 8, 16]), 40, (1, 4), key=jax.random.key(0))
+        >>> t = telescope(model, network, GradientDescent(0.5, [4, 16]), 40, (1, 2), key=jax.random.key(0))
         >>> t.telescoped.shape, t.trained_bias.shape, bool(t.error[1, -1] < t.error[0, -1])
-        ((2, 5, 900), (5,), True)
+        ((2, 3, 900), (3,), True)
     """
     require(isinstance(model, GenerativeModel), "model", "a GenerativeModel", model)
     _require_finite_network(network)

@@ -401,10 +401,10 @@ class Gaps(NamedTuple):
     joined: bool = False
 
 
-def plot_gaps(panels: Mapping[str, Sequence[Gaps]], xlabel: str) -> Figure:
+def plot_gaps(panels: Mapping[str, Sequence[Gaps]], xlabel: str, base: int = 10) -> Figure:
     """Gaps between prediction and training on logarithmic axes, one panel for each title, with fitted power laws.
 
-    Points at or below 0 are not drawn.
+    Points at or below 0 are not drawn. `base` is that of the ticks of the horizontal axis.
     """
     figure = _figure((5.6 * len(panels), 4.4))
     for axes, (title, series) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
@@ -419,7 +419,9 @@ def plot_gaps(panels: Mapping[str, Sequence[Gaps]], xlabel: str) -> Figure:
                 scale, exponent = line.fit
                 ends = np.array([min(line.at), max(line.at)], float)
                 axes.plot(ends, scale * ends**exponent, color=colour, linewidth=1.2)
-        axes.set(xscale="log", yscale="log", xlabel=xlabel)
+        axes.set_xscale("log", base=base)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.set(yscale="log", xlabel=xlabel)
         axes.set_title(title, fontsize="small")
         axes.grid(alpha=0.25)
         axes.legend(fontsize="small", frameon=False)
@@ -500,4 +502,26 @@ def plot_telescope(results: Mapping[str, Telescope], frozen: Mapping[str, Predic
     grid[1, 0].set_ylabel(r"kernel $\Theta_t$")
     for axes in grid[:, -1]:
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize="small")
+    return figure
+
+
+def plot_release_times(records: Sequence[Mapping[str, Any]]) -> Figure:
+    """Time of release against the core's amplification, one panel a depth: networks of finite width, and the frozen kernel.
+
+    Args:
+        records: with `depth`, `width`, `core` (alpha_c), and the times `release` and `frozen_release` (None: later).
+    """
+    figure = _figure((9.0, 3.6))
+    depths, widths = (sorted({r[name] for r in records}) for name in ("depth", "width"))
+    for axes, depth in zip(figure.subplots(1, len(depths), sharey=True, squeeze=False)[0], depths, strict=True):
+        for (colour, marker), width in zip(_SERIES, widths, strict=False):
+            for name, line in (("release", "-"), ("frozen_release", ":")):
+                found = sorted((r["core"], r[name]) for r in records if (r["depth"], r["width"]) == (depth, width) and r[name])
+                label = f"width {width}" if name == "release" else None
+                axes.plot(*zip(*found, strict=True), line, color=colour, marker=marker, markersize=5, label=label)
+        axes.set(xscale="log", yscale="log", xlabel=r"core amplification $\alpha_c$", title=f"depth {depth}")
+        axes.grid(alpha=0.25)
+    figure.axes[0].set_ylabel("time of release")
+    figure.axes[0].plot([], [], ":", color="black", label="frozen kernel")
+    figure.axes[0].legend(frameon=False, fontsize="small")
     return figure

@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 from tolerances import SIGMAS
 
 import ntk_shortcuts as ns
@@ -46,6 +47,37 @@ def test_scalar_form_solves_its_equation(s):
     right = -s + kappa * np.sum(np.asarray(eigenvalues) / (np.asarray(eigenvalues) + kappa)) / 30
     assert abs(kappa - right) < 1e-12
     assert kappa.real > 0 if s.imag == 0 else kappa.imag < 0
+
+
+def test_scalar_form_is_the_eigenlearning_equations():
+    """Simon et al. (2021): learnabilities that sum to N with the ridge, and E_test = E_0 (bias + noise)."""
+    rng = np.random.default_rng(0)
+    eigenvalues, multiplicities = np.arange(1, 60) ** -2.0, rng.integers(1, 9, 59).astype(float)
+    coefficients, count, ridge, noise = rng.normal(size=59), 40.0, 0.02, 0.3
+
+    def learnabilities(log_kappa):
+        return eigenvalues / (eigenvalues + np.exp(log_kappa))
+
+    def excess(log_kappa):
+        return multiplicities @ learnabilities(log_kappa) + ridge / np.exp(log_kappa) - count
+
+    learnt = learnabilities(brentq(excess, -30, 10, xtol=1e-14, rtol=1e-15))
+    overfitting = count / (count - multiplicities @ learnt**2)
+    expected = overfitting * (np.sum(((1 - learnt) * coefficients) ** 2) + noise)
+
+    def kappa(delta):
+        return scalar_kappa(-delta + 0j, jnp.asarray(eigenvalues), count, jnp.asarray(multiplicities)).real
+
+    found, slope = jax.jvp(kappa, (jnp.asarray(ridge / count),), (jnp.asarray(1.0),))
+    ours = eigenvalues / (eigenvalues + float(found))
+    np.testing.assert_allclose(ours, learnt, rtol=1e-10)
+    error = float(slope) * (np.sum(((1 - ours) * coefficients) ** 2) + noise)
+    assert error == pytest.approx(expected, rel=1e-10)
+    # A degenerate level is as many modes of the same eigenvalue.
+    repeated = jnp.asarray(np.repeat(eigenvalues, multiplicities.astype(int)))
+    assert complex(scalar_kappa(jnp.asarray(-ridge / count + 0j), repeated, count)).real == pytest.approx(
+        float(found), rel=1e-12
+    )
 
 
 @pytest.mark.slow

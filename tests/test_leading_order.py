@@ -33,6 +33,30 @@ def test_exact_mean_for_one_hidden_layer():
     assert closed.diagnostics["kernel_error"] > 0.01  # of the even part only
 
 
+@pytest.mark.parametrize("network", [ns.MLP(0), ns.MLP(1)], ids=["linear", "relu"])
+def test_output_direction_gives_the_mean(network):
+    found = ns.predict_bias(MODEL, network, TIMES, method="leading_order", random_init=False)
+    direction = np.asarray(ns.output_direction(MODEL, network, TIMES))
+    np.testing.assert_allclose(direction @ np.asarray(found.probes).T, found.mean, rtol=1e-12, atol=1e-13)
+    # The same signs, counted on a grid that is off by at most 1/15 in each of two reliances.
+    gaps = np.asarray(ns.linear_bias(MODEL, network, TIMES)) - found.bias
+    assert np.max(np.abs(gaps)) < 2 / 15 < np.max(np.abs(gaps + 0.2))
+
+
+def test_linear_bias_is_differentiable_in_availability():
+    def bias(ratio):
+        model = ns.GenerativeModel((0.8, 0.9), jnp.stack([ratio, jnp.asarray(1.0)]))
+        return ns.linear_bias(model, ns.MLP(0), ns.GradientFlow(20.0))
+
+    slope = jax.grad(bias)(jnp.asarray(2.0))
+    assert float(slope) == pytest.approx(float(bias(jnp.asarray(2.001)) - bias(jnp.asarray(1.999))) / 0.002, rel=1e-5)
+
+
+def test_linear_forms_need_a_polynomial_kernel():
+    with pytest.raises(ValueError, match=r"nesting must be \(0, 0\)"):
+        ns.linear_bias(ns.GenerativeModel(nesting=(1, 0)), ns.MLP(0), TIMES)
+
+
 def test_moments_are_those_of_samples():
     from ntk_shortcuts.predictors.leading_order import _even_features, _moments
 

@@ -17,7 +17,10 @@ def run(network, steps, segments, rate=0.05, count=24, **options):
 
 @pytest.mark.parametrize(
     "network",
-    [ns.MLP(2, "tanh", width=7, bias_variance=0.3), ns.MLP(1, width=9, parameterization="standard", initialization="torch")],
+    [
+        ns.MLP(1, width=9, parameterization="standard", initialization="torch"),
+        pytest.param(ns.MLP(2, "tanh", width=7, bias_variance=0.3), marks=pytest.mark.slow),
+    ],
 )
 def test_linearized_outputs_are_descent_of_the_first_order_taylor_expansion(network):
     """The other road: f_0 + J (w - w_0), J by automatic differentiation in R^d, and w by a plain loop of descent."""
@@ -88,15 +91,16 @@ def test_the_network_followed_is_that_of_the_whole_space():
 
 def test_error_falls_as_one_over_the_number_of_segments():
     """Evenly spaced steps; descent in steps small beside a segment, so that its own error does not show."""
-    counts = (1, 2, 4, 8, 16, 32)
-    result = run(ns.MLP(2, "tanh", width=16), 10 * np.arange(1, 33), counts, rate=0.02)
+    counts = (1, 2, 4, 8, 16)
+    result = run(ns.MLP(2, "tanh", width=16), 20 * np.arange(1, 17), counts, rate=0.02)
     errors = result.error[:, -1]
     assert np.all(np.diff(errors) < 0)
-    slope = np.polyfit(np.log(counts[2:]), np.log(errors[2:]), 1)[0]
-    assert -1.25 < slope < -0.8
-    assert errors[-1] < errors[0] / 10
+    slope = np.polyfit(np.log(counts[1:]), np.log(errors[1:]), 1)[0]
+    assert -1.3 < slope < -0.8
+    assert errors[-1] < errors[0] / 8
 
 
+@pytest.mark.slow
 def test_wider_networks_move_their_kernel_less():
     """As 1/width; single networks scatter by a factor of a few around it."""
     narrow, wide = (run(ns.MLP(1, "tanh", width=width), [60], (1,)).kernel_change[-1] for width in (32, 2048))

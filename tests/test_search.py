@@ -30,6 +30,24 @@ def test_most_biased_is_a_maximum():
     assert 0.6 < at < 0.9 and abs(found.gradient["shortcut_predictivity"]) < 1e-3
 
 
+@pytest.mark.parametrize("ratio", [0.4, 4.0])
+def test_bias_at_the_halving_time_is_half_of_that_at_the_start(ratio):
+    model = ns.GenerativeModel((0.85, 0.9), (ratio, 1.0))
+    time = ns.halving_time(model, ns.MLP(0))
+    start, half, later = ns.linear_bias(model, ns.MLP(0), ns.GradientFlow([1e-9, time, 1.1 * time]))
+    assert float(half / start) == pytest.approx(0.5, abs=1e-8)
+    assert float(later / start) < 0.49
+
+
+@pytest.mark.parametrize(
+    ("amplification", "text"), [((1e5, 1.0), "within a factor 1e4"), ((1.0, 1.0), "a bias at the start of training")]
+)
+def test_no_halving_time(amplification, text):
+    # Equal uncorrelated features of equal amplification are used equally at all times.
+    with pytest.raises(ValueError, match=text):
+        ns.halving_time(ns.GenerativeModel((0.9, 0.9), amplification, 0.0), ns.MLP(0))
+
+
 def test_optimal_reliance_tends_to_its_limit():
     for rho in (0.55, 0.8, 0.88, 0.95):
         model = ns.GenerativeModel((rho, 0.9))

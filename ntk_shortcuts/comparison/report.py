@@ -119,7 +119,7 @@ def write_report(records: Sequence[dict], folder: Path, title: str, missing: int
     figures = {"agreement.png": plotting.plot_agreement([_scatter(_table(records), name) for name in PREDICTIONS])}
     if _studies(records):
         if summary["exponents"]:
-            figures["width.png"] = plotting.plot_gaps(_width_panels(records), "width")
+            figures["width.png"] = plotting.plot_gaps(_width_panels(records), "width", base=2)
         figures["depth_time.png"] = plotting.plot_gaps(_time_panels(records), plotting.TIME_LABEL)
     figures["surfaces.png"] = plotting.plot_surfaces(_surfaces(_table(records)))
     for name, figure in figures.items():

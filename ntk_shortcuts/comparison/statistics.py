@@ -123,5 +123,5 @@ def fit_power_law(widths: Any, squared_gaps: Any, errors: Any) -> PowerLaw:
         return PowerLaw(float("nan"), float("nan"), float("inf"), float("nan"))
     residual = (squares - square(widths, log_scale, exponent)) / errors
     chi_squared = float(np.sum(residual**2) / (len(widths) - 2))
-    scale = float(np.exp(log_scale - exponent * np.log(middle)))
+    scale = float(np.exp(np.clip(log_scale - exponent * np.log(middle), -700, 700)))
     return PowerLaw(scale, float(exponent), float(np.sqrt(covariance[1, 1])), chi_squared)

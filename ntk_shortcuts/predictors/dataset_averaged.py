@@ -29,6 +29,7 @@ _RESOLVENTS = (6, 8)
 _INITIAL_MODES = 8
 _FEEDBACK_PASSES = 8
 _TRACED_MODES = 64
+_FEW_MODES = 36
 # A mode is left out when it is learnt to less than this.
 _LEARNT = 2e-3
 
@@ -102,7 +103,7 @@ def predict_dataset_averaged(
 
     Numerics: about 10 samples at least; corrections are of relative order 1/N. Under a JAX transformation the second rule
     is used with 64 modes per sector and no refinement. Source: Simon et al. (2021), Canatar et al. (2021) for the scalar
-    form; the local form, gradient flow and the variance were worked out for this package.
+    form; the local form, gradient flow and the variance were worked out for this package. Label D9.3.
 
     Example:
         >>> from ntk_shortcuts import MLP, GradientFlow, predict_bias
@@ -122,13 +123,9 @@ def predict_dataset_averaged(
     homogeneous = is_angular(model, network)
     rules = _HOMOGENEOUS_NODES if homogeneous else _GENERAL_NODES
     solved, unfold = half_of(probes)
-    options = {
-        "form": form,
-        "random_init": random_init,
-        "balanced": balanced,
-        "feedback": feedback,
-        "uniform_noise": uniform_noise,
-    }
+    # Factors of 0 or 1 and not branches, so that one compilation serves them all.
+    switches = {"random_init": random_init, "balanced": balanced, "feedback": feedback, "uniform_noise": uniform_noise}
+    options = {"form": form, **{name: jnp.asarray(float(value)) for name, value in switches.items()}}
 
     if is_traced(model, network, training, probes, num_samples):
         rays = latent_rays(model, *rules[1], homogeneous)
@@ -140,6 +137,7 @@ def predict_dataset_averaged(
     if not homogeneous:
         require_symmetric(model, network, probes)
 
+    count = jnp.asarray(float(num_samples))  # an array: one compilation for all N
     previous, change = None, float("nan")
     for angles, radii in rules:
         rays, spectra = _discretize(model, network, angles, radii, homogeneous)
@@ -147,7 +145,7 @@ def predict_dataset_averaged(
         training.check(largest)
         filter_ = training.rational(num_samples, _edge(spectra, num_samples), _RESOLVENTS[0])
         modes = _modes_needed(spectra, filter_, num_samples)
-        law = _jitted_law(model, network, training, filter_, float(num_samples), solved, rays, spectra, modes, options)
+        law = _jitted_law(model, network, training, filter_, count, solved, rays, spectra, modes, options)
         prediction = prediction_from_law("dataset_averaged", model, probes, *unfold(law.mean, law.variance))
         if previous is not None:
             change = float(np.max(np.abs(np.asarray(prediction.bias) - previous)))
@@ -208,6 +206,8 @@ def _modes_needed(spectra: SectorSpectra, filter_: RationalFilter, num_samples: 
     needed = int(np.max(np.sum(np.asarray(spectra.basis.eigenvalues) > _LEARNT * kappa, axis=1)))
     steps = [8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512]
     size = spectra.basis.eigenvalues.shape[1]
+    if size <= _FEW_MODES:  # as fast with all of them, and one compilation
+        return size
     return min(next(step for step in [*steps, size] if step >= min(needed, size)), size)
 
 
@@ -241,7 +241,7 @@ def _averaged_law(
     law = jax.lax.map(at_one_setting, filter_) if batch else at_one_setting(filter_)
     # Smaller eigenvalues are rounding; where they matter, infinite time is not yet reached.
     positive = jnp.where(eigenvalues > 1e-7 * jnp.max(eigenvalues), eigenvalues, jnp.max(eigenvalues))
-    gains = training.filter(positive, num_samples) if not is_traced(num_samples) else filter_(positive)
+    gains = training.filter(positive, num_samples)
     error = jnp.max(jnp.abs(filter_(positive) - gains) * positive, axis=-1)
     return eqx.tree_at(lambda a: a.filter_error, law, error)
 
@@ -263,7 +263,7 @@ def _law(
     num_samples: Any,
     options: dict[str, Any],
 ) -> AveragedLaw:
-    """Mean and variance from the K resolvents of one filter."""
+    """Mean and variance from the K resolvents of one filter. Label D9.3."""
     weights, radius, targets = rays.weights, rays.radius, rays.targets
     inverse = resolvents.inverse_kappa  # (K, rays, radii)
     density = jnp.sum(weights * radius**2 * inverse, axis=-1)  # (K, rays)
@@ -275,8 +275,7 @@ def _law(
     fitted = coordinates @ features.rays[0].T
 
     noise = 1 - targets**2
-    if options["uniform_noise"]:
-        noise = jnp.full_like(noise, jnp.sum(weights * noise))
+    noise += options["uniform_noise"] * (jnp.sum(weights * noise) - noise)
 
     # Influence of a training point at node (g, j), in coordinates of each sector: the label's and the residual's part.
     label_part = residues[:, None, None] * radius * inverse
@@ -285,13 +284,12 @@ def _law(
     by_residual = _contract(resolvents.solution, residual_part)
     odd_average = jnp.sum(weights * by_residual[0], axis=(1, 2))
     even_average = jnp.sum(weights * (noise * by_label[1] + targets * by_residual[1]), axis=(1, 2))
-    averages = jnp.stack([odd_average, even_average * float(options["balanced"])])
+    averages = jnp.stack([odd_average, even_average * options["balanced"]])
 
     covariance = _second_moment(by_residual, weights) - averages[:, :, None] * averages[:, None, :]
-    initial_variance = jnp.zeros(mean.shape[0])
-    if options["random_init"]:
-        covariance += _initial_influence(residues, density, resolvents, rays, features, options["balanced"])
-        initial_variance = _remaining_variance(residues, density, resolvents.solution, features)
+    initial_part = _initial_influence(residues, density, resolvents, rays, features, options["balanced"])
+    covariance += options["random_init"] * initial_part
+    initial_variance = options["random_init"] * _remaining_variance(residues, density, resolvents.solution, features)
 
     def with_noise(extra: jax.Array) -> jax.Array:
         return covariance + _second_moment(by_label, weights * (noise + extra))
@@ -299,16 +297,14 @@ def _law(
     def spread(matrices: jax.Array, points: jax.Array) -> jax.Array:
         return jnp.maximum(jnp.sum((points @ matrices) * points, axis=(0, 2)), 0) / num_samples
 
-    def fluctuation(matrices: jax.Array) -> jax.Array:
-        return spread(matrices, features.rays)[:, None] * radius**2
-
-    matrices = with_noise(jnp.zeros_like(noise))
-    if options["feedback"]:
-        # Each pass multiplies the change by the mean squared influence, below 1: a geometric series.
-        def again(_: int, extra: jax.Array) -> jax.Array:
-            return fluctuation(with_noise(extra))
-
-        matrices = with_noise(jax.lax.fori_loop(0, _FEEDBACK_PASSES, again, fluctuation(matrices)))
+    # Feedback: Var f at a node is radius^2 v on its ray, v = v_0 + B v, B the mean squared influence of one ray on another.
+    # Each pass multiplies the change by B, below 1: a geometric series.
+    moved = jnp.sum((features.rays @ by_label.reshape(*by_label.shape[:2], -1)) ** 2, axis=0).reshape(-1, *noise.shape)
+    passed = jnp.sum(weights * radius**2 * moved, axis=2) / num_samples
+    first = spread(with_noise(jnp.zeros_like(noise)), features.rays)
+    variance = jax.lax.fori_loop(0, _FEEDBACK_PASSES, lambda _, v: first + passed @ v, first)
+    extra = options["feedback"] * variance[:, None] * radius**2
+    matrices = with_noise(extra)
     data_variance = spread(matrices, features.probes)
     return AveragedLaw(
         mean=mean,
@@ -347,27 +343,25 @@ def _initial_influence(
     resolvents: Resolvent,
     rays: LatentRays,
     features: SectorFeatures,
-    balanced: bool,
+    balanced: jax.Array,
 ) -> jax.Array:
     """Second moment of the influence when the targets are eigenfunctions of the random output at initialisation."""
     part = residues[:, None, None] * rays.radius**2 * resolvents.inverse_kappa
     coordinates = jnp.einsum("kamg,kg,agq->kamq", resolvents.solution, density, features.nngp_factor)
     left_over = features.nngp_factor - features.rays @ coordinates  # (K, target sector, rays, targets)
-    sectors = jnp.arange(2)
-
-    def add(total: jax.Array, target: jax.Array) -> tuple[jax.Array, None]:
-        index, residual = target
-        vectors = _contract(resolvents.solution, part * residual[:, :, None])
-        # An odd target moves the two classes' averages of the odd output together and of the even one apart.
-        apart = rays.targets * float(balanced)
-        weight = rays.weights * jnp.where((sectors == index)[:, None, None], 1.0, apart)
-        average = jnp.sum(weight[:, None] * vectors, axis=(2, 3))
-        moment = _second_moment(vectors, rays.weights) - average[:, :, None] * average[:, None, :]
-        return total + moment, None
-
-    # One target at a time keeps memory at that of the label's influence.
-    flat = jnp.moveaxis(left_over, 3, 1).swapaxes(0, 1)  # (targets, K, sector, rays)
-    targets = jnp.concatenate([flat[:, :, 0], flat[:, :, 1]])
-    which = jnp.repeat(sectors, flat.shape[0])
-    modes = features.gram.shape[-1]
-    return jax.lax.scan(add, jnp.zeros((2, modes, modes)), (which, targets))[0]
+    # The influence of a point at node (g, j) for target q, contracted over the resolvents only after the second moment is
+    # taken over j and q: 2 K columns per ray instead of radii x targets.
+    change = part[:, None, :, None, :] * left_over[..., None]
+    change = jnp.concatenate([change.real, change.imag])  # (2 K, target sector, rays, targets, radii)
+    solution = jnp.concatenate([resolvents.solution.real, -resolvents.solution.imag])  # (2 K, sector, modes, rays)
+    moments = jnp.einsum("kbgqj,lbgqj,gj->gkl", change, change, rays.weights)
+    mixed = jnp.einsum("kamg,gkl->amgl", solution, moments)
+    second = jnp.einsum("amgl,lang->amn", mixed, solution)
+    # An odd target moves the two classes' averages of the odd output together and of the even one apart.
+    together = jnp.einsum("kbgqj,gj->kbgq", change, rays.weights)
+    apart = jnp.einsum("kbgqj,gj->kbgq", change, rays.weights * rays.targets * balanced)
+    same = jnp.eye(2)[:, :, None, None]  # (sector, target sector)
+    average = sum(
+        jnp.einsum("kamg,kbgq->abmq", solution, part) * weight for part, weight in ((together, same), (apart, 1 - same))
+    )
+    return second - jnp.einsum("abmq,abnq->amn", average, average)

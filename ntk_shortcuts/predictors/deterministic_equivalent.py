@@ -45,26 +45,29 @@ class Resolvent(eqx.Module):
 
 
 def scalar_kappa(
-    s: Complex[Array, ""], eigenvalues: Float[Array, "modes"], num_samples: Float[Array, ""] | float
+    s: Complex[Array, ""],
+    eigenvalues: Float[Array, "modes"],
+    num_samples: Float[Array, ""] | float,
+    multiplicities: Float[Array, "modes"] | float = 1.0,
 ) -> Complex[Array, ""]:
-    r"""\(\kappa=-s+\frac1N\sum_i\lambda_i\kappa/(\lambda_i+\kappa)\) (Simon et al. 2021, Canatar et al. 2021), by Newton.
+    r"""\(\kappa=-s+\frac1N\sum_im_i\lambda_i\kappa/(\lambda_i+\kappa)\) (Simon et al. 2021, Canatar et al. 2021), by Newton.
 
-    Started from above, \(-s+\sum_i\lambda_i/N\), where the right-hand side is concave: for real s < 0 the steps decrease
-    monotonically to the positive root. Complex s is reached from the real axis by continuation.
+    Started from above, \(-s+\sum_im_i\lambda_i/N\), where the right-hand side is concave: for real s < 0 the steps decrease
+    monotonically to the positive root. Complex s is reached from the real axis by continuation. Label D9.1.
     """
 
     def value(kappa: jax.Array, s: jax.Array) -> jax.Array:
-        return kappa + s - jnp.sum(eigenvalues * kappa / (eigenvalues + kappa)) / num_samples
+        return kappa + s - jnp.sum(multiplicities * eigenvalues * kappa / (eigenvalues + kappa)) / num_samples
 
     def slope(kappa: jax.Array) -> jax.Array:
-        return 1 - jnp.sum((eigenvalues / (eigenvalues + kappa)) ** 2) / num_samples
+        return 1 - jnp.sum(multiplicities * (eigenvalues / (eigenvalues + kappa)) ** 2) / num_samples
 
     def newton(kappa: jax.Array, s: jax.Array, steps: int) -> jax.Array:
         return jax.lax.fori_loop(0, steps, lambda _, k: k - value(k, s) / slope(k), kappa)
 
     eigenvalues = jnp.maximum(eigenvalues, 0)
     real = -jnp.abs(s) + 0j
-    kappa = newton(-real + jnp.sum(eigenvalues) / num_samples, real, 40)
+    kappa = newton(-real + jnp.sum(multiplicities * eigenvalues) / num_samples, real, 40)
     turns = 8
     angle = jnp.angle(s)
 
@@ -93,7 +96,7 @@ def averaged_resolvent(
 
     For Im s > 0 the iteration maps the lower half-plane of \(\kappa\) strictly into a bounded part of itself, so that it has
     exactly one fixed point and converges to it (Earle & Hamilton 1970); for real s < 0 it is monotone and concave, a standard
-    interference function (Yates 1995), with the same conclusion. Derivatives are taken implicitly.
+    interference function (Yates 1995), with the same conclusion. Derivatives are taken implicitly. Label D9.2.
 
     Args:
         start: the scalar form's kappa.

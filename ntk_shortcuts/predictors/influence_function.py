@@ -53,7 +53,7 @@ def influence(
       F(x;z,y)=\mathrm{Re}\sum_kc_kH_k(x,z)\,\frac{y-f_k(z)}{\kappa_k(z)}.\]
 
     It is the bias with the point minus the bias without it, the other N - 1 points drawn from the data law and 1/N kept in the
-    loss; to first order in 1/N. Negative values: the point drives the shortcut out.
+    loss; to first order in 1/N. Negative values: the point drives the shortcut out. Label D9.3.
 
     Args:
         num_samples: N >= 2, the point included.

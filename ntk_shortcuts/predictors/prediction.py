@@ -56,8 +56,7 @@ def prediction_from_law(
 ) -> Prediction:
     """Bias of Gaussian outputs with the given mean and variance (None: no spread) at the probes."""
     std = jnp.zeros_like(mean) if variance is None else safe_sqrt(variance)
-    reliance = expected_reliance(mean, std, probes)
-    optimum = optimal_reliance(model, probes)
+    reliance, optimum = _reliances(model, mean, std, probes)
     return Prediction(
         bias=plain(reliance - optimum),
         reliance=plain(reliance),
@@ -67,6 +66,11 @@ def prediction_from_law(
         probes=probes,
         method=method,
     )
+
+
+@eqx.filter_jit
+def _reliances(model: GenerativeModel, mean: jax.Array, std: jax.Array, probes: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return expected_reliance(mean, std, probes), optimal_reliance(model, probes)
 
 
 def plain(value: jax.Array) -> float | jax.Array:
