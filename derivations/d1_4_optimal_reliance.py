@@ -38,13 +38,14 @@ def steps() -> list[Step]:
     assert sp.solve(sp.Eq(2 * j - 1, x), j) == [(x + 1) / 2]
     for value in (sp.Rational(k, 6) for k in range(1, 40)):
         odd = range(1, 41, 2)
+        assert abs(_below(value) + _up_to(value) - value) <= 1
         assert _below(value) == sum(bool(n < value) for n in odd) and _up_to(value) == sum(bool(n <= value) for n in odd)
     # The sum over sign quadrants of the definition, on small grids, against the sum over one quadrant.
     for half, slope in ((1, Fraction(1, 3)), (2, Fraction(1, 3)), (3, Fraction(5, 3)), (3, Fraction(1)), (4, Fraction(0))):
         axis = [*range(-2 * half + 1, 0, 2), *range(1, 2 * half, 2)]
         direct = sum(np.sign(slope * a + b) * (np.sign(a) - np.sign(b)) for a in axis for b in axis)
         assert float(Fraction(int(direct), 4 * half**2)) == lattice_sum(slope, half)
-    # Both counts are within 1/2 of x/2, so a row is 2 (x/2) - m to within 1.
+    # Both counts are within 1/2 of x/2, as asserted above, so a row is x - m to within 1.
     rows = sp.summation(2 * i - 1, (i, 1, m))
     assert sp.expand(rows - m**2) == 0
     leading = sp.expand(sp.summation(r * (2 * i - 1) - m, (i, 1, m)) / m**2)
@@ -63,10 +64,9 @@ def steps() -> list[Step]:
             r"R = \frac{1}{m^2}\sum_{i,j=1}^{m}\mathrm{sign}\left(r(2i-1)-(2j-1)\right)",
         ),
         Step(
-            r"Row $i$: odd numbers below $x_i=r(2i-1)$ count $+1$, above it $-1$, and one on the boundary 0. With every "
-            r"row replaced by $x_i-m$ the sum is $r-1$, since $\sum_i(2i-1)=m^2$. For $r\le1$ a row is off by at most 1, so "
-            r"that the "
-            r"grid is within $1/m$ of $r-1$; $r>1$ follows from exchanging the features, $R\to-R$.",
+            r"Row $i$: odd numbers below $x_i=r(2i-1)$ count $+1$, above it $-1$, and one on the boundary 0. With every row "
+            r"replaced by $x_i-m$ the sum is $r-1$, since $\sum_i(2i-1)=m^2$. For $r\le1$ a row is off by at most 1, so "
+            r"that the grid is within $1/m$ of $r-1$; $r>1$ follows from exchanging the features, $R\to-R$.",
             sp.Eq(sp.Symbol("R"), sp.Sum(row, (i, 1, m)) / m**2, evaluate=False),
         ),
     ]
@@ -121,9 +121,8 @@ DERIVATION = Derivation(
     title="Optimal reliance on the probe grid",
     statement=r"On $n \times n$ probes, $n = 2m$ even, and with $r = w^*_s\mu_s/(w^*_c\mu_c) \ge 0$, the Bayes-optimal "
     r"classifier has the reliance $R=\frac{1}{m^2}\sum_{i=1}^{m}\left(\#\{\mathrm{odd} < x_i\}-\#\{\mathrm{odd} > "
-    r"x_i\}\right)$ with "
-    r"$x_i=r(2i-1)$ and odd numbers up to $2m-1$. It is $-1$ for $w^*_s\le0$ and $+1$ for $w^*_c\le0$, and "
-    r"within $1/m$ of D1.5.",
+    r"x_i\}\right)$ with $x_i=r(2i-1)$ and odd numbers up to $2m-1$. It is $-1$ for $w^*_s\le0$ and $+1$ for $w^*_c\le0$, "
+    r"and within $1/m$ of D1.5.",
     assumptions=[
         "an even number of probes per side, evenly spaced, ends included",
         "probes on the boundary count as undecided (sign 0)",

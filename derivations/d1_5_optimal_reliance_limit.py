@@ -46,11 +46,9 @@ def steps() -> list[Step]:
             r"$(p,q)=(v_s\mu_s,v_c\mu_c)$. Only quadrants of opposite signs count, and they are images of each other.",
             r"R = \int_0^1\!\!\int_{-1}^0\mathrm{sign}(pa+qb)\,db\,da",
         ),
+        Step(r"For $0\le p\le q$ the sign is $+1$ in a triangle of area", sp.Eq(sp.Symbol("T"), share, evaluate=False)),
         Step(
-            r"For $0\le p\le q$ the sign is $+1$ in a triangle of area", sp.Eq(sp.Symbol("|triangle|"), share, evaluate=False)
-        ),
-        Step(
-            r"So $R=2|triangle|-1=p/q-1$ there, and exchanging the features gives $1-q/p$ for $0\le q\le p$. For $p<0<q$ the "
+            r"So $R=2T-1=p/q-1$ there, and exchanging the features gives $1-q/p$ for $0\le q\le p$. For $p<0<q$ the "
             r"sign is that of $b$ in both quadrants and $R=-1$; for $q<0<p$, $R=1$. All cases in one, with the larger of "
             r"$|p|$, $|q|$ scaled to 1:",
             r"R = p\left(1-\tfrac{|q|}{2}\right)-q\left(1-\tfrac{|p|}{2}\right)",

@@ -26,8 +26,7 @@ def steps() -> list[Step]:
     return [
         Step(
             r"The kernel's features $\phi$, $\Theta(x,x')=\phi(x)\cdot\phi(x')$, and the weights $w$ of least penalised "
-            r"squares; "
-            r"one singular direction of $\phi(X)$, of squared singular value $N\lambda$, at a time.",
+            r"squares; one singular direction of $\phi(X)$, of squared singular value $N\lambda$, at a time.",
             r"\frac{1}{2N}\sum_n(\phi(x_n)\cdot w-y_n)^2+\frac{\delta}{2N}|w|^2",
         ),
         Step(r"Its minimum along that direction.", sp.Eq(w, weight, evaluate=False)),
@@ -90,8 +89,8 @@ DERIVATION = Derivation(
     label="D4.3",
     title="Ridge regression as a filter",
     statement=r"Kernel ridge regression with ridge $\delta$ on the Gram matrix, $f(x)=\Theta(x,X)(\Theta+\delta)^{-1}y$, is "
-    r"the filter "
-    r"$g(\lambda)=1/(\lambda+\delta/N)$. It is gradient flow stopped at an exponentially distributed time of mean $N/\delta$.",
+    r"the filter $g(\lambda)=1/(\lambda+\delta/N)$. It is gradient flow stopped at an exponentially distributed time of "
+    r"mean $N/\delta$.",
     assumptions=[
         r"squared loss $\frac{1}{2N}\sum_n(f(x_n)-y_n)^2$ plus $\frac{\delta}{2N}|w|^2$",
         "the kernel does not move",

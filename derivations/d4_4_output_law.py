@@ -40,8 +40,7 @@ def steps() -> list[Step]:
     return [
         Step(
             r"The flow of one mode from a random start, $f_0$ on the data and $h_0$ at the probe; the filter $g$ of D4.1 to "
-            r"D4.3 "
-            r"acts on $y-f_0$.",
+            r"D4.3 acts on $y-f_0$.",
             sp.Eq(sp.Symbol("h_t"), h0 + kappa * sp.Symbol("g") * (y - f0), evaluate=False),
         ),
         Step(r"For all modes, with $A=\Theta(x,X)\,\frac1Ng(\Theta/N)$:", r"f(x) = f_0(x) + A\,(y - f_0(X))"),

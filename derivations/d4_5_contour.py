@@ -51,10 +51,8 @@ def steps() -> list[Step]:
         ),
         Step(
             r"The integrand decays for $\mathrm{Re}\,s\to\infty$, so the contour opens into a parabola around the positive "
-            r"axis, "
-            r"$s=-c(1-iu)^2/t$. The trapezoidal rule of step $h$ gives at each $u$ a pole $s$ and the residue (twice it, "
-            r"for the "
-            r"real part over $u>0$ alone)",
+            r"axis, $s=-c(1-iu)^2/t$. The trapezoidal rule of step $h$ gives at each $u$ a pole $s$ and the residue (twice "
+            r"it, for the real part over $u>0$ alone)",
             sp.Eq(sp.Symbol("c_k"), 2 * expected, evaluate=False),
         ),
         Step(
@@ -68,10 +66,8 @@ def steps() -> list[Step]:
         ),
         Step(
             r"Descent: $s=(1-e^{-\eta s'})/\eta$ turns $(1-\eta s)^k$ into $e^{-\eta ks'}$, the flow at $t=\eta k$, and "
-            r"maps the strip "
-            r"$|\mathrm{Im}\,s'|<\pi/\eta$ onto the plane cut along $s\geq1/\eta$, so $\eta\lambda<1$. Each residue takes a "
-            r"factor "
-            r"$\frac{ds}{s}/\frac{ds'}{s'}$.",
+            r"maps the strip $|\mathrm{Im}\,s'|<\pi/\eta$ onto the plane cut along $s\geq1/\eta$, so $\eta\lambda<1$. Each "
+            r"residue takes a factor $\frac{ds}{s}/\frac{ds'}{s'}$.",
             r"\eta s'\,\frac{e^{-\eta s'}}{1-e^{-\eta s'}}",
         ),
         Step(
@@ -179,14 +175,12 @@ DERIVATION = Derivation(
     label="D4.5",
     title="Training rules as sums of resolvents",
     statement=r"Gradient flow is $g(\lambda)=\mathrm{Re}\sum_kc_k/(\lambda-s_k)$ with $n$ poles on a parabola around the "
-    r"positive axis, "
-    r"$s_k=-\frac{\pi n}{12t}(1-iu_k)^2$, $u_k=(k+\frac12)\frac3n$, $c_k=\frac{6}{\pi n}e^{-s_kt}/(1-iu_k)$, to an error that "
-    r"falls as $8.12^{-n}$ for every $t$ and every spectrum. Gradient descent with $\eta\lambda<1$ takes the same poles "
-    r"through "
-    r"$s=(1-e^{-\eta s'})/\eta$, with $t=\eta k$.",
+    r"positive axis, $s_k=-\frac{\pi n}{12t}(1-iu_k)^2$, $u_k=(k+\frac12)\frac3n$, $c_k=\frac{6}{\pi n}e^{-s_kt}/(1-iu_k)$, "
+    r"to an error that falls as $8.12^{-n}$ for every $t$ and every spectrum. Gradient descent with $\eta\lambda<1$ takes "
+    r"the same poles through $s=(1-e^{-\eta s'})/\eta$, with $t=\eta k$.",
     assumptions=[
-        r"eigenvalues real and $\ge0$; for descent $\eta\lambda<1$ and $k\ge8$, so that the poles stay within "
-        r"$|\mathrm{Im}\,s'|<\pi/\eta$",
+        r"eigenvalues real and $\ge0$; for descent $\eta\lambda<1$ and $k>n/2$ (the code asks for $k\ge8$), so that the "
+        r"poles stay within $|\mathrm{Im}\,s'|<\pi/\eta$",
         "the error's exponent is derived, its factor 4 is measured",
     ],
     code=["ntk_shortcuts.GradientFlow.rational", "ntk_shortcuts.GradientDescent.rational"],

@@ -50,8 +50,7 @@ def steps() -> list[Step]:
         ),
         Step(
             r"On odd functions $\Theta=c\,u\cdot u'$ with $u=Az$, and the output stays $w\cdot u$. By D1.3 the target "
-            r"enters as "
-            r"$E[u\,E[y|z]]=E[u\,y]=A\mu$; the second moment is $E[uu^\top]=A(\Sigma+\mu\mu^\top)A$.",
+            r"enters as $E[u\,E[y|z]]=E[u\,y]=A\mu$; the second moment is $E[uu^\top]=A(\Sigma+\mu\mu^\top)A$.",
             r"\dot w = b - C w, \quad C = c\,A(\Sigma+\mu\mu^\top)A, \quad b = c\,A\mu",
         ),
         Step(
@@ -160,8 +159,7 @@ DERIVATION = Derivation(
     title="Output direction of a linear network",
     statement=r"On infinite data a linear network's mean output is $m(z)=v_t\cdot z$ with $v_t=A\,g(C)\,b$, "
     r"$C=cA(\Sigma+\mu\mu^\top)A$, $b=cA\mu$, $A=\mathrm{diag}(\alpha)$; for gradient flow $w_t=(I-e^{-Ct})C^{-1}b$, which "
-    r"ends in "
-    r"$v_\infty=w^*/(1+\mu\cdot w^*)$. With $L$ hidden layers $c=(L+1)\sigma_w^{2(L+1)}/d$.",
+    r"ends in $v_\infty=w^*/(1+\mu\cdot w^*)$. With $L$ hidden layers $c=(L+1)\sigma_w^{2(L+1)}/d$.",
     assumptions=[
         "infinite data, squared loss, infinite width",
         "no nesting; orthogonal feature directions (d to infinity)",

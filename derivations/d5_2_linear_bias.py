@@ -48,8 +48,8 @@ def steps() -> list[Step]:
             r"\mathrm{bias}(t) = R(p_t, q_t) - R(w^*_s\mu_s, w^*_c\mu_c)",
         ),
         Step(
-            r"Start: $w_t=t\,b-\frac{t^2}2Cb$, so availability enters squared, twice over: once in the kernel, once in the "
-            r"output.",
+            r"Start: $w_t=t\,b-\frac{t^2}2Cb$, so an amplification enters twice: in the weights, and in the inputs "
+            r"that they meet.",
             sp.Eq(sp.Symbol("p/q"), start, evaluate=False),
         ),
         Step(
@@ -60,18 +60,14 @@ def steps() -> list[Step]:
         ),
         Step(
             r"In between: $g(\lambda_1)/g(\lambda_2)$ is monotone in $t$, because $\partial_t\log g=\lambda/(e^{\lambda "
-            r"t}-1)$ falls "
-            r"with $\lambda$ (its slope in $\lambda$ has the sign of a function that is 0 at 0 and falls as $-\lambda "
-            r"t^2e^{\lambda t}$). "
-            r"The direction turns one way, by less than 90° in $w$, from $A\mu$ to $A^{-1}w^*$. $R$ is monotone in the "
-            r"angle outside "
-            r"the quadrant $p,q<0$, which neither end nor the path enters.",
+            r"t}-1)$ falls with $\lambda$ (its slope in $\lambda$ has the sign of a function that is 0 at 0 and falls as "
+            r"$-\lambda t^2e^{\lambda t}$). The direction turns one way, by less than 90° in $w$, from $A\mu$ to "
+            r"$A^{-1}w^*$. $R$ is monotone in the angle outside the quadrant $p,q<0$, which neither end nor the path enters.",
             r"|\mathrm{bias}(t)| \text{ falls monotonically, and the bias keeps its sign}",
         ),
         Step(
             r"End: modes are missing $e^{-\lambda t}$ of their size, the slow one last. Then the amplifications cancel "
-            r"(D5.1): only a "
-            r"linear network trained to the end is unbiased.",
+            r"(D5.1): only a linear network trained to the end is unbiased.",
             r"\mathrm{bias}(t) = O(e^{-\lambda_{\min}t}) \to 0",
         ),
     ]
@@ -166,10 +162,9 @@ DERIVATION = Derivation(
     label="D5.2",
     title="Bias of a linear network at all times",
     statement=r"On an infinitely fine probe grid the bias at time $t$ is $R(v_t)-R(w^*)$ with $v_t$ of D5.1 and $R$ of "
-    r"D1.5. It starts "
-    r"from $p/q=(\alpha_s\mu_s/\alpha_c\mu_c)^2$, falls monotonically without a change of sign, and vanishes as "
-    r"$t\to\infty$ for every $\alpha$: the linear network is unbiased only in the end, except at "
-    r"$(\alpha_s/\alpha_c)^2=w^*_s\mu_c/(w^*_c\mu_s)$, where it is at all times, and except that for $w^*_s\le0$ the end "
+    r"D1.5. It starts from $p/q=(\alpha_s\mu_s/\alpha_c\mu_c)^2$; its size falls monotonically, it keeps its sign, and it "
+    r"vanishes as $t\to\infty$ for every $\alpha$: the linear network is unbiased only in the end, except at "
+    r"$(\alpha_s/\alpha_c)^2=w^*_s\mu_c/(w^*_c\mu_s)$, where it is at all times, and except that for $w^*_s<0$ the end "
     r"$R=-1$ is reached where $v_s$ crosses 0.",
     assumptions=[
         "those of D5.1; gradient flow from zero output",

@@ -43,8 +43,7 @@ def steps() -> list[Step]:
     return [
         Step(
             r"In latent coordinates the flow is $\dot v=cA^2(\mu-Mv)$ with $M=\Sigma+\mu\mu^\top$. For "
-            r"$\epsilon=\alpha_c/\alpha_s\to0$ the slow "
-            r"eigenvalue is",
+            r"$\epsilon=\alpha_c/\alpha_s\to0$ the slow eigenvalue is",
             sp.Eq(sp.Symbol("lambda"), slow_limit, evaluate=False),
         ),
         Step(

@@ -181,9 +181,9 @@ def most_biased(
 def halving_time(model: GenerativeModel, network: Any) -> float:
     r"""Time at which gradient flow has halved the bias that a linear network starts with, on infinite data. Label D5.3.
 
-    The root in t of :func:`ntk_shortcuts.linear_bias`, which falls monotonically. For \(\alpha_s\gg\alpha_c\) it no longer
-    depends on \(\alpha_s\): with \(M=\Sigma+\mu\mu^\top\), the optimal reliance R*, c the NTK's slope and
-    \(\kappa=(1-R^*)/2\),
+    A root in t of :func:`ntk_shortcuts.linear_bias`, the only one: the bias falls monotonically in size. For
+    \(\alpha_s\gg\alpha_c\) it no longer depends on \(\alpha_s\): with \(M=\Sigma+\mu\mu^\top\), the optimal reliance R*,
+    c the NTK's slope and \(\kappa=(1-R^*)/2\),
 
     \[t_{1/2}\to\frac{M_{ss}}{c\,\alpha_c^2\det M}\,\ln\frac{1+\kappa\mu_sM_{sc}/(\mu_cM_{ss})}
       {1-\kappa w^*_s\mu_s/(w^*_c\mu_c)}\]

@@ -143,9 +143,9 @@ def linear_bias(model: GenerativeModel, network: Any, training: TrainingRule) ->
     r"""Shortcut bias of a linear network on infinite data and an infinitely fine probe grid, in closed form. Label D5.2.
 
     The reliance (:func:`ntk_shortcuts.direction_reliance`) of v from :func:`output_direction`, less the optimal one. Under
-    gradient flow it falls monotonically from that of \(A^2\mu\) to 0 and keeps its sign. It is 0 at all times for
-    \((\alpha_s/\alpha_c)^2=w^*_s\mu_c/(w^*_c\mu_s)\) and otherwise only where \(v\) has arrived at \(w^*\), or beyond the axis
-    for a shortcut that the optimum counts negatively. The output at initialisation is left out.
+    gradient flow its size falls monotonically from that of \(A^2\mu\), and it keeps its sign. It is 0 at all times for
+    \((\alpha_s/\alpha_c)^2=w^*_s\mu_c/(w^*_c\mu_s)\). Otherwise it reaches 0 only as t -> inf or, where \(w^*_s<0\), when
+    \(v_s\) changes sign. The random output at initialisation is left out.
 
     Raises:
         ValueError: as in :func:`output_direction`.
@@ -153,8 +153,8 @@ def linear_bias(model: GenerativeModel, network: Any, training: TrainingRule) ->
     Example:
         >>> from ntk_shortcuts import MLP, GradientFlow
         >>> biases = linear_bias(GenerativeModel(amplification=(4.0, 1.0)), MLP(0), GradientFlow([1.0, 30.0, 300.0]))
-        >>> [round(float(bias), 3) for bias in biases]
-        [1.568, 1.111, 0.008]
+        >>> print(*(round(float(bias), 3) for bias in biases))
+        1.568 1.111 0.008
     """
     return direction_reliance(model, output_direction(model, network, training)) - optimal_reliance_limit(model)
 
