@@ -6,7 +6,12 @@ from ntk_shortcuts.ensembles import Ensemble, train_ensemble, train_ensembles
 from ntk_shortcuts.generative import Dataset, GenerativeModel
 from ntk_shortcuts.kernels import Activation, Kernels, LeakyReLU, Quadrature, known_activations
 from ntk_shortcuts.kernels.empirical import empirical_nngp, empirical_ntk
-from ntk_shortcuts.kernels.finite_width import FiniteWidthMoments, finite_width_moments
+from ntk_shortcuts.kernels.finite_width import (
+    FiniteWidthMoments,
+    edgeworth_density,
+    finite_width_moments,
+    output_fourth_cumulant,
+)
 from ntk_shortcuts.kernels.spectrum import KernelSpectrum, kernel_spectrum
 from ntk_shortcuts.maps import bias_map
 from ntk_shortcuts.networks import MLP
@@ -47,6 +52,7 @@ __all__ = [
     "UntrustedPredictionWarning",
     "bias_map",
     "critical_ratio",
+    "edgeworth_density",
     "empirical_nngp",
     "empirical_ntk",
     "expected_reliance",
@@ -58,6 +64,7 @@ __all__ = [
     "most_biased",
     "optimal_reliance",
     "optimal_reliance_limit",
+    "output_fourth_cumulant",
     "predict_bias",
     "predict_outputs",
     "reliance",
