@@ -162,7 +162,7 @@ def figure():
             sample = _simulated(depth, width, 1000)
             axes.loglog(width, sample.std() / sample.mean(), marker, color=color)
     axes.plot([], [], "o", color="0.4", label="1000 drawn networks")
-    axes.set(xlabel="width $n$", ylabel=r"standard deviation of $\Theta(x,x)$ over its mean")
+    axes.set(xlabel="width $n$", ylabel=r"relative std of $\Theta(x,x)$")
     axes.legend()
     return drawing
 

@@ -182,10 +182,10 @@ def figure():
         ).mean
         name = f"exact, ReLU, {depth} layer{'s' if depth > 1 else ''}"
         axes.semilogx(slow, outputs[:, 0] / outputs[:, 1], marker, ms=4, color=color, label=name)
-    axes.set(xlabel=r"slow time $\tau=a_1\epsilon^2t$", ylabel=r"$f(1,-1)/f(1,1)=(v_s-v_c)/(v_s+v_c)$")
+    axes.set(xlabel=r"slow time $\tau=a_1\epsilon^2t$", ylabel=r"$f(1,-1)/f(1,1)$")
     axes.text(0.012, 0.03, "shortcut preferred", color="0.4", fontsize=8)
-    axes.text(0.012, -0.07, "core preferred", color="0.4", fontsize=8)
-    axes.legend()
+    axes.text(0.012, -0.06, "core preferred", color="0.4", fontsize=8)
+    axes.legend(loc="lower left", fontsize=8)
     return drawing
 
 
