@@ -13,7 +13,12 @@ from ntk_shortcuts.ensembles import Ensemble, train_ensemble, train_ensembles
 from ntk_shortcuts.generative import Dataset, GenerativeModel
 from ntk_shortcuts.kernels import Activation, Kernels, LeakyReLU, Quadrature, known_activations
 from ntk_shortcuts.kernels.empirical import empirical_nngp, empirical_ntk
-from ntk_shortcuts.kernels.finite_width import FiniteWidthMoments, finite_width_moments
+from ntk_shortcuts.kernels.finite_width import (
+    FiniteWidthMoments,
+    edgeworth_density,
+    finite_width_moments,
+    output_fourth_cumulant,
+)
 from ntk_shortcuts.kernels.spectrum import KernelSpectrum, kernel_spectrum
 from ntk_shortcuts.linearization import Telescope, linearized_outputs, telescope
 from ntk_shortcuts.maps import bias_map
@@ -65,6 +70,7 @@ __all__ = [
     "bias_map",
     "critical_ratio",
     "direction_reliance",
+    "edgeworth_density",
     "empirical_nngp",
     "empirical_ntk",
     "expected_reliance",
@@ -82,6 +88,7 @@ __all__ = [
     "optimal_reliance",
     "optimal_reliance_limit",
     "output_direction",
+    "output_fourth_cumulant",
     "predict_bias",
     "predict_outputs",
     "reliance",

@@ -95,6 +95,9 @@ def latent_moments(
     Without nesting \(\langle x,x'\rangle=\sum_i\alpha_i^2z_iz_i'\). With it, each feature's own inner product goes through
     its tanh layers, and the two features, whose networks are independent, add up. At finite d the sample's inner
     products differ by O(1/sqrt(d)).
+
+    A layer of gain 1 without bias takes a small \(\alpha^2\) to \(\alpha^2(1-2(3+\mu^2)\alpha^2)\) in the feature's early
+    response, and no \(\alpha\) lifts it above \(((2\rho-1)/\mu)^2\). Labels D7.1 and D7.2.
     """
     if nesting == (0, 0):
         return PairMoments.from_scaled_plane(latents1, latents2, amplification)
@@ -149,7 +152,7 @@ def _from_features(features1: jax.Array, features2: jax.Array) -> PairMoments:
 
 
 def _sum_of_independent(s: PairMoments, c: PairMoments) -> PairMoments:
-    """Moments of a sum of two independent parts; the area by a form in which nothing cancels."""
+    """Moments of a sum of two independent parts; the area by a form in which nothing cancels. Label D7.1."""
     mixed = safe_sqrt(s.variance1 * c.variance2) - safe_sqrt(c.variance1 * s.variance2)
     norms_s = safe_sqrt(s.variance1) * safe_sqrt(s.variance2)
     norms_c = safe_sqrt(c.variance1) * safe_sqrt(c.variance2)

@@ -89,6 +89,57 @@ def test_relative_variance_grows_like_depth_over_width():
     assert 0 < steps[1] < 0.6 * steps[0] and ratios[-1] < np.expm1(5)
 
 
+def test_fourth_cumulant_of_relu_and_without_hidden_layers():
+    network = ns.MLP(1, width=7, weight_variance=1.3)
+    np.testing.assert_allclose(
+        ns.output_fourth_cumulant(network, X), ns.finite_width_moments(network, X).output_fourth_cumulant, rtol=1e-12
+    )
+    assert float(ns.output_fourth_cumulant(ns.MLP(0), X)[0]) == 0
+
+
+@pytest.mark.parametrize("activation", ["tanh", "leaky_relu"])
+def test_fourth_cumulant_is_that_of_drawn_networks(activation):
+    """S given the hidden units, drawn here directly: readout weights are Gaussian, so kappa_4 = 3 Var S."""
+    network = ns.MLP(1, activation, width=6, weight_variance=1.7, bias_variance=0.4)
+    hidden = jnp.sqrt(1.7 * jnp.mean(X**2) + 0.4) * jax.random.normal(jax.random.key(5), (20000, 6))
+    conditional = 1.7 * np.mean(np.asarray(network.activation(hidden)) ** 2, axis=1) + 0.4
+    mean, fourth = float(network.kernels(X).nngp[0, 0]), float(ns.output_fourth_cumulant(network, X)[0])
+    assert abs(z_scores(conditional, mean, fourth / 3)[1]) < 3.5
+    assert abs(z_scores(conditional, mean, 1.3 * fourth / 3)[1]) > 3.5
+
+
+def test_edgeworth_density_has_the_moments_it_is_given():
+    f = np.linspace(-20, 20, 4001)
+    density = np.asarray(ns.edgeworth_density(f, 1.7, 0.6))
+    moments = [np.trapezoid(density * f**k, f) for k in (0, 2, 4)]
+    np.testing.assert_allclose(moments, [1, 1.7, 3 * 1.7**2 + 0.6], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ((0.0, 0.0, 0.1), "variance must be positive"),
+        ((0.0, 1.0, np.nan), "fourth_cumulant must be finite"),
+    ],
+)
+def test_bad_density(arguments, text):
+    with pytest.raises(ValueError, match=text):
+        ns.edgeworth_density(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("network", "text"),
+    [
+        (ns.MLP(2, width=8), "depth must be at most 1 .*got 2"),
+        (ns.MLP(1), "width must be an integer for a finite network; got None"),
+        (ns.MLP(1, width=8, parameterization="standard", initialization="torch"), 'initialization must be "normal"'),
+    ],
+)
+def test_bad_network_for_the_fourth_cumulant(network, text):
+    with pytest.raises(ValueError, match=text):
+        ns.output_fourth_cumulant(network, X)
+
+
 @pytest.mark.parametrize(
     ("network", "text"),
     [

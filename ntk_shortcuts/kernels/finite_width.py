@@ -16,12 +16,13 @@ from __future__ import annotations
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.typing import Array, Float
-from ntk_shortcuts.validation import as_points, require
+from ntk_shortcuts.validation import as_points, require, require_values
 
 _LENGTH = np.diag([1.0, 0.0, 1.0])
 _ALONG = np.array([[0.0, 0, 0], [1, 0, 0], [1, 0, 0]])
@@ -59,6 +60,8 @@ def finite_width_moments(network: Any, x: Float[Array, "n d"]) -> FiniteWidthMom
     Raises:
         ValueError: another network; inputs that are not finite.
 
+    Label D10.3.
+
     Example:
         >>> from ntk_shortcuts.networks import MLP
         >>> moments = finite_width_moments(MLP(1, width=30), jnp.ones((1, 4)))
@@ -86,8 +89,92 @@ def finite_width_moments(network: Any, x: Float[Array, "n d"]) -> FiniteWidthMom
     )
 
 
+@in_float64
+def output_fourth_cumulant(network: Any, x: Float[Array, "n d"]) -> Float[Array, "n"]:
+    r"""Fourth cumulant over initialisations of the output of one hidden layer, any activation, with or without biases; exact.
+
+    Given the hidden layer the output is Gaussian with variance \(S=\frac{\sigma_w^2}{n}\sum_j\phi_j^2+\sigma_b^2\), so that
+
+    \[\kappa_4=3\,\mathrm{Var}\,S=\frac{3\sigma_w^4}{n}\left(E\phi^4-(E\phi^2)^2\right),\qquad
+      \phi=\phi(g),\ g\sim N(0,\sigma_w^2|x|^2/d+\sigma_b^2).\]
+
+    Args:
+        network: an `MLP` of finite width with at most one hidden layer and Gaussian parameters, in either parameterisation.
+        x: inputs (n, d).
+
+    Returns:
+        kappa_4, (n,); 0 without hidden layers, where the output is Gaussian.
+
+    Raises:
+        ValueError: two or more hidden layers (of ReLU: `finite_width_moments`), infinite width, uniform initialisation.
+
+    Numerics: Gauss-Legendre quadrature on each side of 0, at rounding for smooth activations and for a kink at 0.
+
+    Source: Antognini (2019). Label D10.1.
+
+    Example:
+        >>> from ntk_shortcuts.networks import MLP
+        >>> round(float(output_fourth_cumulant(MLP(1, width=30), jnp.ones((1, 4)))[0]), 12)  # 15 sigma_w^4 q^2 / (4 n), q = 2
+        2.0
+    """
+    require(network.depth <= 1, "depth", "at most 1 for the fourth cumulant of any activation", network.depth)
+    require(network.width is not None or network.depth == 0, "width", "an integer for a finite network", network.width)
+    require(network.initialization == "normal", "initialization", '"normal"', network.initialization)
+    x = as_points("x", x)
+    if network.depth == 0:
+        return jnp.zeros(x.shape[0], x.dtype)
+    gain = jnp.asarray(network.weight_variance, x.dtype)
+    variance = gain * jnp.mean(x**2, axis=1) + jnp.asarray(network.bias_variance, x.dtype)
+    nodes, weights = _half_lines()
+    squares = network.activation(jnp.sqrt(variance)[:, None] * jnp.asarray(nodes, x.dtype)) ** 2
+    weights = jnp.asarray(weights, x.dtype)
+    spread = (squares - (squares @ weights)[:, None]) ** 2 @ weights
+    return 3 * gain**2 * spread / network.width
+
+
+@in_float64
+def edgeworth_density(
+    output: Float[Array, "*shape"], variance: Float[Array, "*shape"], fourth_cumulant: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
+    r"""Density of a network's output at initialisation, to first order in 1/width.
+
+    \[p(f)=N(f;0,K)\left(1+\frac{\kappa_4}{24K^2}\,\mathrm{He}_4(f/\sqrt K)\right)+O(1/n^2),\qquad
+      \mathrm{He}_4(x)=x^4-6x^2+3\]
+
+    It integrates to 1 with variance K and fourth cumulant kappa_4, and turns negative where kappa_4 exceeds 4 K^2.
+
+    Args:
+        output: f; variance: K > 0; fourth_cumulant: kappa_4, from `output_fourth_cumulant` or `finite_width_moments`. Shapes
+            broadcast.
+
+    Raises:
+        ValueError: a variance that is not positive, a cumulant that is not finite.
+
+    Source: Antognini (2019). Label D10.2.
+
+    Example:
+        >>> float(edgeworth_density(0.0, 1.0, 0.0))  # 1 / sqrt(2 pi)
+        0.3989...
+    """
+    require_values("variance", variance, np.shape(variance), "positive and finite", lambda v: (v > 0) & (v < np.inf))
+    require_values("fourth_cumulant", fourth_cumulant, np.shape(fourth_cumulant), "finite", np.isfinite)
+    output, variance, fourth_cumulant = jnp.broadcast_arrays(*map(jnp.asarray, (output, variance, fourth_cumulant)))
+    square = output**2 / variance
+    correction = fourth_cumulant / (24 * variance**2) * (square**2 - 6 * square + 3)
+    return jax.scipy.stats.norm.pdf(output, scale=jnp.sqrt(variance)) * (1 + correction)
+
+
+def _half_lines() -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights of the standard normal, from a rule of its own on each side of 0, where activations have kinks."""
+    nodes, weights = np.polynomial.legendre.leggauss(200)
+    # 10 standard deviations: what is beyond is below 1e-18 of the eighth moment.
+    half, mass = 5 * (nodes + 1), weights * np.exp(-((5 * (nodes + 1)) ** 2) / 2)
+    mass = mass / (2 * mass.sum())
+    return np.concatenate([-half, half]), np.concatenate([mass, mass])
+
+
 def _second_moment(depth: int, width: int) -> float:
-    """E theta_L^2 in units of (n/2)^(2L), by the chain's 3 x 3 second moments."""
+    """E theta_L^2 in units of (n/2)^(2L), by the chain's 3 x 3 second moments. Label D10.3."""
     n, present = width, 1 - 0.5**width
     # Moments of k ~ Bin(n, 1/2), of a chi-squared with k and of an independent part with k - 1 degrees of freedom.
     length, across = n / 2, n / 2 - present
