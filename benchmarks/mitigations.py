@@ -57,9 +57,15 @@ def conflict_weight(kind: str, weight: float):
     return lambda latents, labels: jnp.where(CONFLICTS[kind](latents, labels), weight, 1.0) / mean
 
 
-def averaged(model, network, times, **options) -> np.ndarray:
-    prediction = ns.predict_bias(model, network, ns.GradientFlow(times), SAMPLES, tolerance=TOLERANCE, **options)
-    return np.asarray(prediction.bias)
+def averaged(model, network, times) -> np.ndarray:
+    """Traced, a prediction compiles once for all parameters, and uses one rule of nodes; `predict_time` refines its own."""
+    with jax.enable_x64(True):
+        return np.asarray(traced_bias(model, network, ns.GradientFlow(times)))
+
+
+@eqx.filter_jit
+def traced_bias(model, network, flow):
+    return ns.predict_bias(model, network, flow, SAMPLES).bias
 
 
 def predict_rescaling():
@@ -78,7 +84,13 @@ def predict_time():
     signs = np.asarray(jax.scipy.special.erf(mean[:, len(grid) :] / (std[:, len(grid) :] * np.sqrt(2))))
     accuracy = 0.5 + 0.5 * (signs * target) @ np.asarray(weights)
     bayes = 0.5 + 0.5 * np.abs(target) @ np.asarray(weights)
-    return {"x": CURVE_TIMES, "bias": reliance - ns.optimal_reliance(MODEL), "accuracy": accuracy, "bayes_accuracy": bayes}
+    return {
+        "x": CURVE_TIMES,
+        "bias": reliance - ns.optimal_reliance(MODEL),
+        "accuracy": accuracy,
+        "bayes_accuracy": bayes,
+        "diagnostics": p.diagnostics,
+    }
 
 
 def predict_whitening():
@@ -136,6 +148,11 @@ def train_time():
         "accuracy_standard_error": accuracy["standard_error"],
         "stopped": {**{k: float(v) for k, v in stopped.items()}, "time": float(np.median(best.steps) * RATE)},
     }
+
+
+def train_start():
+    """The first times again, on more data sets of their own: they are cheap."""
+    return {"x": TIMES[:3], **train(8, times=TIMES[:3], datasets=3 * DATASETS)[1]}
 
 
 def train_depth(depth: int):
@@ -208,6 +225,7 @@ def train_weights(kind: str, weight: float):
 # (panel, kind, label): what makes the record. Predictions of a panel stand beside what was trained for it.
 TASKS = {
     ("time", "trained", ""): train_time,
+    ("time", "trained", "96 data sets"): train_start,
     ("whitening", "trained", ""): train_whitening,
     **{("rescaling", "trained", f"{r:g}"): functools.partial(train_rescaling, r) for r in (1.0, 2.0)},
     **{("bias variance", "trained", f"{b:g}"): functools.partial(train_bias_variance, b) for b in (0.1, 1.0)},
@@ -215,14 +233,14 @@ TASKS = {
     ("rescaling", "predicted", ""): predict_rescaling,
     ("whitening", "predicted", ""): predict_whitening,
     ("bias variance", "predicted", ""): predict_bias_variance,
+    ("depth", "predicted", "3"): functools.partial(predict_depth, 3),
+    ("depth", "trained", "3"): functools.partial(train_depth, 3),
     **{
         ("weights", kind, f"{conflict} {w:g}"): functools.partial(make, conflict, w)
         for kind, make in (("trained", train_weights), ("predicted", predict_weights))
         for conflict in CONFLICTS
         for w in (4.0, 16.0)
     },
-    ("depth", "predicted", "3"): functools.partial(predict_depth, 3),
-    ("depth", "trained", "3"): functools.partial(train_depth, 3),
     **{("depth", "predicted", f"{depth}"): functools.partial(predict_depth, depth) for depth in (0, 2, 5)},
 }
 
@@ -282,7 +300,7 @@ def figure(records: list[dict]):
     made = Figure(figsize=(10.5, 6.2), layout="constrained")
     axes = made.subplots(2, 3)
     time_line = find(records, "time", "predicted")[0]
-    time_points = find(records, "time", "trained")[0]
+    time_points, *more_points = find(records, "time", "trained")
 
     def points(ax, rows, colour, **style):
         x, y, error = (np.concatenate([np.atleast_1d(r[n]) for r in rows]) for n in ("x", "bias", "standard_error"))
@@ -314,6 +332,7 @@ def figure(records: list[dict]):
     ax = axes[0, 2]
     ax.plot(time_line["x"], time_line["bias"], color=blue)
     points(ax, [time_points], blue)
+    points(ax, more_points, blue, alpha=0.5)
     ax.set_xscale("log")
     ax.set(title="Early stopping", xlabel=r"time = learning rate $\times$ steps")
     right = ax.twinx()
@@ -333,8 +352,8 @@ def figure(records: list[dict]):
 
     ax = axes[1, 0]
     for kind, colour, text in (("features", blue, "features disagree"), ("label", green, "shortcut against label")):
-        share = find(records, "weights", "predicted", kind)[0]["share"]
-        ax.plot(*line_of(records, "weights", kind), color=colour, marker=".", label=f"{text} ({100 * share:.0f} %)")
+        share = 100 * conflict_share(kind)
+        ax.plot(*line_of(records, "weights", kind), color=colour, marker=".", label=f"{text} ({share:.0f} %)")
         points(ax, find(records, "weights", "trained", kind), colour)
     base(ax, 1.0)
     ax.set_xscale("log", base=2)
