@@ -473,9 +473,7 @@ def validate(
         z = "" if found["largest_z"] is None else f", largest z {found['largest_z']:+.1f}"
         rows[label] = f"mean error {found['mean_absolute_error']:.4f}, worst {found['worst']:+.3f}{z}"
     ratio = summary["time_ratio"]
-    rows["seconds of training / of predicting"] = (
-        f"{ratio['expected']:.3g} (expected), {ratio['averaged']:.3g} (averaged), in seconds"
-    )
+    rows["training / predicting"] = f"{ratio['expected']:.3g} (expected), {ratio['averaged']:.3g} (averaged), in seconds"
     _print_table(rows)
 
 
