@@ -512,17 +512,15 @@ def validate(
     rows = {"configurations": str(summary["configurations"]), "networks": str(summary["networks"])}
     labels = {
         "own_init": "own initial output",
-        "expected": "expected over initialisations",
-        "averaged": "averaged over data sets",
+        "expected": "expected",
+        "averaged": "averaged",
     }
     for name, label in labels.items():
         found = summary["agreement"][name]
         z = "" if found["largest_z"] is None else f", largest z {found['largest_z']:+.1f}"
-        rows[label] = f"mean absolute error {found['mean_absolute_error']:.4f}, worst {found['worst']:+.3f}{z}"
+        rows[label] = f"mean error {found['mean_absolute_error']:.4f}, worst {found['worst']:+.3f}{z}"
     ratio = summary["time_ratio"]
-    rows["seconds of training / of predicting"] = (
-        f"{ratio['expected']:.3g} (same data sets), {ratio['averaged']:.3g} (averaged over data sets)"
-    )
+    rows["training / predicting"] = f"{ratio['expected']:.3g} (expected), {ratio['averaged']:.3g} (averaged), in seconds"
     _print_table(rows)
 
 

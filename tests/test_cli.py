@@ -156,7 +156,7 @@ def test_validate_writes_records_and_report(capsys, tmp_path, monkeypatch):
     assert found["time_ratio"]["averaged"] == 8.0 and len(found["records"]) == 5
     assert all((tmp_path / "new" / name).exists() for name in ("records.jsonl", "report.md", "agreement.png"))
     status, out, _ = run(capsys, "validate --output", tmp_path / "new")
-    assert status == 0 and "mean absolute error 0.0020" in out and "8 (averaged over data sets)" in out
+    assert status == 0 and "mean error 0.0020" in out and "8 (averaged)" in out
 
 
 @pytest.mark.parametrize(
