@@ -148,7 +148,7 @@ def figure():
         np.degrees(np.arctan2(*optimum[::-1])), float(ns.optimal_reliance_limit(model)), "ko", label="optimal classifier"
     )
     right.set(xlabel="angle of the normal (°)", ylabel="reliance", xticks=[-90, 0, 45, 90, 180])
-    right.legend(frameon=False, fontsize="small", loc="upper right")
+    right.legend(frameon=False, fontsize="x-small", loc="lower left", handlelength=1)
     return drawing
 
 
