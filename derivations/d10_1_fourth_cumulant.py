@@ -106,7 +106,7 @@ def checks() -> list[Check]:
                 closed.append(float(mine / forms[activation](variance, mpmath.sqrt(gain), width) - 1))
             # A saturated unit's phi^2 is 1, and its variance a difference from that.
             scale = min(variance, 1) ** 2 if activation in ("erf", "tanh") else variance**2
-            with mpmath.workdps(20):
+            with mpmath.workdps(40):
                 other = 3 * mpmath.mpf(gain) ** 2 / width * _exact(activation, variance)
             integrated.append(float((mine - other) / (3 * gain**2 / width * scale)))
     # Networks drawn at random, by the squares of their hidden units: kappa_4 = 3 Var S.

@@ -41,8 +41,9 @@ def _availability(depth: int) -> sp.Expr:
 
 def _sign_moment() -> sp.Expr:
     """E[y sign z]: what a saturated layer keeps of the label."""
-    density = sp.exp(-((x - mu) ** 2) / 2) / sp.sqrt(2 * sp.pi)
-    return sp.expand(2 * sp.simplify(sp.integrate(density, (x, 0, sp.oo))) - 1)
+    # z = mu + x: P(x > -mu) - P(x < -mu) is the weight between -mu and mu.
+    density = sp.exp(-(x**2) / 2) / sp.sqrt(2 * sp.pi)
+    return sp.simplify(sp.integrate(density, (x, -mu, mu)))
 
 
 def steps() -> list[Step]:
