@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 GUIDES = sorted((ROOT / "docs" / "guide").glob("*.md"))
 
 
-SLOW_PAGES = {"dataset_average"}  # the same calls are quick tests elsewhere
+SLOW_PAGES = {"dataset_average", "moving_kernel"}  # the same calls are quick tests elsewhere
 
 
 def _page(path):
