@@ -91,19 +91,18 @@ def draw(path: pathlib.Path, records: dict[str, dict]) -> None:
     titles = ("exact bias", "quadratic kernel", "quadratic - exact", "short time - exact")
     for row, (name, r) in zip(axes, records.items(), strict=True):
         exact, quadratic, short = (np.array(r[form]) for form in ("exact", "quadratic", "short_time"))
-        limit = 2.0
         for column, (axis, values) in enumerate(zip(row, (exact, quadratic, quadratic - exact, short - exact), strict=True)):
-            options = {"cmap": "viridis", "vmin": 0, "vmax": limit} if column < 2 else {"cmap": "RdBu_r", "vmin": -1, "vmax": 1}
+            options = {"cmap": "viridis", "vmin": -0.5, "vmax": 2} if column < 2 else {"cmap": "RdBu_r", "vmin": -1, "vmax": 1}
             mesh = axis.pcolormesh(TIMES, RATIOS, values, shading="nearest", rasterized=True, **options)
             axis.set(xscale="log", yscale="log")
             axis.set_yticks([0.5, 1, 2, 4, 8], ["0.5", "1", "2", "4", "8"])
             axis.minorticks_off()
             if column % 2:
                 figure.colorbar(mesh, ax=axis, label="bias" if column == 1 else "difference", pad=0.02)
-            if row is axes[0]:
-                axis.set_title(titles[column], fontsize=10)
         row[3].plot(1 / np.array(r["largest_eigenvalue"]), RATIOS, color="black", lw=1.2)
         row[0].set_ylabel(f"{name}\nratio $\\alpha_s/\\alpha_c$", fontsize=9)
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=10)
     for axis in axes[-1]:
         axis.set_xlabel("time t")
     figure.savefig(path, dpi=105)
