@@ -228,7 +228,9 @@ def _markdown(records: Sequence[dict], summary: dict, title: str, missing: int, 
         "",
         "z: (trained - predicted) / standard error; over initialisations with the data sets given for the expectation over "
         "initialisations, over data sets for the analytic average. "
-        f"Points of the analytic average beyond max(0.05, 3.5 standard errors): {summary['agreement']['averaged']['beyond']}.",
+        f"Points of the analytic average beyond max(0.05, 3.5 standard errors): {summary['agreement']['averaged']['beyond']}. "
+        f"Mean standard error over data sets: {np.mean([r['trained_data_error'] for r in table]):.3f}, over initialisations: "
+        f"{np.mean([r['trained_init_error'] for r in table]):.3f}.",
         "",
         "![Trained against predicted bias](agreement.png)",
         "",
