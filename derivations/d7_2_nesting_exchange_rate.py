@@ -94,7 +94,7 @@ def steps() -> list[Step]:
 
 def _label_rule(mean: float) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights of N(mean, 1); at rounding for the smooth kernels of moderate alpha."""
-    nodes = np.arange(-8.5, 8.55, 0.1)
+    nodes = np.arange(-8.5, 8.525, 0.05)
     weights = np.exp(-(nodes**2) / 2)
     return mean + nodes, weights / weights.sum()
 

@@ -197,8 +197,16 @@ def _page(derivation: Derivation, steps: Sequence[Step], checks: Sequence[Check]
 
 
 def index_markdown(results: Sequence[Derived]) -> str:
-    """Table of the results: the check that comes nearest to its tolerance, and the seconds each took."""
-    lines = ["| label | result | check nearest to its tolerance | discrepancy | allowed | holds |", "| --- |" + " --- |" * 5]
+    """The page of all results: a table with the check that comes nearest to its tolerance."""
+    lines = [
+        "# Derivations",
+        "",
+        f"{len(results)} results, each derived with sympy and compared with the code. `ntk-shortcuts derive LABEL` prints one;",
+        "`ntk-shortcuts derive --all --output FOLDER` makes all pages and figures. Discrepancies are relative to",
+        "max(1, |value|); those of sampled checks are z-scores.",
+        "",
+    ]
+    lines += ["| label | result | check nearest to its tolerance | discrepancy | allowed | holds |", "| --- |" + " --- |" * 5]
     for result in results:
         worst = max(result.checks, key=lambda check: math.inf if not check.passed else check.discrepancy / check.tolerance)
         holds = "yes" if all(check.passed for check in result.checks) else "no"

@@ -457,6 +457,7 @@ def plot_surfaces(rows: Sequence[Surfaces]) -> Figure:
             axes.set_title(f"{name}: {row.title}", fontsize="x-small")
         pair[0].set_ylabel("core feature $z_c$")
         figure.colorbar(mesh, ax=list(pair), label="mean output", extend="both")
+    return figure
 
 
 def plot_telescope(results: Mapping[str, Telescope], frozen: Mapping[str, Prediction] | None = None) -> Figure:

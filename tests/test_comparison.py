@@ -79,6 +79,7 @@ def test_a_record_survives_json_and_has_every_parameter(compared):
     assert {"jax_version", "device", "commit"} <= set(record["environment"])
 
 
+@pytest.mark.slow
 def test_a_record_is_what_the_parts_say(compared):
     """Trained anew, and predicted from inputs in R^d: the prediction with own initial outputs as plain kernel descent."""
     configuration, record = compared
@@ -115,6 +116,7 @@ def test_a_record_is_what_the_parts_say(compared):
         np.testing.assert_allclose(record["averaged_z"], z, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_own_initial_outputs_make_linear_models_exact():
     """A model linear in its parameters has a constant kernel at any width: prediction and training are the same function."""
     model, network, training = ns.GenerativeModel(input_dim=20), ns.MLP(0), ns.GradientDescent(0.5, [2, 9])

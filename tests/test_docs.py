@@ -16,7 +16,16 @@ GUIDES = [ROOT / "docs" / "index.md", *sorted((ROOT / "docs" / "guide").glob("*.
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
 
 # The same calls are quick tests elsewhere.
-SLOW_PAGES = {"index", "dataset_average", "bring_your_own_data", "cluster", "moving_kernel", "predict_and_map"}
+SLOW_PAGES = {
+    "index",
+    "dataset_average",
+    "bring_your_own_data",
+    "cluster",
+    "finite_networks",
+    "mitigations",
+    "moving_kernel",
+    "predict_and_map",
+}
 
 
 def _page(path):

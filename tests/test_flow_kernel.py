@@ -66,7 +66,13 @@ def test_wide_networks_have_the_infinite_spectrum_and_keep_it():
         (PRACTICE, ns.GradientDescent(0.1, 10), {}, "training must be GradientFlow; got 'GradientDescent'"),
         (PRACTICE, ns.GradientFlow(jnp.inf), {}, "time must be finite"),
         (PRACTICE, ns.GradientFlow(1.0), {"modes": 0}, "modes must be an integer >= 1; got 0"),
-        (PRACTICE, ns.GradientFlow(100.0), {"max_steps": 4}, "max_steps must be enough to reach time 100; got 4"),
+        pytest.param(
+            PRACTICE,
+            ns.GradientFlow(100.0),
+            {"max_steps": 4},
+            "max_steps must be enough to reach time 100; got 4",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_bad_input(network, training, options, text):

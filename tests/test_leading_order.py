@@ -43,6 +43,7 @@ def test_output_direction_gives_the_mean(network):
     assert np.max(np.abs(gaps)) < 2 / 15 < np.max(np.abs(gaps + 0.2))
 
 
+@pytest.mark.slow
 def test_linear_bias_is_differentiable_in_availability():
     def bias(ratio):
         model = ns.GenerativeModel((0.8, 0.9), jnp.stack([ratio, jnp.asarray(1.0)]))

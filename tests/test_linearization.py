@@ -15,6 +15,7 @@ def run(network, steps, segments, rate=0.05, count=24, **options):
     return ns.telescope(MODEL, network, ns.GradientDescent(rate, np.asarray(steps)), count, segments, key=KEY, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "network",
     [
@@ -69,6 +70,7 @@ def test_one_segment_is_the_frozen_kernel_and_later_ones_are_linearised_from_the
         np.testing.assert_allclose(result.telescoped[1, index + 1], outside, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_the_network_followed_is_that_of_the_whole_space():
     """Plain descent in R^d from the same keys; the kernel's movement from explicit kernels there."""
     network = ns.MLP(2, width=8)
@@ -89,6 +91,7 @@ def test_the_network_followed_is_that_of_the_whole_space():
     assert result.target_alignment[[0, -1]] == pytest.approx([cosine(start, target), cosine(end, target)], rel=1e-9)
 
 
+@pytest.mark.slow
 def test_error_falls_as_one_over_the_number_of_segments():
     """Evenly spaced steps; descent in steps small beside a segment, so that its own error does not show."""
     counts = (1, 2, 4, 8, 16, 32)

@@ -123,6 +123,7 @@ def test_bad_arguments_are_named(prediction):
         plotting.plot_decision_surface(few, MODEL)
 
 
+@pytest.mark.slow
 def test_telescope_draws_trained_telescoped_and_frozen_biases_and_the_kernel_below():
     result = ns.telescope(MODEL, ns.MLP(0), ns.GradientDescent(0.5, [1, 4, 16]), 20, (1, 3), key=jax.random.key(0))
     frozen = types.SimpleNamespace(bias=np.array([0.3, 0.2, 0.1]))

@@ -138,7 +138,7 @@ def test_descent_beyond_stability_warns():
     [
         ({"method": "magic"}, "method must be one of .*population"),
         ({"method": "monte_carlo", "num_samples": 10}, "key must be"),
-        ({"method": "monte_carlo", "key": 0}, "num_samples must be"),
+        ({"method": "monte_carlo", "key": jax.random.key(0)}, "num_samples must be"),
         ({"method": "population", "num_samples": 10}, "num_samples must be None"),
         ({"method": "dataset"}, "dataset must be given"),
         ({"tolerance": 0.0}, "tolerance must be positive"),

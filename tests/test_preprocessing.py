@@ -28,6 +28,7 @@ def test_amplifications_drop_out_of_whitened_inputs(rng):
     np.testing.assert_allclose(*kernels, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_whitened_inputs_leave_no_bias_over_infinite_data_and_its_twin_keeps_one():
     network, flow = ns.MLP(1, bias_variance=0.5), ns.GradientFlow([3.0, 30.0, 300.0])
     options = {"random_init": False, "tolerance": 0.2}

@@ -67,16 +67,16 @@ def _quick() -> Iterator[Configuration]:
 def _standard() -> Iterator[Configuration]:
     # Small data sets, many of them: the standard error over data sets is about that of their total size, and the
     # initialisations are more. Some of each kind first, so that an interrupted run has them.
-    yield from _table([(1, "relu", 1.0), (1, "relu", 4.0), (1, "relu", 0.5)], 512, 100, 48)
-    yield from _table([(2, "relu", 1.0)], 512, 100, 24)
-    yield from _table([(1, "erf", 1.0), (1, "tanh", 2.0), (1, "linear", 1.0), (1, "relu", 8.0)], 512, 100, 48)
+    yield from _table([(1, "relu", 1.0), (1, "relu", 4.0), (1, "relu", 0.5)], 512, 100, 96)
+    yield from _table([(2, "relu", 1.0)], 512, 100, 48)
+    yield from _table([(1, "erf", 1.0), (1, "tanh", 2.0), (1, "linear", 1.0), (1, "relu", 8.0)], 512, 100, 96)
     yield from _study(1, [32, 64, 128, 256, 512], 2**17)
-    yield from _table([(3, "relu", 1.0)], 512, 100, 16)
-    yield from _table([(1, "relu", 2.0, 0.7, 0.3), (1, "erf", 4.0), (1, "tanh", 0.5), (1, "linear", 4.0)], 512, 100, 48)
-    yield from _table([(2, "relu", 4.0), (2, "tanh", 8.0), (2, "linear", 2.0), (2, "erf", 2.0)], 512, 100, 24)
-    yield from _table([(3, "relu", 4.0), (3, "tanh", 2.0)], 512, 100, 16)
-    yield Configuration(_model(2.0), _network(1, "relu", 512, 0.1), TIMES, 100, 48, 4)
-    yield from _table([(1, "relu", 1.0)], 512, 300, 32)
+    yield from _table([(3, "relu", 1.0)], 512, 100, 48)
+    yield from _table([(1, "relu", 2.0, 0.7, 0.3), (1, "erf", 4.0), (1, "tanh", 0.5), (1, "linear", 4.0)], 512, 100, 96)
+    yield from _table([(2, "relu", 4.0), (2, "tanh", 8.0), (2, "linear", 2.0), (2, "erf", 2.0)], 512, 100, 48)
+    yield from _table([(3, "relu", 4.0), (3, "tanh", 2.0)], 512, 100, 48)
+    yield Configuration(_model(2.0), _network(1, "relu", 512, 0.1), TIMES, 100, 96, 4)
+    yield from _table([(1, "relu", 1.0)], 512, 300, 64)
     yield from _study(3, [512], 2**14)
     yield from _study(2, [32, 64, 128, 256, 512], 2**15)
 
