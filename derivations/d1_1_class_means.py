@@ -59,7 +59,7 @@ def figure():
         mean = float(ns.GenerativeModel((value, 0.9)).means[0])
         axes.plot(value, mean, "o", color="C1")
         axes.annotate(f"{name}, {mean:.2f}", (value, mean), xytext=offset, textcoords="offset points")
-    axes.set(xlabel=r"predictivity $\rho$", ylabel=r"class mean $\mu$ (within-class standard deviations)")
+    axes.set(xlabel=r"predictivity $\rho$", ylabel=r"class mean $\mu$ (in standard deviations)")
     return drawing
 
 

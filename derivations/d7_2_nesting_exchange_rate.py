@@ -173,14 +173,14 @@ def figure():
 
     drawing = Figure(figsize=(6, 3.4), dpi=150, layout="constrained")
     axes = drawing.subplots()
-    strengths = np.geomspace(0.05, 6, 16)
+    strengths = np.geomspace(0.05, 6, 9)
     mean = float(ns.GenerativeModel((0.85, 0.9)).means[0])
     for depth, color, style in ((0, "k", "-"), (1, "C0", "--"), (2, "C1", "-."), (3, "C2", ":")):
         values = strengths if not depth else [np.sqrt(_from_code(s, depth, 0.85)) for s in strengths]
         axes.loglog(strengths, values, style, color=color, label=rf"$\eta={depth}$")
         if depth:
             axes.axhline(np.sqrt(_saturation(depth)) * 0.7 / mean, color=color, lw=0.7)
-            marked = (0.1, 0.3, 1.0, 4.0)
+            marked = (0.3, 3.0)
             axes.plot(marked, [_matched(s, depth, 0.4) for s in marked], "o", ms=4, color=color)
     axes.plot([], [], "o", ms=4, color="0.4", label="same early bias")
     axes.set(xlabel=r"amplification $\alpha$", ylabel=r"availability $\alpha_{eff}$", ylim=(0.04, 2))

@@ -190,10 +190,15 @@ def _page(derivation: Derivation, steps: Sequence[Step], checks: Sequence[Check]
             # Indented, so that the display belongs to its step.
             lines += ["    $$", f"    {formula_latex(step.formula)}", "    $$", ""]
     lines += ["## Checks", "", "| check | discrepancy | allowed |", "| --- | --- | --- |"]
-    lines += [f"| {check.name} | {check.discrepancy:.1e} | {check.tolerance:.0e} |" for check in checks]
+    lines += [f"| {_cell(check.name)} | {check.discrepancy:.1e} | {check.tolerance:.0e} |" for check in checks]
     if drawn:
         lines += ["", f"![{derivation.title}]({derivation.label}.png)"]
     return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    """Text for a cell of a table, which a bar would end."""
+    return text.replace("|", r"\|")
 
 
 def index_markdown(results: Sequence[Derived]) -> str:
@@ -212,7 +217,7 @@ def index_markdown(results: Sequence[Derived]) -> str:
         holds = "yes" if all(check.passed for check in result.checks) else "no"
         entry = result.derivation
         lines.append(
-            f"| [{entry.label}]({entry.label}.md) | {entry.title} | {worst.name} | {worst.discrepancy:.1e} "
+            f"| [{entry.label}]({entry.label}.md) | {entry.title} | {_cell(worst.name)} | {worst.discrepancy:.1e} "
             f"| {worst.tolerance:.0e} | {holds} |"
         )
     return "\n".join(lines) + "\n"
