@@ -66,6 +66,7 @@ def compared(request):
     return request.param, comparison.compare(request.param, seed=1)
 
 
+@pytest.mark.slow
 def test_a_record_survives_json_and_has_every_parameter(compared):
     configuration, record = compared
     assert json.loads(json.dumps(record, allow_nan=False)) == record

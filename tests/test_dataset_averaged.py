@@ -159,6 +159,7 @@ def test_descent_with_small_steps_is_flow():
     assert descent.bias == pytest.approx(flow.bias, abs=2e-3)
 
 
+@pytest.mark.slow
 def test_limits_of_time():
     model = ns.GenerativeModel((0.85, 0.9), (2.0, 1.0))
     times = ns.GradientFlow([0.0, np.inf])

@@ -15,7 +15,24 @@ PACKAGE = pathlib.Path(derivation.__file__).parent
 LABEL = re.compile(r"\bLabels? (D\d+\.\d+(?:(?:, | and )D\d+\.\d+)*)")
 DERIVATIONS = derivation.load_derivations()
 # Seconds of symbolic work.
-SLOW = {"D2.6", "D3.1", "D3.4", "D4.4", "D4.5", "D6.4", "D7.1", "D7.2", "D9.3", "D10.3"}
+SLOW = {
+    "D2.6",
+    "D3.1",
+    "D3.4",
+    "D4.4",
+    "D4.5",
+    "D5.1",
+    "D5.2",
+    "D5.3",
+    "D6.3",
+    "D6.4",
+    "D7.1",
+    "D7.2",
+    "D9.1",
+    "D9.2",
+    "D9.3",
+    "D10.3",
+}
 
 
 def _labels(text):

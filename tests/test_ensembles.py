@@ -221,6 +221,7 @@ def discrepancy(ensemble, shift):
     return np.max(np.abs(gaps.mean(axis=1) + shift) / error)
 
 
+@pytest.mark.slow
 def test_wide_networks_agree_with_the_theory_on_their_own_data_sets():
     ensemble = train(ns.MLP(1, width=512), steps=(5, 40), rate=0.5, count=(4, 12))
     assert discrepancy(ensemble, 0.0) < 4

@@ -28,6 +28,7 @@ def test_start_and_order_of_times(motion):
         assert ((values > 0) & (values < 1)).all()
 
 
+@pytest.mark.slow
 def test_biases_are_those_of_the_population_flow(motion):
     options = {"method": "population_flow", "key": KEY, "num_inits": 2, "order": 8}
     p = ns.predict_bias(MODEL, PRACTICE, ns.GradientFlow([30.0, 0.0, 1.0]), **options)

@@ -98,6 +98,7 @@ def test_short_time_error_is_of_third_order(network):
     assert closed.diagnostics["expansion_parameter"] == pytest.approx(0.04 * exact.diagnostics["largest_eigenvalue"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_first_step_of_descent_is_the_first_order():
     step = ns.GradientDescent(0.05, 1)
     closed, exact = _both(ns.MLP(2), step, regime="short_time")

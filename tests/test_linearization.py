@@ -48,6 +48,7 @@ def test_a_network_linear_in_its_parameters_is_predicted_exactly_and_its_kernel_
     assert np.all(result.kernel_change == 0) and np.allclose(result.kernel_alignment, 1)
 
 
+@pytest.mark.slow
 def test_one_segment_is_the_frozen_kernel_and_later_ones_are_linearised_from_the_path():
     network = ns.MLP(1, width=12)
     result = run(network, [4, 9, 20], (1, 3))

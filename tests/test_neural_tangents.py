@@ -161,6 +161,7 @@ def test_from_stax_equals_the_mlp_it_describes(rng):
     assert theirs.quadrature_error == 0
 
 
+@pytest.mark.slow
 @installed
 def test_convolution_residual_layer_norm(rng):
     kernel_fn = convolutional()

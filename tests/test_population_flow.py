@@ -67,6 +67,7 @@ def close(flow_bias, flow_error, bias, error):
     return abs(flow_bias - bias) <= 4 * np.hypot(flow_error, error)
 
 
+@pytest.mark.slow
 def test_wide_networks_reach_the_frozen_kernel():
     times = ns.GradientFlow([3.0, 30.0])
     wide = flow(MODEL, ns.MLP(1, width=1024), times, num_inits=8, orthogonal=True)

@@ -18,8 +18,9 @@ ARGUMENTS = {
 NETWORKS = {"population_flow": ns.MLP(1, width=16)}
 
 
-# The average over data sets compiles for long: of it, the repeats are slow tests.
-SLOW_LAST = [pytest.param(name, marks=[pytest.mark.slow] if name == "dataset_averaged" else []) for name in ns.known_methods()]
+# These compile for long: of them, the repeats are slow tests.
+LONG = {"dataset_averaged", "population_flow"}
+SLOW_LAST = [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in ns.known_methods()]
 
 
 @pytest.mark.parametrize(
