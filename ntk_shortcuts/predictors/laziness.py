@@ -23,7 +23,12 @@ _COARSE = {"order": 4, "num_inits": 4, "step_tolerance": 1e-2}
 
 
 def laziness_gap(
-    model: GenerativeModel, network: MLP, training: TrainingRule, random_init: bool = True, seed: int = 0
+    model: GenerativeModel,
+    network: MLP,
+    training: TrainingRule,
+    random_init: bool = True,
+    seed: int = 0,
+    frozen_bias: Any = None,
 ) -> np.ndarray:
     """How far a frozen kernel puts the bias from where networks of this width have it, by a coarse flow.
 
@@ -35,6 +40,7 @@ def laziness_gap(
         training: `GradientFlow` or `GradientDescent`, finite in time.
         random_init: False: of outputs centred at initialisation.
         seed: of the four initialisations.
+        frozen_bias: of method="population", where it is known already; computed by default.
 
     Returns:
         The gap, shaped like the rule's times: 0 for lazy networks, with errors of about 0.05 from four initialisations.
@@ -55,8 +61,9 @@ def laziness_gap(
         warnings.simplefilter("ignore", UntrustedPredictionWarning)
         key = jax.random.key(seed)
         flow = predict_population_flow(model, network, training, key=key, random_init=random_init, **_COARSE)
-        frozen = predict_population(model, network, training, random_init=random_init)
-    return np.abs(np.asarray(flow.bias) - np.asarray(frozen.bias))
+        if frozen_bias is None:
+            frozen_bias = predict_population(model, network, training, random_init=random_init).bias
+    return np.abs(np.asarray(flow.bias) - np.asarray(frozen_bias))
 
 
 def with_laziness(
@@ -71,7 +78,8 @@ def with_laziness(
         return prediction
     if is_traced(model, network, training) or not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(training)):
         return prediction
-    gap = float(np.max(laziness_gap(model, network, training, random_init)))
+    known = prediction.bias if prediction.method == "population" else None
+    gap = float(np.max(laziness_gap(model, network, training, random_init, frozen_bias=known)))
     if gap > TRUSTED_GAP:
         warnings.warn(
             f"at width {network.width} the kernel moves: a coarse flow of such networks puts the bias {gap:.2f} from that of "
