@@ -5,8 +5,8 @@
 The settings, trained biases and frozen biases are those of results/population_flow.jsonl (squared loss: the frozen kernel has
 no other). Compared: the gap to a coarse flow (`ntk_shortcuts.laziness_gap`), and two numbers at the parameters that the frozen
 theory reaches at the same time: the relative change of the network's kernel there, and the error of its linearised output.
-Each is timed again after compilation, the full flow too; the frozen bias itself is known where the diagnostic is asked for, and not
-in its time. Records are written as they finish; a second run goes on.
+Each is timed again after compilation, the full flow too; the frozen bias itself is known where
+the diagnostic is asked for, and not in its time. Records are written as they finish; a second run goes on.
 """
 
 from __future__ import annotations
