@@ -449,14 +449,14 @@ def derive(
         raise ValueError(f"label must not be given with --all; got {' '.join(labels)}")
     if output.exists() and not output.is_dir():
         raise ValueError(f"output must be a folder; got {str(output)!r}")
-    known = derivations.load_derivations()
     if not (everything or labels):
+        titles = {label: entry.title for label, entry in derivations.load_derivations().items()}
         if json_output:
-            _print_json({"derivations": {label: entry.title for label, entry in known.items()}})
+            _print_json({"derivations": titles})
         else:
-            _print_table({label: entry.title for label, entry in known.items()})
+            _print_table(titles)
         return
-    chosen = list(known.values()) if everything else derivations.select(labels or [])
+    chosen = derivations.select(labels) if labels else list(derivations.load_derivations().values())
     output.mkdir(parents=True, exist_ok=True)
     done = []
     with _ProgressBar("deriving") as progress:
