@@ -135,7 +135,7 @@ def _row(
     residual = vectors.T @ (targets[0] - root * outputs[:count])
     found = []
     for index, time in enumerate(stops):
-        _, outputs_now, matrix = at(index)
+        _, outputs_now, matrix = at(index) if index else (start, outputs, first)
         norm = np.linalg.norm(matrix)
         alignments = [v @ matrix @ v / (norm * (v @ v)) for v in targets]
         spectrum = np.maximum(np.linalg.eigvalsh(matrix)[::-1][:modes], np.finfo(float).tiny)
