@@ -12,6 +12,7 @@ import numpy as np
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.kernels.angular import AngularKernels
 from ntk_shortcuts.kernels.dual import Activation, ActivationLike, resolve_activation
+from ntk_shortcuts.kernels.hermite import Quadrature
 from ntk_shortcuts.kernels.infinite import AffineLayer, Kernels, mlp_kernels
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import in_float64, is_traced, real_leaf
@@ -20,6 +21,9 @@ from ntk_shortcuts.validation import as_points, require, require_integer, requir
 
 PARAMETERIZATIONS = ("ntk", "standard")
 INITIALIZATIONS = ("normal", "torch")
+
+# Kinks, as in |x|, leave 0.02.
+_RESOLVED = 0.05
 
 Parameters = tuple[tuple[jax.Array, jax.Array | None], ...]
 
@@ -194,7 +198,44 @@ class MLP(eqx.Module):
         return AngularKernels.fit(self.layers(input_dim), self.activation, input_dim)
 
     def _from_moments(self, moments: PairMoments, input_dim: int) -> Kernels:
-        return mlp_kernels(moments, self.layers(input_dim), self.activation, input_dim)
+        kernels = mlp_kernels(moments, self.layers(input_dim), self.activation, input_dim)
+        if not is_traced(kernels):
+            self._require_in_range(kernels, moments, input_dim)
+        return kernels
+
+    def _require_in_range(self, kernels: Kernels, moments: PairMoments, input_dim: int) -> None:
+        """Refuse kernels that overflow, or vanish by underflow: at depth L they go like the L-th power of the variance."""
+        dtype = moments.covariance.dtype
+        allowed = f"of kernels within the range of {dtype} on these inputs"
+        advice = f"(depth {self.depth}, weight_variance {self.weight_variance}" + (
+            "; float64 inputs reach further)" if dtype == jnp.float32 else ")"
+        )
+        largest = float(jnp.maximum(jnp.max(jnp.abs(kernels.nngp)), jnp.max(jnp.abs(kernels.ntk))))
+        require(np.isfinite(largest), "network", allowed, f"an overflow {advice}")
+        self._require_resolved(float(kernels.quadrature_error))
+        if largest < jnp.finfo(dtype).tiny and bool(jnp.any(moments.variance1 > 0) & jnp.any(moments.variance2 > 0)):
+            # Zero may also be the truth, as for orthogonal inputs of a linear network; of an input with itself it is not.
+            own = PairMoments.diagonal(jnp.ravel(moments.variance1))
+            own = mlp_kernels(own, self.layers(input_dim), self.activation, input_dim)
+            require(float(jnp.max(own.ntk)) >= jnp.finfo(dtype).tiny, "network", allowed, f"an underflow to 0 {advice}")
+
+    @in_float64
+    def require_resolved(self, variance: float, input_dim: int) -> None:
+        """Refuse inputs of squared norm up to `variance` whose pre-activations the activation's quadrature does not resolve.
+
+        For where the kernels themselves are traced and cannot tell. Closed forms have no limit.
+        """
+        if not isinstance(self.activation, Quadrature) or is_traced(self):
+            return
+        at, error = jnp.asarray([variance / input_dim]), 0.0
+        for layer in self.layers(input_dim)[:-1]:
+            at, found = self.activation.second_moment(layer.weight_variance * at + layer.bias_variance)
+            error = max(error, float(found))
+        self._require_resolved(error)
+
+    def _require_resolved(self, error: float) -> None:
+        allowed = f"resolved by the quadrature of {self.activation.name} to 0.05 (smaller inputs or weight_variance help)"
+        require(error <= _RESOLVED, "network", allowed, f"an error of {error:.2g}")
 
     def init(self, key: Key, input_dim: int, dtype: Any = None) -> Parameters:
         """Draw parameters: per layer, weights (fan_in, fan_out) and biases (fan_out,), or None without biases.
