@@ -437,18 +437,26 @@ def derive(
     labels: Annotated[list[str] | None, typer.Argument(metavar="[LABEL]...", help="Such as D1.1, or D1 for a group.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All labels; prints one row for each.")] = False,
     output: Annotated[Path, typer.Option(metavar="FOLDER", help="Made if missing.")] = Path("derived"),
+    gallery: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="With --all: of the gallery's figures. [default: OUTPUT/gallery]")
+    ] = None,
     json_output: Json = False,
 ) -> None:
     """Derive formulas symbolically, check them against the code, and draw them; without a label, list what there is.
 
-    Writes LABEL.md and LABEL.png into the output folder. Exit status 1 if a check fails.
+    Writes LABEL.md and LABEL.png into the output folder; --all draws the figures of the gallery as well. Exit status 1 if a
+    check fails.
     """
     from ntk_shortcuts import derivation as derivations
 
     if everything and labels:
         raise ValueError(f"label must not be given with --all; got {' '.join(labels)}")
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"output must be a folder; got {str(output)!r}")
+    if gallery is not None and not everything:
+        raise ValueError(f"gallery must be given with --all; got {str(gallery)!r}")
+    gallery = gallery or output / "gallery"
+    for name, folder in (("output", output), ("gallery", gallery)):
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"{name} must be a folder; got {str(folder)!r}")
     if not (everything or labels):
         titles = {label: entry.title for label, entry in derivations.load_derivations().items()}
         if json_output:
@@ -457,12 +465,18 @@ def derive(
             _print_table(titles)
         return
     chosen = derivations.select(labels) if labels else list(derivations.load_derivations().values())
+    drawings = derivations.gallery() if everything else []
     output.mkdir(parents=True, exist_ok=True)
     done = []
     with _ProgressBar("deriving") as progress:
         for number, entry in enumerate(chosen, 1):
             done.append(derivations.derive(entry, output))
-            progress(number, len(chosen))
+            progress(number, len(chosen) + len(drawings))
+        for number, draw in enumerate(drawings, len(chosen) + 1):
+            gallery.mkdir(parents=True, exist_ok=True)
+            for name, figure in draw().items():
+                derivations.save_figure(figure, gallery / f"{name}.png")
+            progress(number, len(chosen) + len(drawings))
     if json_output:
         _print_json({"derivations": [result.summary() for result in done], "outputs": str(output)})
     elif everything:
