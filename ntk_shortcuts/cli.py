@@ -6,11 +6,13 @@ arguments.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -353,6 +355,8 @@ def sweep_command(
     store: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Zarr store, written as points finish; run again to resume.")
     ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that compute points; in this one by default.")] = None,
+    scheduler: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Of a running Dask scheduler.")] = None,
     predictivity: Predictivity = (0.85, 0.90),
     amplification: Amplification = (1.0, 1.0),
     correlation: Correlation = 0.6,
@@ -407,11 +411,12 @@ def sweep_command(
         raise ValueError('method must be one that averages over data sets for a sweep; got "dataset"')
     given = {"num_datasets": num_datasets, "num_inits": num_inits, "loss": loss, "tolerance": tolerance}
     options = _method_options(model, method, num_samples, seed, random_init, given)
-    with _ProgressBar("predicting") as progress:
-        try:
-            result = sweep(axes, model, network, training, num_samples, method, store=store, progress=progress, **options)
-        except ImportError as error:
-            raise ValueError(str(error)) from error
+    try:
+        with _sweep_engine(workers, scheduler) as engine, _ProgressBar("predicting") as progress:
+            options |= {"engine": engine, "store": store, "progress": progress}
+            result = sweep(axes, model, network, training, num_samples, method, **options)
+    except ImportError as error:
+        raise ValueError(str(error)) from error
     for path in outputs:
         _save_netcdf(result, path)
     _report_written(outputs)
@@ -574,6 +579,33 @@ def _checked_outputs(outputs: list[Path]) -> list[Path]:
         if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
             raise ValueError(f"output must be a file that can be written; got {str(path)!r}")
     return outputs
+
+
+@contextlib.contextmanager
+def _sweep_engine(workers: int | None, scheduler: str | None) -> Iterator[Any]:
+    """What computes the points of a sweep: this process, local ones of one thread each, or those of a Dask scheduler."""
+    if workers is not None and scheduler is not None:
+        raise ValueError("workers must not be given with --scheduler, which has its own")
+    if workers is None and scheduler is None:
+        yield "local"
+        return
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers must be an integer >= 1; got {workers}")
+    from ntk_shortcuts.sweep_table import optional_module
+
+    connect = optional_module("distributed").Client
+    if workers is not None:
+        with connect(n_workers=workers, threads_per_worker=1, dashboard_address=None) as client:
+            yield client
+        return
+    try:
+        client = connect(scheduler, timeout="10s")
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"scheduler must be the address of a running one, such as tcp://host:8786; got {scheduler!r}"
+        ) from error
+    with client:
+        yield client
 
 
 def _parsed_axes(given: list[str]) -> dict[str, list]:
