@@ -70,9 +70,7 @@ def figures() -> dict[str, Figure]:
             **{name: np.array(r[name]) for name in names},
         )
         frozen[r["network"]] = SimpleNamespace(bias=r["infinite_width"])
-    made = plot_telescope(results, frozen)
-    made.set_dpi(80)
-    return {"moving_kernel": made}
+    return {"moving_kernel": plot_telescope(results, frozen)}
 
 
 def main() -> None:

@@ -480,7 +480,7 @@ def derive(
         for number, draw in enumerate(drawings, len(chosen) + 1):
             gallery.mkdir(parents=True, exist_ok=True)
             for name, figure in draw().items():
-                derivations.save_figure(figure, gallery / f"{name}.png")
+                derivations.save_figure(figure, gallery / f"{name}.png", pixels=1100)
             progress(number, len(chosen) + len(drawings))
     if json_output:
         _print_json({"derivations": [result.summary() for result in done], "outputs": str(output)})

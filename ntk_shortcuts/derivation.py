@@ -121,10 +121,10 @@ def gallery() -> list[Callable[[], dict[str, Figure]]]:
     return predicted + [functools.partial(lambda path: _load(path).figures(), path) for path in scripts]
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """A PNG of the same bytes each time."""
+def save_figure(figure: Figure, path: Path, pixels: float = math.inf) -> None:
+    """A PNG of the same bytes each time, at most so many pixels wide."""
     # matplotlib writes its version into the file otherwise.
-    figure.savefig(path, metadata={"Software": None})
+    figure.savefig(path, dpi=min(figure.dpi, pixels / figure.get_figwidth()), metadata={"Software": None})
 
 
 def select(labels: Sequence[str]) -> list[Derivation]:

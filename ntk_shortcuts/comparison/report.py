@@ -121,7 +121,7 @@ def write_report(records: Sequence[dict], folder: Path, title: str, missing: int
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.png" for name in figures]
     for path, figure in zip(paths, figures.values(), strict=True):
-        figure.savefig(path)
+        figure.savefig(path, dpi=100)
     report = folder / "report.md"
     report.write_text(_markdown(records, summarize(records), title, missing, [path.name for path in paths]))
     return [report, *paths]
@@ -140,8 +140,6 @@ def report_figures(records: Sequence[dict]) -> dict[str, Figure]:
             figures["width"] = plotting.plot_gaps(_width_panels(records), "width", base=2)
         figures["depth_time"] = plotting.plot_gaps(_time_panels(records), plotting.TIME_LABEL)
     figures["surfaces"] = plotting.plot_surfaces(_surfaces(_table(records)))
-    for figure in figures.values():
-        figure.set_dpi(100)
     return figures
 
 
