@@ -108,6 +108,7 @@ def load_derivations() -> dict[str, Derivation]:
 def _load(path: Path) -> Any:
     specification = importlib.util.spec_from_file_location(f"ntk_shortcuts_scripts.{path.stem}", path)
     module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module  # dataclasses look themselves up there
     specification.loader.exec_module(module)
     return module
 
