@@ -15,6 +15,7 @@ from ntk_shortcuts.cli import main
 KEY = jax.random.key(0)
 MODEL, NESTED = ns.GenerativeModel(), ns.GenerativeModel(nesting=(1, 0))
 WIDE, NARROW = ns.MLP(1), ns.MLP(1, width=4)
+TORCH = ns.MLP(1, width=4, parameterization="standard", initialization="torch")
 FLOW, DESCENT = ns.GradientFlow(3.0), ns.GradientDescent(0.1, 3)
 DATA = ns.Dataset.from_arrays(np.eye(4, 3), [1, -1, 1, -1])
 POINTS = np.ones((2, 3))
@@ -185,8 +186,7 @@ FINITE = [
     ("memory", lambda: tangent(memory=0), "a positive finite number of bytes", "got 0"),
     ("network", lambda: ns.empirical_nngp("relu", None, POINTS), "an MLP", "got 'relu'"),
     ("network", lambda: ns.finite_width_moments("relu", POINTS), "an MLP", "got 'relu'"),
-    ("activation", lambda: ns.finite_width_moments(ns.MLP(1, "erf", 8), POINTS), '"relu"', "got 'erf'"),
-    ("bias_variance", lambda: ns.finite_width_moments(ns.MLP(1, width=8, bias_variance=1.0), POINTS), "0 for exact", "got 1.0"),
+    ("initialization", lambda: ns.finite_width_moments(TORCH, POINTS), '"normal"', "got 'torch'"),
     ("width", lambda: ns.finite_width_moments(WIDE, POINTS), "an integer for a finite network", "got None"),
     ("x", lambda: ns.finite_width_moments(NARROW, [1.0]), "of shape (n, d)", "got [1.0]"),
 ]
