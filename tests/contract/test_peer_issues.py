@@ -12,7 +12,8 @@ def _ridge(network, x, y, at, strength):
     return cross @ np.linalg.solve(gram + strength * np.eye(len(x)), y)
 
 
-@pytest.mark.parametrize("dtype", [pytest.param(np.float64, marks=pytest.mark.slow), np.float32])
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_issue_36_standard_deviations_of_deep_erf_networks_are_real(dtype):
     """#36: NaN standard deviations of erf networks, whose kernel is nearly singular, and none that grow with the targets."""
     network = ns.MLP(3, "erf", weight_variance=1.5**2, bias_variance=0.05**2)
@@ -53,7 +54,8 @@ def test_issue_166_the_average_over_data_sets_does_not_grow_with_their_size():
     assert prediction.bias != infinite.bias
 
 
-@pytest.mark.parametrize("deviation", [1e2, pytest.param(1e4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("deviation", [1e2, 1e4])
 def test_issue_197_weights_of_high_standard_deviation_change_no_limit(deviation, rng):
     """#197: predictions that break down for weights of high standard deviation; without biases it only sets the clock."""
     x, at, y = rng.normal(size=(20, 3)), rng.normal(size=(5, 3)), rng.normal(size=20)

@@ -194,7 +194,7 @@ def _training_is_monotone(network, points, time):
     np.testing.assert_allclose(ridge.mean[0], flow.mean[-1], atol=1e-6)
 
 
-test_training_is_monotone = few(given(shallow, points, powers(-12, 12))(_training_is_monotone))
+test_training_is_monotone = pytest.mark.slow(few(given(shallow, points, powers(-12, 12))(_training_is_monotone)))
 test_training_in_many_cases = pytest.mark.slow(many(given(networks, points, powers(-12, 12))(_training_is_monotone)))
 
 
