@@ -77,7 +77,7 @@ def finite_width_moments(network: Any, x: Float[Array, "n d"]) -> FiniteWidthMom
     Var Theta at L = 2, 3 and 5, from width 64 up. Expectations as in :func:`output_fourth_cumulant`.
 
     Source: exact moments worked out for this package; first order: Yaida (2020), Dyer & Gur-Ari (2020), Roberts, Yaida & Hanin
-    (2022), chapters 4 and 8. Label D10.3.
+    (2022), chapters 4 and 8. Labels D10.3 and D10.4.
 
     Example:
         >>> from ntk_shortcuts.networks import MLP
