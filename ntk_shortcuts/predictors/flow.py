@@ -35,7 +35,7 @@ class FlowRules(eqx.Module):
     orthogonal: bool = eqx.field(static=True)
     max_steps: int = eqx.field(static=True)
     dtype: str = eqx.field(static=True)
-    num_samples: int | None = eqx.field(static=True, default=None)
+    num_samples: Scalar | None = None
 
 
 class FlowPoints(NamedTuple):
@@ -210,7 +210,7 @@ def _start(model: GenerativeModel, network: MLP, key: Key, points: FlowPoints, r
     return _Start(params, inputs, offset, positive.astype(rules.dtype), weights.astype(rules.dtype))
 
 
-def _data_set(key: Key, positive: jax.Array, weights: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
+def _data_set(key: Key, positive: jax.Array, weights: jax.Array, count: Scalar) -> tuple[jax.Array, jax.Array]:
     """P(y = 1) and weights at the nodes for `count` samples, half of either class, each drawn at a node."""
     laws = jnp.stack([weights * positive, weights * (1 - positive)])
     laws = laws / laws.sum(axis=1, keepdims=True)

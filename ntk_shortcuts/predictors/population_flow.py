@@ -145,7 +145,8 @@ def predict_population_flow(
         require_integer("order", order, 1)
     speed = 1 / (1 - momentum)
     numbers = (jnp.asarray(weight_decay), jnp.asarray(step_tolerance))
-    rules = FlowRules(*numbers, loss, not random_init, orthogonal, max_steps, str(jnp.dtype(dtype)), num_samples)
+    count = None if num_samples is None else jnp.asarray(float(num_samples))
+    rules = FlowRules(*numbers, loss, not random_init, orthogonal, max_steps, str(jnp.dtype(dtype)), count)
     if num_samples is not None and order is None:
         order = _SAMPLED_ORDER
     if is_traced(model, network, training):
