@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -10,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.generative import GenerativeModel
-from ntk_shortcuts.kernels.angular import AngularKernels
+from ntk_shortcuts.kernels.angular import AngleSeries, AngularKernels, angle_series
 from ntk_shortcuts.kernels.dual import Activation, ActivationLike, resolve_activation
-from ntk_shortcuts.kernels.infinite import AffineLayer, Kernels, mlp_kernels
+from ntk_shortcuts.kernels.infinite import AffineLayer, Kernels, blockwise, mlp_kernels
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import in_float64, is_traced, real_leaf
 from ntk_shortcuts.typing import Array, Float, Key, Latents, Scalar
@@ -136,9 +137,9 @@ class MLP(eqx.Module):
         Raises:
             ValueError: shapes that do not fit, NaN or infinite entries.
         """
-        x1 = as_points("x1", x1)
-        x2 = x1 if x2 is None else as_points("x2", x2, dimension=x1.shape[1])
-        return self._from_moments(_input_moments(x1, x2.astype(x1.dtype)), x1.shape[1])
+        points1, points2 = _two_sets("x1", x1, "x2", x2)
+        scale = jnp.ones(2, points1.dtype) if points1.shape[1] == 2 else None
+        return self._between(points1, points2, scale, points1.shape[1])
 
     @in_float64
     def kernels_from_gram(
@@ -182,7 +183,10 @@ class MLP(eqx.Module):
 
         Angles come from the latents themselves, so that nearly parallel and antiparallel points keep full accuracy.
         """
-        return self._from_moments(model.latent_moments(latents1, latents2), model.input_dim)
+        points1, points2 = _two_sets("latents1", latents1, "latents2", latents2, dimension=2)
+        if model.nesting != (0, 0):
+            return self._from_moments(model.latent_moments(points1, points2), model.input_dim)
+        return self._between(points1, points2, jnp.asarray(model.amplification, points1.dtype), model.input_dim)
 
     def angular_kernels(self, input_dim: int) -> AngularKernels:
         """The kernels as polynomials in the angle between points of the plane, for a homogeneous network only.
@@ -194,7 +198,16 @@ class MLP(eqx.Module):
         return AngularKernels.fit(self.layers(input_dim), self.activation, input_dim)
 
     def _from_moments(self, moments: PairMoments, input_dim: int) -> Kernels:
-        return mlp_kernels(moments, self.layers(input_dim), self.activation, input_dim)
+        layers, series = self._layers_and_series(input_dim, moments.covariance.dtype)
+        return _moment_kernels(moments, layers, self.activation, input_dim, series)
+
+    def _between(self, points1: jax.Array, points2: jax.Array | None, scale: jax.Array | None, input_dim: int) -> Kernels:
+        layers, series = self._layers_and_series(input_dim, points1.dtype)
+        return _point_kernels(points1, points2, scale, layers, self.activation, input_dim, series)
+
+    def _layers_and_series(self, input_dim: int, dtype: Any) -> tuple[tuple[AffineLayer, ...], AngleSeries | None]:
+        layers = self.layers(input_dim)
+        return layers, angle_series(layers, self.activation, input_dim, dtype) if self.is_homogeneous else None
 
     def init(self, key: Key, input_dim: int, dtype: Any = None) -> Parameters:
         """Draw parameters: per layer, weights (fan_in, fan_out) and biases (fan_out,), or None without biases.
@@ -263,6 +276,48 @@ class MLP(eqx.Module):
         return hidden[:, 0]
 
 
+def _two_sets(name1: str, x1: Any, name2: str, x2: Any, dimension: int | None = None) -> tuple[jax.Array, jax.Array | None]:
+    """Points (n1, d) and (n2, d) of one dtype; None for the second set where it is the first."""
+    points1 = as_points(name1, x1, dimension)
+    if x2 is None or x2 is x1:
+        return points1, None
+    return points1, as_points(name2, x2, dimension=points1.shape[1]).astype(points1.dtype)
+
+
 @eqx.filter_jit
-def _input_moments(x1: jax.Array, x2: jax.Array) -> PairMoments:
-    return PairMoments.from_inputs(x1, x2)
+def _moment_kernels(
+    moments: PairMoments, layers: Sequence[AffineLayer], activation: Activation, input_dim: int, series: AngleSeries | None
+) -> Kernels:
+    if series is None:
+        return mlp_kernels(moments, layers, activation, input_dim)
+    return Kernels(*series.of_moments(moments), jnp.asarray(series.error, moments.covariance.dtype))
+
+
+@eqx.filter_jit
+def _point_kernels(
+    points1: jax.Array,
+    points2: jax.Array | None,
+    scale: jax.Array | None,
+    layers: Sequence[AffineLayer],
+    activation: Activation,
+    input_dim: int,
+    series: AngleSeries | None,
+) -> Kernels:
+    """Kernels between inputs, or between points of the plane amplified by `scale` (2,)."""
+    if series is not None and scale is not None:
+        error = jnp.asarray(series.error, points1.dtype)
+        return Kernels(*series.between(points1 * scale, (points1 if points2 is None else points2) * scale), error)
+
+    def between(a: jax.Array, b: jax.Array) -> Kernels:
+        moments = PairMoments.from_inputs(a, b) if scale is None else PairMoments.from_scaled_plane(a, b, scale)
+        return _moment_kernels(moments, layers, activation, input_dim, series)
+
+    if len(layers) == 1 or not activation.is_blockwise:
+        return between(points1, points1 if points2 is None else points2)
+
+    def block(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+        kernels = between(a, b)
+        return kernels.nngp, kernels.ntk
+
+    error = jnp.zeros((), points1.dtype) if series is None else jnp.asarray(series.error, points1.dtype)
+    return Kernels(*blockwise(block, points1, points2, points1.dtype), error)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ntk_shortcuts.kernels.dual import Activation, Dual, register
 from ntk_shortcuts.kernels.moments import PairMoments
-from ntk_shortcuts.numerics import safe_divide, safe_sqrt
+from ntk_shortcuts.numerics import arctan2, safe_divide, safe_sqrt
 
 
 class Erf(Activation):
@@ -25,21 +25,25 @@ class Erf(Activation):
     def name(self) -> str:
         return "erf"
 
+    @property
+    def is_blockwise(self) -> bool:
+        return True
+
     def __call__(self, x: jax.Array) -> jax.Array:
         return jax.scipy.special.erf(x)
 
     def dual(self, moments: PairMoments) -> Dual:
         q11, q22, q12 = moments.variance1, moments.variance2, moments.covariance
         root = jnp.sqrt(1 + 2 * (q11 + q22) + 4 * moments.area**2)
-        angle12 = jnp.arctan2(2 * q12, root)
+        angle12 = arctan2(2 * q12, root)
         gap1 = _angle_gap(q11, q11 - q22, moments, root)
         gap2 = _angle_gap(q22, q22 - q11, moments, root)
         # With angle1 = angle12 + gap1 and angle2 = angle12 + gap2:
         determinant = angle12 * (gap1 + gap2) + gap1 * gap2
         scale = 2 / np.pi
         post = PairMoments(
-            variance1=scale * jnp.arctan2(2 * q11, jnp.sqrt(1 + 4 * q11)),
-            variance2=scale * jnp.arctan2(2 * q22, jnp.sqrt(1 + 4 * q22)),
+            variance1=scale * arctan2(2 * q11, jnp.sqrt(1 + 4 * q11)),
+            variance2=scale * arctan2(2 * q22, jnp.sqrt(1 + 4 * q22)),
             covariance=scale * angle12,
             area=scale * safe_sqrt(determinant),
             distance=scale * jnp.maximum(gap1 + gap2, 0),
@@ -61,7 +65,7 @@ def _angle_gap(q: jax.Array, excess: jax.Array, moments: PairMoments, root: jax.
         safe_divide(stable, q * root + jnp.maximum(q12, 0) * root_q),
         q * root - q12 * root_q,
     )
-    return jnp.arctan2(2 * sine, root_q * root + 4 * q * q12)
+    return arctan2(2 * sine, root_q * root + 4 * q * q12)
 
 
 register(Erf())
