@@ -13,6 +13,7 @@ import numpy as np
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.kernels.angular import AngleSeries, AngularKernels, angle_series
 from ntk_shortcuts.kernels.dual import Activation, ActivationLike, resolve_activation
+from ntk_shortcuts.kernels.hermite import Quadrature
 from ntk_shortcuts.kernels.infinite import AffineLayer, Kernels, blockwise, mlp_kernels
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import in_float64, is_traced, real_leaf
@@ -21,6 +22,9 @@ from ntk_shortcuts.validation import as_points, require, require_integer, requir
 
 PARAMETERIZATIONS = ("ntk", "standard")
 INITIALIZATIONS = ("normal", "torch")
+
+# Kinks, as in |x|, leave 0.02.
+_RESOLVED = 0.05
 
 Parameters = tuple[tuple[jax.Array, jax.Array | None], ...]
 
@@ -199,15 +203,60 @@ class MLP(eqx.Module):
 
     def _from_moments(self, moments: PairMoments, input_dim: int) -> Kernels:
         layers, series = self._layers_and_series(input_dim, moments.covariance.dtype)
-        return _moment_kernels(moments, layers, self.activation, input_dim, series)
+        kernels = _moment_kernels(moments, layers, self.activation, input_dim, series)
+        return self._in_range(kernels, moments.variance1, moments.variance2, input_dim, series)
 
     def _between(self, points1: jax.Array, points2: jax.Array | None, scale: jax.Array | None, input_dim: int) -> Kernels:
         layers, series = self._layers_and_series(input_dim, points1.dtype)
-        return _point_kernels(points1, points2, scale, layers, self.activation, input_dim, series)
+        kernels = _point_kernels(points1, points2, scale, layers, self.activation, input_dim, series)
+        amplified = [points * (1 if scale is None else scale) for points in (points1, points1 if points2 is None else points2)]
+        return self._in_range(kernels, *(jnp.sum(points**2, axis=1) for points in amplified), input_dim, series)
 
     def _layers_and_series(self, input_dim: int, dtype: Any) -> tuple[tuple[AffineLayer, ...], AngleSeries | None]:
         layers = self.layers(input_dim)
         return layers, angle_series(layers, self.activation, input_dim, dtype) if self.is_homogeneous else None
+
+    def _in_range(
+        self, kernels: Kernels, squares1: jax.Array, squares2: jax.Array, input_dim: int, series: AngleSeries | None
+    ) -> Kernels:
+        """Refuse kernels that overflow, or vanish by underflow: at depth L they go like the L-th power of the variance."""
+        if is_traced(kernels):
+            return kernels
+        self._require_resolved(float(kernels.quadrature_error))
+        dtype = kernels.ntk.dtype
+        allowed = f"of kernels within the range of {dtype} on these inputs"
+        advice = f"(depth {self.depth}, weight_variance {self.weight_variance}" + (
+            "; float64 inputs reach further)" if dtype == jnp.float32 else ")"
+        )
+        if series is None:
+            largest = float(jnp.maximum(jnp.max(jnp.abs(kernels.nngp)), jnp.max(jnp.abs(kernels.ntk))))
+        else:  # from the longest inputs at angle 0, without a look at every pair
+            largest = float(jnp.sqrt(jnp.max(squares1)) * jnp.sqrt(jnp.max(squares2)) * np.sum(series.ntk))
+        tiny = float(jnp.finfo(dtype).tiny)
+        require(largest <= float(jnp.finfo(dtype).max), "network", allowed, f"an overflow {advice}")
+        if largest < tiny and bool(jnp.any(squares1 > 0) & jnp.any(squares2 > 0)):
+            # Zero may also be the truth, as for orthogonal inputs of a linear network; of an input with itself it is not.
+            own = mlp_kernels(PairMoments.diagonal(jnp.ravel(squares1)), self.layers(input_dim), self.activation, input_dim)
+            require(float(jnp.max(own.ntk)) >= tiny, "network", allowed, f"an underflow to 0 {advice}")
+        return kernels
+
+    @in_float64
+    def require_resolved(self, variance: float, input_dim: int) -> None:
+        """Refuse inputs of squared norm up to `variance` whose pre-activations the activation's quadrature does not resolve.
+
+        For where the kernels themselves are traced and cannot tell. Closed forms have no limit.
+        """
+        if not isinstance(self.activation, Quadrature) or is_traced(self):
+            return
+        at, error = jnp.asarray([variance / input_dim]), 0.0
+        for layer in self.layers(input_dim)[:-1]:
+            at, found = self.activation.second_moment(layer.weight_variance * at + layer.bias_variance)
+            error = max(error, float(found))
+        self._require_resolved(error)
+
+    def _require_resolved(self, error: float) -> None:
+        allowed = f"resolved by the quadrature of {self.activation.name} to 0.05 (smaller inputs or weight_variance help)"
+        require(error <= _RESOLVED, "network", allowed, f"an error of {error:.2g}")
 
     def init(self, key: Key, input_dim: int, dtype: Any = None) -> Parameters:
         """Draw parameters: per layer, weights (fan_in, fan_out) and biases (fan_out,), or None without biases.

@@ -37,8 +37,8 @@ class LatentRays(eqx.Module):
 
     @property
     def slope(self) -> Float[Array, "rays"]:
-        r"""Targets as a function with f(r z) = r f(z): \(\sum_jw_{gj}r_{gj}f^*_{gj}\) over the mass."""
-        return jnp.sum(self.weights * self.radius * self.targets, axis=1) / self.mass
+        r"""Targets as a function with f(r z) = r f(z): \(\sum_jw_{gj}r_{gj}f^*_{gj}\) over the mass; 0 on rays without mass."""
+        return safe_divide(jnp.sum(self.weights * self.radius * self.targets, axis=1), self.mass)
 
 
 def latent_rays(model: GenerativeModel, angles: int, radii: int, homogeneous: bool) -> LatentRays:
@@ -67,9 +67,12 @@ def latent_rays(model: GenerativeModel, angles: int, radii: int, homogeneous: bo
     outer = jnp.abs(along) + _RADIAL_RANGE
     half = (outer - inner) / 2
     radius = inner[:, None] + half[:, None] * (1 + gauss)[None, :]
-    # (1/pi) r exp(-(r^2 + |m|^2)/2) cosh(r along): both components, folded; in logarithms, where cosh overflows.
+    # (1/pi) r exp(-(r^2 + |m|^2)/2) cosh(r along): both components, folded; in logarithms, where cosh overflows, and with the
+    # square completed: |m| grows like 1/sqrt(1 - |sigma|).
     product = jnp.abs(radius * along[:, None])
-    log_density = -(radius**2 + jnp.sum(mean**2)) / 2 + product + jnp.log1p(jnp.exp(-2 * product)) - np.log(2 * np.pi)
+    across = directions[:, 0] * mean[1] - directions[:, 1] * mean[0]
+    distance = (radius - jnp.abs(along)[:, None]) ** 2 + across[:, None] ** 2
+    log_density = -distance / 2 + jnp.log1p(jnp.exp(-2 * product)) - np.log(2 * np.pi)
     weights = (d_theta * half)[:, None] * gauss_weights[None, :] * radius * jnp.exp(log_density)
     targets = jnp.tanh(radius * along[:, None])
     rays = directions @ factor.T

@@ -8,7 +8,7 @@ import numpy as np
 
 from ntk_shortcuts.kernels.dual import Activation, Dual, register
 from ntk_shortcuts.kernels.moments import PairMoments
-from ntk_shortcuts.numerics import arctan2, safe_divide, safe_sqrt
+from ntk_shortcuts.numerics import arctan2, safe_divide, safe_hypot, safe_sqrt
 
 
 class Erf(Activation):
@@ -34,38 +34,46 @@ class Erf(Activation):
 
     def dual(self, moments: PairMoments) -> Dual:
         q11, q22, q12 = moments.variance1, moments.variance2, moments.covariance
-        root = jnp.sqrt(1 + 2 * (q11 + q22) + 4 * moments.area**2)
-        angle12 = arctan2(2 * q12, root)
-        gap1 = _angle_gap(q11, q11 - q22, moments, root)
-        gap2 = _angle_gap(q22, q22 - q11, moments, root)
+        root = safe_hypot(jnp.sqrt(1 + 2 * (q11 + q22)), 2 * moments.area)
+        # erf is odd: a pair of negative covariance is (a, -b), so that antiparallel points keep what parallel ones do.
+        size = jnp.abs(q12)
+        distance = jnp.where(q12 < 0, _distance_to_opposite(moments), moments.distance)
+        angle12 = arctan2(2 * size, root)
+        gap1 = _angle_gap(q11, q11 - q22, size, distance, moments.area, root)
+        gap2 = _angle_gap(q22, q22 - q11, size, distance, moments.area, root)
         # With angle1 = angle12 + gap1 and angle2 = angle12 + gap2:
         determinant = angle12 * (gap1 + gap2) + gap1 * gap2
         scale = 2 / np.pi
         post = PairMoments(
             variance1=scale * arctan2(2 * q11, jnp.sqrt(1 + 4 * q11)),
             variance2=scale * arctan2(2 * q22, jnp.sqrt(1 + 4 * q22)),
-            covariance=scale * angle12,
+            covariance=scale * jnp.where(q12 < 0, -angle12, angle12),
             area=scale * safe_sqrt(determinant),
-            distance=scale * jnp.maximum(gap1 + gap2, 0),
+            distance=scale * (jnp.maximum(gap1 + gap2, 0) + jnp.where(q12 < 0, 4 * angle12, 0)),
         )
         return Dual(post, 4 / np.pi / root)
 
 
-def _angle_gap(q: jax.Array, excess: jax.Array, moments: PairMoments, root: jax.Array) -> jax.Array:
-    """arcsin(2q/(1+2q)) - arcsin(2 q12 / ...), from differences that do not cancel for nearly equal points.
+def _distance_to_opposite(moments: PairMoments) -> jax.Array:
+    """E(a + b)^2 where the covariance is negative, from the area, without cancellation."""
+    norm1, norm2 = safe_sqrt(moments.variance1), safe_sqrt(moments.variance2)
+    size = norm1 * norm2 + jnp.abs(moments.covariance)
+    return (norm1 - norm2) ** 2 + 2 * moments.area * safe_divide(moments.area, size)
+
+
+def _angle_gap(
+    q: jax.Array, excess: jax.Array, q12: jax.Array, distance: jax.Array, area: jax.Array, root: jax.Array
+) -> jax.Array:
+    """arcsin(2q/(1+2q)) - arcsin(2 q12 / ...) for q12 >= 0, from differences that do not cancel for nearly equal points.
 
     Label D2.4.
     """
-    q12 = moments.covariance
     root_q = jnp.sqrt(1 + 4 * q)
-    difference = (moments.distance + excess) / 2  # q - q12
-    stable = difference * (q + q12 + 4 * q * q12) + q**2 * (2 * moments.distance + 4 * moments.area**2)
-    sine = jnp.where(
-        q12 > 0,
-        safe_divide(stable, q * root + jnp.maximum(q12, 0) * root_q),
-        q * root - q12 * root_q,
-    )
-    return arctan2(2 * sine, root_q * root + 4 * q * q12)
+    difference = (distance + excess) / 2  # q - q12
+    # All divided by the root, so that no product of variances overflows.
+    ratio = safe_divide(q12, q)
+    stable = (difference / root) * ((1 + ratio + 4 * q12) / root) + q * (2 * distance / root / root + (2 * area / root) ** 2)
+    return arctan2(2 * stable / (1 + ratio * root_q / root), root_q + 4 * q * (q12 / root))
 
 
 register(Erf())

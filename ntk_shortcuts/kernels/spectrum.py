@@ -225,7 +225,7 @@ def _kernel_spectrum(
     order = jnp.argsort(-eigenvalues)[:modes]
     sector, index = order // rays.mass.shape[0], order % rays.mass.shape[0]
     values = eigenvalues[order]
-    on_rays = spectra.basis.vectors[sector, :, index] / jnp.sqrt(rays.mass)  # (modes, rays), at the directions
+    on_rays = safe_divide(spectra.basis.vectors[sector, :, index], jnp.sqrt(rays.mass))  # (modes, rays), at the directions
     cross = jnp.stack([k.ntk for k in sector_kernels(model, network)(probes, rays.directions)])[sector]
     at_probes = jnp.einsum("mpg,mg->mp", cross, rays.mass * on_rays) * safe_divide(jnp.ones_like(values), values)[:, None]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +12,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.bias import expected_reliance
 from ntk_shortcuts.generative import Dataset, GenerativeModel
-from ntk_shortcuts.numerics import in_float64
+from ntk_shortcuts.networks import MLP
+from ntk_shortcuts.numerics import in_float64, is_traced
 from ntk_shortcuts.predictors.frozen_kernel import OutputLaw, continued_outputs, trained_outputs
-from ntk_shortcuts.predictors.prediction import Prediction, describe_spectrum, plain, prediction_from_law
+from ntk_shortcuts.predictors.prediction import (
+    Prediction,
+    UntrustedPredictionWarning,
+    describe_spectrum,
+    plain,
+    prediction_from_law,
+    warn_of_rounding,
+)
 from ntk_shortcuts.predictors.registry import register_method
 from ntk_shortcuts.predictors.sample_weights import SampleWeight, checked_weight, evaluate_weight
 from ntk_shortcuts.training_rules import TrainingRule
@@ -58,8 +66,34 @@ def predict_outputs(
     labels = jnp.asarray(labels, inputs.dtype)
     require(labels.shape == inputs.shape[:1], "labels", f"of shape ({inputs.shape[0]},)", labels)
     law = _outputs(network.kernels, training, inputs, labels, probe_inputs, True, full_covariance)
-    training.check(float(law.spectrum.largest_eigenvalue))
+    if not is_traced(law):
+        _require_finite(law)
+        training.check(float(law.spectrum.largest_eigenvalue))
+        _warn_of_unresolved(network, training, law, inputs.shape[0])
     return law
+
+
+def _require_finite(law: OutputLaw) -> None:
+    finite = bool(jnp.all(jnp.isfinite(law.mean)) & jnp.all(jnp.isfinite(law.variance)))
+    require(finite, "outputs", "finite: kernel and training rule within the range of the inputs' dtype", "an overflow")
+
+
+def _warn_of_unresolved(network: Any, training: TrainingRule, law: OutputLaw, num_samples: int) -> None:
+    """Warn where training goes on until it reaches eigenvalues below rounding, and labels lie there.
+
+    Linear networks have none: their kernels are zero beyond the dimension of the inputs.
+    """
+    linear = isinstance(network, MLP) and (network.depth == 0 or network.activation.name == "linear")
+    resolution = num_samples * jnp.finfo(law.mean.dtype).eps * law.spectrum.largest_eigenvalue
+    learnt = float(jnp.max(training.filter(resolution[None], num_samples) * resolution))
+    dropped = float(law.spectrum.mass_dropped)
+    if not linear and learnt > 0.01 and dropped > 0.01:
+        warnings.warn(
+            f"{dropped:.2g} of the labels' square lies along eigenvalues below {float(resolution):.2g}, which rounding hides "
+            "and this training would reach: the outputs leave them out (a finite time or a ridge decides them)",
+            UntrustedPredictionWarning,
+            stacklevel=6,
+        )
 
 
 @eqx.filter_jit
@@ -155,7 +189,7 @@ def predict_dataset(
         if sample_weight is not None:
             sample_weight = checked_weight(sample_weight, inputs.shape[0])
         law = _outputs(network.kernels, training, inputs, labels, probe_inputs, random_init, sample_weight=sample_weight)
-        return _finish("dataset", model, training, probes, law)
+        return _finish("dataset", model, network, training, probes, law, inputs.shape[0])
     require(random_init, "random_init", "True with initial_outputs", random_init)
     require(sample_weight is None, "sample_weight", "None with initial_outputs", sample_weight)
     initial = _initial_outputs(initial_outputs, inputs.shape[0], probes.shape[0], inputs.dtype)
@@ -163,7 +197,7 @@ def predict_dataset(
     law = _continued(network.kernels, training, inputs, labels, probe_inputs, rows)
     if initial[0].ndim == 1:
         law = dataclasses.replace(law, mean=law.mean[..., 0, :])
-    return _finish("dataset", model, training, probes, law)
+    return _finish("dataset", model, network, training, probes, law, inputs.shape[0])
 
 
 def _initial_outputs(given: Any, num_samples: int, num_probes: int, dtype: Any) -> tuple[jax.Array, jax.Array]:
@@ -178,11 +212,17 @@ def _initial_outputs(given: Any, num_samples: int, num_probes: int, dtype: Any) 
     return at_train, at_probes
 
 
-def _finish(method: str, model: Any, training: TrainingRule, probes: jax.Array, law: OutputLaw) -> Prediction:
-    prediction = prediction_from_law(method, model, probes, law.mean, law.variance)
-    if isinstance(law.spectrum.largest_eigenvalue, jax.core.Tracer):
+def _finish(
+    method: str, model: Any, network: Any, training: TrainingRule, probes: jax.Array, law: OutputLaw, num_samples: int
+) -> Prediction:
+    traced = is_traced(law.spectrum)
+    if not traced:
+        training.check(float(law.spectrum.largest_eigenvalue))
+    prediction = prediction_from_law(method, model, probes, law.mean, law.variance, law.rounding)
+    if traced:
         return prediction
-    training.check(float(law.spectrum.largest_eigenvalue))
+    warn_of_rounding(prediction, stacklevel=5)
+    _warn_of_unresolved(network, training, law, num_samples)
     return prediction.with_diagnostics(describe_spectrum(law.spectrum))
 
 
@@ -222,7 +262,7 @@ def predict_monte_carlo(
     require(num_samples is not None, "num_samples", 'an even integer >= 2 for method="monte_carlo"', num_samples)
     require_integer("num_datasets", num_datasets, 2)
     probes = model.probe_grid() if probes is None else as_points("probes", probes, dimension=2)
-    means, variances, reliances = [], [], []
+    means, variances, reliances, moves = [], [], [], []
     for index in range(num_datasets):
         data = model.sample(jax.random.fold_in(key, index), num_samples)
         if embedded:
@@ -231,11 +271,12 @@ def predict_monte_carlo(
             kernels, points, at = eqx.Partial(network.latent_kernels, model), data.latents, probes
         weight = None if sample_weight is None else evaluate_weight(sample_weight, data.latents, data.labels)
         law = _outputs(kernels, training, points, data.labels, at, random_init, sample_weight=weight)
-        spread = jnp.zeros_like(law.mean) if law.variance is None else law.variance
+        training.check(float(law.spectrum.largest_eigenvalue))
+        alone = prediction_from_law("monte_carlo", model, probes, law.mean, law.variance, law.rounding)
         means.append(law.mean)
-        variances.append(spread)
-        reliances.append(expected_reliance(law.mean, jnp.sqrt(spread), probes))
-    training.check(float(law.spectrum.largest_eigenvalue))
+        variances.append(alone.std**2)
+        reliances.append(jnp.asarray(alone.reliance))
+        moves.append(alone.diagnostics.get("rounding_error", 0.0))
     mean = jnp.mean(jnp.stack(means), axis=0)
     variance = jnp.mean(jnp.stack(variances), axis=0) + jnp.var(jnp.stack(means), axis=0, ddof=1)
     stacked = jnp.stack(reliances)
@@ -243,14 +284,18 @@ def predict_monte_carlo(
     standard_error = jnp.std(stacked, axis=0, ddof=1) / np.sqrt(num_datasets)
     summary = prediction_from_law("monte_carlo", model, probes, mean, variance)
     # Signs are averaged data set by data set; the Gaussian step over data sets is not needed here.
-    return eqx.tree_at(
+    prediction = eqx.tree_at(
         lambda p: (p.bias, p.reliance),
         summary,
         (plain(average - summary.optimal_reliance), plain(average)),
     ).with_diagnostics(
         {
+            "rounding_error": max(moves),
             "bias_standard_error": float(jnp.max(standard_error)),
             "num_datasets": float(num_datasets),
             **describe_spectrum(law.spectrum),
         }
     )
+    warn_of_rounding(prediction)
+    _warn_of_unresolved(network, training, law, num_samples)
+    return prediction

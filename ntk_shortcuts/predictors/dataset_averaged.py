@@ -15,7 +15,7 @@ from ntk_shortcuts.kernels.sectors import is_angular
 from ntk_shortcuts.kernels.spectrum import SectorFeatures, SectorSpectra, sector_features, sector_spectra
 from ntk_shortcuts.numerics import in_float64, is_traced
 from ntk_shortcuts.predictors.deterministic_equivalent import FORMS, Resolvent, averaged_resolvent, scalar_kappa
-from ntk_shortcuts.predictors.prediction import Prediction, UntrustedPredictionWarning, prediction_from_law
+from ntk_shortcuts.predictors.prediction import Prediction, UntrustedPredictionWarning, prediction_from_law, warn_of_rounding
 from ntk_shortcuts.predictors.reflection import half_of, require_symmetric
 from ntk_shortcuts.predictors.registry import register_method
 from ntk_shortcuts.quadrature import LatentRays, latent_rays
@@ -32,12 +32,15 @@ _TRACED_MODES = 64
 _FEW_MODES = 36
 # A mode is left out when it is learnt to less than this.
 _LEARNT = 2e-3
+# Below this number corrections of order 1/N are above the tolerance.
+_FEW_SAMPLES = 10
 
 
 class AveragedLaw(eqx.Module):
     """Law of the outputs over data sets and initialisations, at the probes, with what its approximations dropped.
 
     - `mean`, `variance`, `data_variance` (the part over data sets): (*batch, probes).
+    - `rounding` (probes,): of the variance, a difference of terms of the size of the one at initialisation.
     - `residual`, `margin`, `iterations` of the fixed points, `filter_error` of the resolvent sum on the spectrum,
       `nngp_dropped`: (*batch,).
     """
@@ -45,6 +48,7 @@ class AveragedLaw(eqx.Module):
     mean: Float[Array, "*batch probes"]
     variance: Float[Array, "*batch probes"]
     data_variance: Float[Array, "*batch probes"]
+    rounding: Float[Array, "*batch probes"]
     residual: jax.Array
     margin: jax.Array
     iterations: jax.Array
@@ -146,7 +150,8 @@ def predict_dataset_averaged(
         filter_ = training.rational(num_samples, _edge(spectra, num_samples), _RESOLVENTS[0])
         modes = _modes_needed(spectra, filter_, num_samples)
         law = _jitted_law(model, network, training, filter_, count, solved, rays, spectra, modes, options)
-        prediction = prediction_from_law("dataset_averaged", model, probes, *unfold(law.mean, law.variance))
+        folded = unfold(law.mean, law.variance, law.rounding)
+        prediction = prediction_from_law("dataset_averaged", model, probes, *folded)
         if previous is not None:
             change = float(np.max(np.abs(np.asarray(prediction.bias) - previous)))
             if change < tolerance:
@@ -154,7 +159,7 @@ def predict_dataset_averaged(
         previous = np.asarray(prediction.bias)
 
     residual, margin = float(jnp.max(law.residual)), float(jnp.min(law.margin))
-    filter_error = float(jnp.max(law.filter_error))
+    filter_error = max(float(jnp.max(law.filter_error)), _target_missed(training, filter_, rays, spectra, num_samples))
     trusted = change < tolerance and residual < 1e-6 and margin > 0 and filter_error < tolerance
     if form == "one_step":
         trusted = change < tolerance
@@ -171,13 +176,22 @@ def predict_dataset_averaged(
         "converged": float(change < tolerance),
         "trusted": float(trusted),
     }
-    if not trusted:
+    if num_samples < _FEW_SAMPLES:
+        trusted = False
+        warnings.warn(
+            f"{num_samples} samples are few for an average over data sets: terms of relative order 1/N are left out, which "
+            'move the bias by up to 0.12 at N = 2 and 0.06 at N = 4 (linear network); method="monte_carlo" has none',
+            UntrustedPredictionWarning,
+            stacklevel=4,
+        )
+    elif not trusted:
         warnings.warn(
             f"the prediction is not to be trusted to {tolerance:g}: the bias moved by {change:.2g} in the last refinement, "
             f"fixed-point residual {residual:.1g}, Stieltjes margin {margin:.1g}, filter error {filter_error:.1g}",
             UntrustedPredictionWarning,
             stacklevel=4,
         )
+    warn_of_rounding(prediction)
     return prediction.with_diagnostics(diagnostics)
 
 
@@ -194,6 +208,28 @@ def _edge(spectra: SectorSpectra, num_samples: int) -> float:
     eigenvalues = np.ravel(spectra.basis.eigenvalues)
     largest = eigenvalues.max()
     return float(largest * (1 + np.sqrt(np.sum(np.maximum(eigenvalues, 0)) / (num_samples * largest))) ** 2)
+
+
+def _target_missed(
+    training: TrainingRule, filter_: RationalFilter, rays: LatentRays, spectra: SectorSpectra, num_samples: Any
+) -> float:
+    """Error of the resolvent sum on the target, relative in norm, over all eigenvalues above rounding.
+
+    The poles keep a distance from 0, which eigenvalues of less than 1e-9 of the largest feel. They matter where they hold a
+    part of the target that N samples could learn.
+    """
+    eigenvalues, vectors = spectra.basis.eigenvalues[0], spectra.basis.vectors[0]
+    largest = float(eigenvalues[0])
+    values = jnp.where(eigenvalues > 10 * len(eigenvalues) * np.finfo(np.float64).eps * largest, eigenvalues, jnp.inf)
+    positive = np.maximum(np.ravel(spectra.basis.eigenvalues), 0)
+    kappa = positive.sum() / num_samples
+    for _ in range(60):
+        kappa = float(np.sum(positive * kappa / (positive + kappa)) / num_samples) if kappa > 0 else 0.0
+    finite = jnp.where(jnp.isfinite(values), values, largest)
+    error = (filter_(finite) - training.filter(finite, num_samples)) * finite * finite / (finite + kappa)
+    target = vectors.T @ (jnp.sqrt(rays.mass) * rays.slope)
+    missed = jnp.sum(jnp.where(jnp.isfinite(values), error * target, 0) ** 2, axis=-1)
+    return float(jnp.sqrt(jnp.max(missed) / jnp.maximum(jnp.sum(target**2), np.finfo(np.float64).tiny)))
 
 
 def _modes_needed(spectra: SectorSpectra, filter_: RationalFilter, num_samples: int) -> int:
@@ -310,6 +346,7 @@ def _law(
         mean=mean,
         variance=initial_variance + data_variance,
         data_variance=data_variance,
+        rounding=16 * np.finfo(np.float64).eps * options["random_init"] * jnp.sum(features.nngp_own, axis=0),
         residual=jnp.max(resolvents.residual),
         margin=jnp.min(resolvents.margin),
         iterations=jnp.max(resolvents.iterations),

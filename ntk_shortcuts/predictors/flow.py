@@ -47,11 +47,13 @@ class FlowPoints(NamedTuple):
 
 
 class FlowPath(NamedTuple):
-    """Outputs (inits, times, probes) along the flow, the times reached (inits,) and the steps taken (inits,)."""
+    """Outputs (inits, times, probes) along the flow, the times reached (inits,), the steps taken (inits,), and the largest
+    initial output that was subtracted (inits,)."""
 
     outputs: Float[Array, "inits times probes"]
     reached: Float[Array, "inits"]
     steps: Any
+    subtracted: Float[Array, "inits"]
 
 
 class _Start(NamedTuple):
@@ -79,7 +81,7 @@ def flow_path(
             times,
             rules,
         )
-        return FlowPath(jnp.where(jnp.isfinite(outputs), outputs, jnp.nan), last, steps)
+        return FlowPath(jnp.where(jnp.isfinite(outputs), outputs, jnp.nan), last, steps, jnp.max(jnp.abs(start.offset)))
 
     return jax.vmap(one)(keys)
 

@@ -16,11 +16,15 @@ from ntk_shortcuts.typing import Array, Float
 
 
 class OutputLaw(eqx.Module):
-    """Gaussian law of the outputs over initialisations: mean (*batch, probes), and covariance or variance (None without)."""
+    """Gaussian law of the outputs over initialisations: mean (*batch, probes), and covariance or variance (None without).
+
+    `rounding` (probes,): of a variance, which is a difference of terms of the size of the one at initialisation.
+    """
 
     mean: Float[Array, "*batch probes"]
     variance: Float[Array, "*batch probes"] | None
     spectrum: SpectralDiagnostics
+    rounding: Float[Array, "probes"] | None = None
 
 
 def trained_outputs(
@@ -62,7 +66,7 @@ def trained_outputs(
         return OutputLaw(mean, spread, spectrum)
     mixed = jnp.einsum("...pm,pm->...p", operator, cross.nngp)
     spread = prior + jnp.einsum("...pm,...pm->...p", operator @ train.nngp, operator) - 2 * mixed
-    return OutputLaw(mean, jnp.maximum(spread, 0), spectrum)
+    return OutputLaw(mean, jnp.maximum(spread, 0), spectrum, 16 * jnp.finfo(prior.dtype).eps * prior)
 
 
 def continued_outputs(

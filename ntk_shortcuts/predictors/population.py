@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import equinox as eqx
@@ -13,7 +14,13 @@ from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.kernels.sectors import is_angular, sector_kernels
 from ntk_shortcuts.numerics import in_float64, is_traced
 from ntk_shortcuts.predictors.frozen_kernel import OutputLaw, trained_outputs
-from ntk_shortcuts.predictors.prediction import Prediction, describe_spectrum, prediction_from_law
+from ntk_shortcuts.predictors.prediction import (
+    Prediction,
+    UntrustedPredictionWarning,
+    describe_spectrum,
+    prediction_from_law,
+    warn_of_rounding,
+)
 from ntk_shortcuts.predictors.reflection import half_of, require_symmetric
 from ntk_shortcuts.predictors.registry import register_method
 from ntk_shortcuts.predictors.sample_weights import SampleWeight, require_symmetric_weight, reweighted_rays
@@ -84,7 +91,9 @@ def predict_population(
     previous, change = None, float("nan")
     for angles, radii in rules:
         law, kernel_error = _outputs(model, network, training, solved, angles, radii, homogeneous, random_init, sample_weight)
-        prediction = prediction_from_law("population", model, probes, *unfold(law.mean, law.variance))
+        if not traced:
+            training.check(float(law.spectrum.largest_eigenvalue))
+        prediction = prediction_from_law("population", model, probes, *unfold(law.mean, law.variance, law.rounding))
         if traced:
             return prediction
         if previous is not None:
@@ -92,7 +101,13 @@ def predict_population(
             if change < tolerance:
                 break
         previous = np.asarray(prediction.bias)
-    training.check(float(law.spectrum.largest_eigenvalue))
+    else:
+        warnings.warn(
+            f"the bias still moved by {change:.2g}, more than tolerance={tolerance:g}, at the finest rule of nodes",
+            UntrustedPredictionWarning,
+            stacklevel=4,
+        )
+    warn_of_rounding(prediction)
     diagnostics = {
         "discretization_error": change,
         "converged": float(change < tolerance),
@@ -130,4 +145,4 @@ def _outputs(
         return trained_outputs(train[0], cross[0], None, weights, targets, rule, None), error
     own = jax.vmap(lambda z: jax.tree.map(jnp.squeeze, sectors(z[None], z[None])))(probes)
     odd, even = (trained_outputs(train[i], cross[i], own[i].nngp, weights, targets, rule, None) for i in range(2))
-    return OutputLaw(odd.mean, odd.variance + even.variance, odd.spectrum), error
+    return OutputLaw(odd.mean, odd.variance + even.variance, odd.spectrum, odd.rounding + even.rounding), error

@@ -36,12 +36,14 @@ _GROUP = 4
 
 
 class _Path(NamedTuple):
-    """Of each initialisation: outputs (inits, times, probes), reliance (inits, times), time reached and steps (inits,)."""
+    """Of each initialisation: outputs (inits, times, probes), reliance (inits, times), time reached, steps and the largest
+    initial output that was subtracted (inits,)."""
 
     outputs: np.ndarray
     reliance: np.ndarray
     reached: np.ndarray
     steps: np.ndarray
+    subtracted: np.ndarray
 
 
 @register_method("population_flow")
@@ -170,7 +172,7 @@ def predict_population_flow(
         path = flow_path(model, network, group, FlowPoints(nodes, weights, probes), jnp.asarray(stops * speed), rules)
         outputs = np.asarray(path.outputs, np.float64)[:, where]
         found = np.where(np.isfinite(outputs).all(-1), np.asarray(reliance(outputs, probes)), np.nan)
-        return _Path(outputs, found, np.asarray(path.reached), np.asarray(path.steps))
+        return _Path(outputs, found, np.asarray(path.reached), np.asarray(path.steps), np.asarray(path.subtracted))
 
     # The rule is chosen on the first group, by the move of its bias from the next coarser rule to this one.
     move, first = np.nan, None
@@ -197,6 +199,16 @@ def predict_population_flow(
     if move > tolerance:
         warnings.warn(
             f"the bias still moved by {move:.2g}, more than tolerance={tolerance:g}, at the finest rule of nodes",
+            UntrustedPredictionWarning,
+            stacklevel=3,
+        )
+    # Between two nearly equal outputs only their rounding is left.
+    lost = np.max(np.abs(outputs), axis=-1) < 100 * float(jnp.finfo(dtype).eps) * path.subtracted[:, None]
+    if lost[:, np.atleast_1d(times) > 0].any():
+        warnings.warn(
+            f"at time {np.max(np.atleast_1d(times)[lost.any(0)]):.3g} the outputs f - f_0 are within the rounding of f_0 in "
+            f'{jnp.dtype(dtype)}, and their signs noise; dtype="float64" reaches further, and before the kernel moves '
+            'method="population" has the answer',
             UntrustedPredictionWarning,
             stacklevel=3,
         )

@@ -13,23 +13,21 @@ from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.numerics import is_traced
 from ntk_shortcuts.validation import require
 
-Unfold = Callable[[jax.Array, "jax.Array | None"], tuple[jax.Array, "jax.Array | None"]]
+Unfold = Callable[..., tuple]
 
 
 def half_of(probes: jax.Array) -> tuple[jax.Array, Unfold]:
-    """The probes to solve for, and what turns mean (odd) and variance (even) there into those at all probes.
+    """The probes to solve for, and what turns mean (odd), variance and others (even) there into those at all probes.
 
     A grid that holds -z in reverse order is solved on its first half, any other set as it is.
     """
     mirrored = not is_traced(probes) and len(probes) % 2 == 0 and bool(jnp.all(probes == -probes[::-1]))
     if not mirrored:
-        return probes, lambda mean, variance: (mean, variance)
+        return probes, lambda *values: values
 
-    def unfold(mean: jax.Array, variance: jax.Array | None) -> tuple[jax.Array, jax.Array | None]:
+    def unfold(mean: jax.Array, *even: jax.Array | None) -> tuple:
         mean = jnp.concatenate([mean, -mean[..., ::-1]], axis=-1)
-        if variance is not None:
-            variance = jnp.concatenate([variance, variance[..., ::-1]], axis=-1)
-        return mean, variance
+        return mean, *(None if v is None else jnp.concatenate([v, v[..., ::-1]], axis=-1) for v in even)
 
     return probes[: len(probes) // 2], unfold
 

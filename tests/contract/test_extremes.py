@@ -1,0 +1,36 @@
+"""Extreme but valid inputs: a right answer, or an error or warning that says why not. The table is benchmarks/extremes.py."""
+
+import importlib.util
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+
+PATH = pathlib.Path(__file__).parents[2] / "benchmarks" / "extremes.py"
+_spec = importlib.util.spec_from_file_location("extremes", PATH)
+extremes = importlib.util.module_from_spec(_spec)
+sys.modules["extremes"] = extremes  # dataclasses look their module up
+_spec.loader.exec_module(extremes)
+
+
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, id=row.id, marks=[pytest.mark.slow] if row.slow else []) for row in extremes.ROWS]
+)
+def test_an_extreme_input_has_a_right_answer_or_a_clear_error(row):
+    found, text = extremes.signals(row)
+    if row.words:
+        assert row.words in text
+    else:
+        assert found <= row.allowed and text == ""
+
+
+def test_the_references_tell_a_wrong_answer():
+    """The twin: a kernel, a bias and an output that are off by a little are seen."""
+    network = extremes.ns.MLP(2, weight_variance=1.0)
+    nngp, ntk = extremes.exact_kernels(network, np.array([1.0, 0.5]), np.array([0.3, -1.0]))
+    other = extremes.exact_kernels(extremes.ns.MLP(2, weight_variance=1.0 + 1e-9), np.array([1.0, 0.5]), np.array([0.3, -1.0]))
+    assert abs(other[0] / nngp - 1) > 1e-10 and abs(other[1] / ntk - 1) > 1e-10
+    assert (
+        extremes.bias_error("leading_order", times=(3.0,)) < 1e-12 < extremes.bias_error("leading_order", (0.8501, 0.9)) + 1e-3
+    )
