@@ -256,7 +256,7 @@ def _kernel_rows() -> list[Row]:
                     large = grows and weight == 1e3 and (dtype is np.float32 or activation == "linear")
                     large |= grows and activation == "linear" and weight == 2 and dtype is np.float32
                     words = "an overflow" if large else ""
-                    rows.append(Row("kernel", case, measure, exact, words, slow=activation == "linear"))
+                    rows.append(Row("kernel", case, measure, exact, words, slow=activation == "linear" or depth == 3))
     for activation in ("linear", "relu", "erf"):
         measure = functools.partial(kernel_error, activation, 100, 1e-8, 0.0)
         rows.append(Row("kernel", f"{activation}, depth 100, {_variances((1e-8, 0.0))}", measure, words="an underflow to 0"))
@@ -282,18 +282,19 @@ UNRESOLVED = "still moved"
 EXPECTED: dict[tuple[str, str], str] = {
     ("population", "ratio 1e6"): ROUNDING,
     ("population", "amplifications 1e6"): ROUNDING,
-    ("population, biases", "ratio 1e6"): ROUNDING,
-    ("population, biases", "amplifications 1e6"): ROUNDING,
     ("population, biases", "correlation 1 - 1e-9"): UNRESOLVED,
     ("dataset_averaged", "ratio 1e6"): "not to be trusted",
     ("dataset_averaged", "amplifications 1e6"): ROUNDING,
     ("dataset_averaged", "correlation 1 - 1e-9"): "not to be trusted",
+    ("population_flow", "ratio 1e6"): "ran out of max_steps",
+    ("population_flow", "amplifications 1e6"): "ran out of max_steps",
+    ("population_flow", "amplifications 1e-6"): "within the rounding of f_0",
 }
 
 
 def _law_rows() -> list[Row]:
     flow = {"key": jax.random.key(0), "num_inits": 1, "orthogonal": True, "order": 12, "random_init": False}
-    moderate = {"times": (1.0, 300.0)}
+    moderate = {"times": (1.0, 300.0), "max_steps": 2000}
     methods = {
         "population": ({"method": "population"}, 2e-3),
         "population, mean": ({"method": "population", "random_init": False}, 0.0),
@@ -306,6 +307,8 @@ def _law_rows() -> list[Row]:
     rows = []
     for name, (options, allowed) in methods.items():
         for case, law in LAWS.items():
+            if (name, case) == ("population_flow", "predictivity (1 - 1e-12, 1 - 1e-12)"):
+                continue  # see _other_rows
             words = EXPECTED.get((name, case), "")
             rows.append(
                 Row(name, case, functools.partial(bias_error, **options, **law), allowed, words, name != "leading_order")
@@ -321,7 +324,7 @@ def _dataset_rows() -> list[Row]:
             for scale in (1e-6, 1.0, 1e6):
                 case = f"N = {count}, depth {depth}, {_variances((weight, bias))}, inputs {scale:g}"
                 measure = functools.partial(dataset_error, count, scale=scale, **spec)
-                rows.append(Row("dataset", case, measure, 1e-6, slow=count == 6 or scale != 1))
+                rows.append(Row("dataset", case, measure, 1e-6, slow=(count, depth, scale) != (2, 1, 1.0)))
     near = functools.partial(dataset_error, 2, times=(1e-12, 1.0), duplicate=1e-9, depth=1)
     rows.append(Row("dataset", "N = 2, opposite labels at points a relative 1e-9 apart, t <= 1", near, 1e-6))
     late = functools.partial(dataset_error, 2, times=(np.inf,), duplicate=1e-9, depth=1)
@@ -339,10 +342,17 @@ def _other_rows() -> list[Row]:
     flow = {"method": "population_flow", "key": jax.random.key(0), "num_inits": 1, "orthogonal": True, "order": 12}
     early = functools.partial(bias_error, **flow, random_init=False, times=(1e-12,))
     late = functools.partial(bias_error, **flow, random_init=False, times=(1e12,), max_steps=500)
-    few = functools.partial(bias_error, method="dataset_averaged", num_samples=2)
+
+    def few() -> float:
+        ns.predict_bias(ns.GenerativeModel(), ns.MLP(0), ns.GradientFlow(3.0), 2)
+        return float("nan")
+
+    almost = functools.partial(bias_error, **flow, rho=(ALMOST, ALMOST), random_init=False, times=(1.0, 300.0))
     ties = functools.partial(bias_error, method="population", rho=(0.9, 0.9), random_init=False)
     return [
         Row("population_flow", "t = 1e-12, float32", early, words="within the rounding of f_0"),
+        # 30 of 900 probes lie on the boundary, where the solver's error decides the sign.
+        Row("population_flow", "predictivity (1 - 1e-12, 1 - 1e-12): probes on the boundary", almost, 0.067),
         Row("population_flow", "t = 1e12, 500 steps", late, words="ran out of max_steps=500"),
         Row("dataset_averaged", "N = 2", few, words="few for an average over data sets"),
         Row("population, mean", "equal predictivities: probes on the boundary", ties, 0.0),
@@ -353,9 +363,9 @@ ROWS = [*_kernel_rows(), *_law_rows(), *_dataset_rows(), *_other_rows()]
 
 INTRODUCTION = """# Extreme inputs
 
-Every answer at the ends of the valid range, against references of 60 digits. A row either has the discrepancy that was measured,
-or the error or warning that came. An error is a `ValueError`; a warning is an `UntrustedPredictionWarning` with the size of what
-it warns of. The rows are also tests: `pytest -m "slow or not slow" tests/contract/test_extremes.py`.
+Every answer at the ends of the valid range, against references of 60 digits. A row has the discrepancy that was measured,
+or the error or warning that came, or both. An error is a `ValueError`; a warning is an `UntrustedPredictionWarning` with the
+size of what it warns of. The rows are also tests: `pytest -m "slow or not slow" tests/contract/test_extremes.py`.
 
 Kernels: largest relative error of NNGP and NTK over generic, parallel, antiparallel and nearly parallel pairs of the plane, at
 inputs of size 1e-6, 1 and 1e6, against the recursion in 60 digits.

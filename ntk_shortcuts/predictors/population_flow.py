@@ -204,7 +204,8 @@ def predict_population_flow(
         )
     # Between two nearly equal outputs only their rounding is left.
     lost = np.max(np.abs(outputs), axis=-1) < 100 * float(jnp.finfo(dtype).eps) * path.subtracted[:, None]
-    if lost[:, np.atleast_1d(times) > 0].any():
+    # Without a target (both predictivities 1/2) f - f_0 stays 0.
+    if lost[:, np.atleast_1d(times) > 0].any() and np.any(np.asarray(model.means) > 0):
         warnings.warn(
             f"at time {np.max(np.atleast_1d(times)[lost.any(0)]):.3g} the outputs f - f_0 are within the rounding of f_0 in "
             f'{jnp.dtype(dtype)}, and their signs noise; dtype="float64" reaches further, and before the kernel moves '
