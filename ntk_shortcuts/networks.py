@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -10,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.generative import GenerativeModel
-from ntk_shortcuts.kernels.angular import AngularKernels
+from ntk_shortcuts.kernels.angular import AngleSeries, AngularKernels, angle_series
 from ntk_shortcuts.kernels.dual import Activation, ActivationLike, resolve_activation
 from ntk_shortcuts.kernels.hermite import Quadrature
-from ntk_shortcuts.kernels.infinite import AffineLayer, Kernels, mlp_kernels
+from ntk_shortcuts.kernels.infinite import AffineLayer, Kernels, blockwise, mlp_kernels
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import in_float64, is_traced, real_leaf
 from ntk_shortcuts.typing import Array, Float, Key, Latents, Scalar
@@ -140,9 +141,9 @@ class MLP(eqx.Module):
         Raises:
             ValueError: shapes that do not fit, NaN or infinite entries.
         """
-        x1 = as_points("x1", x1)
-        x2 = x1 if x2 is None else as_points("x2", x2, dimension=x1.shape[1])
-        return self._from_moments(_input_moments(x1, x2.astype(x1.dtype)), x1.shape[1])
+        points1, points2 = _two_sets("x1", x1, "x2", x2)
+        scale = jnp.ones(2, points1.dtype) if points1.shape[1] == 2 else None
+        return self._between(points1, points2, scale, points1.shape[1])
 
     @in_float64
     def kernels_from_gram(
@@ -186,7 +187,10 @@ class MLP(eqx.Module):
 
         Angles come from the latents themselves, so that nearly parallel and antiparallel points keep full accuracy.
         """
-        return self._from_moments(model.latent_moments(latents1, latents2), model.input_dim)
+        points1, points2 = _two_sets("latents1", latents1, "latents2", latents2, dimension=2)
+        if model.nesting != (0, 0):
+            return self._from_moments(model.latent_moments(points1, points2), model.input_dim)
+        return self._between(points1, points2, jnp.asarray(model.amplification, points1.dtype), model.input_dim)
 
     def angular_kernels(self, input_dim: int) -> AngularKernels:
         """The kernels as polynomials in the angle between points of the plane, for a homogeneous network only.
@@ -198,26 +202,43 @@ class MLP(eqx.Module):
         return AngularKernels.fit(self.layers(input_dim), self.activation, input_dim)
 
     def _from_moments(self, moments: PairMoments, input_dim: int) -> Kernels:
-        kernels = mlp_kernels(moments, self.layers(input_dim), self.activation, input_dim)
-        if not is_traced(kernels):
-            self._require_in_range(kernels, moments, input_dim)
-        return kernels
+        layers, series = self._layers_and_series(input_dim, moments.covariance.dtype)
+        kernels = _moment_kernels(moments, layers, self.activation, input_dim, series)
+        return self._in_range(kernels, moments.variance1, moments.variance2, input_dim, series)
 
-    def _require_in_range(self, kernels: Kernels, moments: PairMoments, input_dim: int) -> None:
+    def _between(self, points1: jax.Array, points2: jax.Array | None, scale: jax.Array | None, input_dim: int) -> Kernels:
+        layers, series = self._layers_and_series(input_dim, points1.dtype)
+        kernels = _point_kernels(points1, points2, scale, layers, self.activation, input_dim, series)
+        amplified = [points * (1 if scale is None else scale) for points in (points1, points1 if points2 is None else points2)]
+        return self._in_range(kernels, *(jnp.sum(points**2, axis=1) for points in amplified), input_dim, series)
+
+    def _layers_and_series(self, input_dim: int, dtype: Any) -> tuple[tuple[AffineLayer, ...], AngleSeries | None]:
+        layers = self.layers(input_dim)
+        return layers, angle_series(layers, self.activation, input_dim, dtype) if self.is_homogeneous else None
+
+    def _in_range(
+        self, kernels: Kernels, squares1: jax.Array, squares2: jax.Array, input_dim: int, series: AngleSeries | None
+    ) -> Kernels:
         """Refuse kernels that overflow, or vanish by underflow: at depth L they go like the L-th power of the variance."""
-        dtype = moments.covariance.dtype
+        if is_traced(kernels):
+            return kernels
+        self._require_resolved(float(kernels.quadrature_error))
+        dtype = kernels.ntk.dtype
         allowed = f"of kernels within the range of {dtype} on these inputs"
         advice = f"(depth {self.depth}, weight_variance {self.weight_variance}" + (
             "; float64 inputs reach further)" if dtype == jnp.float32 else ")"
         )
-        largest = float(jnp.maximum(jnp.max(jnp.abs(kernels.nngp)), jnp.max(jnp.abs(kernels.ntk))))
-        require(np.isfinite(largest), "network", allowed, f"an overflow {advice}")
-        self._require_resolved(float(kernels.quadrature_error))
-        if largest < jnp.finfo(dtype).tiny and bool(jnp.any(moments.variance1 > 0) & jnp.any(moments.variance2 > 0)):
+        if series is None:
+            largest = float(jnp.maximum(jnp.max(jnp.abs(kernels.nngp)), jnp.max(jnp.abs(kernels.ntk))))
+        else:  # from the longest inputs at angle 0, without a look at every pair
+            largest = float(jnp.sqrt(jnp.max(squares1)) * jnp.sqrt(jnp.max(squares2)) * np.sum(series.ntk))
+        tiny = float(jnp.finfo(dtype).tiny)
+        require(largest <= float(jnp.finfo(dtype).max), "network", allowed, f"an overflow {advice}")
+        if largest < tiny and bool(jnp.any(squares1 > 0) & jnp.any(squares2 > 0)):
             # Zero may also be the truth, as for orthogonal inputs of a linear network; of an input with itself it is not.
-            own = PairMoments.diagonal(jnp.ravel(moments.variance1))
-            own = mlp_kernels(own, self.layers(input_dim), self.activation, input_dim)
-            require(float(jnp.max(own.ntk)) >= jnp.finfo(dtype).tiny, "network", allowed, f"an underflow to 0 {advice}")
+            own = mlp_kernels(PairMoments.diagonal(jnp.ravel(squares1)), self.layers(input_dim), self.activation, input_dim)
+            require(float(jnp.max(own.ntk)) >= tiny, "network", allowed, f"an underflow to 0 {advice}")
+        return kernels
 
     @in_float64
     def require_resolved(self, variance: float, input_dim: int) -> None:
@@ -304,6 +325,48 @@ class MLP(eqx.Module):
         return hidden[:, 0]
 
 
+def _two_sets(name1: str, x1: Any, name2: str, x2: Any, dimension: int | None = None) -> tuple[jax.Array, jax.Array | None]:
+    """Points (n1, d) and (n2, d) of one dtype; None for the second set where it is the first."""
+    points1 = as_points(name1, x1, dimension)
+    if x2 is None or x2 is x1:
+        return points1, None
+    return points1, as_points(name2, x2, dimension=points1.shape[1]).astype(points1.dtype)
+
+
 @eqx.filter_jit
-def _input_moments(x1: jax.Array, x2: jax.Array) -> PairMoments:
-    return PairMoments.from_inputs(x1, x2)
+def _moment_kernels(
+    moments: PairMoments, layers: Sequence[AffineLayer], activation: Activation, input_dim: int, series: AngleSeries | None
+) -> Kernels:
+    if series is None:
+        return mlp_kernels(moments, layers, activation, input_dim)
+    return Kernels(*series.of_moments(moments), jnp.asarray(series.error, moments.covariance.dtype))
+
+
+@eqx.filter_jit
+def _point_kernels(
+    points1: jax.Array,
+    points2: jax.Array | None,
+    scale: jax.Array | None,
+    layers: Sequence[AffineLayer],
+    activation: Activation,
+    input_dim: int,
+    series: AngleSeries | None,
+) -> Kernels:
+    """Kernels between inputs, or between points of the plane amplified by `scale` (2,)."""
+    if series is not None and scale is not None:
+        error = jnp.asarray(series.error, points1.dtype)
+        return Kernels(*series.between(points1 * scale, (points1 if points2 is None else points2) * scale), error)
+
+    def between(a: jax.Array, b: jax.Array) -> Kernels:
+        moments = PairMoments.from_inputs(a, b) if scale is None else PairMoments.from_scaled_plane(a, b, scale)
+        return _moment_kernels(moments, layers, activation, input_dim, series)
+
+    if len(layers) == 1 or not activation.is_blockwise:
+        return between(points1, points1 if points2 is None else points2)
+
+    def block(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+        kernels = between(a, b)
+        return kernels.nngp, kernels.ntk
+
+    error = jnp.zeros((), points1.dtype) if series is None else jnp.asarray(series.error, points1.dtype)
+    return Kernels(*blockwise(block, points1, points2, points1.dtype), error)

@@ -1,9 +1,13 @@
 import jax
 import jax.numpy as jnp
+import mpmath
 import numpy as np
 import pytest
 
 import ntk_shortcuts as ns
+from ntk_shortcuts.kernels.infinite import mlp_kernels
+from ntk_shortcuts.kernels.moments import PairMoments
+from ntk_shortcuts.numerics import angle, arctan2
 
 ANGLES = [0.0, 1e-6, 1e-3, 0.3, 1.5, 3.0, np.pi - 1e-6, np.pi]
 
@@ -148,3 +152,86 @@ def test_bad_inputs():
         network.init(jax.random.key(0), 3)
     with pytest.raises(ValueError, match="Cauchy-Schwarz"):
         network.kernels_from_gram([[2.0]], [1.0], [1.0], 2)
+
+
+def _recursion(network, x1, x2):
+    """The exact recursion, whatever shorter way the network would take."""
+    return mlp_kernels(PairMoments.from_inputs(x1, x2), network.layers(x1.shape[1]), network.activation, x1.shape[1])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dimension", [2, 6])
+@pytest.mark.parametrize(
+    "network",
+    [
+        ns.MLP(2),
+        pytest.param(ns.MLP(8, weight_variance=1.3), marks=pytest.mark.slow),
+        pytest.param(ns.MLP(3, ns.LeakyReLU(0.05)), marks=pytest.mark.slow),
+    ],
+)
+def test_series_in_the_angle_is_the_recursion(network, dimension, dtype, rng):
+    x = rng.normal(size=(9, dimension))
+    others = np.concatenate([rng.normal(size=(5, dimension)), x[:1], -2 * x[:1], x[:1] + 1e-7, 0 * x[:1]])
+    x, others = jnp.asarray(x, dtype), jnp.asarray(others, dtype)
+    series = network.kernels(x, others)
+    exact = _recursion(network, x.astype(np.float64), others.astype(np.float64))
+    for name in ("nngp", "ntk"):
+        np.testing.assert_allclose(getattr(series, name), getattr(exact, name), rtol=1e-13 if dtype == np.float64 else 2e-6)
+    assert 0 < float(series.quadrature_error) < 50 * np.finfo(dtype).eps  # zero would be the recursion itself
+
+
+@pytest.mark.parametrize("network", [ns.MLP(1), ns.MLP(50), ns.MLP(2, ns.LeakyReLU(0.3)), ns.MLP(2, bias_variance=0.1)])
+def test_no_series_where_it_is_less_accurate(network, rng):
+    x = jnp.asarray(rng.normal(size=(5, 2)))
+    kernels, exact = network.kernels(x), _recursion(network, x, x)
+    assert float(kernels.quadrature_error) == 0
+    np.testing.assert_allclose(kernels.ntk, exact.ntk, rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("network", "dimension"),
+    [
+        (ns.MLP(1, bias_variance=0.1), 2),
+        pytest.param(ns.MLP(3), 7, marks=pytest.mark.slow),
+        (ns.MLP(1, "erf"), 7),
+        (ns.MLP(2, "linear"), 2),
+    ],
+)
+def test_blocks_make_up_the_matrix(network, dimension, rng):
+    x = rng.normal(size=(600, dimension))
+    whole, rectangle = network.kernels(x), network.kernels(x, x.copy())
+    few = np.array([0, 255, 256, 343, 344, 511, 599])
+    for name in ("nngp", "ntk"):
+        full = np.asarray(getattr(whole, name))
+        np.testing.assert_allclose(full, getattr(rectangle, name), rtol=1e-12, atol=1e-14)
+        np.testing.assert_array_equal(full[:256, 256:], full[256:, :256].T)
+        np.testing.assert_allclose(full[np.ix_(few, few)], getattr(network.kernels(x[few]), name), rtol=1e-12, atol=1e-14)
+
+
+def test_small_angles_in_high_dimension_have_their_own_products(rng):
+    x, direction = rng.normal(size=(2, 1, 50))
+    direction -= x * np.sum(x * direction) / np.sum(x * x)
+    direction *= np.linalg.norm(x) / np.linalg.norm(direction)
+    angles = np.array([1e-9, 1e-6, 1e-3, 0.0141, 0.0142, 0.5, 1.5])
+    with mpmath.workdps(40):
+        expected, turned = [], x + np.tan(angles)[:, None] * direction
+        for other in turned:
+            products = [
+                mpmath.fdot(map(mpmath.mpf, a), map(mpmath.mpf, b)) for a, b in ((x[0], other), (x[0], x[0]), (other, other))
+            ]
+            expected.append(float(mpmath.acos(products[0] / mpmath.sqrt(products[1] * products[2]))))
+    for sign in (1, -1):
+        moments = jax.jit(PairMoments.from_inputs)(x, sign * turned)
+        found = angle(moments.area, sign * moments.covariance)[0]
+        np.testing.assert_allclose(found, expected, rtol=1e-11, atol=3e-12)
+
+
+def test_arctan2_and_its_gradient(rng):
+    y, x = rng.normal(size=(2, 4000)) * 10.0 ** rng.uniform(-12, 12, size=(2, 4000))
+    for dtype in (np.float64, np.float32):
+        expected = np.arctan2(y.astype(dtype).astype(np.float64), x.astype(dtype).astype(np.float64))
+        found = np.asarray(jax.jit(arctan2)(y.astype(dtype), x.astype(dtype)), np.float64)
+        np.testing.assert_allclose(found, expected, rtol=3 * np.finfo(dtype).eps)
+    gradients = jax.jit(jax.vmap(jax.grad(arctan2, (0, 1))))(y, x)
+    np.testing.assert_allclose(gradients, [x / (x**2 + y**2), -y / (x**2 + y**2)], rtol=1e-13)
+    assert float(arctan2(0.0, 0.0)) == 0 and jax.grad(arctan2)(0.0, 0.0) == 0

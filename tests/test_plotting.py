@@ -135,3 +135,19 @@ def test_telescope_draws_trained_telescoped_and_frozen_biases_and_the_kernel_bel
     np.testing.assert_array_equal(drawn["relative change"], result.kernel_change[1:])
     with pytest.raises(ValueError, match="frozen must be"):
         plotting.plot_telescope({"narrow": result}, {"narrow": types.SimpleNamespace(bias=0.1)})
+
+
+def test_release_times_have_a_line_for_each_width_and_leave_out_what_came_later():
+    records = [
+        {"depth": depth, "width": width, "core": core, "release": 3 / core, "frozen_release": None if core < 1 else 9.0}
+        for depth in (1, 2)
+        for width in (32, 128)
+        for core in (1.0, 0.1)
+    ]
+    figure = plotting.plot_release_times(records)
+    assert {"width 32", "width 128", "frozen kernel"} <= texts(figure)
+    assert [axes.get_title() for axes in figure.axes] == ["depth 1", "depth 2"]
+    drawn = [line.get_xydata().tolist() for line in figure.axes[1].lines]
+    assert drawn == 2 * [[[0.1, 30.0], [1.0, 3.0]], [[1.0, 9.0]]]
+    with pytest.raises(ValueError, match="records must be at least one"):
+        plotting.plot_release_times([])

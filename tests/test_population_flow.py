@@ -1,5 +1,7 @@
 """Gradient flow of finite networks on the population risk, against closed forms, other integrators and trained networks."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ from scipy.integrate import solve_ivp
 from scipy.special import expit
 
 import ntk_shortcuts as ns
+from ntk_shortcuts.predictors.flow import FlowPoints, FlowRules, _start
 from ntk_shortcuts.quadrature import mixture_nodes
 
 MODEL = ns.GenerativeModel((0.8, 0.9), (4.0, 1.0))
@@ -94,6 +97,67 @@ def test_networks_trained_on_many_samples(loss, depth):
         errors = p.bias_std[index] / np.sqrt(32) + 0.01, trained.standard_error[index]
         assert close(p.bias[index], errors[0], trained.mean_bias[index], errors[1])
         assert not close(p.bias[index] + 0.4, errors[0], trained.mean_bias[index], errors[1])
+
+
+def sampled_linear_outputs(model, times, count, num_samples, probes):
+    """Outputs (data sets, times, probes) of the closed form of `linear_weights`, with the moments of drawn samples."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat([1.0, -1.0], num_samples // 2)
+    noise = rng.standard_normal((count, num_samples, 2)) @ np.linalg.cholesky(np.asarray(model.covariance)).T
+    u = (labels[:, None] * np.asarray(model.means) + noise) * np.asarray(model.amplification)
+    slope = 2.0 / model.input_dim
+    values, vectors = np.linalg.eigh(slope * np.einsum("kni,knj->kij", u, u) / num_samples)
+    target = np.einsum("kji,kj->ki", vectors, slope * np.einsum("n,kni->ki", labels, u) / num_samples)
+    weights = np.stack([np.einsum("kij,kj->ki", vectors, -np.expm1(-values * t) / values * target) for t in times], axis=1)
+    return weights @ (probes * np.asarray(model.amplification)).T
+
+
+def test_samples_at_nodes_move_a_linear_model_as_drawn_samples_do():
+    """Mean and variance of the outputs over data sets of 40, in standard errors of 160; infinite data has another mean."""
+    times, count = [3.0, 100.0], 160
+    options = {
+        "random_init": False,
+        "orthogonal": True,
+        "num_inits": count,
+        "order": 8,
+        "probes": np.array([[1.0, -1.0], [-0.5, 2]]),
+    }
+    options |= {"step_tolerance": 1e-3}
+    p = flow(MODEL, ns.MLP(0), ns.GradientFlow(times), num_samples=40, **options)
+    drawn = sampled_linear_outputs(MODEL, times, 20_000, 40, np.asarray(p.probes))
+    mean, spread = drawn.mean(0), drawn.std(0)
+    assert np.all(np.abs(p.mean - mean) < 3.5 * spread / np.sqrt(count))
+    # The spread's own error, for tails no heavier than these.
+    kurtosis = ((drawn - mean) ** 4).mean(0) / spread**4
+    error = np.sqrt((kurtosis - 1) / (4 * count))
+    assert np.all(np.abs(p.std / spread - 1) < 3.5 * error)
+    assert not np.all(np.abs(p.std / (2 * spread) - 1) < 3.5 * error)
+    assert not np.all(np.abs(p.mean + 0.5 * spread - mean) < 3.5 * spread / np.sqrt(count))
+
+
+@pytest.mark.slow
+def test_networks_trained_on_few_samples():
+    """N = 300 at late times, where label noise is fitted: the flow on samples follows, that on infinite data does not."""
+    model = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0))
+    network = ns.MLP(1, width=128, parameterization="standard", initialization="torch")
+    descent = ns.GradientDescent(0.02, [500, 5000])
+    trained = ns.train_ensemble(model, network, descent, 300, num_datasets=48, key=jax.random.key(1), batch_size=64)
+    finite = flow(model, network, descent, num_samples=300, num_inits=48)
+    infinite = flow(model, network, descent, num_inits=8)
+    for index in range(2):
+        error = finite.bias_std[index] / np.sqrt(48)
+        assert close(finite.bias[index], error, trained.mean_bias[index], trained.standard_error[index])
+    assert not close(infinite.bias[1], 0.01, trained.mean_bias[1], trained.standard_error[1])
+
+
+def test_a_data_set_leaves_the_networks_and_has_halves_of_either_class():
+    points = FlowPoints(*mixture_nodes(MODEL, 6), MODEL.probe_grid())
+    rules = FlowRules(jnp.zeros(()), jnp.asarray(1e-2), "squared", False, False, 100, "float64")
+    infinite, finite = (_start(MODEL, PRACTICE, KEY, points, r) for r in (rules, dataclasses.replace(rules, num_samples=100)))
+    assert eqx.tree_equal(infinite.params, finite.params) and eqx.tree_equal(infinite.inputs, finite.inputs)
+    counts = 100 * finite.weights
+    np.testing.assert_allclose(counts, np.rint(counts), atol=1e-9)
+    assert float(counts.sum()) == pytest.approx(100) and float(finite.weights @ finite.positive) == pytest.approx(0.5)
 
 
 SETTING = (0.8, 4.0, 0.3, 20.0)  # rho_s, alpha_s, sigma, time
@@ -202,7 +266,8 @@ def test_nodes_have_the_moments_of_the_data_law():
         (PRACTICE, ns.GradientFlow(1.0), {"weight_decay": -1.0}, "weight_decay must be >= 0"),
         (PRACTICE, ns.GradientFlow(1.0), {"num_inits": 0}, "num_inits must be an integer >= 1; got 0"),
         (PRACTICE, ns.GradientFlow(1.0), {"step_tolerance": 0.5}, r"step_tolerance must be in \(0, 0.1\]; got 0.5"),
-        (PRACTICE, ns.GradientFlow(1.0), {"num_samples": 10}, "num_samples must be None.*got 10"),
+        (PRACTICE, ns.GradientFlow(1.0), {"num_samples": 11}, "num_samples must be even.*got 11"),
+        (PRACTICE, ns.GradientFlow(1.0), {"num_samples": 1}, "num_samples must be an integer >= 2; got 1"),
     ],
 )
 def test_bad_input(network, training, options, text):

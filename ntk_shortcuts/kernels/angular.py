@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.polynomial import chebyshev
+from numpy.polynomial import polynomial as polynomials
 
 from ntk_shortcuts.kernels.dual import Activation
 from ntk_shortcuts.kernels.infinite import AffineLayer, Kernels, mlp_kernels
 from ntk_shortcuts.kernels.moments import PairMoments
-from ntk_shortcuts.numerics import safe_sqrt
+from ntk_shortcuts.numerics import angle, horner, is_traced, safe_sqrt
 from ntk_shortcuts.typing import Array, Float
 
 _COEFFICIENTS = 40
+# More nodes than coefficients: the rounding of the recursion averages out.
+_NODES = 256
+_ARGUMENTS = np.pi * (np.arange(_NODES) + 0.5) / _NODES
 
 
 class AngularKernels(eqx.Module):
@@ -35,15 +42,9 @@ class AngularKernels(eqx.Module):
 
     @classmethod
     def fit(cls, layers: Sequence[AffineLayer], activation: Activation, input_dim: int) -> AngularKernels:
-        """Interpolate the exact recursion at Chebyshev nodes. For layers without biases and homogeneous activations only."""
-        nodes = np.cos(np.pi * (np.arange(_COEFFICIENTS) + 0.5) / _COEFFICIENTS)
-        theta = jnp.asarray(np.pi * (1 - nodes) / 2)
-        ones = jnp.ones_like(theta)
-        moments = PairMoments(ones, ones, jnp.cos(theta), jnp.sin(theta), 4 * jnp.sin(theta / 2) ** 2)
-        exact = mlp_kernels(moments, layers, activation, input_dim)
-        degrees = np.arange(_COEFFICIENTS)
-        transform = np.cos(np.outer(degrees, np.arccos(nodes))) * (2 - (degrees == 0))[:, None] / _COEFFICIENTS
-        nngp, ntk = transform @ exact.nngp, transform @ exact.ntk
+        """Project the exact recursion at Chebyshev nodes. For layers without biases and homogeneous activations only."""
+        exact = _exact_profile(np.cos(_ARGUMENTS), layers, activation, input_dim)
+        nngp, ntk = _transform() @ exact.nngp, _transform() @ exact.ntk
         tail = [jnp.sum(jnp.abs(c[-4:])) / jnp.abs(jnp.sum(c)) for c in (nngp, ntk)]
         return cls(nngp, ntk, jnp.maximum(*tail))
 
@@ -57,6 +58,94 @@ class AngularKernels(eqx.Module):
         odd = Kernels(*(norms * x * _odd_series(c[1::2], square) for c in (self.nngp, self.ntk)), self.error)
         even = Kernels(*(norms * _even_series(c[0::2], square) for c in (self.nngp, self.ntk)), self.error)
         return odd, even
+
+
+def _transform() -> np.ndarray:
+    """From values at the nodes to Chebyshev coefficients, (40, 256)."""
+    degrees = np.arange(_COEFFICIENTS)
+    return np.cos(np.outer(degrees, _ARGUMENTS)) * (2 - (degrees == 0))[:, None] / _NODES
+
+
+def _exact_profile(x: np.ndarray, layers: Sequence[AffineLayer], activation: Activation, input_dim: int) -> Kernels:
+    """Kernels between unit vectors at the angles theta = pi (1 - x)/2, (n,)."""
+    theta = jnp.asarray(np.pi * (1 - x) / 2)
+    ones = jnp.ones_like(theta)
+    moments = PairMoments(ones, ones, jnp.cos(theta), jnp.sin(theta), 4 * jnp.sin(theta / 2) ** 2)
+    return mlp_kernels(moments, layers, activation, input_dim)
+
+
+class AngleSeries(eqx.Module):
+    """The profiles as polynomials in x, the constant term first, as short as the dtype needs.
+
+    `error` is the largest error relative to the exact recursion, measured in the dtype at 97 angles.
+    """
+
+    nngp: Float[Array, "terms"] | np.ndarray
+    ntk: Float[Array, "terms"] | np.ndarray
+    error: Float[Array, ""] | np.ndarray
+
+    def between(self, u1: Float[Array, "n1 2"], u2: Float[Array, "n2 2"]) -> tuple[jax.Array, jax.Array]:
+        """NNGP and NTK between points of the plane, (n1, 2) and (n2, 2): one polar angle a point, none a pair."""
+        (norm1, angle1), (norm2, angle2) = _polar(u1), _polar(u2)
+        half_turns = jnp.abs(angle1[:, None] / np.pi - angle2[None, :] / np.pi)
+        # 1 - theta/pi for the turn of at most two half turns between the points.
+        return self._evaluate(jnp.abs(1 - half_turns), norm1[:, None] * norm2[None, :])
+
+    def of_moments(self, moments: PairMoments) -> tuple[jax.Array, jax.Array]:
+        """NNGP and NTK from inner products and areas."""
+        norms = safe_sqrt(moments.variance1) * safe_sqrt(moments.variance2)
+        return self._evaluate(1 - angle(moments.area, moments.covariance) / np.pi, norms)
+
+    def _evaluate(self, supplement: jax.Array, norms: jax.Array) -> tuple[jax.Array, jax.Array]:
+        x = 2 * supplement - 1
+        return norms * _split_horner(x, self.nngp), norms * _split_horner(x, self.ntk)
+
+
+def _split_horner(x: jax.Array, coefficients: jax.Array) -> jax.Array:
+    """A polynomial as E(x^2) + x O(x^2): two independent sums keep the processor busy."""
+    square = x * x
+    return horner(square, list(coefficients[0::2])) + x * horner(square, list(coefficients[1::2]))
+
+
+# Largest relative error accepted, in units of the machine precision: deeper networks and those whose kernel changes
+# sign go through the exact recursion.
+_TOLERANCE = {"float64": 50, "float32": 8}
+
+
+def angle_series(layers: Sequence[AffineLayer], activation: Activation, input_dim: int, dtype: Any) -> AngleSeries | None:
+    """The series for layers without biases and a homogeneous activation; None where it is not accurate in this dtype.
+
+    None too where a parameter of the network is traced: the number of terms depends on its value.
+    """
+    leaves, structure = jax.tree.flatten((tuple(layers), activation))
+    if is_traced(leaves) or len(layers) < 2:
+        return None
+    return _cached_series(structure, tuple(float(leaf) for leaf in leaves), input_dim, jnp.dtype(dtype).name)
+
+
+@functools.lru_cache(maxsize=256)
+def _cached_series(structure: Any, leaves: tuple[float, ...], input_dim: int, dtype: str) -> AngleSeries | None:
+    layers, activation = jax.tree.unflatten(structure, [np.asarray(leaf) for leaf in leaves])
+    checks = np.cos(np.pi * (np.arange(97) + 0.37) / 97)
+    with jax.ensure_compile_time_eval(), jax.enable_x64(True):
+        exact = _exact_profile(np.concatenate([np.cos(_ARGUMENTS), checks]), layers, activation, input_dim)
+        profiles = [np.asarray(profile) for profile in (exact.nngp, exact.ntk)]
+    coefficients = [_transform() @ profile[:_NODES] for profile in profiles]
+    for terms in range(8, _COEFFICIENTS + 1, 2):
+        fitted = [chebyshev.cheb2poly(c[:terms]) for c in coefficients]
+        pairs = zip(fitted, profiles, strict=True)
+        error = max(_largest_error(series, checks, profile[_NODES:], dtype) for series, profile in pairs)
+        if error <= _TOLERANCE.get(dtype, 0) * np.finfo(dtype).eps:
+            return AngleSeries(*fitted, np.asarray(error))
+    return None
+
+
+def _largest_error(polynomial: np.ndarray, x: np.ndarray, exact: np.ndarray, dtype: str) -> float:
+    rounded, square = x.astype(dtype), x.astype(dtype) ** 2
+    even, odd = (polynomials.polyval(square, polynomial[start::2].astype(dtype)) for start in (0, 1))
+    if np.min(exact) * np.max(exact) <= 0:
+        return np.inf  # at a change of sign no relative error is bounded
+    return float(np.max(np.abs((even + rounded * odd).astype(np.float64) / exact - 1)))
 
 
 def _polar(u: jax.Array) -> tuple[jax.Array, jax.Array]:

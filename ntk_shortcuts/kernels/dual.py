@@ -42,6 +42,11 @@ class Activation(eqx.Module):
         """Whether phi(r x) = r phi(x) for every r > 0."""
         return False
 
+    @property
+    def is_blockwise(self) -> bool:
+        """Whether a kernel matrix is best filled block by block: an exact dual of many elementwise steps, no work per point."""
+        return False
+
     @abc.abstractmethod
     def __call__(self, x: jax.Array) -> jax.Array:
         """The pointwise function."""

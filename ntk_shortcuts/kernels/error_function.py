@@ -8,7 +8,7 @@ import numpy as np
 
 from ntk_shortcuts.kernels.dual import Activation, Dual, register
 from ntk_shortcuts.kernels.moments import PairMoments
-from ntk_shortcuts.numerics import safe_divide, safe_hypot, safe_sqrt
+from ntk_shortcuts.numerics import arctan2, safe_divide, safe_hypot, safe_sqrt
 
 
 class Erf(Activation):
@@ -25,6 +25,10 @@ class Erf(Activation):
     def name(self) -> str:
         return "erf"
 
+    @property
+    def is_blockwise(self) -> bool:
+        return True
+
     def __call__(self, x: jax.Array) -> jax.Array:
         return jax.scipy.special.erf(x)
 
@@ -34,15 +38,15 @@ class Erf(Activation):
         # erf is odd: a pair of negative covariance is (a, -b), so that antiparallel points keep what parallel ones do.
         size = jnp.abs(q12)
         distance = jnp.where(q12 < 0, _distance_to_opposite(moments), moments.distance)
-        angle12 = jnp.arctan2(2 * size, root)
+        angle12 = arctan2(2 * size, root)
         gap1 = _angle_gap(q11, q11 - q22, size, distance, moments.area, root)
         gap2 = _angle_gap(q22, q22 - q11, size, distance, moments.area, root)
         # With angle1 = angle12 + gap1 and angle2 = angle12 + gap2:
         determinant = angle12 * (gap1 + gap2) + gap1 * gap2
         scale = 2 / np.pi
         post = PairMoments(
-            variance1=scale * jnp.arctan2(2 * q11, jnp.sqrt(1 + 4 * q11)),
-            variance2=scale * jnp.arctan2(2 * q22, jnp.sqrt(1 + 4 * q22)),
+            variance1=scale * arctan2(2 * q11, jnp.sqrt(1 + 4 * q11)),
+            variance2=scale * arctan2(2 * q22, jnp.sqrt(1 + 4 * q22)),
             covariance=scale * jnp.where(q12 < 0, -angle12, angle12),
             area=scale * safe_sqrt(determinant),
             distance=scale * (jnp.maximum(gap1 + gap2, 0) + jnp.where(q12 < 0, 4 * angle12, 0)),
@@ -69,7 +73,7 @@ def _angle_gap(
     # All divided by the root, so that no product of variances overflows.
     ratio = safe_divide(q12, q)
     stable = (difference / root) * ((1 + ratio + 4 * q12) / root) + q * (2 * distance / root / root + (2 * area / root) ** 2)
-    return jnp.arctan2(2 * stable / (1 + ratio * root_q / root), root_q + 4 * q * (q12 / root))
+    return arctan2(2 * stable / (1 + ratio * root_q / root), root_q + 4 * q * (q12 / root))
 
 
 register(Erf())

@@ -74,10 +74,11 @@ def finite_width_moments(network: Any, x: Float[Array, "n d"]) -> FiniteWidthMom
         ValueError: infinite width, uniform initialisation; inputs that are not finite.
 
     Numerics: what the first order leaves out is known for bias-free ReLU networks, where it is 1.0, 1.4 and 1.7 times L/n of
-    Var Theta at L = 2, 3 and 5, from width 64 up. Expectations as in :func:`output_fourth_cumulant`.
+    Var Theta at L = 2, 3 and 5, from width 64 up. Expectations as in :func:`output_fourth_cumulant`: erf and sine are resolved
+    to 1e-9 for |x|/sqrt(d) up to 10 (weight variance 2); at 30 the sine is off by 4e-3 of the NTK.
 
     Source: exact moments worked out for this package; first order: Yaida (2020), Dyer & Gur-Ari (2020), Roberts, Yaida & Hanin
-    (2022), chapters 4 and 8. Label D10.3.
+    (2022), chapters 4 and 8. Labels D10.3 and D10.4.
 
     Example:
         >>> from ntk_shortcuts.networks import MLP

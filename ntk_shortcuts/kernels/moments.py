@@ -5,8 +5,16 @@ from __future__ import annotations
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax import dtypes
 
-from ntk_shortcuts.numerics import difference_of_products, safe_hypot, safe_sqrt, unit_vectors
+from ntk_shortcuts.numerics import (
+    difference_of_products,
+    safe_divide,
+    safe_hypot,
+    safe_sqrt,
+    squared_chords,
+    unit_vectors,
+)
 
 
 class PairMoments(eqx.Module):
@@ -34,25 +42,28 @@ class PairMoments(eqx.Module):
     def from_inputs(cls, x1: jax.Array, x2: jax.Array) -> PairMoments:
         """Moments of inputs (n1, d) and (n2, d): the inner products, not divided by d.
 
-        In the plane the area is a cross product; in higher dimension it comes from the sum and the difference
-        of unit vectors, which costs n1 n2 d elementwise operations and nothing of that size in memory.
+        In the plane the area is a cross product. In higher dimension it comes from the chords between unit vectors
+        (:func:`~ntk_shortcuts.numerics.squared_chords`), in float64 where that is enabled, float32 inputs too.
         """
         if x1.shape[-1] == 2:
             return cls.from_plane(x1, x2)
+        dtype = x1.dtype
+        x1, x2 = (x.astype(dtypes.canonicalize_dtype(jnp.float64)) for x in (x1, x2))
         norm1, unit1 = unit_vectors(x1)
         norm2, unit2 = unit_vectors(x2)
         norm2 = norm2.T
-        # Kahan's half-angle pair: 2 sin(theta/2) and 2 cos(theta/2).
-        chord = jnp.sum((unit1[:, None, :] - unit2[None, :, :]) ** 2, axis=-1)
-        antichord = jnp.sum((unit1[:, None, :] + unit2[None, :, :]) ** 2, axis=-1)
         product = norm1 * norm2
-        return cls(
+        covariance = jnp.matmul(x1, x2.T, precision=jax.lax.Precision.HIGHEST)
+        # Kahan's half-angle pair: 2 sin(theta/2) and 2 cos(theta/2).
+        chord, antichord = squared_chords(unit1, unit2, safe_divide(covariance, product), dtype)
+        moments = cls(
             variance1=norm1**2,
             variance2=norm2**2,
-            covariance=jnp.matmul(x1, x2.T, precision=jax.lax.Precision.HIGHEST),
+            covariance=covariance,
             area=product * safe_sqrt(chord) * safe_sqrt(antichord) / 2,
             distance=(norm1 - norm2) ** 2 + product * chord,
         )
+        return jax.tree.map(lambda moment: moment.astype(dtype), moments)
 
     @classmethod
     def from_plane(cls, u1: jax.Array, u2: jax.Array) -> PairMoments:
@@ -65,15 +76,15 @@ class PairMoments(eqx.Module):
 
         Rounding scale * z would turn two antiparallel latents by an angle of the machine precision.
         """
+        # Coordinate by coordinate: a sum over an axis of two entries would keep XLA from vector instructions.
         square = scale**2
-        first, second = z1[:, None, :], z2[None, :, :]
-        cross = difference_of_products(*jnp.broadcast_arrays(first[..., 0], second[..., 1], first[..., 1], second[..., 0]))
+        (x1, y1), (x2, y2) = ((z1[:, :1], z1[:, 1:]), (z2[:, 0][None, :], z2[:, 1][None, :]))
         return cls(
-            variance1=jnp.sum(z1**2 * square[None, :], axis=-1)[:, None],
-            variance2=jnp.sum(z2**2 * square[None, :], axis=-1)[None, :],
-            covariance=jnp.sum(first * second * square[None, None, :], axis=-1),
-            area=scale[0] * scale[1] * jnp.abs(cross),
-            distance=jnp.sum((first - second) ** 2 * square[None, None, :], axis=-1),
+            variance1=square[0] * x1**2 + square[1] * y1**2,
+            variance2=square[0] * x2**2 + square[1] * y2**2,
+            covariance=square[0] * (x1 * x2) + square[1] * (y1 * y2),
+            area=scale[0] * scale[1] * jnp.abs(difference_of_products(*jnp.broadcast_arrays(x1, y2, y1, x2))),
+            distance=square[0] * (x1 - x2) ** 2 + square[1] * (y1 - y2) ** 2,
         )
 
     @classmethod

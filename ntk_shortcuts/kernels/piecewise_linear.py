@@ -8,7 +8,7 @@ import numpy as np
 
 from ntk_shortcuts.kernels.dual import Activation, Dual, register
 from ntk_shortcuts.kernels.moments import PairMoments
-from ntk_shortcuts.numerics import angle, real_leaf, safe_sqrt, sine_minus_angle_cosine
+from ntk_shortcuts.numerics import angle, real_leaf, safe_divide, safe_sqrt, sine_minus_angle_cosine
 from ntk_shortcuts.typing import Scalar
 
 
@@ -53,6 +53,10 @@ class LeakyReLU(_Homogeneous):
     def name(self) -> str:
         return "leaky_relu"
 
+    @property
+    def is_blockwise(self) -> bool:
+        return True
+
     def __call__(self, x: jax.Array) -> jax.Array:
         return jnp.where(x > 0, x, jnp.asarray(self.slope, x.dtype) * x)
 
@@ -69,6 +73,10 @@ class ReLU(_Homogeneous):
     def name(self) -> str:
         return "relu"
 
+    @property
+    def is_blockwise(self) -> bool:
+        return True
+
     def __call__(self, x: jax.Array) -> jax.Array:
         return jax.nn.relu(x)
 
@@ -80,12 +88,18 @@ def _piecewise_linear_dual(moments: PairMoments, slope: jax.Array) -> Dual:
     """Moments after a piecewise linear activation. Labels D2.2 and D2.3."""
     norm1, norm2 = safe_sqrt(moments.variance1), safe_sqrt(moments.variance2)
     product = norm1 * norm2
-    theta = angle(moments.area, moments.covariance)
-    supplement = angle(moments.area, -moments.covariance)
-    kappa = sine_minus_angle_cosine(supplement) / np.pi
-    one_minus_cosine = 2 * jnp.sin(theta / 2) ** 2
-    one_minus_kappa = one_minus_cosine - sine_minus_angle_cosine(theta) / np.pi
-    sine = jnp.sin(jnp.minimum(theta, supplement))
+    # theta or its supplement, whichever is below pi/2; sine and cosine are in the moments already.
+    close = moments.covariance > 0
+    acute = angle(moments.area, jnp.abs(moments.covariance))
+    sine = jnp.minimum(safe_divide(moments.area, product), 1)
+    cosine = jnp.minimum(safe_divide(jnp.abs(moments.covariance), product), 1)
+    versine = sine**2 / (1 + cosine)
+    # With f(x) = sin x - x cos x, pi kappa = f(pi - theta) = f(theta) + pi cos theta.
+    part = sine_minus_angle_cosine(acute) / np.pi
+    kappa = jnp.where(close, part + cosine, part)
+    one_minus_kappa = jnp.where(close, versine, 1) - part
+    one_minus_cosine = jnp.where(close, versine, 1 + cosine)
+    supplement = jnp.where(close, np.pi - acute, acute)
 
     gain = (1 - slope) ** 2
     half = (1 + slope**2) / 2

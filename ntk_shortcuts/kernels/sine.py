@@ -22,6 +22,10 @@ class Sine(Activation):
     def name(self) -> str:
         return "sin"
 
+    @property
+    def is_blockwise(self) -> bool:
+        return True
+
     def __call__(self, x: jax.Array) -> jax.Array:
         return jnp.sin(x)
 

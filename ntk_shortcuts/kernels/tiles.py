@@ -20,31 +20,23 @@ def take(tree: Any, start: Any, size: int) -> Any:
     return jax.tree.map(lambda leaf: lax.dynamic_slice_in_dim(leaf, start, size), tree)
 
 
-def tiled(
-    counts: tuple[int, int], sides: tuple[int, int], pair: Callable[[Any, Any], jax.Array], empty: jax.ShapeDtypeStruct
-) -> jax.Array:
-    """The matrix (n1, n2, ...) from its tiles (side1, side2, ...).
+def tiled(counts: tuple[int, int], sides: tuple[int, int], pair: Callable[[Any, Any], Any], empty: Any) -> Any:
+    """The matrix (n1, n2, ...), or a pytree of them, from its tiles (side1, side2, ...).
 
     Args:
         counts: (n1, n2).
         sides: of a tile, at most the counts.
         pair: pair(i, j) is the tile whose first entry is (i, j).
-        empty: shape and dtype of one entry of the matrix.
+        empty: shape and dtype of one entry of the matrix, a `jax.ShapeDtypeStruct`, or a pytree of them.
     """
     starts = [(i, j) for i in _starts(counts[0], sides[0]) for j in _starts(counts[1], sides[1])]
     if len(starts) == 1:
         return pair(0, 0)
-    return _write(jnp.zeros((*counts, *empty.shape), empty.dtype), starts, pair, mirror=False)
+    return _write(_zeros(counts, empty), starts, pair, mirror=False)
 
 
-def tiled_symmetric(
-    count: int,
-    side: int,
-    pair: Callable[[Any, Any], jax.Array],
-    own: Callable[[Any], jax.Array],
-    empty: jax.ShapeDtypeStruct,
-) -> jax.Array:
-    """The symmetric matrix (n, n, ...) from the tiles above its diagonal, mirrored, and those on it.
+def tiled_symmetric(count: int, side: int, pair: Callable[[Any, Any], Any], own: Callable[[Any], Any], empty: Any) -> Any:
+    """The symmetric matrix (n, n, ...), or a pytree, from the tiles above its diagonal, mirrored, and those on it.
 
     Entries are scalars or matrices, and symmetric means K(x, x') = K(x', x)^T. The result is so exactly if `own(i)`, the
     tile that starts at (i, i), is.
@@ -53,7 +45,7 @@ def tiled_symmetric(
     if len(starts) == 1:
         return own(0)
     above = [(i, j) for index, i in enumerate(starts) for j in starts[index + 1 :]]
-    result = _write(jnp.zeros((count, count, *empty.shape), empty.dtype), above, pair, mirror=True)
+    result = _write(_zeros((count, count), empty), above, pair, mirror=True)
     # The diagonal comes last: it overwrites where a tile and its own mirror image overlap.
     return _write(result, [(i, i) for i in starts], lambda i, _: own(i), mirror=False)
 
@@ -67,16 +59,20 @@ def _starts(count: int, side: int) -> list[int]:
     return [min(start, count - side) for start in range(0, count, side)]
 
 
-def _write(result: jax.Array, starts: list[tuple[int, int]], pair: Callable[[Any, Any], jax.Array], mirror: bool) -> jax.Array:
-    pair = jax.checkpoint(pair)
-    rest = (jnp.zeros((), jnp.int32),) * (result.ndim - 2)
+def _zeros(counts: tuple[int, int], empty: Any) -> Any:
+    return jax.tree.map(lambda entry: jnp.zeros((*counts, *entry.shape), entry.dtype), empty)
 
-    def step(result: jax.Array, start: jax.Array) -> tuple[jax.Array, None]:
-        i, j = start[0], start[1]
-        tile = pair(i, j)
-        result = lax.dynamic_update_slice(result, tile, (i, j, *rest))
-        if mirror:
-            result = lax.dynamic_update_slice(result, transpose(tile), (j, i, *rest))
-        return result, None
+
+def _write(result: Any, starts: list[tuple[int, int]], pair: Callable[[Any, Any], Any], mirror: bool) -> Any:
+    pair = jax.checkpoint(pair)
+
+    def place(matrix: jax.Array, tile: jax.Array, i: jax.Array, j: jax.Array) -> jax.Array:
+        rest = (jnp.zeros((), jnp.int32),) * (matrix.ndim - 2)
+        matrix = lax.dynamic_update_slice(matrix, tile, (i, j, *rest))
+        return lax.dynamic_update_slice(matrix, transpose(tile), (j, i, *rest)) if mirror else matrix
+
+    def step(result: Any, start: jax.Array) -> tuple[Any, None]:
+        tiles = pair(start[0], start[1])
+        return jax.tree.map(lambda matrix, tile: place(matrix, tile, start[0], start[1]), result, tiles), None
 
     return lax.scan(step, result, jnp.asarray(np.asarray(starts, dtype=np.int32)))[0]

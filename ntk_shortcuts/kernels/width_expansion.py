@@ -62,7 +62,7 @@ def expand_in_width(squares: Float[Array, "n"], layers: Sequence[AffineLayer], a
         activation: between the layers.
 
     Numerics: Gauss-Legendre quadrature on each side of 0 (:func:`half_lines`); derivatives in q by Hermite polynomials, so that
-    a kink of the activation at 0 does no harm.
+    a kink of the activation at 0 does no harm. Label D10.4.
     """
     first, *rest = [AffineLayer(*(jnp.asarray(leaf, squares.dtype) for leaf in jax.tree.leaves(layer))) for layer in layers]
     weight, zero = first.weight_variance * squares, jnp.zeros_like(squares)

@@ -69,8 +69,8 @@ def predict_bias(
         method: "dataset_averaged" (the analytic average over data sets of N samples; the default with num_samples),
             "population" (infinite data; the default without), "dataset" (one given data set; the default with one),
             "monte_carlo" (averaged over sampled data sets), "leading_order" (closed forms,
-            infinite data), "population_flow" (networks of finite width, whose kernel moves; infinite data), and others: see
-            `known_methods()`.
+            infinite data), "population_flow" (networks of finite width, whose kernel moves; infinite data, or a data set of N
+            samples each), and others: see `known_methods()`.
         key: `jax.random` key, for methods that sample.
         check_laziness: where an `MLP` of finite width is given to a frozen-kernel method, compare with a coarse flow of such
             networks (:func:`laziness_gap`; seconds, most of them compilation): diagnostic `laziness_gap`, and an

@@ -35,6 +35,7 @@ class FlowRules(eqx.Module):
     orthogonal: bool = eqx.field(static=True)
     max_steps: int = eqx.field(static=True)
     dtype: str = eqx.field(static=True)
+    num_samples: Scalar | None = None
 
 
 class FlowPoints(NamedTuple):
@@ -204,8 +205,20 @@ def _start(model: GenerativeModel, network: MLP, key: Key, points: FlowPoints, r
     inputs = plane_inputs(network, embedding(latents), basis).astype(rules.dtype)
     params = plane_parameters(network.init(init_key, model.input_dim, rules.dtype), basis)
     offset = network.apply(params, inputs) if rules.centred else jnp.zeros(len(inputs), rules.dtype)
-    positive = (1 + model.class_expectation(points.nodes)) / 2
-    return _Start(params, inputs, offset, positive.astype(rules.dtype), points.weights.astype(rules.dtype))
+    positive, weights = (1 + model.class_expectation(points.nodes)) / 2, points.weights
+    if rules.num_samples is not None:
+        # Not one of the two keys above, so that the same networks start on infinite and on finite data.
+        positive, weights = _data_set(jax.random.fold_in(key, 2), positive, weights, rules.num_samples)
+    return _Start(params, inputs, offset, positive.astype(rules.dtype), weights.astype(rules.dtype))
+
+
+def _data_set(key: Key, positive: jax.Array, weights: jax.Array, count: Scalar) -> tuple[jax.Array, jax.Array]:
+    """P(y = 1) and weights at the nodes for `count` samples, half of either class, each drawn at a node."""
+    laws = jnp.stack([weights * positive, weights * (1 - positive)])
+    laws = laws / laws.sum(axis=1, keepdims=True)
+    drawn = jax.vmap(lambda key, law: jax.random.multinomial(key, count / 2, law))(jax.random.split(key), laws)
+    total = drawn.sum(axis=0)
+    return jnp.where(total > 0, drawn[0] / jnp.maximum(total, 1), 0.5), total / count
 
 
 def _velocity(params: Parameters, start: _Start, network: MLP, rules: FlowRules) -> Parameters:

@@ -1,0 +1,148 @@
+"""When networks let go of the shortcut: the time at which the bias falls below half its maximum.
+
+    python benchmarks/release_time.py [--minutes 20] [--table]
+
+Population flow of ReLU networks in PyTorch's initialisation (rho = (0.85, 0.9), sigma = 0.6), by depth, width, alpha_c and
+ratio, and the frozen kernel of infinite width at the same learning rates beside it. Power laws
+t = A alpha_c^-a ratio^r width^-b are fitted for each depth, to the bias averaged over initialisations. Records are written as
+they finish; a second run goes on where the first stopped. The figure goes to docs/figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import pathlib
+import platform
+import time
+
+import jax
+import numpy as np
+
+import ntk_shortcuts as ns
+from ntk_shortcuts.plotting import plot_release_times
+
+HERE = pathlib.Path(__file__).parent
+OUTPUT = HERE / "results" / "release_time.jsonl"
+FIGURE = HERE.parent / "docs" / "figures" / "release_times.png"
+NAMES = ("depth", "width", "core", "ratio")
+DEPTHS, WIDTHS, CORES, RATIOS, INITS = (1, 2, 3), (32, 128, 512), (1.0, 0.3, 0.1), (2.0, 4.0, 8.0), 8
+# One factor at a time about width 128 first, so that an interrupted run has some of each law; then the rest of ratio 4.
+SETTINGS = [
+    *itertools.product(DEPTHS, (128,), CORES, (4.0,)),
+    *itertools.product(DEPTHS, (128,), (1.0, 0.3), (2.0, 8.0)),
+    *itertools.product(DEPTHS, (32, 512), (1.0, 0.3), (4.0,)),
+    *itertools.product(DEPTHS, (32, 512), (0.1,), (4.0,)),
+]
+# Up to 100 epochs of the paper's descent at availability 1; a faint core feature takes longer.
+TIMES = np.geomspace(0.1, 100, 40)
+
+
+def release(times: np.ndarray, biases: np.ndarray, errors: np.ndarray | None = None) -> tuple[float | None, float | None]:
+    """Where the bias, interpolated in log t, first falls below half its maximum after it, and the standard error of log t.
+
+    None where it does not fall, or without errors.
+    """
+    top = int(np.argmax(biases))
+    below = np.flatnonzero(biases[top:] < biases[top] / 2)
+    if not below.size:
+        return None, None
+    after = top + int(below[0])
+    pair, logs = slice(after - 1, after + 1), np.log(times[after - 1 : after + 1])
+    found = float(np.exp(np.interp(-biases[top] / 2, -biases[pair], logs)))
+    if errors is None:
+        return found, None
+    return found, float(errors[pair].mean() * np.diff(logs)[0] / -np.diff(biases[pair])[0])
+
+
+def measure(depth: int, width: int, core: float, ratio: float) -> dict:
+    model = ns.GenerativeModel((0.85, 0.9), (ratio * core, core))
+    network = ns.MLP(depth, width=width, parameterization="standard", initialization="torch")
+    times = TIMES / core
+    began = time.monotonic()
+    options = {"method": "population_flow", "key": jax.random.key(0), "num_inits": INITS, "order": 8}
+    flow = ns.predict_bias(model, network, ns.GradientFlow(times), **options)
+    seconds = time.monotonic() - began
+    late = np.geomspace(times[0], 1e4 * times[-1], 60)
+    options = {"method": "population", "check_laziness": False, "random_init": False, "tolerance": 0.03}
+    frozen = ns.predict_bias(model, network, ns.GradientFlow(late), **options)
+    found, error = release(times, np.asarray(flow.bias), np.asarray(flow.bias_std) / np.sqrt(INITS))
+    return {
+        "times": times.tolist(),
+        "bias": np.asarray(flow.bias).tolist(),
+        "bias_std": np.asarray(flow.bias_std).tolist(),
+        "release": found,
+        "release_log_error": error,
+        "frozen_release": release(late, np.asarray(frozen.bias))[0],
+        "seconds": seconds,
+        "frozen_seconds": time.monotonic() - began - seconds,
+    }
+
+
+def fit(records: list[dict], name: str) -> tuple[np.ndarray, np.ndarray, float]:
+    """(log A, a, r, b) of t = A alpha_c^-a ratio^r width^-b, their standard errors, and the largest relative residual.
+
+    Least squares in log t; the errors are those of the residuals, which the law's failure and the noise make together.
+    """
+    chosen = [r for r in records if r[name] is not None]
+    design = np.array([[1.0, -np.log(r["core"]), np.log(r["ratio"]), -np.log(r["width"])] for r in chosen])
+    target = np.log([r[name] for r in chosen])
+    found = np.linalg.lstsq(design, target, rcond=None)[0]
+    residuals = design @ found - target
+    scale = residuals @ residuals / (len(target) - design.shape[1])
+    return found, np.sqrt(scale * np.diag(np.linalg.inv(design.T @ design))), float(np.max(np.abs(np.expm1(residuals))))
+
+
+def table(records: list[dict]) -> str:
+    lines = [
+        "| depth | width | alpha_c | ratio | release | release of the frozen kernel | quotient |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for r in sorted(records, key=lambda r: tuple(r[name] for name in NAMES)):
+        both = [r["release"], r["frozen_release"]]
+        cells = ["later" if value is None else f"{value:.3g}" for value in both]
+        quotient = "" if None in both else f"{both[1] / both[0]:.1f}"
+        where = f"{r['depth']} | {r['width']} | {r['core']:g} | {r['ratio']:g}"
+        lines.append(f"| {where} | {cells[0]} | {cells[1]} | {quotient} |")
+    lines += [
+        "",
+        "| depth | kernel | settings | power of 1/alpha_c | power of ratio | power of 1/width | largest residual |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for depth, name in itertools.product(DEPTHS, ("release", "frozen_release")):
+        chosen = [r for r in records if r["depth"] == depth and r[name] is not None]
+        if len(chosen) < 6:
+            continue
+        found, errors, residual = fit(chosen, name)
+        kernel = "moving" if name == "release" else "frozen"
+        powers = " | ".join(f"{value:.2f} +- {error:.2f}" for value, error in zip(found[1:], errors[1:], strict=True))
+        lines.append(f"| {depth} | {kernel} | {len(chosen)} | {powers} | {100 * residual:.0f} % |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=float("inf"))
+    parser.add_argument("--table", action="store_true", help="print the table of what is there, and stop")
+    arguments = parser.parse_args()
+    records = [json.loads(line) for line in OUTPUT.read_text().splitlines()] if OUTPUT.exists() else []
+    done = {tuple(r[name] for name in NAMES) for r in records}
+    began = time.monotonic()
+    for setting in SETTINGS:
+        if arguments.table or setting in done or time.monotonic() - began > 60 * arguments.minutes:
+            continue
+        where = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "jax": jax.__version__}
+        record = {**dict(zip(NAMES, setting, strict=True)), **measure(*setting), **where}
+        with OUTPUT.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+        records.append(record)
+        print(setting, record["release"], record["frozen_release"], flush=True)
+    print(table(records))
+    if records and not arguments.table:
+        plot_release_times([r for r in records if r["ratio"] == 4]).savefig(FIGURE, metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    main()
