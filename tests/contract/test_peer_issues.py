@@ -1,5 +1,7 @@
 """Failures that users of neural-tangents reported (github.com/google/neural-tangents/issues): the same cases run here."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -32,6 +34,7 @@ def test_issue_36_standard_deviations_of_deep_erf_networks_are_real(dtype):
     assert np.max(np.abs(fitted.mean - y)) < 0.02 * 2e4
 
 
+@pytest.mark.slow
 def test_issue_76_predictions_on_data_with_repeated_rows_are_finite(rng):
     """#76: NTK predictions all NaN on a small table (150 x 4, rows repeated) at a ridge of 1e-3 in float32."""
     network = ns.MLP(2, weight_variance=1.0)
@@ -42,6 +45,20 @@ def test_issue_76_predictions_on_data_with_repeated_rows_are_finite(rng):
     exact = _ridge(network, x.astype(np.float64), y, x[:20].astype(np.float64), 1e-3)
     assert found.mean.dtype == np.float32 and np.all(np.isfinite(found.variance))
     np.testing.assert_allclose(found.mean, exact, atol=0.02)
+
+
+def test_issue_166_kernel_rows_of_a_large_data_set_fit_in_memory():
+    """#166: out of memory for the infinite-width NTK of 60,000 images, which no N x N matrix here needs to be made for."""
+    network = ns.MLP(1)
+
+    def memory(rows, dimension):
+        shapes = [jax.ShapeDtypeStruct((n, dimension), jnp.float32) for n in (rows, 60_000)]
+        analysis = jax.jit(lambda x1, x2: network.kernels(x1, x2).ntk).lower(*shapes).compile().memory_analysis()
+        return analysis.temp_size_in_bytes
+
+    # A hundred rows at once, of 24 MB each: a few times the result, never times the dimension.
+    assert memory(100, 784) < 20 * 100 * 60_000 * 4
+    assert memory(200, 784) > 1.5 * memory(100, 784)
 
 
 @pytest.mark.slow
