@@ -91,7 +91,7 @@ def _combined(*pairs: tuple) -> Any:
     factors = [factor for factor, _ in pairs]
 
     def leaf(*leaves: jax.Array) -> jax.Array:
-        return sum(jnp.asarray(f, x.dtype) * x for f, x in zip(factors, leaves, strict=True))
+        return jnp.asarray(sum(jnp.asarray(f, x.dtype) * x for f, x in zip(factors, leaves, strict=True)))
 
     return jax.tree.map(leaf, *[tree for _, tree in pairs])
 

@@ -88,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
                 prog_name="ntk-shortcuts",
                 standalone_mode=False,
             )
-        except _UsageProblem as problem:
+        except _UsageProblem as problem:  # pyright: ignore[reportGeneralTypeIssues]  typer names no common base
             return _fail(problem.format_message())
         except ValueError as problem:
             return _fail(str(problem))

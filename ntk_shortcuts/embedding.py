@@ -19,7 +19,7 @@ from scipy.special import roots_hermitenorm
 
 from ntk_shortcuts.kernels.dual import resolve_activation
 from ntk_shortcuts.kernels.moments import PairMoments
-from ntk_shortcuts.numerics import in_float64, safe_divide, safe_sqrt, unit_vectors
+from ntk_shortcuts.numerics import in_float64, is_traced, safe_divide, safe_sqrt, unit_vectors
 from ntk_shortcuts.typing import Array, Float, Key, Latents, Scalar
 from ntk_shortcuts.validation import as_points
 
@@ -129,7 +129,7 @@ def _tanh_features(e: jax.Array, gain: jax.Array, bias: jax.Array) -> jax.Array:
     """tanh at every quadrature node, times the root of its weight: (n, nodes)."""
     nodes = np.arange(-_RANGE, _RANGE + _STEP / 2, _STEP)
     weights = np.exp(-(nodes**2) / 2)
-    biased = isinstance(bias, jax.core.Tracer) or bool(bias != 0)
+    biased = is_traced(bias) or bool(bias != 0)
     bias_nodes, bias_weights = roots_hermitenorm(_BIAS_NODES) if biased else (np.zeros(1), np.ones(1))
     root = jnp.asarray(np.sqrt(np.outer(weights / weights.sum(), bias_weights / bias_weights.sum())).ravel(), e.dtype)
     slope = jnp.asarray(np.repeat(nodes, len(bias_nodes)), e.dtype)

@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.scipy.special import ndtr, ndtri
 
 from ntk_shortcuts.embedding import Embedding, draw_embedding, latent_moments
@@ -307,6 +308,6 @@ class GenerativeModel(eqx.Module):
 
 def _pair(value: Any) -> Any:
     """Two entries as one array, traced or not."""
-    if isinstance(value, tuple | list) and any(isinstance(entry, jax.core.Tracer | jax.Array) for entry in value):
+    if isinstance(value, tuple | list) and any(isinstance(entry, Tracer | jax.Array) for entry in value):
         return jnp.stack([jnp.asarray(entry) for entry in value])
     return value

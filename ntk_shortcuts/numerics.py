@@ -15,13 +15,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def is_traced(*trees: Any) -> bool:
     """Whether any leaf is a JAX tracer, so that its value cannot be read."""
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(trees))
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees))
 
 
 def in_float64(function: Function) -> Function:
@@ -34,7 +35,7 @@ def in_float64(function: Function) -> Function:
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        if jax.config.jax_enable_x64 or is_traced(args, kwargs):
+        if jax.config.read("jax_enable_x64") or is_traced(args, kwargs):
             return function(*args, **kwargs)
         with jax.enable_x64(True):
             return function(*args, **kwargs)
@@ -47,7 +48,7 @@ def real_leaf(value: Any) -> Any:
 
     NumPy holds float64 whatever JAX's setting, so that 0.9 stays 0.9 in a session without x64.
     """
-    if isinstance(value, jax.Array | jax.core.Tracer) or not _is_numeric(value):
+    if isinstance(value, jax.Array | Tracer) or not _is_numeric(value):
         return value
     return np.asarray(value, dtype=np.float64)
 

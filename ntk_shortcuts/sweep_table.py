@@ -38,7 +38,7 @@ class SweepTable:
         self.long_names = long_names
         self.grid, self.outer, self.attributes = grid, outer, attributes
         self.done = np.zeros([len(values) for values in outer.values()], bool)
-        self.arrays: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
+        self.arrays: dict[Any, tuple[tuple[Any, ...], np.ndarray]] = {}
         self.path: Path | None = None
         self.group: Any = None
 

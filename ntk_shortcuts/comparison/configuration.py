@@ -236,10 +236,10 @@ def _output_gaps(ensemble: Ensemble, own: list) -> dict[str, np.ndarray]:
         together_error.append(np.sqrt((inits - 1) / inits * np.sum((left_out - left_out.mean(1, keepdims=True)) ** 2, axis=1)))
 
     def mean_and_error(values: list, errors: list) -> tuple[np.ndarray, np.ndarray]:
-        values = np.stack(values)
-        if len(values) == 1:
-            return values[0], errors[0]
-        return values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
+        stacked = np.stack(values)
+        if len(stacked) == 1:
+            return stacked[0], errors[0]
+        return stacked.mean(axis=0), stacked.std(axis=0, ddof=1) / np.sqrt(len(stacked))
 
     names = ("single_output_gap", "single_output_gap_error", "ensemble_output_gap", "ensemble_output_gap_error")
     values = (*mean_and_error(single, single_error), *mean_and_error(together, together_error))

@@ -9,6 +9,8 @@ import equinox as eqx
 import jax
 from jax.sharding import NamedSharding, PartitionSpec
 
+from ntk_shortcuts.numerics import is_traced
+
 
 def by_rows(kernel: Callable[[Any, jax.Array, jax.Array | None], Any], held: Any, x1: jax.Array, x2: jax.Array | None) -> Any:
     """kernel(held, x1, x2), whose arrays are (n1, n2, ...), with the rows left where x1 has them.
@@ -20,7 +22,7 @@ def by_rows(kernel: Callable[[Any, jax.Array, jax.Array | None], Any], held: Any
     axis = _row_axis(x1)
     if axis is None:
         return kernel(held, x1, x2)
-    mesh = x1.sharding.mesh
+    mesh = x1.sharding.mesh  # pyright: ignore[reportAttributeAccessIssue]  a NamedSharding, by _row_axis
     everywhere = NamedSharding(mesh, PartitionSpec())
     arrays, rest = eqx.partition(held, eqx.is_array)
     rows = jax.shard_map(
@@ -35,7 +37,7 @@ def by_rows(kernel: Callable[[Any, jax.Array, jax.Array | None], Any], held: Any
 
 def _row_axis(x: Any) -> Any:
     """The axes of a mesh along which the rows are spread, or None."""
-    if isinstance(x, jax.core.Tracer) or not isinstance(x, jax.Array) or not isinstance(x.sharding, NamedSharding):
+    if is_traced(x) or not isinstance(x, jax.Array) or not isinstance(x.sharding, NamedSharding):
         return None
     spec = x.sharding.spec
     return spec[0] if len(spec) and len(x.sharding.device_set) > 1 else None

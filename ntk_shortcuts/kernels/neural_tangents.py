@@ -43,7 +43,7 @@ import numpy as np
 
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.kernels.infinite import Kernels
-from ntk_shortcuts.numerics import in_float64
+from ntk_shortcuts.numerics import in_float64, is_traced
 from ntk_shortcuts.typing import Array, Float, Key, Latents
 from ntk_shortcuts.validation import as_points, require, require_finite, require_integer
 
@@ -197,7 +197,7 @@ def _lru_cache(maxsize: int | None = 128) -> Callable[[Callable[..., Any]], Call
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             # Under jit even a constant is traced; kept in the cache, it would turn up in the next trace.
-            tracing = isinstance(jnp.zeros(()), jax.core.Tracer)
+            tracing = is_traced(jnp.zeros(()))
             return (function if tracing else cached)(*args, **kwargs)
 
         return wrapper

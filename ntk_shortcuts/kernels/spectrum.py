@@ -210,9 +210,8 @@ def kernel_spectrum(
                 break
         previous = eigenvalues
     diagnostics = {name: float(value) for name, value in result.diagnostics.items()}
-    return dataclasses.replace(
-        result, diagnostics={"discretization_error": change, "nodes": float(angles * radii), **diagnostics}
-    )
+    nodes = float(angles * radii)  # pyright: ignore[reportOperatorIssue]  there are rules
+    return dataclasses.replace(result, diagnostics={"discretization_error": change, "nodes": nodes, **diagnostics})
 
 
 @eqx.filter_jit

@@ -166,7 +166,7 @@ def predict_dataset_averaged(
     diagnostics = {
         "data_std": float(jnp.sqrt(jnp.max(jnp.mean(law.data_variance, axis=-1)))),
         "discretization_error": change,
-        "nodes": float(angles * radii),
+        "nodes": float(angles * radii),  # pyright: ignore[reportOperatorIssue]  there are rules
         "modes_kept": float(modes),
         "fixed_point_residual": residual,
         "stieltjes_margin": margin,

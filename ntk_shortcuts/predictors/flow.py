@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.losses import resolve_loss
 from ntk_shortcuts.networks import MLP, Parameters
+from ntk_shortcuts.numerics import is_traced
 from ntk_shortcuts.plane import plane_basis, plane_inputs, plane_parameters
 from ntk_shortcuts.typing import Array, Float, Key, Scalar
 
@@ -110,7 +111,7 @@ def differentiable_outputs(
 ) -> Float[Array, "inits times probes"]:
     """Outputs of :func:`flow_path` under JAX's tracing, with derivatives in the traced parameters of model and network and in
     the (sorted) times."""
-    dynamic, fixed = eqx.partition((model, network), lambda leaf: isinstance(leaf, jax.core.Tracer))
+    dynamic, fixed = eqx.partition((model, network), is_traced)
     return _sensitive_outputs((dynamic, times), fixed, keys, points, rules)
 
 
@@ -265,5 +266,5 @@ def _solved(state: Any, velocity: Callable, observed: Callable, times: jax.Array
         max_steps=rules.max_steps,
         throw=False,
     )
-    seen, last = solution.ys
+    seen, last = solution.ys  # pyright: ignore[reportGeneralTypeIssues]  saved, as asked for
     return seen, last[0], solution.stats["num_steps"]

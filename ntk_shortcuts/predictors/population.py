@@ -111,7 +111,7 @@ def predict_population(
     diagnostics = {
         "discretization_error": change,
         "converged": float(change < tolerance),
-        "nodes": float(angles if homogeneous else angles * radii),
+        "nodes": float(angles if homogeneous else angles * radii),  # pyright: ignore[reportOperatorIssue]  there are rules
         "kernel_quadrature_error": float(kernel_error),
         **describe_spectrum(law.spectrum),
     }
@@ -145,4 +145,5 @@ def _outputs(
         return trained_outputs(train[0], cross[0], None, weights, targets, rule, None), error
     own = jax.vmap(lambda z: jax.tree.map(jnp.squeeze, sectors(z[None], z[None])))(probes)
     odd, even = (trained_outputs(train[i], cross[i], own[i].nngp, weights, targets, rule, None) for i in range(2))
-    return OutputLaw(odd.mean, odd.variance + even.variance, odd.spectrum, odd.rounding + even.rounding), error
+    variance, rounding = (jnp.add(getattr(odd, name), getattr(even, name)) for name in ("variance", "rounding"))
+    return OutputLaw(odd.mean, variance, odd.spectrum, rounding), error
