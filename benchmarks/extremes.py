@@ -248,7 +248,7 @@ def _kernel_rows() -> list[Row]:
             for weight, bias in pairs:
                 for dtype in (np.float64, np.float32):
                     # erf at depth 100 is chaotic above variance 1: roundings of early layers grow.
-                    exact = 1e-10 if dtype is np.float64 else 2e-4 if (activation, depth) == ("erf", 100) else 2e-5
+                    exact = 1e-10 if dtype is np.float64 else 4e-4 if (activation, depth) == ("erf", 100) else 2e-5
                     case = f"{activation}, depth {depth}, {_variances((weight, bias))}, {dtype.__name__}"
                     measure = functools.partial(kernel_error, activation, depth, weight, bias, dtype)
                     grows = activation != "erf" and depth == 100
