@@ -528,12 +528,14 @@ class _Store:
         self.path = None if path is None else Path(path)
         if self.path is None:
             return
+        allowed, mark = "a new directory, or that of the same run", self.path / "run.txt"
+        require(self.path.is_dir() or not self.path.exists(), "checkpoint", allowed, f"{self.path}, a file")
         self.path.mkdir(parents=True, exist_ok=True)
-        mark = self.path / "run.txt"
         if mark.exists():
-            same = mark.read_text() == fingerprint
-            require(same, "checkpoint", "a new directory, or that of the same run", f"{self.path}, of another run")
+            same = mark.read_text(errors="replace") == fingerprint
+            require(same, "checkpoint", allowed, f"{self.path}, of another run")
         else:
+            require(not any(self.path.iterdir()), "checkpoint", allowed, f"{self.path}, with files of another kind")
             mark.write_text(fingerprint)
 
     def save(self, name: int, done: int, states: _State, record: _Record) -> None:
@@ -552,7 +554,14 @@ class _Store:
         if target is None or not target.exists():
             return 0, states, record
         plain = dataclasses.replace(states, key=jax.random.key_data(states.key))
-        done, loaded, record = eqx.tree_deserialise_leaves(target, (np.asarray(0), plain, record))
+        try:
+            # Arrays one after another, without pickle.
+            done, loaded, record = eqx.tree_deserialise_leaves(target, (np.asarray(0), plain, record))
+        except Exception as error:
+            reason = f"{target} ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no more to read'})"
+            raise ValueError(
+                f"checkpoint must hold what this run wrote (delete the file to train again); got {reason}"
+            ) from error
         loaded = dataclasses.replace(loaded, key=jax.random.wrap_key_data(loaded.key, impl=jax.random.key_impl(states.key)))
         sharded = jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), loaded, states)
         return int(done), sharded, record

@@ -23,7 +23,7 @@ from ntk_shortcuts.validation import as_points, require, require_integer, requir
 PARAMETERIZATIONS = ("ntk", "standard")
 INITIALIZATIONS = ("normal", "torch")
 
-# Kinks, as in |x|, leave 0.02.
+# For predictions; a kernel by itself reports its error, up to 0.5. Kinks, as in |x|, leave 0.02.
 _RESOLVED = 0.05
 
 Parameters = tuple[tuple[jax.Array, jax.Array | None], ...]
@@ -222,7 +222,7 @@ class MLP(eqx.Module):
         """Refuse kernels that overflow, or vanish by underflow: at depth L they go like the L-th power of the variance."""
         if is_traced(kernels):
             return kernels
-        self._require_resolved(float(kernels.quadrature_error))
+        self._require_resolved(float(kernels.quadrature_error), 0.5)
         dtype = kernels.ntk.dtype
         allowed = f"of kernels within the range of {dtype} on these inputs"
         advice = f"(depth {self.depth}, weight_variance {self.weight_variance}" + (
@@ -252,11 +252,11 @@ class MLP(eqx.Module):
         for layer in self.layers(input_dim)[:-1]:
             at, found = self.activation.second_moment(layer.weight_variance * at + layer.bias_variance)
             error = max(error, float(found))
-        self._require_resolved(error)
+        self._require_resolved(error, _RESOLVED)
 
-    def _require_resolved(self, error: float) -> None:
-        allowed = f"resolved by the quadrature of {self.activation.name} to 0.05 (smaller inputs or weight_variance help)"
-        require(error <= _RESOLVED, "network", allowed, f"an error of {error:.2g}")
+    def _require_resolved(self, error: float, limit: float) -> None:
+        allowed = f"resolved by the quadrature of {self.activation.name} to {limit} (smaller inputs or weight_variance help)"
+        require(error <= limit, "network", allowed, f"an error of {error:.2g}")
 
     def init(self, key: Key, input_dim: int, dtype: Any = None) -> Parameters:
         """Draw parameters: per layer, weights (fan_in, fan_out) and biases (fan_out,), or None without biases.

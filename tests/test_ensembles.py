@@ -1,6 +1,7 @@
 """Trained ensembles: equal to a plain loop, to their reduction to the plane, to a resumed run, and near the theory."""
 
 import functools
+import io
 import os
 import subprocess
 import sys
@@ -149,6 +150,45 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, monkeypatch):
     assert seen[0] == 36 and seen[-1] == 48 and len(seen) < len(calls)
     with pytest.raises(ValueError, match="checkpoint must be"):
         train(checkpoint=tmp_path / "run", rate=0.31, **options)
+
+
+class Trap:
+    """Unpickled, it leaves a file behind."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_damaged_and_foreign_checkpoints_are_named_and_nothing_is_unpickled(tmp_path):
+    run, trap = tmp_path / "run", tmp_path / "sprung"
+    options = {"checkpoint": run, "steps": (3,)}
+    first = train(**options)
+    (file,) = run.glob("members-*.eqx")
+    whole = file.read_bytes()
+    with file.open("rb") as stream:  # plain arrays, one after another
+        while stream.tell() < len(whole):
+            np.load(stream, allow_pickle=False)
+    np.testing.assert_array_equal(train(**options).outputs, first.outputs)
+    pickled = io.BytesIO()
+    np.save(pickled, np.array([Trap(trap)], dtype=object), allow_pickle=True)
+    for damage in (b"", whole[: len(whole) // 2], b"PK" + whole[2:], b"a letter to the editor", pickled.getvalue()):
+        file.write_bytes(damage)
+        with pytest.raises(ValueError, match=r"^checkpoint must hold what this run wrote .*members-000000\.eqx"):
+            train(**options)
+    assert not trap.exists()
+    (run / "run.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match=r"^checkpoint must be a new directory.*of another run"):
+        train(**options)
+    letter = tmp_path / "letters" / "one.txt"
+    letter.parent.mkdir()
+    letter.write_text("precious")
+    for path, words in ((letter.parent, "files of another kind"), (letter, "a file")):
+        with pytest.raises(ValueError, match=rf"^checkpoint must be a new directory.*{words}"):
+            train(**{**options, "checkpoint": path})
+    assert letter.read_text() == "precious" and [p.name for p in letter.parent.iterdir()] == ["one.txt"]
 
 
 _RUN = """

@@ -130,6 +130,8 @@ def _cached_series(structure: Any, leaves: tuple[float, ...], input_dim: int, dt
     with jax.ensure_compile_time_eval(), jax.enable_x64(True):
         exact = _exact_profile(np.concatenate([np.cos(_ARGUMENTS), checks]), layers, activation, input_dim)
         profiles = [np.asarray(profile) for profile in (exact.nngp, exact.ntk)]
+    if not all(np.finfo(dtype).tiny <= np.max(np.abs(profile)) <= np.finfo(dtype).max for profile in profiles):
+        return None  # out of range, which the exact recursion's caller says
     coefficients = [_transform() @ profile[:_NODES] for profile in profiles]
     for terms in range(8, _COEFFICIENTS + 1, 2):
         fitted = [chebyshev.cheb2poly(c[:terms]) for c in coefficients]

@@ -31,6 +31,6 @@ def test_the_references_tell_a_wrong_answer():
     nngp, ntk = extremes.exact_kernels(network, np.array([1.0, 0.5]), np.array([0.3, -1.0]))
     other = extremes.exact_kernels(extremes.ns.MLP(2, weight_variance=1.0 + 1e-9), np.array([1.0, 0.5]), np.array([0.3, -1.0]))
     assert abs(other[0] / nngp - 1) > 1e-10 and abs(other[1] / ntk - 1) > 1e-10
-    assert (
-        extremes.bias_error("leading_order", times=(3.0,)) < 1e-12 < extremes.bias_error("leading_order", (0.8501, 0.9)) + 1e-3
-    )
+    probes = np.array([[0.5, -0.3], [1.0, 2.0], [-0.2, 0.3]])
+    right, wrong = (extremes.linear_law((rho, (1.0, 1.0), 0.6), 3.0, True, probes) for rho in ((0.85, 0.9), (0.851, 0.9)))
+    assert abs(extremes.exact_reliance(*right, probes) - extremes.exact_reliance(*wrong, probes)) > 1e-5

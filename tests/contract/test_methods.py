@@ -1,5 +1,9 @@
 """What every prediction method must return, over the registry."""
 
+import json
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import pytest
@@ -58,7 +62,41 @@ def test_same_answer_twice(method):
     first, second = (
         ns.predict_bias(MODEL, network, ns.GradientFlow(10.0), method=method, **ARGUMENTS[method]) for _ in range(2)
     )
-    assert first.bias == second.bias
+    assert first.bias == second.bias and first.diagnostics == second.diagnostics
+    for name in ("mean", "std"):
+        assert np.asarray(getattr(first, name)).tobytes() == np.asarray(getattr(second, name)).tobytes()
+
+
+_RUN = """
+import hashlib, json, jax, numpy as np, ntk_shortcuts as ns
+model, key, flow = ns.GenerativeModel((0.8, 0.9), (2.0, 1.0)), jax.random.key(0), ns.GradientFlow([1.0, 10.0])
+arguments = {
+    "population": {},
+    "leading_order": {},
+    "dataset_averaged": {"num_samples": 40},
+    "dataset": {"dataset": model.sample(key, 40)},
+    "monte_carlo": {"num_samples": 40, "key": key, "num_datasets": 3},
+    "population_flow": {"key": key, "num_inits": 2, "order": 6},
+}
+digests = {}
+for method in ns.known_methods():
+    network = ns.MLP(1, width=16) if method == "population_flow" else ns.MLP(1)
+    p = ns.predict_bias(model, network, flow, method=method, **arguments[method])
+    parts = [np.asarray(v).tobytes() for v in (p.bias, p.mean, p.std)]
+    digests[method] = hashlib.sha256(b"".join(parts)).hexdigest()
+e = ns.train_ensemble(model, ns.MLP(2, width=32), ns.GradientDescent(0.1, 30), 60, 2, 2, key=key, batch_size=16)
+leaves = [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves((e.outputs, e.params, e.bias))]
+digests["train_ensemble"] = hashlib.sha256(b"".join(leaves)).hexdigest()
+print(json.dumps(digests))
+"""
+
+
+@pytest.mark.slow
+def test_same_key_same_machine_same_bits_in_another_process():
+    first, second = (subprocess.run([sys.executable, "-c", _RUN], capture_output=True, text=True, check=True) for _ in range(2))
+    digests = json.loads(first.stdout)
+    assert set(digests) == {*ns.known_methods(), "train_ensemble"}
+    assert digests == json.loads(second.stdout)
 
 
 def test_every_method_is_listed_here():

@@ -172,7 +172,7 @@ def _data_laws(network, points, time):
 shallow = st.builds(
     ns.MLP, st.just(1), st.sampled_from(["relu", "erf"]), weight_variance=powers(-3, 2), bias_variance=st.floats(0, 1)
 )
-test_data_laws = few(given(shallow, points, times)(_data_laws))
+test_data_laws = pytest.mark.slow(few(given(shallow, points, times)(_data_laws)))
 test_data_laws_in_many_cases = pytest.mark.slow(many(given(networks, points, times)(_data_laws)))
 
 
@@ -194,7 +194,7 @@ def _training_is_monotone(network, points, time):
     np.testing.assert_allclose(ridge.mean[0], flow.mean[-1], atol=1e-6)
 
 
-test_training_is_monotone = few(given(shallow, points, powers(-12, 12))(_training_is_monotone))
+test_training_is_monotone = pytest.mark.slow(few(given(shallow, points, powers(-12, 12))(_training_is_monotone)))
 test_training_in_many_cases = pytest.mark.slow(many(given(networks, points, powers(-12, 12))(_training_is_monotone)))
 
 
