@@ -1,6 +1,6 @@
 """Closed forms of leading order against the exact infinite-data bias, over amplification ratio and training time.
 
-    python benchmarks/leading_order.py [--figure FILE.png] [--records FILE.json]
+    python benchmarks/leading_order.py
 
 Init-averaged output, rho = (0.85, 0.90), correlation 0.6, gradient flow. `quadratic` replaces the kernel by a quadratic
 polynomial of the inner product, `short_time` the filter by its first two terms. Prints a table of the errors by time, of the
@@ -16,9 +16,11 @@ import json
 import pathlib
 
 import numpy as np
+from matplotlib.figure import Figure
 
 import ntk_shortcuts as ns
 
+RECORDS = pathlib.Path(__file__).parent / "results/leading_order.json"
 NETWORKS = {
     "ReLU, depth 1, biases": lambda: ns.MLP(1, bias_variance=0.1),
     "ReLU, depth 3": lambda: ns.MLP(3),
@@ -84,10 +86,11 @@ def table(records: dict[str, dict]) -> str:
     return "\n".join(lines)
 
 
-def draw(path: pathlib.Path, records: dict[str, dict]) -> None:
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(len(records), 4, figsize=(9.5, 8.2), sharex=True, sharey=True, layout="constrained")
+def figures() -> dict[str, Figure]:
+    """Of the records there are."""
+    records = json.loads(RECORDS.read_text())
+    figure = Figure(figsize=(9.5, 8.2), dpi=105, layout="constrained")
+    axes = figure.subplots(len(records), 4, sharex=True, sharey=True)
     titles = ("exact bias", "quadratic kernel", "quadratic - exact", "short time - exact")
     for row, (name, r) in zip(axes, records.items(), strict=True):
         exact, quadratic, short = (np.array(r[form]) for form in ("exact", "quadratic", "short_time"))
@@ -105,25 +108,21 @@ def draw(path: pathlib.Path, records: dict[str, dict]) -> None:
         axis.set_title(title, fontsize=10)
     for axis in axes[-1]:
         axis.set_xlabel("time t")
-    figure.savefig(path, dpi=105)
+    return {"leading_order": figure}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--figure", type=pathlib.Path)
-    parser.add_argument("--records", type=pathlib.Path)
+    parser.add_argument("--records", type=pathlib.Path, default=RECORDS)
     arguments = parser.parse_args()
-    records = json.loads(arguments.records.read_text()) if arguments.records and arguments.records.exists() else {}
+    records = json.loads(arguments.records.read_text()) if arguments.records.exists() else {}
     for name in NETWORKS:
         if name in records:
             continue
         records[name] = measure(name)
         print(name, "done", flush=True)
-        if arguments.records:
-            arguments.records.write_text(json.dumps(records) + "\n")
+        arguments.records.write_text(json.dumps(records) + "\n")
     print(table(records))
-    if arguments.figure:
-        draw(arguments.figure, records)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """Learning curves of kernel regression that others published with code, from our spectrum and our fixed point.
 
-    python benchmarks/learning_curves.py --checkout PATH [--figure FILE.png]
+    python benchmarks/learning_curves.py --checkout PATH
 
 The setting of figure 6 of Canatar, Bordelon & Pehlevan (2021, arXiv 2006.13198): NTK of a ReLU network of one hidden layer
 without biases, inputs uniform on the unit sphere in 25 dimensions, a linear target, three levels of label noise, no ridge;
-test error against the number of samples. PATH is a checkout of github.com/Pehlevan-Group/kernel-generalization (MIT
+test error against the number of samples. Writes
+results/learning_curves.json. PATH is a checkout of github.com/Pehlevan-Group/kernel-generalization (MIT
 licence), of which only the shipped numbers are read. Side by side: their theory, which cuts the spectrum at degree 199, their
 kernel regression, their networks of width 50000, our fixed point (`scalar_kappa` on the spectrum of
 `MLP.kernels_from_gram`), the eigenlearning
@@ -15,11 +16,13 @@ with our kernel.
 from __future__ import annotations
 
 import argparse
+import json
 import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from matplotlib.figure import Figure
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import brentq
 from scipy.special import comb, roots_gegenbauer
@@ -27,6 +30,7 @@ from scipy.special import comb, roots_gegenbauer
 import ntk_shortcuts as ns
 from ntk_shortcuts.predictors.deterministic_equivalent import scalar_kappa
 
+CURVES = pathlib.Path(__file__).parent / "results/learning_curves.json"
 DIMENSION, TEST_POINTS = 25, 1500
 # The ReLU kernel has no odd part beyond degree 1; what lies above degree 12 is learnt to less than 1e-3 here.
 DEGREES = np.array([0, 1, 2, 4, 6, 8, 10, 12])
@@ -114,10 +118,12 @@ def regression(counts: np.ndarray, power: float, repeats: int) -> tuple[np.ndarr
     return np.array(means).T, np.array(errors).T
 
 
-def draw(path: pathlib.Path, counts: np.ndarray, curves: dict[str, np.ndarray], sampled: int) -> None:
-    import matplotlib.pyplot as plt
-
-    figure, axis = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
+def figures() -> dict[str, Figure]:
+    """Of the curves of the last run."""
+    curves = {name: np.array(values) for name, values in json.loads(CURVES.read_text()).items()}
+    counts, sampled = curves["counts"], curves["regression"].shape[1]
+    figure = Figure(figsize=(6.4, 4.2), dpi=130, layout="constrained")
+    axis = figure.subplots()
     colours = ("#0072B2", "#D55E00", "#009E73")
     for i, colour in enumerate(colours):
         axis.plot(counts, curves["ours"][i], color=colour, label=f"fixed point, label noise variance {NOISE[i]:.3f}")
@@ -132,13 +138,12 @@ def draw(path: pathlib.Path, counts: np.ndarray, curves: dict[str, np.ndarray], 
     axis.errorbar([], [], [], fmt=".", color="black", ms=7, capsize=2, label="kernel regression here, 2 standard errors")
     axis.set(xscale="log", yscale="log", xlabel="training samples N", ylabel="test error (noise-free labels)")
     axis.legend(fontsize=8, frameon=False, loc="lower left")
-    figure.savefig(path, dpi=130)
+    return {"learning_curves": figure}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkout", type=pathlib.Path, required=True)
-    parser.add_argument("--figure", type=pathlib.Path)
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--largest", type=int, default=1062, help="of the kernel regression here")
     arguments = parser.parse_args()
@@ -165,6 +170,7 @@ def main() -> None:
     regressed, spread = regression(few, power, arguments.repeats) if len(few) else (np.zeros((3, 0)),) * 2
     theory = published["theory"]["arr_2"][..., 0]
     curves = {
+        "counts": counts,
         "ours": full,
         "published theory": theory,
         "published kernel": published["exp_kernel"]["arr_0"][0],
@@ -200,8 +206,7 @@ def main() -> None:
             values = " | ".join(f"{curve[i, index]:.4f}" for curve in row)
             last = f"{curves['published kernel'][i, index]:.4f} | {curves['published networks'][i, index]:.4f}"
             print(f"| {counts[index]} | {NOISE[i]:.3f} | {values} | {here} | {last} |")
-    if arguments.figure:
-        draw(arguments.figure, counts, curves, len(few))
+    CURVES.write_text(json.dumps({name: np.asarray(values).tolist() for name, values in curves.items()}) + "\n")
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from ntk_shortcuts.plane import plane_basis, plane_inputs
 from ntk_shortcuts.quadrature import mixture_nodes
 
 SAMPLES, TIME, RATE, WIDTH, DATASETS = 300, 30.0, 0.5, 512, 32
+RECORDS = pathlib.Path(__file__).parent / "results/mitigations.jsonl"
 TIMES = np.array([3.0, 10.0, 30.0, 100.0, 300.0])
 CURVE_TIMES = np.array([1, 3, 6, 10, 18, 30, 55, 100, 200, 300, 1000.0])
 RATIOS = np.array([0.25, 0.5, 1, 1.5, 2, 3, 4, 8])
@@ -292,12 +293,17 @@ def table(records: list[dict]) -> str:
     return "\n".join(lines)
 
 
+def figures() -> dict:
+    """Of the records there are."""
+    return {"mitigations": figure([json.loads(line) for line in RECORDS.read_text().splitlines()])}
+
+
 def figure(records: list[dict]):
     """Two rows of three panels; lines are predictions, points trained networks with their standard errors."""
     from matplotlib.figure import Figure
 
     blue, orange, green, grey = "#0072B2", "#D55E00", "#009E73", "#777777"
-    made = Figure(figsize=(10.5, 6.2), layout="constrained")
+    made = Figure(figsize=(10.5, 6.2), dpi=110, layout="constrained")
     axes = made.subplots(2, 3)
     time_line = find(records, "time", "predicted")[0]
     time_points, *more_points = find(records, "time", "trained")
@@ -389,17 +395,13 @@ def figure(records: list[dict]):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path(__file__).parent / "results/mitigations.jsonl")
+    parser.add_argument("--output", type=pathlib.Path, default=RECORDS)
     parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--table", action="store_true", help="print the table of what is there, and stop")
-    parser.add_argument("--figure", type=pathlib.Path, help="draw what is there, and stop")
     arguments = parser.parse_args()
     records = [json.loads(line) for line in arguments.output.read_text().splitlines()] if arguments.output.exists() else []
     if arguments.table:
         print(table(records))
-    if arguments.figure:
-        figure(records).savefig(arguments.figure, dpi=110)
-    if arguments.table or arguments.figure:
         return
     done = {(r["panel"], r["kind"], r["label"]) for r in records}
     versions = {"jax": jax.__version__, "python": platform.python_version(), "ntk_shortcuts": ns.__version__}

@@ -1,11 +1,11 @@
 """Where the kernel at initialisation stops predicting a network, and what re-linearising it along the path repairs.
 
-    python benchmarks/moving_kernel.py [--figure docs/figures/moving_kernel.png]
+    python benchmarks/moving_kernel.py
 
 Two ReLU networks of three hidden layers, each on one data set of 400 samples, rho = (0.85, 0.9), ratio 4, alpha_c = 1, trained
 by full-batch descent: one of width 512 in the NTK parameterisation, and the paper's (width 128, PyTorch's initialisation,
 learning rate 0.01 for the mean squared error). Prints a table of biases and kernel movement at some of the steps, appends one
-record per network as it is finished, and draws the figure.
+record per network as it is finished.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ import os
 import pathlib
 import platform
 import time
+from types import SimpleNamespace
 
 import jax
 import numpy as np
+from matplotlib.figure import Figure
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.plotting import plot_telescope
 
+RECORDS = pathlib.Path(__file__).parent / "results/moving_kernel.jsonl"
 SAMPLES, SEGMENTS = 400, (1, 2, 4, 8, 16, 32)
 MODEL = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0))
 CASES = {
@@ -55,20 +58,31 @@ def on_the_kernels_clock(network: ns.MLP, result: ns.Telescope) -> np.ndarray:
     return np.asarray(ns.shortcut_bias(outputs, MODEL))
 
 
+def figures() -> dict[str, Figure]:
+    """Of the records there are."""
+    results, frozen = {}, {}
+    for r in map(json.loads, RECORDS.read_text().splitlines()):
+        names = ("times", "kernel_change", "kernel_alignment", "target_alignment")
+        results[r["network"]] = SimpleNamespace(
+            segments=SEGMENTS,
+            trained_bias=np.array(r["trained"]),
+            telescoped_bias=np.array([r["telescoped"][str(segments)] for segments in SEGMENTS]),
+            **{name: np.array(r[name]) for name in names},
+        )
+        frozen[r["network"]] = SimpleNamespace(bias=r["infinite_width"])
+    return {"moving_kernel": plot_telescope(results, frozen)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    here = pathlib.Path(__file__).parent
-    parser.add_argument("--output", type=pathlib.Path, default=here / "results/moving_kernel.jsonl")
-    parser.add_argument("--figure", type=pathlib.Path, default=here.parent / "docs/figures/moving_kernel.png")
+    parser.add_argument("--output", type=pathlib.Path, default=RECORDS)
     arguments = parser.parse_args()
     arguments.output.unlink(missing_ok=True)
-    results, frozen = {}, {}
     for title, (network, rate, last) in CASES.items():
         began = time.monotonic()
         training = ns.GradientDescent(rate, log_steps(last))
         result = ns.telescope(MODEL, network, training, SAMPLES, SEGMENTS, key=jax.random.key(0))
-        results[title] = result
-        frozen[title] = ns.predict_bias(MODEL, network, ns.GradientFlow(result.times[1:]), dataset=result.dataset)
+        frozen = ns.predict_bias(MODEL, network, ns.GradientFlow(result.times[1:]), dataset=result.dataset)
         # The same network linearised from later points on, to the end of training.
         later = {}
         for place in SHOWN[:-1]:
@@ -84,7 +98,7 @@ def main() -> None:
             "trained": result.trained_bias.tolist(),
             "telescoped": dict(zip(map(str, SEGMENTS), np.asarray(result.telescoped_bias).tolist(), strict=True)),
             "error": dict(zip(map(str, SEGMENTS), result.error.tolist(), strict=True)),
-            "infinite_width": np.asarray(frozen[title].bias).tolist(),
+            "infinite_width": np.asarray(frozen.bias).tolist(),
             "kernel_change": result.kernel_change.tolist(),
             "kernel_alignment": result.kernel_alignment.tolist(),
             "target_alignment": result.target_alignment.tolist(),
@@ -101,12 +115,10 @@ def main() -> None:
         names = " | ".join(str(s) for s in SEGMENTS)
         print(f"| t | trained | infinite width | {names} segments | change | alignment | with target |")
         for place in SHOWN:
-            biases = [frozen[title].bias[place - 1], *result.telescoped_bias[:, place]]
+            biases = [frozen.bias[place - 1], *result.telescoped_bias[:, place]]
             moved = [result.kernel_change[place], result.kernel_alignment[place], result.target_alignment[place]]
             cells = [f"{value:.2f}" for value in (result.trained_bias[place], *biases, *moved)]
             print(f"| {result.times[place]:.3g} | " + " | ".join(cells) + " |", flush=True)
-    arguments.figure.parent.mkdir(parents=True, exist_ok=True)
-    plot_telescope(results, frozen).savefig(arguments.figure, dpi=110)
 
 
 if __name__ == "__main__":

@@ -27,11 +27,11 @@ import jax
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
-from PIL import Image
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.plotting import BIAS_LABEL, PREDICTIVITY_LABEL, RATIO_LABEL
 
+RECORDS = pathlib.Path(__file__).parent / "results/paper_experiments.jsonl"
 EPOCHS = np.array([1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 70, 80, 90, 100])
 AVERAGED_EPOCHS = np.array([1, 3, 10, 30, 100])
 SEEDS, SAMPLES, VALIDATION, BATCH, RATE = 5, 3200, 1000, 64, 0.02
@@ -203,9 +203,15 @@ def _place(record: dict) -> tuple:
     return *_network(record), record["predictivity"], record["core"]
 
 
+def figures() -> dict[str, Figure]:
+    """Of the records there are."""
+    records = [json.loads(line) for line in RECORDS.read_text().splitlines()]
+    return {"paper_experiments_time": figure_over_time(records), "paper_experiments_map": figure_map(records)}
+
+
 def figure_over_time(records: list[dict], ratio: float = 4.0) -> Figure:
     """Bias over epochs by depth, trained and frozen, at rho_s = 0.85."""
-    figure = Figure(figsize=(10.6, 7.0), dpi=95, layout="constrained")
+    figure = Figure(figsize=(10.6, 7.0), dpi=80, layout="constrained")
     panels = figure.subplots(2, 2, sharex=True, sharey=True)
     shades = dict(zip((1, 2, 3, 5, 8), colormaps["viridis"](np.linspace(0.85, 0.0, 5)), strict=True))
     markers = dict(zip((1, 2, 3, 5, 8), "sD^vo", strict=True))
@@ -282,24 +288,15 @@ def configuration_of(record: dict) -> tuple:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--output", type=pathlib.Path, default=pathlib.Path(__file__).parent / "results/paper_experiments.jsonl"
-    )
+    parser.add_argument("--output", type=pathlib.Path, default=RECORDS)
     parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--stage", choices=("train", "predict", "average"), default="train")
     parser.add_argument("--table", action="store_true")
-    parser.add_argument("--figures", type=pathlib.Path)
     arguments = parser.parse_args()
     lines = arguments.output.read_text().splitlines() if arguments.output.exists() else []
     records = [json.loads(line) for line in lines]
-    if arguments.table or arguments.figures:
+    if arguments.table:
         print(*(show(records) for show in (table, release_table, checkpoint_table)), sep="\n\n")
-        if arguments.figures:
-            for name, draw in (("time", figure_over_time), ("map", figure_map)):
-                path = arguments.figures / f"paper_experiments_{name}.png"
-                draw(records).savefig(path)
-                if name == "time":  # a quarter of the size; a colour bar has too many colours for it
-                    Image.open(path).convert("RGB").quantize(96).save(path, optimize=True)
         return
     done = {configuration_of(r) for r in records if r["stage"] == arguments.stage}
     machine = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "jax": jax.__version__}

@@ -6,11 +6,13 @@ arguments.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -353,6 +355,8 @@ def sweep_command(
     store: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Zarr store, written as points finish; run again to resume.")
     ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that compute points; in this one by default.")] = None,
+    scheduler: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Of a running Dask scheduler.")] = None,
     predictivity: Predictivity = (0.85, 0.90),
     amplification: Amplification = (1.0, 1.0),
     correlation: Correlation = 0.6,
@@ -407,11 +411,12 @@ def sweep_command(
         raise ValueError('method must be one that averages over data sets for a sweep; got "dataset"')
     given = {"num_datasets": num_datasets, "num_inits": num_inits, "loss": loss, "tolerance": tolerance}
     options = _method_options(model, method, num_samples, seed, random_init, given)
-    with _ProgressBar("predicting") as progress:
-        try:
-            result = sweep(axes, model, network, training, num_samples, method, store=store, progress=progress, **options)
-        except ImportError as error:
-            raise ValueError(str(error)) from error
+    try:
+        with _sweep_engine(workers, scheduler) as engine, _ProgressBar("predicting") as progress:
+            options |= {"engine": engine, "store": store, "progress": progress}
+            result = sweep(axes, model, network, training, num_samples, method, **options)
+    except ImportError as error:
+        raise ValueError(str(error)) from error
     for path in outputs:
         _save_netcdf(result, path)
     _report_written(outputs)
@@ -437,18 +442,26 @@ def derive(
     labels: Annotated[list[str] | None, typer.Argument(metavar="[LABEL]...", help="Such as D1.1, or D1 for a group.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All labels; prints one row for each.")] = False,
     output: Annotated[Path, typer.Option(metavar="FOLDER", help="Made if missing.")] = Path("derived"),
+    gallery: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="With --all: of the gallery's figures. [default: OUTPUT/gallery]")
+    ] = None,
     json_output: Json = False,
 ) -> None:
     """Derive formulas symbolically, check them against the code, and draw them; without a label, list what there is.
 
-    Writes LABEL.md and LABEL.png into the output folder. Exit status 1 if a check fails.
+    Writes LABEL.md and LABEL.png into the output folder; --all draws the figures of the gallery as well. Exit status 1 if a
+    check fails.
     """
     from ntk_shortcuts import derivation as derivations
 
     if everything and labels:
         raise ValueError(f"label must not be given with --all; got {' '.join(labels)}")
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"output must be a folder; got {str(output)!r}")
+    if gallery is not None and not everything:
+        raise ValueError(f"gallery must be given with --all; got {str(gallery)!r}")
+    gallery = gallery or output / "gallery"
+    for name, folder in (("output", output), ("gallery", gallery)):
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"{name} must be a folder; got {str(folder)!r}")
     if not (everything or labels):
         titles = {label: entry.title for label, entry in derivations.load_derivations().items()}
         if json_output:
@@ -457,12 +470,18 @@ def derive(
             _print_table(titles)
         return
     chosen = derivations.select(labels) if labels else list(derivations.load_derivations().values())
+    drawings = derivations.gallery() if everything else []
     output.mkdir(parents=True, exist_ok=True)
     done = []
     with _ProgressBar("deriving") as progress:
         for number, entry in enumerate(chosen, 1):
             done.append(derivations.derive(entry, output))
-            progress(number, len(chosen))
+            progress(number, len(chosen) + len(drawings))
+        for number, draw in enumerate(drawings, len(chosen) + 1):
+            gallery.mkdir(parents=True, exist_ok=True)
+            for name, figure in draw().items():
+                derivations.save_figure(figure, gallery / f"{name}.png", pixels=1100)
+            progress(number, len(chosen) + len(drawings))
     if json_output:
         _print_json({"derivations": [result.summary() for result in done], "outputs": str(output)})
     elif everything:
@@ -560,6 +579,33 @@ def _checked_outputs(outputs: list[Path]) -> list[Path]:
         if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
             raise ValueError(f"output must be a file that can be written; got {str(path)!r}")
     return outputs
+
+
+@contextlib.contextmanager
+def _sweep_engine(workers: int | None, scheduler: str | None) -> Iterator[Any]:
+    """What computes the points of a sweep: this process, local ones of one thread each, or those of a Dask scheduler."""
+    if workers is not None and scheduler is not None:
+        raise ValueError("workers must not be given with --scheduler, which has its own")
+    if workers is None and scheduler is None:
+        yield "local"
+        return
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers must be an integer >= 1; got {workers}")
+    from ntk_shortcuts.sweep_table import optional_module
+
+    connect = optional_module("distributed").Client
+    if workers is not None:
+        with connect(n_workers=workers, threads_per_worker=1, dashboard_address=None) as client:
+            yield client
+        return
+    try:
+        client = connect(scheduler, timeout="10s")
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"scheduler must be the address of a running one, such as tcp://host:8786; got {scheduler!r}"
+        ) from error
+    with client:
+        yield client
 
 
 def _parsed_axes(given: list[str]) -> dict[str, list]:

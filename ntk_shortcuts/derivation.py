@@ -6,6 +6,7 @@ implements it names the same label ("Label D1.1"); a test keeps both sides toget
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import math
 import pydoc
@@ -98,13 +99,33 @@ def load_derivations() -> dict[str, Derivation]:
     """
     found: dict[str, Derivation] = {}
     for path in derivations_folder().glob("d*.py"):
-        specification = importlib.util.spec_from_file_location(f"ntk_shortcuts_derivations.{path.stem}", path)
-        module = importlib.util.module_from_spec(specification)
-        specification.loader.exec_module(module)
-        derivation = module.DERIVATION
+        derivation = _load(path).DERIVATION
         require(derivation.label not in found, "label", f"used once, in {path.name}", derivation.label)
         found[derivation.label] = derivation
     return dict(sorted(found.items(), key=lambda item: [int(part) for part in item[0][1:].split(".")]))
+
+
+def _load(path: Path) -> Any:
+    specification = importlib.util.spec_from_file_location(f"ntk_shortcuts_scripts.{path.stem}", path)
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module  # dataclasses look themselves up there
+    specification.loader.exec_module(module)
+    return module
+
+
+def gallery() -> list[Callable[[], dict[str, Figure]]]:
+    """What draws the figures of the gallery, by name; those of measurements only in a checkout, which holds their records."""
+    module = _load(derivations_folder() / "gallery.py")
+    benchmarks = derivations_folder().parent / "benchmarks"
+    scripts = [benchmarks / name for name in module.MEASURED] if benchmarks.is_dir() else []
+    predicted = [functools.partial(lambda name, draw: {name: draw()}, *item) for item in module.FIGURES.items()]
+    return predicted + [functools.partial(lambda path: _load(path).figures(), path) for path in scripts]
+
+
+def save_figure(figure: Figure, path: Path, pixels: float = math.inf) -> None:
+    """A PNG of the same bytes each time, at most so many pixels wide."""
+    # matplotlib writes its version into the file otherwise.
+    figure.savefig(path, dpi=min(figure.dpi, pixels / figure.get_figwidth()), metadata={"Software": None})
 
 
 def select(labels: Sequence[str]) -> list[Derivation]:
@@ -175,8 +196,7 @@ def derive(derivation: Derivation, folder: Path | None = None) -> Derived:
     if folder is not None:
         (folder / f"{derivation.label}.md").write_text(page)
     if drawn:
-        # matplotlib writes its version into the file otherwise.
-        derivation.figure().savefig(folder / f"{derivation.label}.png", metadata={"Software": None})
+        save_figure(derivation.figure(), folder / f"{derivation.label}.png")
     return Derived(derivation, steps, checks, page, time.perf_counter() - began)
 
 

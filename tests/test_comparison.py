@@ -280,6 +280,14 @@ def test_the_report_says_what_the_records_say(tmp_path):
         comparison.write_report(records[2:], tmp_path, "none")
 
 
+def test_the_report_on_an_unfinished_run_of_studies_without_a_common_width():
+    records = [fake(c) for c in configurations()]
+    records[-1]["parameters"]["depth"] = 2
+    figures = comparison.report_figures(records)
+    assert list(figures) == ["agreement", "depth_time", "surfaces"]
+    assert "width 64" in figures["depth_time"].axes[0].get_title()
+
+
 @pytest.mark.parametrize(
     ("change", "name"),
     [

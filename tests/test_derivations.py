@@ -112,8 +112,31 @@ def test_failed_check_is_exit_status_1(tmp_path, capsys, monkeypatch):
     entry = DERIVATIONS["D1.1"]
     wrong = dataclasses.replace(entry, checks=lambda: [derivation.compare("shifted", 1.0, 1.1)], figure=None)
     monkeypatch.setattr(derivation, "load_derivations", lambda: {"D1.1": wrong})
+    monkeypatch.setattr(derivation, "gallery", list)
     status, out, err = _derive("--all", "--output", tmp_path, capsys=capsys)
     assert status == 1 and "D1.1 (shifted)" in err and "| no |" in out
+
+
+def test_all_draws_the_gallery(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(derivation, "load_derivations", lambda: {"D1.1": DERIVATIONS["D1.1"]})
+    drawn = dict.fromkeys(("one", "two"), DERIVATIONS["D1.1"].figure())
+    monkeypatch.setattr(derivation, "gallery", lambda: [lambda: drawn])
+    status, _, _ = _derive("--all", "--output", tmp_path / "pages", "--gallery", tmp_path / "figures", capsys=capsys)
+    assert status == 0
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"one.png", "two.png"}
+    assert (tmp_path / "figures" / "one.png").read_bytes() == (tmp_path / "pages" / "D1.1.png").read_bytes()
+
+
+def test_records_draw_every_measured_figure_of_the_docs():
+    """Those of predictions take a minute; each has its function in the gallery."""
+    root = pathlib.Path(__file__).parents[1]
+    predicted = derivation._load(derivation.derivations_folder() / "gallery.py").FIGURES
+    drawn = dict.fromkeys(predicted)
+    for draw in derivation.gallery()[len(predicted) :]:
+        drawn |= draw()
+    assert set(drawn) == {path.stem for path in (root / "docs" / "figures").glob("*.png")}
+    gallery = (root / "docs" / "gallery.md").read_text()
+    assert all(f"figures/{name}.png" in gallery for name in drawn)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +144,7 @@ def test_failed_check_is_exit_status_1(tmp_path, capsys, monkeypatch):
     [
         (["D99"], ["label must be one of", "D1.1", "got 'D99'"]),
         (["D1.1", "--all"], ["label must not be given with --all", "got D1.1"]),
+        (["D1.1", "--gallery", "figures"], ["gallery must be given with --all", "got 'figures'"]),
     ],
 )
 def test_command_refuses(arguments, words, capsys):

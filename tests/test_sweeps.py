@@ -349,6 +349,21 @@ def test_the_command_prints_and_stores_the_sweep(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out) == found
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("option", ["workers", "scheduler"])
+def test_the_command_uses_other_processes(option, tmp_path, capsys):
+    distributed = pytest.importorskip("distributed")
+    line = "sweep --axis correlation=0,0.5 --depth 0 --no-random-init --tolerance 0.1 --json".split()
+    if option == "workers":
+        assert main([*line, "--workers", "2"]) == 0
+    else:
+        with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+            assert main([*line, "--scheduler", cluster.scheduler_address]) == 0
+    found = json.loads(capsys.readouterr().out)
+    expected = sweep({"correlation": [0.0, 0.5]}, network=ns.MLP(0), **FAST)
+    np.testing.assert_allclose(found["bias"], expected["bias"], atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -360,6 +375,9 @@ def test_the_command_prints_and_stores_the_sweep(tmp_path, capsys):
         ("sweep --axis num-samples=10 --num-samples 20", "num_samples must be None where it is an axis; got 20"),
         ("sweep --axis steps=1,2", "learning-rate must be given"),
         ("sweep --axis depth=1 --output figure.png", "output must end in .nc"),
+        ("sweep --axis depth=1 --workers 0", "workers must be an integer >= 1; got 0"),
+        ("sweep --axis depth=1 --workers 2 --scheduler tcp://host:1", "workers must not be given with --scheduler"),
+        ("sweep --axis depth=1 --scheduler nowhere://host", "scheduler must be the address of a running one"),
     ],
 )
 def test_the_command_names_a_mistake_in_one_line(line, message, capsys):

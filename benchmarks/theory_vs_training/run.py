@@ -12,10 +12,25 @@ import argparse
 import json
 import pathlib
 
+from matplotlib.figure import Figure
+
 from ntk_shortcuts import comparison
 from ntk_shortcuts.cli import main as command_line
 
 FOLDER = pathlib.Path(__file__).parent / "results"
+
+
+def figures() -> dict[str, Figure]:
+    """Of the standard records, for the docs."""
+    made = comparison.report_figures(records_of("standard"))
+    return {"validate_agreement": made["agreement"], "validate_width": made["width"]}
+
+
+def records_of(preset: str) -> list[dict]:
+    """Those of the preset as it stands now."""
+    configurations = [json.dumps(c.parameters(), sort_keys=True) for c in comparison.preset(preset)]
+    found = {json.dumps(r["parameters"], sort_keys=True): r for r in comparison.read(FOLDER / preset / "records.jsonl")}
+    return [found[c] for c in configurations if c in found]
 
 
 def main() -> int:
@@ -26,11 +41,11 @@ def main() -> int:
     folder = FOLDER / arguments.preset
     if not arguments.report_only:
         return command_line(["validate", "--preset", arguments.preset, "--output", str(folder)])
-    configurations = [json.dumps(c.parameters(), sort_keys=True) for c in comparison.preset(arguments.preset)]
-    found = {json.dumps(r["parameters"], sort_keys=True): r for r in comparison.read(folder / "records.jsonl")}
-    records = [found[c] for c in configurations if c in found]
+    records = records_of(arguments.preset)
     title = f"Theory against training: preset {arguments.preset}"
-    for path in comparison.write_report(records, folder, title, missing=len(configurations) - len(records)):
+    for path in comparison.write_report(
+        records, folder, title, missing=len(comparison.preset(arguments.preset)) - len(records)
+    ):
         print(path)
     return 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from ntk_shortcuts import plotting
 from ntk_shortcuts.comparison.statistics import PREDICTIONS, PowerLaw, agreement, fit_power_law
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.validation import require
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _MEANING = {
     "own_init": "same data sets, each network's own initial output",
@@ -114,19 +117,30 @@ def write_report(records: Sequence[dict], folder: Path, title: str, missing: int
     Raises:
         ValueError: no record of several data sets.
     """
-    summary = summarize(records)
+    figures = report_figures(records)
     folder.mkdir(parents=True, exist_ok=True)
-    figures = {"agreement.png": plotting.plot_agreement([_scatter(_table(records), name) for name in PREDICTIONS])}
-    if _studies(records):
-        if summary["exponents"]:
-            figures["width.png"] = plotting.plot_gaps(_width_panels(records), "width", base=2)
-        figures["depth_time.png"] = plotting.plot_gaps(_time_panels(records), plotting.TIME_LABEL)
-    figures["surfaces.png"] = plotting.plot_surfaces(_surfaces(_table(records)))
-    for name, figure in figures.items():
-        figure.savefig(folder / name, dpi=100)
+    paths = [folder / f"{name}.png" for name in figures]
+    for path, figure in zip(paths, figures.values(), strict=True):
+        figure.savefig(path, dpi=100)
     report = folder / "report.md"
-    report.write_text(_markdown(records, summary, title, missing, figures))
-    return [report, *(folder / name for name in figures)]
+    report.write_text(_markdown(records, summarize(records), title, missing, [path.name for path in paths]))
+    return [report, *paths]
+
+
+def report_figures(records: Sequence[dict]) -> dict[str, Figure]:
+    """The figures of a report by name: "agreement" and "surfaces"; "width" and "depth_time" where there are studies.
+
+    Raises:
+        ValueError: no record of several data sets.
+    """
+    exponents = summarize(records)["exponents"]
+    figures = {"agreement": plotting.plot_agreement([_scatter(_table(records), name) for name in PREDICTIONS])}
+    if _studies(records):
+        if exponents:
+            figures["width"] = plotting.plot_gaps(_width_panels(records), "width", base=2)
+        figures["depth_time"] = plotting.plot_gaps(_time_panels(records), plotting.TIME_LABEL)
+    figures["surfaces"] = plotting.plot_surfaces(_surfaces(_table(records)))
+    return figures
 
 
 def _table(records: Iterable[dict]) -> list[dict]:
@@ -174,10 +188,13 @@ def _width_panels(records: Sequence[dict]) -> dict[str, list[plotting.Gaps]]:
 
 
 def _time_panels(records: Sequence[dict]) -> dict[str, list[plotting.Gaps]]:
-    """Gaps of one network over time at the greatest width that all depths have, one line for each depth."""
-    studies = _studies(records)
-    width = max(set.intersection(*({r["parameters"]["width"] for r in rows} for rows in studies.values())))
-    chosen = {d: next(r for r in rows if r["parameters"]["width"] == width) for d, rows in studies.items()}
+    """Gaps of one network over time at the greatest width that most depths have, one line for each of them."""
+    by_width: dict[int, dict[int, dict]] = {}
+    for depth, rows in _studies(records).items():
+        for r in rows:
+            by_width.setdefault(r["parameters"]["width"], {})[depth] = r
+    # In a finished run all depths have it.
+    width, chosen = max(by_width.items(), key=lambda item: (len(item[1]), item[0]))
     outputs, biases = [], []
     for depth, r in chosen.items():
         times, squares, errors = (np.array(r[n], float) for n in ("times", "single_output_gap", "single_output_gap_error"))

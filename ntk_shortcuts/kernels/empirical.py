@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ntk_shortcuts.kernels.devices import by_rows
 from ntk_shortcuts.kernels.infinite import AffineLayer
 from ntk_shortcuts.kernels.tiles import take, tiled, tiled_symmetric, transpose
 from ntk_shortcuts.networks import MLP, Parameters
@@ -72,7 +73,8 @@ def empirical_ntk(
 
     Returns:
         (n1, n2); for a function with outputs (n, k) all pairs of them, (n1, n2, k, k), or (n1, n2) with trace=True.
-        In the dtype of the parameters (of the outputs, for a function). With x2=None exactly symmetric.
+        In the dtype of the parameters (of the outputs, for a function). With x2=None exactly symmetric. Inputs x1 that are
+        spread over devices give rows that are (:mod:`ntk_shortcuts.kernels.devices`), symmetric to rounding.
 
     Raises:
         ValueError: naming the argument: parameters or rates that do not fit the network, inputs of another dimension or
@@ -98,12 +100,13 @@ def empirical_ntk(
     if isinstance(network, MLP):
         params, x1, x2 = _checked_mlp(network, params, x1, x2)
         rates = _layer_rates(network, params, learning_rates)
-        return _mlp_ntk(network, params, x1, x2, rates, memory)
+        return by_rows(lambda held, a, b: _mlp_ntk(*held[:2], a, b, held[2], memory), (network, params, rates), x1, x2)
     require(callable(network), "network", "an MLP or a JAX function apply_fn(params, x)", network)
     params, rates = _checked_tree(params, learning_rates)
     x1, x2 = _checked_inputs(x1, x2)
     outputs = _checked_outputs(network, params, x1, x2)
-    return _function_ntk(network, params, x1, x2, rates, bool(trace), memory, outputs.shape[1:], outputs.dtype)
+    fixed = (bool(trace), memory, outputs.shape[1:], outputs.dtype)
+    return by_rows(lambda held, a, b: _function_ntk(network, held[0], a, b, held[1], *fixed), (params, rates), x1, x2)
 
 
 def empirical_nngp(
@@ -152,7 +155,7 @@ def empirical_nngp(
     require(isinstance(network, MLP), "network", "an MLP", network)
     memory = _checked_memory(memory)
     params, x1, x2 = _checked_mlp(network, params, x1, x2)
-    return _mlp_nngp(network, params, x1, x2, memory)
+    return by_rows(lambda held, a, b: _mlp_nngp(*held, a, b, memory), (network, params), x1, x2)
 
 
 class _Features(NamedTuple):

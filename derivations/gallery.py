@@ -1,0 +1,68 @@
+"""The gallery's figures: those that predictions make, and those of the benchmarks' records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+
+import ntk_shortcuts as ns
+from ntk_shortcuts import plotting
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def bias_map() -> Figure:
+    """As `ntk-shortcuts map --depth 3 --time 30`."""
+    model, network, training = ns.GenerativeModel(amplification=(4.0, 1.0)), ns.MLP(depth=3), ns.GradientFlow(30.0)
+    predictivities, ratios = np.linspace(0.55, 0.9, 15), np.geomspace(0.125, 8.0, 15)
+    result = ns.bias_map(model, network, training, predictivities, ratios, method="population")
+    prediction = ns.predict_bias(model, network, training, method="population")
+    inset = plotting.Inset(prediction, model, model.sample(jax.random.key(0), 150))
+    return plotting.plot_bias_map(result, inset)
+
+
+def spectrum() -> Figure:
+    """As `ntk-shortcuts spectrum --amplification 4 1 --depth 2`."""
+    return plotting.plot_spectrum(ns.kernel_spectrum(ns.GenerativeModel(amplification=(4.0, 1.0)), ns.MLP(depth=2)))
+
+
+def influence() -> Figure:
+    model = ns.GenerativeModel(amplification=(4.0, 1.0))
+    return plotting.plot_influence(ns.influence(model, ns.MLP(depth=1), ns.GradientFlow(30.0), num_samples=300))
+
+
+def decision_surface() -> Figure:
+    """As `ntk-shortcuts predict --amplification 4 1 --method dataset --num-samples 100`."""
+    model = ns.GenerativeModel(amplification=(4.0, 1.0))
+    dataset = model.sample(jax.random.key(0), 100)
+    prediction = ns.predict_bias(model, ns.MLP(depth=1), ns.GradientFlow(30.0), method="dataset", dataset=dataset)
+    return plotting.plot_decision_surface(prediction, model, dataset)
+
+
+def bias_over_time() -> Figure:
+    times, network, biases = np.geomspace(1, 3000, 40), ns.MLP(depth=1), {}
+    for ratio in (1.0, 2.0, 4.0, 8.0):
+        model = ns.GenerativeModel(amplification=(ratio, 1.0))
+        biases[ratio] = ns.predict_bias(model, network, ns.GradientFlow(times)).bias
+    return plotting.plot_bias_over_time(times, biases)
+
+
+FIGURES = {
+    "bias_map": bias_map,
+    "spectrum": spectrum,
+    "influence": influence,
+    "decision_surface": decision_surface,
+    "bias_over_time": bias_over_time,
+}
+# Scripts in benchmarks/, of a checkout only, whose `figures()` draws what their committed records hold.
+MEASURED = (
+    "theory_vs_training/run.py",
+    "paper_experiments.py",
+    "mitigations.py",
+    "moving_kernel.py",
+    "leading_order.py",
+    "learning_curves.py",
+)

@@ -1,0 +1,41 @@
+"""Kernel matrices of inputs that are spread over several devices: each device makes the rows of its own inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+from jax.sharding import NamedSharding, PartitionSpec
+
+
+def by_rows(kernel: Callable[[Any, jax.Array, jax.Array | None], Any], held: Any, x1: jax.Array, x2: jax.Array | None) -> Any:
+    """kernel(held, x1, x2), whose arrays are (n1, n2, ...), with the rows left where x1 has them.
+
+    Where x1 lies in equal parts on the devices of a mesh, each gets all of x2 and `held`, makes its rows, and no device
+    ever holds the whole matrix. Without x2 there are then no symmetric halves to save. Inputs on one device, and inputs
+    inside a JAX transformation, go through unchanged.
+    """
+    axis = _row_axis(x1)
+    if axis is None:
+        return kernel(held, x1, x2)
+    mesh = x1.sharding.mesh
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    arrays, rest = eqx.partition(held, eqx.is_array)
+    rows = jax.shard_map(
+        lambda arrays, own, others: kernel(eqx.combine(arrays, rest), own, others),
+        mesh=mesh,
+        in_specs=(PartitionSpec(), PartitionSpec(axis), PartitionSpec()),
+        out_specs=PartitionSpec(axis),
+        check_vma=False,  # the tiles' loops start from zeros that are the same on every device
+    )
+    return rows(*jax.device_put((arrays,), everywhere), x1, jax.device_put(x1 if x2 is None else x2, everywhere))
+
+
+def _row_axis(x: Any) -> Any:
+    """The axes of a mesh along which the rows are spread, or None."""
+    if isinstance(x, jax.core.Tracer) or not isinstance(x, jax.Array) or not isinstance(x.sharding, NamedSharding):
+        return None
+    spec = x.sharding.spec
+    return spec[0] if len(spec) and len(x.sharding.device_set) > 1 else None

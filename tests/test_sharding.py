@@ -1,0 +1,60 @@
+"""Kernels of inputs that are spread over several devices: rows stay where their inputs are, with the numbers of one device."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import json, sys
+import jax, numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+import ntk_shortcuts as ns
+
+jax.config.update("jax_enable_x64", True)
+mesh = Mesh(np.array(jax.devices()), ("points",))
+data = ns.GenerativeModel(amplification=(4.0, 1.0)).sample(jax.random.key(0), 800)
+rows, others = data.inputs, data.inputs[:100]
+spread = jax.device_put(rows, NamedSharding(mesh, PartitionSpec("points")))
+
+def closed_form(network):
+    return lambda *x: network.kernels(*x).ntk
+
+def empirical(network):
+    params = network.init(jax.random.key(1), 100)
+    return lambda *x: ns.empirical_ntk(network, params, *x, memory=1e6)
+
+found = {}
+for name, kernel in {
+    "relu": closed_form(ns.MLP(3)),
+    "biases": closed_form(ns.MLP(2, bias_variance=0.1)),
+    "erf": closed_form(ns.MLP(2, "erf")),
+    "empirical": empirical(ns.MLP(2, width=32)),
+}.items():
+    for x, expected in (((spread, others), kernel(rows, others)), ((spread,), kernel(rows))):
+        sharded = kernel(*x)
+        found[f"{name}, {len(x)}"] = {
+            "devices": len(sharded.sharding.device_set),
+            "rows": sorted({shard.data.shape[0] for shard in sharded.addressable_shards}),
+            "difference": float(np.max(np.abs(sharded - expected)) / np.max(np.abs(expected))),
+        }
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def on_four_devices():
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    run = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environment, timeout=300)
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+@pytest.mark.parametrize("name", ["relu", "biases", "erf", "empirical"])
+@pytest.mark.parametrize("arguments", [1, 2])
+def test_rows_stay_on_their_devices(on_four_devices, name, arguments):
+    found = on_four_devices[f"{name}, {arguments}"]
+    assert found["devices"] == 4 and found["rows"] == [200]
+    assert found["difference"] < 1e-13
