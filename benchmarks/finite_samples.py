@@ -153,7 +153,7 @@ def table(records: list[dict]) -> str:
                 continue
             biases = np.array([r["bias"] for r in chosen])
             biases[3] += biases[2]
-            cells = ", ".join("/".join(f"{value:.2f}" for value in column) for column in biases.T)
+            cells = ", ".join("/".join(f"{value:.2f}" for value in column) for column in np.round(biases.T, 2) + 0.0)
             lines.append(f"| {activation}, {depth} | {samples} | {cells} |")
             noise = [np.hypot(chosen[0]["standard_error"], r["standard_error"]) for r in chosen[1:3]]
             errors.setdefault(samples, []).append((np.abs(biases[1:] - biases[0]), noise))

@@ -5,7 +5,7 @@
 Population flow of ReLU networks in PyTorch's initialisation (rho = (0.85, 0.9), sigma = 0.6), by depth, width, alpha_c and
 ratio, and at width 128 the frozen kernel of infinite width at the same learning rates beside it. Power laws
 t = A alpha_c^-a ratio^r width^-b are fitted for each depth, to the bias averaged over initialisations. Records are written as
-they finish; a second run goes on where the first stopped. The figure goes to docs/figures.
+they finish; a second run goes on where the first stopped. `ntk-shortcuts derive --all` draws the figure of the docs.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ import time
 
 import jax
 import numpy as np
+from matplotlib.figure import Figure
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.plotting import plot_release_times
 
-HERE = pathlib.Path(__file__).parent
-OUTPUT = HERE / "results" / "release_time.jsonl"
-FIGURE = HERE.parent / "docs" / "figures" / "release_times.png"
+OUTPUT = pathlib.Path(__file__).parent / "results" / "release_time.jsonl"
 NAMES = ("depth", "width", "core", "ratio")
 DEPTHS, CORES, INITS = (1, 2, 3), (1.0, 0.3, 0.1), 8
 # By depth and width, each pair of which is compiled once; the ratios last.
@@ -141,6 +140,12 @@ def table(records: list[dict]) -> str:
     return "\n".join(lines)
 
 
+def figures() -> dict[str, Figure]:
+    """Of the records there are."""
+    records = [json.loads(line) for line in OUTPUT.read_text().splitlines()]
+    return {"release_times": plot_release_times([r for r in records if r["ratio"] == 4])}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=float("inf"))
@@ -159,8 +164,6 @@ def main() -> None:
         records.append(record)
         print(setting, record["release"], record["frozen_release"], flush=True)
     print(table(records))
-    if records and not arguments.table:
-        plot_release_times([r for r in records if r["ratio"] == 4]).savefig(FIGURE, metadata={"Software": None})
 
 
 if __name__ == "__main__":
