@@ -63,6 +63,7 @@ MEASURED = (
     "paper_experiments.py",
     "mitigations.py",
     "moving_kernel.py",
+    "release_time.py",
     "leading_order.py",
     "learning_curves.py",
 )

@@ -74,3 +74,15 @@ def test_site_builds_in_strict_mode(tmp_path):
     assert all(re.search(rf"\b{name}\b", examples) for name in ("plot_bias_map", "from_latents", "Linearized"))
     missing = [name for name in ntk_shortcuts.__all__ if f"ntk_shortcuts.{name}" not in api]
     assert not missing
+
+
+@pytest.mark.parametrize(
+    ("script", "page"), [("release_time", "theory/ntk_account.md"), ("finite_samples", "guide/finite_networks.md")]
+)
+def test_tables_are_those_of_the_records(script, page):
+    """As the benchmark prints them."""
+    namespace = runpy.run_path(str(ROOT / "benchmarks" / f"{script}.py"))
+    records = [json.loads(line) for line in namespace["OUTPUT"].read_text().splitlines()]
+    text = (ROOT / "docs" / page).read_text()
+    lines = [line for line in namespace["table"](records).splitlines() if line]
+    assert len(lines) > 10 and [line for line in lines if line not in text] == []

@@ -11,8 +11,8 @@ from scipy.integrate import solve_ivp
 from scipy.special import expit
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.predictors.flow import FlowPoints, FlowRules, _start
-from ntk_shortcuts.quadrature import mixture_nodes
+from ntk_shortcuts.predictors.flow import FlowPoints, FlowRules, _start, draw
+from ntk_shortcuts.quadrature import density_nodes, mixture_nodes
 
 MODEL = ns.GenerativeModel((0.8, 0.9), (4.0, 1.0))
 PRACTICE = ns.MLP(1, width=32, parameterization="standard", initialization="torch")
@@ -151,9 +151,12 @@ def test_networks_trained_on_few_samples():
 
 
 def test_a_data_set_leaves_the_networks_and_has_halves_of_either_class():
-    points = FlowPoints(*mixture_nodes(MODEL, 6), MODEL.probe_grid())
+    nodes, weights = mixture_nodes(MODEL, 6)
+    points = FlowPoints(nodes, weights, MODEL.class_expectation(nodes), MODEL.probe_grid())
     rules = FlowRules(jnp.zeros(()), jnp.asarray(1e-2), "squared", False, False, 100, "float64")
-    infinite, finite = (_start(MODEL, PRACTICE, KEY, points, r) for r in (rules, dataclasses.replace(rules, num_samples=100)))
+    infinite, finite = (
+        _start(draw(MODEL, PRACTICE, KEY, r), PRACTICE, points, r) for r in (rules, dataclasses.replace(rules, num_samples=100))
+    )
     assert eqx.tree_equal(infinite.params, finite.params) and eqx.tree_equal(infinite.inputs, finite.inputs)
     counts = 100 * finite.weights
     np.testing.assert_allclose(counts, np.rint(counts), atol=1e-9)
@@ -253,6 +256,29 @@ def test_nodes_have_the_moments_of_the_data_law():
     second = MODEL.covariance + jnp.outer(MODEL.means, MODEL.means)
     np.testing.assert_allclose((weights[:, None] * nodes).T @ nodes, second, atol=1e-8)
     assert float(weights.sum()) == pytest.approx(1, abs=1e-12)
+
+
+def test_density_nodes_have_the_moments_of_the_law_and_of_its_labels():
+    """Closed forms: E[z z^T] = Sigma + mu mu^T, E[y z] = mu, E[y z_s^3] = mu_s^3 + 3 mu_s."""
+    nodes, weights, targets = density_nodes(MODEL, 12, 9, 1e-14)
+    mu = np.asarray(MODEL.means)
+    np.testing.assert_allclose((weights[:, None] * nodes).T @ nodes, MODEL.covariance + np.outer(mu, mu), atol=1e-10)
+    np.testing.assert_allclose((weights * targets) @ nodes, mu, atol=1e-10)
+    third = float((weights * targets) @ nodes[:, 0] ** 3)
+    assert third == pytest.approx(mu[0] ** 3 + 3 * mu[0] * float(MODEL.covariance[0, 0]), abs=1e-9)
+    # The tanh at the nodes themselves has no such accuracy.
+    assert abs(float((weights * MODEL.class_expectation(nodes)) @ nodes[:, 0] ** 3) - third) > 1e-3
+    # Nor has a rule of 3 nodes along, whose targets are exact up to the second degree.
+    nodes, weights, targets = density_nodes(MODEL, 3, 9, 1e-14)
+    np.testing.assert_allclose((weights * targets) @ nodes, mu, atol=1e-10)
+    assert abs(float((weights * targets) @ nodes[:, 0] ** 3) - third) > 1e-3
+
+
+def test_a_uniform_shortcut_has_its_rule_too():
+    """Both features without information: a single normal, whose targets vanish."""
+    nodes, weights, targets = density_nodes(ns.GenerativeModel((0.5, 0.5)), 8, 6, 1e-14)
+    np.testing.assert_allclose((weights[:, None] * nodes).T @ nodes, ns.GenerativeModel((0.5, 0.5)).covariance, atol=1e-10)
+    np.testing.assert_allclose(targets, 0, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,9 @@ from ntk_shortcuts.numerics import is_traced
 from ntk_shortcuts.plane import plane_basis, plane_inputs, plane_parameters
 from ntk_shortcuts.typing import Array, Float, Key, Scalar
 
+# Nodes of which a gradient is made at a time.
+CHUNK = 32
+
 
 class FlowRules(eqx.Module):
     """How a flow is run: the options of :func:`ntk_shortcuts.predictors.population_flow.predict_population_flow`."""
@@ -40,10 +43,14 @@ class FlowRules(eqx.Module):
 
 
 class FlowPoints(NamedTuple):
-    """Latents of the nodes (m, 2) and their weights (m,), and of the probes (p, 2)."""
+    """Latents of the nodes (m, 2), their weights (m,) and targets E[y | z] (m,), and the latents of the probes (p, 2).
+
+    Nodes of no weight behind the last of some weight cost nothing.
+    """
 
     nodes: Float[Array, "m 2"]
     weights: Float[Array, "m"]
+    targets: Float[Array, "m"]
     probes: Float[Array, "p 2"]
 
 
@@ -67,24 +74,54 @@ class _Start(NamedTuple):
     weights: jax.Array
 
 
+class Drawn(NamedTuple):
+    """A network at initialisation, reduced to the plane, the frame (2, 2) that takes latents to its inputs, and the key of its
+    data set."""
+
+    params: Parameters
+    frame: Float[Array, "2 2"]
+    data_key: Key
+
+
+def draw(model: GenerativeModel, network: MLP, key: Key, rules: FlowRules) -> Drawn:
+    """Embedding and initialisation of one key.
+
+    Outside of `jit` the random numbers of layers of one shape share a compiled program, whatever the network's depth.
+    """
+    embedding_key, init_key = jax.random.split(key)
+    frame, basis = _frame(model, network, embedding_key, rules.orthogonal)
+    params = plane_parameters(network.init(init_key, model.input_dim, rules.dtype), basis)
+    # Not one of the two keys above, so that the same networks start on infinite and on finite data.
+    return Drawn(params, frame, jax.random.fold_in(key, 2))
+
+
+@eqx.filter_jit
+def _frame(model: GenerativeModel, network: MLP, key: Key, orthogonal: bool) -> tuple[jax.Array, jax.Array]:
+    embedding = model.embedding(key, orthogonal)
+    basis = plane_basis(embedding)
+    return plane_inputs(network, embedding(jnp.eye(2, dtype=basis.dtype)), basis), basis
+
+
 @eqx.filter_jit
 def flow_path(
     model: GenerativeModel, network: MLP, keys: jax.Array, points: FlowPoints, times: jax.Array, rules: FlowRules
 ) -> FlowPath:
     """Flows of the networks of these keys, with outputs at sorted times."""
+    return jax.vmap(lambda key: flow_from(draw(model, network, key, rules), network, points, times, rules))(keys)
 
-    def one(key: Key) -> FlowPath:
-        start = _start(model, network, key, points, rules)
-        outputs, last, steps = _solved(
-            start.params,
-            lambda params: _velocity(params, start, network, rules),
-            lambda params: _outputs(params, start, network),
-            times,
-            rules,
-        )
-        return FlowPath(jnp.where(jnp.isfinite(outputs), outputs, jnp.nan), last, steps, jnp.max(jnp.abs(start.offset)))
 
-    return jax.vmap(one)(keys)
+@eqx.filter_jit
+def flow_from(drawn: Drawn, network: MLP, points: FlowPoints, times: jax.Array, rules: FlowRules) -> FlowPath:
+    """The flow of one network, with outputs at sorted times."""
+    start = _start(drawn, network, points, rules)
+    outputs, last, steps = _solved(
+        start.params,
+        lambda params: _velocity(params, start, network, rules),
+        lambda params: _outputs(params, start, network),
+        times,
+        rules,
+    )
+    return FlowPath(jnp.where(jnp.isfinite(outputs), outputs, jnp.nan), last, steps, jnp.max(jnp.abs(start.offset)))
 
 
 @eqx.filter_jit
@@ -94,7 +131,7 @@ def flow_parameters(
     """Parameters on the plane at sorted times, leaves (inits, times, ...), and the inputs (inits, points, 2) they act on."""
 
     def one(key: Key) -> tuple[Parameters, jax.Array]:
-        start = _start(model, network, key, points, rules)
+        start = _start(draw(model, network, key, rules), network, points, rules)
         found, _, _ = _solved(start.params, lambda p: _velocity(p, start, network, rules), lambda p: p, times, rules)
         return found, start.inputs
 
@@ -129,7 +166,7 @@ def _forward(perturbed: Any, varied: Any, fixed: Any, keys: jax.Array, points: A
 
     def start_of(dynamic: Any, key: Key) -> _Start:
         model, network = eqx.combine(dynamic, fixed)
-        return _start(model, network, key, points(model), rules)
+        return _start(draw(model, network, key, rules), network, points(model), rules)
 
     def one(key: Key) -> tuple:
         start = start_of(dynamic, key)
@@ -197,20 +234,14 @@ def _unit_tangents(dynamic: Any, perturbed: Any) -> Any:
     return jax.tree.unflatten(structure, stacked)
 
 
-def _start(model: GenerativeModel, network: MLP, key: Key, points: FlowPoints, rules: FlowRules) -> _Start:
-    """A network at initialisation, reduced to the plane, and its inputs."""
-    embedding_key, init_key = jax.random.split(key)
-    embedding = model.embedding(embedding_key, rules.orthogonal)
-    basis = plane_basis(embedding)
-    latents = jnp.concatenate([points.nodes, points.probes])
-    inputs = plane_inputs(network, embedding(latents), basis).astype(rules.dtype)
-    params = plane_parameters(network.init(init_key, model.input_dim, rules.dtype), basis)
-    offset = network.apply(params, inputs) if rules.centred else jnp.zeros(len(inputs), rules.dtype)
-    positive, weights = (1 + model.class_expectation(points.nodes)) / 2, points.weights
+def _start(drawn: Drawn, network: MLP, points: FlowPoints, rules: FlowRules) -> _Start:
+    """A network at initialisation, its inputs, and what it is trained on there."""
+    inputs = (jnp.concatenate([points.nodes, points.probes]) @ drawn.frame).astype(rules.dtype)
+    offset = network.apply(drawn.params, inputs) if rules.centred else jnp.zeros(len(inputs), rules.dtype)
+    positive, weights = (1 + points.targets) / 2, points.weights
     if rules.num_samples is not None:
-        # Not one of the two keys above, so that the same networks start on infinite and on finite data.
-        positive, weights = _data_set(jax.random.fold_in(key, 2), positive, weights, rules.num_samples)
-    return _Start(params, inputs, offset, positive.astype(rules.dtype), weights.astype(rules.dtype))
+        positive, weights = _data_set(drawn.data_key, positive, weights, rules.num_samples)
+    return _Start(drawn.params, inputs, offset, positive.astype(rules.dtype), weights.astype(rules.dtype))
 
 
 def _data_set(key: Key, positive: jax.Array, weights: jax.Array, count: Scalar) -> tuple[jax.Array, jax.Array]:
@@ -225,12 +256,22 @@ def _data_set(key: Key, positive: jax.Array, weights: jax.Array, count: Scalar) 
 def _velocity(params: Parameters, start: _Start, network: MLP, rules: FlowRules) -> Parameters:
     cost, count = resolve_loss(rules.loss), start.weights.shape[0]
 
-    def risk(params: Parameters) -> jax.Array:
-        f = network.apply(params, start.inputs[:count]) - start.offset[:count]
-        return jnp.sum(start.weights * (start.positive * cost(f, 1.0) + (1 - start.positive) * cost(f, -1.0)))
+    def risk(params: Parameters, inputs: jax.Array, offset: jax.Array, positive: jax.Array, weights: jax.Array) -> jax.Array:
+        f = network.apply(params, inputs) - offset
+        return jnp.sum(weights * (positive * cost(f, 1.0) + (1 - positive) * cost(f, -1.0)))
 
+    nodes = (start.inputs[:count], start.offset[:count], start.positive, start.weights)
+    # In chunks, up to the last node of any weight: rules of all sizes, padded to one, share a compiled program.
+    nodes = [jnp.pad(leaf, [(0, -count % CHUNK)] + [(0, 0)] * (leaf.ndim - 1)) for leaf in nodes]
+    used = jnp.max(jnp.where(start.weights != 0, jnp.arange(1, count + 1), 0))
+
+    def add(index: jax.Array, total: Parameters) -> Parameters:
+        part = [jax.lax.dynamic_slice_in_dim(leaf, index * CHUNK, CHUNK) for leaf in nodes]
+        return jax.tree.map(jnp.add, total, jax.grad(risk)(params, *part))
+
+    slope = jax.lax.fori_loop(0, (used + CHUNK - 1) // CHUNK, add, jax.tree.map(jnp.zeros_like, params))
     decay = jnp.asarray(rules.weight_decay)
-    return jax.tree.map(lambda g, p: -(g + decay.astype(p.dtype) * p), jax.grad(risk)(params), params)
+    return jax.tree.map(lambda g, p: -(g + decay.astype(p.dtype) * p), slope, params)
 
 
 def _outputs(params: Parameters, start: _Start, network: MLP) -> jax.Array:
@@ -247,13 +288,15 @@ def _solved(state: Any, velocity: Callable, observed: Callable, times: jax.Array
 
     dtype = jnp.dtype(rules.dtype)
     times, tolerance = times.astype(dtype), jnp.asarray(rules.step_tolerance).astype(dtype)
+    # A flow for no time at all is one for an invisible time.
+    end = jnp.maximum(times[-1], jnp.finfo(dtype).tiny * 1e12)
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(lambda t, state, args: velocity(state)),
         RungeKuttaChebyshev(),
         t0=jnp.zeros((), dtype),
-        # A flow for no time at all is one for an invisible time.
-        t1=jnp.maximum(times[-1], jnp.finfo(dtype).tiny * 1e6),
-        dt0=None,
+        t1=end,
+        # Small enough for any network of use, and grown tenfold a step: diffrax's own choice is a further copy of the field.
+        dt0=1e-5 * end,
         y0=state,
         saveat=diffrax.SaveAt(
             subs=[
@@ -263,6 +306,8 @@ def _solved(state: Any, velocity: Callable, observed: Callable, times: jax.Array
         ),
         # The Euclidean norm: a mean over parameters would let the output err by the square root of their number.
         stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance, norm=euclidean_norm),
+        # Derivatives are made beside the flow, not through the solver.
+        adjoint=diffrax.ForwardMode(),
         max_steps=rules.max_steps,
         throw=False,
     )

@@ -6,7 +6,9 @@ The data is two-dimensional, so that the risk is a sum over quadrature nodes and
 
 from __future__ import annotations
 
+import os
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -18,21 +20,24 @@ from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.losses import resolve_loss
 from ntk_shortcuts.networks import MLP
 from ntk_shortcuts.numerics import in_float64, is_traced
-from ntk_shortcuts.predictors.flow import FlowPoints, FlowRules, differentiable_outputs, flow_path
+from ntk_shortcuts.predictors.flow import Drawn, FlowPath, FlowPoints, FlowRules, differentiable_outputs, draw, flow_from
 from ntk_shortcuts.predictors.prediction import Prediction, UntrustedPredictionWarning, plain
 from ntk_shortcuts.predictors.registry import register_method
-from ntk_shortcuts.quadrature import mixture_nodes
+from ntk_shortcuts.quadrature import density_nodes, mixture_nodes
 from ntk_shortcuts.training_rules import GradientDescent, GradientFlow
 from ntk_shortcuts.typing import Key, Latents, Scalar
 from ntk_shortcuts.validation import as_points, require, require_integer, require_key, require_values
 
-# Hermite nodes per axis and mixture component: refined until the bias moves by less than the tolerance.
-_ORDERS = (6, 8, 12, 16, 24)
-# Without refinement, where derivatives are taken.
+# Nodes across of the rule, with 4/3 as many along: refined until the bias moves by less than the tolerance.
+_ORDERS = (10, 16, 24, 36)
+# Hermite nodes per axis and class without refinement, where derivatives are taken.
 _TRACED_ORDER = 12
 # For samples at nodes: with 8 the modes in which noise is fitted late are missing.
 _SAMPLED_ORDER = 16
-_GROUP = 4
+# Rules are padded to multiples of this many nodes, for one compiled program.
+_PADDED = 320
+# Networks on which the rule is chosen.
+_FIRST = 4
 
 
 class _Path(NamedTuple):
@@ -93,8 +98,9 @@ def predict_population_flow(
         orthogonal: make the two feature directions exactly orthogonal, as they are for large d.
         tolerance: nodes are refined until the mean bias of the first four initialisations moves by less than this, or the
             finest rule is reached.
-        order: Hermite nodes per axis and mixture component, for a fixed rule without refinement (where derivatives are
-            taken, 12 unless given; with num_samples 16).
+        order: a fixed rule without refinement, of this many nodes across and 4/3 as many along
+            (:func:`ntk_shortcuts.quadrature.density_nodes`). Hermite nodes per axis and class where derivatives are taken (12
+            unless given) and with num_samples (16).
         step_tolerance: error of one step that the solver accepts, in the Euclidean norm of the parameters; from 0.01 to
             0.001 the bias was seen to move by up to 0.004.
         max_steps: of the solver.
@@ -163,29 +169,27 @@ def predict_population_flow(
 
     optimum = optimal_reliance(model, probes)
     stops, where = np.unique(np.atleast_1d(times), return_inverse=True)
-    # In groups of one size: one compilation, and a group need not wait for the slowest network of all.
-    size = min(num_inits, _GROUP)
-    count = -(-num_inits // size)
-    groups = jnp.split(jax.random.split(key, size * count), count)
+    keys = jax.random.split(key, num_inits)
+    flows = _Flows(model, network, keys, probes, jnp.asarray(stops * speed), rules)
 
-    def run(group: jax.Array, nodes: jax.Array, weights: jax.Array) -> _Path:
-        path = flow_path(model, network, group, FlowPoints(nodes, weights, probes), jnp.asarray(stops * speed), rules)
+    def run(chosen: slice, points: tuple) -> _Path:
+        path = flows(chosen, points)
         outputs = np.asarray(path.outputs, np.float64)[:, where]
         found = np.where(np.isfinite(outputs).all(-1), np.asarray(reliance(outputs, probes)), np.nan)
         return _Path(outputs, found, np.asarray(path.reached), np.asarray(path.steps), np.asarray(path.subtracted))
 
-    # The rule is chosen on the first group, by the move of its bias from the next coarser rule to this one.
+    # The rule is chosen on the first networks, by the move of their bias from the next coarser rule to this one.
     move, first = np.nan, None
     for rung in _ORDERS if order is None else (order,):
-        nodes, weights = _padded_nodes(model, rung)
-        coarse, first = first, run(groups[0], nodes, weights)
+        points = _padded_nodes(model, rung, num_samples is not None)
+        coarse, first = first, run(slice(_FIRST), points)
         if coarse is not None:
             moves = np.abs(first.reliance.mean(0) - coarse.reliance.mean(0))
             move = float(np.max(moves[np.isfinite(moves)], initial=0.0))
         if move <= tolerance:
             break
-    paths = [first, *(run(group, nodes, weights) for group in groups[1:])]
-    path = _Path(*(np.concatenate(parts)[:num_inits] for parts in zip(*paths, strict=True)))
+    parts = [first] if num_inits <= _FIRST else [first, run(slice(_FIRST, None), points)]
+    path = _Path(*(np.concatenate(part) for part in zip(*parts, strict=True)))
     outputs, found, reached = path.outputs, path.reliance, path.reached
     finished = bool(np.all(reached >= np.asarray(stops[-1] * speed, dtype)))
     reached = stops[-1] if finished else float(np.min(reached)) / speed
@@ -229,7 +233,7 @@ def predict_population_flow(
         diagnostics={
             "bias_standard_error": float(np.max(errors)),
             "discretization_error": move,
-            "nodes": float(jnp.count_nonzero(weights)),
+            "nodes": float(jnp.count_nonzero(points[1])),
             "converged": float(finished and (order is not None or move <= tolerance)),
             "solver_steps": float(np.max(path.steps)),
             "time_reached": float(reached),
@@ -261,7 +265,8 @@ def _traced_prediction(
     ascending = jnp.argsort(flat)
 
     def points(model: GenerativeModel) -> FlowPoints:
-        return FlowPoints(*mixture_nodes(model, order), model.probe_grid())
+        nodes, weights = mixture_nodes(model, order)
+        return FlowPoints(nodes, weights, model.class_expectation(nodes), model.probe_grid())
 
     outputs = differentiable_outputs(model, network, keys, points, flat[ascending], rules)
     # The weights are those of the model's dtype: derivatives of the reliance are taken in float64.
@@ -282,8 +287,33 @@ def _traced_prediction(
     )
 
 
-def _padded_nodes(model: GenerativeModel, order: int) -> tuple[jax.Array, jax.Array]:
-    """Nodes and weights; the coarsest rule is padded with nodes of no weight to the size of the next, for one compilation."""
-    nodes, weights = mixture_nodes(model, order)
-    missing = len(mixture_nodes(model, _ORDERS[1])[1]) - len(weights) if order == _ORDERS[0] else 0
-    return jnp.pad(nodes, ((0, missing), (0, 0))), jnp.pad(weights, (0, missing))
+class _Flows:
+    """Flows of the networks of some keys, drawn once."""
+
+    def __init__(self, model: GenerativeModel, network: MLP, keys: jax.Array, probes: Any, times: jax.Array, rules: FlowRules):
+        self.network, self.probes, self.times, self.rules = network, probes, times, rules
+        self.drawn = [draw(model, network, key, rules) for key in keys]
+
+    def __call__(self, chosen: slice, points: tuple) -> FlowPath:
+        points = FlowPoints(*points, self.probes)
+
+        @in_float64
+        def one(drawn: Drawn) -> FlowPath:
+            return flow_from(drawn, self.network, points, self.times, self.rules)
+
+        # One by one, a network never waits for the steps of another, and every core has a network of its own.
+        first, *rest = self.drawn[chosen]
+        paths = [one(first)]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            paths += pool.map(one, rest)
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *paths)
+
+
+def _padded_nodes(model: GenerativeModel, order: int, sampled: bool) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Nodes, weights and targets, padded with nodes of no weight."""
+    if sampled:  # the targets of the density's own rule are projections, and no probabilities
+        nodes, weights = mixture_nodes(model, order)
+        rule = nodes, weights, model.class_expectation(nodes)
+    else:
+        rule = density_nodes(model, -(-4 * order // 3), order)
+    return tuple(jnp.pad(leaf, [(0, -len(leaf) % _PADDED)] + [(0, 0)] * (leaf.ndim - 1)) for leaf in rule)
