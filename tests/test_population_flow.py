@@ -112,6 +112,7 @@ def sampled_linear_outputs(model, times, count, num_samples, probes):
     return weights @ (probes * np.asarray(model.amplification)).T
 
 
+@pytest.mark.slow
 def test_samples_at_nodes_move_a_linear_model_as_drawn_samples_do():
     """Mean and variance of the outputs over data sets of 40, in standard errors of 160; infinite data has another mean."""
     times, count = [3.0, 100.0], 160
