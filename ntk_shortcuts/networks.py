@@ -12,6 +12,7 @@ import numpy as np
 
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.kernels.angular import AngleSeries, AngularKernels, angle_series
+from ntk_shortcuts.kernels.devices import by_rows
 from ntk_shortcuts.kernels.dual import Activation, ActivationLike, resolve_activation
 from ntk_shortcuts.kernels.hermite import Quadrature
 from ntk_shortcuts.kernels.infinite import AffineLayer, Kernels, blockwise, mlp_kernels
@@ -208,7 +209,8 @@ class MLP(eqx.Module):
 
     def _between(self, points1: jax.Array, points2: jax.Array | None, scale: jax.Array | None, input_dim: int) -> Kernels:
         layers, series = self._layers_and_series(input_dim, points1.dtype)
-        kernels = _point_kernels(points1, points2, scale, layers, self.activation, input_dim, series)
+        held = (scale, layers, self.activation, input_dim, series)
+        kernels = by_rows(lambda held, own, others: _point_kernels(own, others, *held), held, points1, points2)
         amplified = [points * (1 if scale is None else scale) for points in (points1, points1 if points2 is None else points2)]
         return self._in_range(kernels, *(jnp.sum(points**2, axis=1) for points in amplified), input_dim, series)
 

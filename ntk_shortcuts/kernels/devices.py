@@ -13,7 +13,7 @@ from ntk_shortcuts.numerics import is_traced
 
 
 def by_rows(kernel: Callable[[Any, jax.Array, jax.Array | None], Any], held: Any, x1: jax.Array, x2: jax.Array | None) -> Any:
-    """kernel(held, x1, x2), whose arrays are (n1, n2, ...), with the rows left where x1 has them.
+    """kernel(held, x1, x2), whose arrays are (n1, n2, ...) or scalars, with the rows left where x1 has them.
 
     Where x1 lies in equal parts on the devices of a mesh, each gets all of x2 and `held`, makes its rows, and no device
     ever holds the whole matrix. Without x2 there are then no symmetric halves to save. Inputs on one device, and inputs
@@ -25,14 +25,21 @@ def by_rows(kernel: Callable[[Any, jax.Array, jax.Array | None], Any], held: Any
     mesh = x1.sharding.mesh  # pyright: ignore[reportAttributeAccessIssue]  a NamedSharding, by _row_axis
     everywhere = NamedSharding(mesh, PartitionSpec())
     arrays, rest = eqx.partition(held, eqx.is_array)
+
+    def between(arrays: Any, own: jax.Array, others: jax.Array) -> Any:
+        return kernel(eqx.combine(arrays, rest), own, others)
+
+    arguments = (*jax.device_put((arrays,), everywhere), x1, jax.device_put(x1 if x2 is None else x2, everywhere))
     rows = jax.shard_map(
-        lambda arrays, own, others: kernel(eqx.combine(arrays, rest), own, others),
+        between,
         mesh=mesh,
         in_specs=(PartitionSpec(), PartitionSpec(axis), PartitionSpec()),
-        out_specs=PartitionSpec(axis),
+        out_specs=jax.tree.map(
+            lambda leaf: PartitionSpec(axis) if leaf.ndim else PartitionSpec(), jax.eval_shape(between, *arguments)
+        ),
         check_vma=False,  # the tiles' loops start from zeros that are the same on every device
     )
-    return rows(*jax.device_put((arrays,), everywhere), x1, jax.device_put(x1 if x2 is None else x2, everywhere))
+    return rows(*arguments)
 
 
 def _row_axis(x: Any) -> Any:
