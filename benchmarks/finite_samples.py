@@ -149,11 +149,12 @@ def table(records: list[dict]) -> str:
         for samples in (300, 1000, 3200):
             keys = [("minibatch", samples), ("flow", samples), ("flow", None), ("linearised", samples)]
             chosen = [found.get((activation, depth, *key)) for key in keys]
-            if None in chosen:
+            if None in chosen[:3]:
                 continue
-            biases = np.array([r["bias"] for r in chosen])
+            biases = np.array([r["bias"] if r else np.full(len(TIMES), np.nan) for r in chosen])
             biases[3] += biases[2]
-            cells = ", ".join("/".join(f"{value:.2f}" for value in column) for column in np.round(biases.T, 2) + 0.0)
+            columns = np.round(biases.T, 2) + 0.0
+            cells = ", ".join("/".join("-" if np.isnan(v) else f"{v:.2f}" for v in column) for column in columns)
             lines.append(f"| {activation}, {depth} | {samples} | {cells} |")
             noise = [np.hypot(chosen[0]["standard_error"], r["standard_error"]) for r in chosen[1:3]]
             errors.setdefault(samples, []).append((np.abs(biases[1:] - biases[0]), noise))
@@ -165,7 +166,7 @@ def table(records: list[dict]) -> str:
         "|---|---|---|---|---|",
     ]
     for samples, rows in errors.items():
-        gaps = np.mean([gap for gap, _ in rows], axis=(0, 2))
+        gaps = np.nanmean([gap for gap, _ in rows], axis=(0, 2))
         noise = np.mean([error for _, error in rows], axis=(0, 2))
         lines.append(f"| {samples} | {gaps[0]:.3f} | {gaps[1]:.3f} | {gaps[2]:.3f} | {noise[0]:.3f}, {noise[1]:.3f} |")
     return "\n".join(lines)
