@@ -1,6 +1,7 @@
-"""Extreme but valid inputs: what the package answers, against references of many digits. Writes docs/guide/extremes.md.
+"""Extreme but valid inputs: what the package answers, against references of many digits; docs/guide/extremes.md
+holds the largest of each group.
 
-    python benchmarks/extremes.py --output docs/guide/extremes.md
+    python benchmarks/extremes.py --output extremes.md
 
 The rows are also the tests of tests/contract/test_extremes.py. A row either has a discrepancy and what is allowed of it, or
 the words of the error or warning that must come.

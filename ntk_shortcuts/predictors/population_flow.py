@@ -316,4 +316,5 @@ def _padded_nodes(model: GenerativeModel, order: int, sampled: bool) -> tuple[ja
         rule = nodes, weights, model.class_expectation(nodes)
     else:
         rule = density_nodes(model, -(-4 * order // 3), order)
-    return tuple(jnp.pad(leaf, [(0, -len(leaf) % _PADDED)] + [(0, 0)] * (leaf.ndim - 1)) for leaf in rule)
+    nodes, weights, targets = (jnp.pad(leaf, [(0, -len(leaf) % _PADDED)] + [(0, 0)] * (leaf.ndim - 1)) for leaf in rule)
+    return nodes, weights, targets

@@ -86,7 +86,8 @@ def test_issue_197_weights_of_high_standard_deviation_change_no_limit(deviation,
     np.testing.assert_allclose(wide.variance / (deviation**2 / 2) ** 4, unit.variance, rtol=1e-9)
 
 
-@pytest.mark.parametrize("dtype", [pytest.param(np.float64, marks=pytest.mark.slow), np.float32])
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_issue_198_more_samples_of_one_input_do_not_make_nan(dtype):
     """#198: NaN means once a function of one input was sampled at 100 points (ReLU, depth 2, ridge 1e-4)."""
     network = ns.MLP(2, weight_variance=1.5**2, bias_variance=0.05**2)

@@ -96,7 +96,7 @@ def _single_precision_is_never_nan(network, points):
         assert np.max(np.abs(np.asarray(kernels.ntk, np.float64) - exact.ntk)) <= 0.02 * np.max(np.abs(exact.ntk))
 
 
-test_single_precision_is_never_nan = few(given(networks, points)(_single_precision_is_never_nan))
+test_single_precision_is_never_nan = pytest.mark.slow(few(given(networks, points)(_single_precision_is_never_nan)))
 test_single_precision_in_many_cases = pytest.mark.slow(many(given(networks, points)(_single_precision_is_never_nan)))
 
 
