@@ -1,12 +1,13 @@
 """Population flow, and the frozen kernel, against networks trained as the paper trains them.
 
-    python benchmarks/population_flow.py --output benchmarks/results/population_flow.jsonl [--minutes 40] [--table]
+    python benchmarks/population_flow.py --output benchmarks/results/population_flow.jsonl [--minutes 40] [--table] [--flow]
 
 Width 128, PyTorch's initialisation, SGD of batch 64 on 3200 samples, mean squared error at learning rate 0.01 (0.02 in the
 1/(2N) convention; logistic loss 0.01), bias recorded after 1, 3, 10, 30 and 100 epochs; 20 seeds, each with a data set,
 an embedding and an initialisation of its own, against 32 initialisations of the flow. One record per configuration,
 written as it is finished; a second run goes on where the first stopped. `--table` prints the summary of the records and
-runs nothing.
+runs nothing. `--flow` makes the flow of the records anew where it was another version's, and keeps their trained networks,
+for a change of the flow alone. Such records have no part in the ratio of seconds, whose two sides are of one run.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ import ntk_shortcuts as ns
 
 EPOCHS = np.array([1, 3, 10, 30, 100])
 SEEDS, INITS, SAMPLES, BATCH = 10, 16, 3200, 64
+# Of the flow's rules of nodes and solver; a record of an earlier one is not of this flow.
+VERSION = 2
 # activation, depth, rho_s, ratio, alpha_c, loss; the cheap ones first, so that an interrupted run has some of each kind.
 CONFIGURATIONS = [
     ("linear", 1, 0.85, 4.0, 1.0, "squared"),
@@ -63,11 +66,36 @@ CONFIGURATIONS = [
 ]
 
 
+def setting(activation: str, depth: int, predictivity: float, ratio: float, core: float, loss: str) -> tuple:
+    """Data law, network and training rule of a configuration."""
+    return (
+        ns.GenerativeModel((predictivity, 0.9), (ratio * core, core)),
+        ns.MLP(depth, activation, width=128, parameterization="standard", initialization="torch"),
+        ns.GradientDescent(0.02 if loss == "squared" else 0.01, EPOCHS * (SAMPLES // BATCH)),
+    )
+
+
+def flow_entries(flows: list) -> dict:
+    """The entries of a record that come from the flow's two runs."""
+    return {
+        "flow": np.mean([p.bias for p in flows], axis=0).tolist(),
+        "flow_standard_error": (np.mean([p.bias_std for p in flows], axis=0) / np.sqrt(2 * INITS)).tolist(),
+        "diagnostics": flows[-1].diagnostics,
+        "version": VERSION,
+    }
+
+
+def flow_anew(configuration: tuple) -> dict:
+    """The flow of a configuration, with the keys of `measure`; the trained networks are those of the record."""
+    model, network, descent = setting(*configuration)
+    keys = [jax.random.split(jax.random.key(repeat + 1))[1] for repeat in range(2)]
+    options = {"method": "population_flow", "num_inits": INITS, "loss": configuration[-1]}
+    return {**flow_entries([ns.predict_bias(model, network, descent, key=k, **options) for k in keys]), "trained_kept": True}
+
+
 def measure(activation: str, depth: int, predictivity: float, ratio: float, core: float, loss: str) -> dict:
     """Trained, flow and frozen bias of one configuration, with their errors and seconds."""
-    model = ns.GenerativeModel((predictivity, 0.9), (ratio * core, core))
-    network = ns.MLP(depth, activation, width=128, parameterization="standard", initialization="torch")
-    descent = ns.GradientDescent(0.02 if loss == "squared" else 0.01, EPOCHS * (SAMPLES // BATCH))
+    model, network, descent = setting(activation, depth, predictivity, ratio, core, loss)
     # Everything twice, with other keys: the second run is timed without compilation, and both count.
     trained, flows, seconds = [], [], []
     for repeat in range(2):
@@ -83,9 +111,7 @@ def measure(activation: str, depth: int, predictivity: float, ratio: float, core
     record = {
         "trained": seeds.mean(1).tolist(),
         "trained_standard_error": (seeds.std(1, ddof=1) / np.sqrt(seeds.shape[1])).tolist(),
-        "flow": np.mean([p.bias for p in flows], axis=0).tolist(),
-        "flow_standard_error": (np.mean([p.bias_std for p in flows], axis=0) / np.sqrt(2 * INITS)).tolist(),
-        "diagnostics": flows[-1].diagnostics,
+        **flow_entries(flows),
         "train_seconds": seconds[0][0],
         "flow_seconds": seconds[0][1],
         "train_seconds_again": seconds[1][0],
@@ -127,6 +153,9 @@ def summary(records: list[dict]) -> str:
         if loss == "squared":
             frozen = np.abs(np.array([r["frozen"] for r in chosen]) - trained)
             lines.append(f"Frozen infinite-width kernel: mean absolute error {frozen.mean():.3f}, worst {frozen.max():.3f}.")
+    records = [r for r in records if not r.get("trained_kept")]
+    if not records:
+        return "\n".join(lines)
     ratios = [np.array([r[f"train_seconds{x}"] / r[f"flow_seconds{x}"] for r in records]) for x in ("", "_again")]
     totals = [
         sum(r[f"train_seconds{x}"] for r in records) / sum(r[f"flow_seconds{x}"] for r in records) for x in ("", "_again")
@@ -147,14 +176,25 @@ def main() -> None:
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path(__file__).parent / "results/population_flow.jsonl")
     parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--table", action="store_true")
+    parser.add_argument("--flow", action="store_true", help="make the flow of the records anew, and nothing else")
     arguments = parser.parse_args()
     lines = arguments.output.read_text().splitlines() if arguments.output.exists() else []
     records = [json.loads(line) for line in lines]
     names = ("activation", "depth", "predictivity", "ratio", "core", "loss")
     done = {tuple(r[name] for name in names) for r in records}
     began = time.monotonic()
+    for record in records if arguments.flow else []:
+        if record.get("version") == VERSION or time.monotonic() - began > 60 * arguments.minutes:
+            continue
+        configuration = tuple(record[name] for name in names)
+        record.update(flow_anew(configuration))
+        # Whole or not at all: a run that is killed leaves the file as it was.
+        written = arguments.output.with_suffix(".new")
+        written.write_text("".join(json.dumps(r) + "\n" for r in records))
+        written.replace(arguments.output)
+        print(configuration, [f"{a:.2f}/{b:.2f}" for a, b in zip(record["trained"], record["flow"], strict=True)], flush=True)
     for configuration in CONFIGURATIONS:
-        if arguments.table or configuration in done or time.monotonic() - began > 60 * arguments.minutes:
+        if arguments.table or arguments.flow or configuration in done or time.monotonic() - began > 60 * arguments.minutes:
             continue
         machine = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "jax": jax.__version__}
         record = {**dict(zip(names, configuration, strict=True)), **measure(*configuration), **machine}
