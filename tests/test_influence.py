@@ -13,7 +13,7 @@ COUNT, TIME = 60, 30.0
 @pytest.mark.parametrize(
     ("point", "label"),
     [
-        ((1.2, -1.0), -1.0),
+        pytest.param((1.2, -1.0), -1.0, marks=pytest.mark.slow),
         pytest.param((1.2, -1.0), 1.0, marks=pytest.mark.slow),
         pytest.param((0.2, 1.5), 1.0, marks=pytest.mark.slow),
     ],

@@ -52,8 +52,17 @@ def test_float32_in_high_dimension(depth, rng):
         np.testing.assert_allclose(a, b, rtol=2e-5)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("activation", ["linear", "relu", "erf", "tanh", pytest.param("leaky_relu", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("activation", "dtype"),
+    [("linear", np.float32), ("relu", np.float32), ("relu", np.float64), ("erf", np.float64), ("tanh", np.float64)]
+    + [
+        pytest.param(activation, dtype, marks=pytest.mark.slow)
+        for activation, dtype in (
+            *(("linear", np.float64), ("erf", np.float32), ("tanh", np.float32)),
+            *(("leaky_relu", np.float32), ("leaky_relu", np.float64)),
+        )
+    ],
+)
 def test_gradients_are_finite_everywhere(activation, dtype):
     z1, z2 = _special_points()
 

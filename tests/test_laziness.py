@@ -32,7 +32,7 @@ def test_a_wide_network_in_the_ntk_parameterisation_does_not():
     ("network", "training", "options"),
     [
         (ns.MLP(1), ns.GradientFlow(1.0), {}),
-        (PRACTICE, ns.GradientFlow(np.inf), {}),
+        pytest.param(PRACTICE, ns.GradientFlow(np.inf), {}, marks=pytest.mark.slow),
         (PRACTICE, ns.Ridge(0.1), {}),
         (PRACTICE, ns.GradientFlow(20.0), {"check_laziness": False}),
     ],

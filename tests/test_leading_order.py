@@ -72,6 +72,7 @@ def test_moments_are_those_of_samples():
     assert abs(twin) > 4.5 * (features[:, 1] ** 2).std() / np.sqrt(len(features))
 
 
+@pytest.mark.slow
 def test_output_on_the_clusters_tends_to_the_exact_one_as_they_tighten():
     errors = []
     for predictivity in (0.9, 0.99, 0.9999):

@@ -174,6 +174,7 @@ def outputs_and_reliance(setting, network, **options):
     return p.mean, p.reliance
 
 
+@pytest.mark.slow
 def test_derivatives_of_a_linear_model_are_those_of_its_closed_form():
     """In predictivity, amplification, correlation and time, by central differences of the closed form."""
 

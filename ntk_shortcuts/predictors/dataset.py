@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ from ntk_shortcuts.generative import Dataset, GenerativeModel
 from ntk_shortcuts.networks import MLP
 from ntk_shortcuts.numerics import in_float64, is_traced
 from ntk_shortcuts.predictors.frozen_kernel import OutputLaw, continued_outputs, trained_outputs
+from ntk_shortcuts.predictors.low_rank import Problem, low_rank_where_asked, require_tolerance
 from ntk_shortcuts.predictors.prediction import (
     Prediction,
     UntrustedPredictionWarning,
@@ -96,7 +98,6 @@ def _warn_of_unresolved(network: Any, training: TrainingRule, law: OutputLaw, nu
         )
 
 
-@eqx.filter_jit
 def _outputs(
     kernels: Callable[..., Any],
     rule: TrainingRule,
@@ -107,29 +108,23 @@ def _outputs(
     full_covariance: bool = False,
     sample_weight: jax.Array | None = None,
 ) -> OutputLaw:
-    count = points.shape[0]
     prior = None
     if random_init and full_covariance:
-        prior = kernels(probes, probes).nngp
+        prior = kernels(probes).nngp
     elif random_init:
-        prior = jax.vmap(lambda z: kernels(z[None], z[None]).nngp[0, 0])(probes)
-    weights = jnp.full(count, 1 / count, points.dtype)
-    weights = weights if sample_weight is None else weights * sample_weight.astype(points.dtype)
-    return trained_outputs(kernels(points, points), kernels(probes, points), prior, weights, labels, rule, count)
+        prior = jax.vmap(lambda z: kernels(z[None]).nngp[0, 0])(probes)
+    weights = _weights(points, sample_weight)
+    # Kernels are compiled on their own: what a network's are made from depends on values that a trace would hide.
+    return _trained(kernels(points), kernels(probes, points), prior, weights, labels, rule, points.shape[0])
 
 
-@eqx.filter_jit
-def _continued(
-    kernels: Callable[..., Any],
-    rule: TrainingRule,
-    points: jax.Array,
-    labels: jax.Array,
-    probes: jax.Array,
-    initial: tuple[jax.Array, jax.Array],
-) -> OutputLaw:
+_trained, _continued = eqx.filter_jit(trained_outputs), eqx.filter_jit(continued_outputs)
+
+
+def _weights(points: jax.Array, sample_weight: jax.Array | None) -> jax.Array:
     count = points.shape[0]
     weights = jnp.full(count, 1 / count, points.dtype)
-    return continued_outputs(kernels(points, points), kernels(probes, points), weights, labels, initial, rule, count)
+    return weights if sample_weight is None else weights * sample_weight.astype(points.dtype)
 
 
 @register_method("dataset")
@@ -146,8 +141,13 @@ def predict_dataset(
     random_init: bool = True,
     initial_outputs: tuple[Float[Array, "*inits n"], Float[Array, "*inits probes"]] | None = None,
     sample_weight: Float[Array, "n"] | None = None,
+    rank_tolerance: float | None = None,
 ) -> Prediction:
     r"""Bias of an infinitely wide network trained on one given data set, exact over initialisations.
+
+    Above 6000 samples, and wherever `rank_tolerance` is given, the kernel is reduced to a few landmarks
+    (:func:`~ntk_shortcuts.predictors.low_rank.low_rank_outputs`): time is then linear in the samples, and memory does not
+    grow with them. The size of that approximation is among the diagnostics.
 
     Args:
         dataset: from `model.sample`, or your own by `Dataset.from_arrays(inputs, labels)`.
@@ -158,6 +158,12 @@ def predict_dataset(
             (`Ensemble.initial_train_outputs[i]` and `Ensemble.initial_outputs[i]`). The outputs are then those of these
             networks, \(f(x)=f_0(x)+\Theta(x,X)F(y-f_0(X))\): `std` is 0, and `bias` and `mean` have the axis of the networks.
         sample_weight: weights (n,) >= 0 of the samples in the loss, (1/(2n)) sum w (f - y)^2; not normalised.
+        rank_tolerance: largest error of mean and standard deviation at the probes that the reduction may make, by its own
+            estimate; 1e-4 above 6000 samples.
+
+    Warns:
+        UntrustedPredictionWarning: the estimate stays above it with 2048 landmarks. Up to 6000 samples the whole kernel is
+            solved instead.
 
     Raises:
         ValueError: num_samples that is not the data set's size; labels not in {-1, +1}; probe_inputs missing or of
@@ -185,19 +191,32 @@ def predict_dataset(
         f"of shape ({probes.shape[0]}, {inputs.shape[1]}), one row per probe",
         probe_inputs,
     )
+    require_tolerance(rank_tolerance)
     if initial_outputs is None:
         if sample_weight is not None:
             sample_weight = checked_weight(sample_weight, inputs.shape[0])
+        problem = Problem(network.kernels, training, inputs, labels, probe_inputs, _weights(inputs, sample_weight))
+        reduced = low_rank_where_asked(problem, random_init, rank_tolerance)
+        if reduced is not None:
+            law, extra = reduced
+            return _finish("dataset", model, network, training, probes, law, inputs.shape[0], extra)
         law = _outputs(network.kernels, training, inputs, labels, probe_inputs, random_init, sample_weight=sample_weight)
         return _finish("dataset", model, network, training, probes, law, inputs.shape[0])
     require(random_init, "random_init", "True with initial_outputs", random_init)
     require(sample_weight is None, "sample_weight", "None with initial_outputs", sample_weight)
     initial = _initial_outputs(initial_outputs, inputs.shape[0], probes.shape[0], inputs.dtype)
     rows = tuple(jnp.atleast_2d(values) for values in initial)
-    law = _continued(network.kernels, training, inputs, labels, probe_inputs, rows)
+    problem = Problem(network.kernels, training, inputs, (labels - rows[0]).T, probe_inputs, _weights(inputs, None))
+    reduced = low_rank_where_asked(problem, False, rank_tolerance)
+    if reduced is None:
+        train, cross = network.kernels(inputs), network.kernels(probe_inputs, inputs)
+        law, extra = _continued(train, cross, problem.weights, labels, rows, training, inputs.shape[0]), {}
+    else:
+        law, extra = reduced
+        law = dataclasses.replace(law, mean=rows[1] + law.mean)
     if initial[0].ndim == 1:
         law = dataclasses.replace(law, mean=law.mean[..., 0, :])
-    return _finish("dataset", model, network, training, probes, law, inputs.shape[0])
+    return _finish("dataset", model, network, training, probes, law, inputs.shape[0], extra)
 
 
 def _initial_outputs(given: Any, num_samples: int, num_probes: int, dtype: Any) -> tuple[jax.Array, jax.Array]:
@@ -213,7 +232,14 @@ def _initial_outputs(given: Any, num_samples: int, num_probes: int, dtype: Any) 
 
 
 def _finish(
-    method: str, model: Any, network: Any, training: TrainingRule, probes: jax.Array, law: OutputLaw, num_samples: int
+    method: str,
+    model: Any,
+    network: Any,
+    training: TrainingRule,
+    probes: jax.Array,
+    law: OutputLaw,
+    num_samples: int,
+    extra: dict[str, float] | None = None,
 ) -> Prediction:
     traced = is_traced(law.spectrum)
     if not traced:
@@ -223,7 +249,7 @@ def _finish(
         return prediction
     warn_of_rounding(prediction, stacklevel=5)
     _warn_of_unresolved(network, training, law, num_samples)
-    return prediction.with_diagnostics(describe_spectrum(law.spectrum))
+    return prediction.with_diagnostics({**describe_spectrum(law.spectrum), **(extra or {})})
 
 
 @register_method("monte_carlo")
@@ -240,6 +266,7 @@ def predict_monte_carlo(
     random_init: bool = True,
     embedded: bool = False,
     sample_weight: SampleWeight | None = None,
+    rank_tolerance: float | None = None,
 ) -> Prediction:
     """Average of the exact prediction over sampled data sets, with its standard error.
 
@@ -250,6 +277,7 @@ def predict_monte_carlo(
         embedded: sample inputs in R^d with their random directions; by default kernels are those of d -> infinity.
         sample_weight: a function of latents (n, 2) and labels (n,) to the weights (n,) of samples in the loss,
             (1/(2N)) sum w (f - y)^2; not normalised. The bias stays relative to the optimum of the unweighted law.
+        rank_tolerance: as for method="dataset".
 
     Returns:
         A Prediction: `mean` and `std` are those of the output over data sets and initialisations; diagnostics hold
@@ -262,15 +290,22 @@ def predict_monte_carlo(
     require(num_samples is not None, "num_samples", 'an even integer >= 2 for method="monte_carlo"', num_samples)
     require_integer("num_datasets", num_datasets, 2)
     probes = model.probe_grid() if probes is None else as_points("probes", probes, dimension=2)
-    means, variances, reliances, moves = [], [], [], []
+    require_tolerance(rank_tolerance)
+    means, variances, reliances, moves, extra = [], [], [], [], {}
     for index in range(num_datasets):
         data = model.sample(jax.random.fold_in(key, index), num_samples)
         if embedded:
             kernels, points, at = network.kernels, data.inputs, data.embedding(probes)
         else:
-            kernels, points, at = eqx.Partial(network.latent_kernels, model), data.latents, probes
+            kernels, points, at = functools.partial(network.latent_kernels, model), data.latents, probes
         weight = None if sample_weight is None else evaluate_weight(sample_weight, data.latents, data.labels)
-        law = _outputs(kernels, training, points, data.labels, at, random_init, sample_weight=weight)
+        problem = Problem(kernels, training, points, data.labels, at, _weights(points, weight))
+        reduced = low_rank_where_asked(problem, random_init, rank_tolerance)
+        if reduced is None:
+            law = _outputs(kernels, training, points, data.labels, at, random_init, sample_weight=weight)
+        else:
+            law, sizes = reduced
+            extra = {name: max(size, extra.get(name, 0.0)) for name, size in sizes.items()}
         training.check(float(law.spectrum.largest_eigenvalue))
         alone = prediction_from_law("monte_carlo", model, probes, law.mean, law.variance, law.rounding)
         means.append(law.mean)
@@ -294,6 +329,7 @@ def predict_monte_carlo(
             "bias_standard_error": float(jnp.max(standard_error)),
             "num_datasets": float(num_datasets),
             **describe_spectrum(law.spectrum),
+            **extra,
         }
     )
     warn_of_rounding(prediction)

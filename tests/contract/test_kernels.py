@@ -29,7 +29,7 @@ NETWORKS = {
 
 
 # Quadrature kernels share their code: one of them is enough for every run.
-SLOW = {f"{name}-2" for name in ns.known_activations() if name not in ("linear", "relu", "erf", "tanh")} | {
+SLOW = {f"{name}-2" for name in ns.known_activations() if name not in ("linear", "relu", "erf")} | {
     "relu-5",
     "leaky relu",
     "callable",
