@@ -52,6 +52,7 @@ def test_agreement_at_two_thousand_samples(network):
         np.testing.assert_allclose(getattr(reduced, name), getattr(dense, name), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_weights_and_known_initial_outputs(few_landmarks, rng):
     network, rule = ns.MLP(1, "erf", bias_variance=0.1), ns.GradientDescent(1.0, 20)
     weighted = _both(network, 300, rule, random_init=False, sample_weight=rng.uniform(0, 2, 300))
@@ -62,6 +63,7 @@ def test_weights_and_known_initial_outputs(few_landmarks, rng):
     assert not np.allclose(weighted[1].mean, _both(network, 300, rule, random_init=False)[1].mean, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_untrusted_above_the_limit_and_dense_below(monkeypatch):
     monkeypatch.setattr(low_rank, "_RANKS", (4, 8))
     dense, fallen_back = _both(ns.MLP(1), 200)
