@@ -1,0 +1,136 @@
+"""Closed-form kernels against neural-tangents: seconds of both in one run, and the accuracy of both.
+
+    python benchmarks/peers.py [--points 3000] [--table]
+
+Both compiled, in turns, medians of five; between two sets of points and of one set with itself. neural-tangents' kernels are
+of its `stax` on the same JAX. tanh is not compared: neural-tangents has no closed form for it. Accuracy: the largest relative
+error of the NTK at pairs of points in the plane, generic, nearly parallel and nearly antiparallel, against the recursion in
+50 digits. Records go to results/peers.jsonl as they are finished.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import time
+
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+from agreement_neural_tangents import dense_kernel
+
+import ntk_shortcuts as ns
+
+RECORDS = pathlib.Path(__file__).parent / "results/peers.jsonl"
+# Activation, depth, bias variance, input dimension.
+CASES = [
+    ("relu", 8, 0.0, 2),
+    ("relu", 3, 0.0, 2),
+    ("relu", 1, 0.0, 2),
+    ("relu", 3, 0.1, 2),
+    ("erf", 3, 0.1, 2),
+    ("linear", 3, 0.0, 2),
+    ("relu", 3, 0.0, 100),
+    ("relu", 1, 0.0, 100),
+    ("relu", 3, 0.1, 100),
+    ("erf", 3, 0.1, 100),
+]
+ANGLES = np.array([1.0, 2.0, 1e-3, 1e-5, np.pi - 1e-3, np.pi - 1e-5])
+
+
+def seconds(functions: dict, repeats: int = 5) -> dict[str, float]:
+    """Medians, measured in turns."""
+    found: dict[str, list[float]] = {name: [] for name in functions}
+    for function in functions.values():
+        jax.block_until_ready(function())
+    for _ in range(repeats):
+        for name, function in functions.items():
+            began = time.perf_counter()
+            jax.block_until_ready(function())
+            found[name].append(time.perf_counter() - began)
+    return {name: float(np.median(values)) for name, values in found.items()}
+
+
+def reference(depth: int, angle: float) -> float:
+    """NTK of a bias-free ReLU network of weight variance 2 between unit vectors at this angle, times d = 2, in 50 digits."""
+    with mpmath.workdps(50):
+        cosine = mpmath.cos(mpmath.mpf(float(angle)))
+        tangent = cosine
+        for _ in range(depth):
+            theta = mpmath.acos(cosine)
+            slope = 1 - theta / mpmath.pi
+            cosine = (mpmath.sin(theta) + (mpmath.pi - theta) * cosine) / mpmath.pi
+            tangent = cosine + slope * tangent
+        return float(2 * tangent)
+
+
+def accuracy(depth: int, dtype: str) -> dict[str, float]:
+    network, peer = ns.MLP(depth), dense_kernel(depth, "relu", 2.0, 0.0)
+    first = jnp.asarray([[1.0, 0.0]], dtype)
+    second = jnp.asarray(np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1), dtype)
+    # The angle that the rounded points have.
+    exact = np.array([reference(depth, np.arctan2(*np.asarray(point, np.float64)[::-1])) for point in second])
+    exact *= np.linalg.norm(np.asarray(second, np.float64), axis=1) / 2
+    with jax.enable_x64(dtype == "float64"):
+        theirs = np.asarray(peer(first, second).ntk, np.float64)[0]
+    found = {"ours": np.asarray(network.kernels(first, second).ntk, np.float64)[0], "neural-tangents": theirs}
+    return {name: float(np.max(np.abs(values / exact - 1))) for name, values in found.items()}
+
+
+def measure(activation: str, depth: int, bias: float, dimension: int, count: int, dtype: str) -> dict:
+    network, peer = ns.MLP(depth, activation, bias_variance=bias), dense_kernel(depth, activation, 2.0, bias)
+    rng = np.random.default_rng(0)
+    x, y = (jnp.asarray(rng.normal(size=(count, dimension)), dtype) for _ in range(2))
+
+    def theirs(*points):
+        with jax.enable_x64(dtype == "float64"):
+            return peer(*points)
+
+    record = {"activation": activation, "depth": depth, "bias_variance": bias, "input_dim": dimension, "dtype": dtype}
+    record["points"] = count
+    for name, points in (("two sets", (x, y)), ("one set", (x, None))):
+        record[name] = seconds({"neural-tangents": lambda p=points: theirs(*p), "ours": lambda p=points: network.kernels(*p)})
+    if activation == "relu" and bias == 0 and dimension == 2:
+        record["error"] = accuracy(depth, dtype)
+    machine = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "jax": jax.__version__}
+    return {**record, **machine, "ntk_shortcuts": ns.__version__}
+
+
+def table(records: list[dict]) -> str:
+    lines = [
+        "| network | inputs | precision | neural-tangents, s | ours, s | ratio | ratio, one set | worst error: theirs, ours |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for r in records:
+        two, one = r["two sets"], r["one set"]
+        ratios = [f"{pair['neural-tangents'] / pair['ours']:.1f}" for pair in (two, one)]
+        errors = "" if "error" not in r else f"{r['error']['neural-tangents']:.0e}, {r['error']['ours']:.0e}"
+        name = f"{r['activation']}, depth {r['depth']}" + (", biases" if r["bias_variance"] else "")
+        times = f"{two['neural-tangents']:.3f} | {two['ours']:.3f}"
+        lines.append(f"| {name} | R^{r['input_dim']} | {r['dtype']} | {times} | {' | '.join(ratios)} | {errors} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--points", type=int, default=3000)
+    parser.add_argument("--table", action="store_true", help="print the table of what is there, and stop")
+    arguments = parser.parse_args()
+    jax.config.update("jax_enable_x64", True)
+    if not arguments.table:
+        RECORDS.unlink(missing_ok=True)
+        for dtype in ("float64", "float32"):
+            for case in CASES:
+                record = measure(*case, arguments.points, dtype)
+                with RECORDS.open("a") as file:
+                    file.write(json.dumps(record) + "\n")
+                print(record, flush=True)
+    print(table([json.loads(line) for line in RECORDS.read_text().splitlines()]))
+
+
+if __name__ == "__main__":
+    main()
