@@ -2,7 +2,7 @@
 
     python benchmarks/peers.py [--points 3000] [--table]
 
-Both compiled, in turns, medians of five; between two sets of points and of one set with itself. neural-tangents' kernels are
+Both compiled, in turns, medians of three; between two sets of points and of one set with itself. neural-tangents' kernels are
 of its `stax` on the same JAX. tanh is not compared: neural-tangents has no closed form for it. Accuracy: the largest relative
 error of the NTK at pairs of points in the plane, generic, nearly parallel and nearly antiparallel, against the recursion in
 50 digits. Records go to results/peers.jsonl as they are finished.
@@ -42,7 +42,7 @@ CASES = [
 ANGLES = np.array([1.0, 2.0, 1e-3, 1e-5, np.pi - 1e-3, np.pi - 1e-5])
 
 
-def seconds(functions: dict, repeats: int = 5) -> dict[str, float]:
+def seconds(functions: dict, repeats: int = 3) -> dict[str, float]:
     """Medians, measured in turns."""
     found: dict[str, list[float]] = {name: [] for name in functions}
     for function in functions.values():
