@@ -24,6 +24,7 @@ SLOW_PAGES = {
     "finite_networks",
     "mitigations",
     "moving_kernel",
+    "bring_your_own_network",
     "predict",
     "predict_and_map",
 }

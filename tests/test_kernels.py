@@ -54,11 +54,11 @@ def test_float32_in_high_dimension(depth, rng):
 
 @pytest.mark.parametrize(
     ("activation", "dtype"),
-    [("linear", np.float32), ("relu", np.float32), ("relu", np.float64), ("erf", np.float64), ("tanh", np.float64)]
+    [("linear", np.float32), ("relu", np.float32), ("erf", np.float64), ("tanh", np.float64)]
     + [
         pytest.param(activation, dtype, marks=pytest.mark.slow)
         for activation, dtype in (
-            *(("linear", np.float64), ("erf", np.float32), ("tanh", np.float32)),
+            *(("linear", np.float64), ("relu", np.float64), ("erf", np.float32), ("tanh", np.float32)),
             *(("leaky_relu", np.float32), ("leaky_relu", np.float64)),
         )
     ],

@@ -27,7 +27,7 @@ NETWORKS = [
     ns.MLP(1),
     pytest.param(ns.MLP(3), marks=pytest.mark.slow),
     pytest.param(ns.MLP(2, bias_variance=0.1), marks=pytest.mark.slow),
-    ns.MLP(1, "erf", bias_variance=0.1),
+    pytest.param(ns.MLP(1, "erf", bias_variance=0.1), marks=pytest.mark.slow),
     pytest.param(ns.MLP(1, "tanh"), marks=pytest.mark.slow),
 ]
 
