@@ -231,7 +231,7 @@ class MLP(eqx.Module):
             "; float64 inputs reach further)" if dtype == jnp.float32 else ")"
         )
         if series is None:
-            largest = float(jnp.maximum(jnp.max(jnp.abs(kernels.nngp)), jnp.max(jnp.abs(kernels.ntk))))
+            largest = float(_largest_entry(kernels))
         else:  # from the longest inputs at angle 0, without a look at every pair
             largest = float(jnp.sqrt(jnp.max(squares1)) * jnp.sqrt(jnp.max(squares2)) * np.sum(series.ntk))
         tiny = float(jnp.finfo(dtype).tiny)
@@ -333,6 +333,11 @@ def _two_sets(name1: str, x1: Any, name2: str, x2: Any, dimension: int | None = 
     if x2 is None or x2 is x1:
         return points1, None
     return points1, as_points(name2, x2, dimension=points1.shape[1]).astype(points1.dtype)
+
+
+@eqx.filter_jit
+def _largest_entry(kernels: Kernels) -> jax.Array:
+    return jnp.maximum(*(jnp.max(jnp.abs(kernel)) for kernel in (kernels.nngp, kernels.ntk)))
 
 
 @eqx.filter_jit
