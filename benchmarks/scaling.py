@@ -68,11 +68,13 @@ def figures() -> dict[str, Figure]:
     time_axes, memory_axes = figure.subplots(1, 2)
     for (depth, rows), colour, marker in zip(by_depth().items(), ("#0072B2", "#D55E00"), "os", strict=False):
         sizes = [r["num_samples"] for r in rows]
-        label = f"ReLU, depth {depth}" + (f": exponent {growth(rows):.2f}" if len(rows) > 1 else "")
+        label = f"ReLU, depth {depth}" + (f", N^{growth(rows):.2f} at the end" if len(rows) > 1 else "")
         time_axes.plot(sizes, [r["seconds"] for r in rows], marker=marker, color=colour, label=label)
         memory_axes.plot(sizes, [r["peak_gib"] for r in rows], marker=marker, color=colour)
-    time_axes.set(xscale="log", yscale="log", xlabel="training samples N", ylabel="seconds, compilation included")
-    memory_axes.set(xscale="log", xlabel="training samples N", ylabel="peak memory of the process [GiB]", ylim=(0, None))
+    time_axes.set(
+        xscale="log", yscale="log", xlabel="training samples N", ylabel="seconds, compilation included", ylim=(10, 200)
+    )
+    memory_axes.set(xscale="log", xlabel="training samples N", ylabel="peak memory of the process [GiB]", ylim=(0, 2))
     time_axes.legend(frameon=False)
     for axes in (time_axes, memory_axes):
         axes.grid(alpha=0.25)

@@ -64,6 +64,7 @@ MEASURED = (
     "mitigations.py",
     "moving_kernel.py",
     "release_time.py",
+    "scaling.py",
     "leading_order.py",
     "learning_curves.py",
 )
