@@ -26,7 +26,6 @@ SLOW_PAGES = {
     "moving_kernel",
     "bring_your_own_network",
     "predict",
-    "predict_and_map",
 }
 
 
