@@ -101,18 +101,19 @@ def measure(activation: str, depth: int, bias: float, dimension: int, count: int
 
 
 def table(records: list[dict]) -> str:
-    lines = [
-        "| network | inputs | precision | neural-tangents, s | ours, s | ratio | ratio, one set | worst error: theirs, ours |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for r in records:
-        two, one = r["two sets"], r["one set"]
-        ratios = [f"{pair['neural-tangents'] / pair['ours']:.1f}" for pair in (two, one)]
-        errors = "" if "error" not in r else f"{r['error']['neural-tangents']:.0e}, {r['error']['ours']:.0e}"
-        name = f"{r['activation']}, depth {r['depth']}" + (", biases" if r["bias_variance"] else "")
-        times = f"{two['neural-tangents']:.3f} | {two['ours']:.3f}"
-        lines.append(f"| {name} | R^{r['input_dim']} | {r['dtype']} | {times} | {' | '.join(ratios)} | {errors} |")
-    return "\n".join(lines)
+    """One table for each precision."""
+    lines = []
+    for dtype in dict.fromkeys(r["dtype"] for r in records):
+        lines += ["" if lines else None, f"In {dtype}:", ""]
+        lines += ["| network | inputs | theirs, s | ours, s | ratio | one set | worst error: theirs, ours |", "|---" * 7 + "|"]
+        for r in (r for r in records if r["dtype"] == dtype):
+            two, one = r["two sets"], r["one set"]
+            ratios = [f"{pair['neural-tangents'] / pair['ours']:.1f}" for pair in (two, one)]
+            errors = "" if "error" not in r else f"{r['error']['neural-tangents']:.0e}, {r['error']['ours']:.0e}"
+            name = f"{r['activation']} {r['depth']}" + (", biases" if r["bias_variance"] else "")
+            times = f"{two['neural-tangents']:.3f} | {two['ours']:.3f}"
+            lines.append(f"| {name} | R^{r['input_dim']} | {times} | {' | '.join(ratios)} | {errors} |")
+    return "\n".join(line for line in lines if line is not None)
 
 
 def main() -> None:
