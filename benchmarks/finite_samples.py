@@ -28,6 +28,7 @@ import numpy as np
 from scipy.stats import norm
 
 import ntk_shortcuts as ns
+from ntk_shortcuts.comparison import read_lines
 from ntk_shortcuts.predictors.flow import FlowPoints, FlowRules, _outputs, _solved, _start, _velocity
 from ntk_shortcuts.quadrature import mixture_nodes
 
@@ -177,7 +178,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--table", action="store_true", help="print the table of what is there, and stop")
     arguments = parser.parse_args()
-    records = [json.loads(line) for line in OUTPUT.read_text().splitlines()] if OUTPUT.exists() else []
+    records = read_lines(OUTPUT)
     done = {(r["activation"], r["depth"], r["kind"], r["samples"]) for r in records}
     began = time.monotonic()
     for activation, depth in NETWORKS:

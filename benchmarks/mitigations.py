@@ -26,6 +26,7 @@ import numpy as np
 import optax
 
 import ntk_shortcuts as ns
+from ntk_shortcuts.comparison import read_lines
 from ntk_shortcuts.plane import plane_basis, plane_inputs
 from ntk_shortcuts.quadrature import mixture_nodes
 
@@ -295,7 +296,7 @@ def table(records: list[dict]) -> str:
 
 def figures() -> dict:
     """Of the records there are."""
-    return {"mitigations": figure([json.loads(line) for line in RECORDS.read_text().splitlines()])}
+    return {"mitigations": figure(read_lines(RECORDS))}
 
 
 def figure(records: list[dict]):
@@ -399,7 +400,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--table", action="store_true", help="print the table of what is there, and stop")
     arguments = parser.parse_args()
-    records = [json.loads(line) for line in arguments.output.read_text().splitlines()] if arguments.output.exists() else []
+    records = read_lines(arguments.output)
     if arguments.table:
         print(table(records))
         return

@@ -23,6 +23,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import ntk_shortcuts as ns
+from ntk_shortcuts.comparison import read_lines
 from ntk_shortcuts.plotting import plot_telescope
 
 RECORDS = pathlib.Path(__file__).parent / "results/moving_kernel.jsonl"
@@ -61,7 +62,7 @@ def on_the_kernels_clock(network: ns.MLP, result: ns.Telescope) -> np.ndarray:
 def figures() -> dict[str, Figure]:
     """Of the records there are."""
     results, frozen = {}, {}
-    for r in map(json.loads, RECORDS.read_text().splitlines()):
+    for r in read_lines(RECORDS):
         names = ("times", "kernel_change", "kernel_alignment", "target_alignment")
         results[r["network"]] = SimpleNamespace(
             segments=SEGMENTS,

@@ -29,6 +29,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 import ntk_shortcuts as ns
+from ntk_shortcuts.comparison import read_lines
 from ntk_shortcuts.plotting import BIAS_LABEL, PREDICTIVITY_LABEL, RATIO_LABEL
 
 RECORDS = pathlib.Path(__file__).parent / "results/paper_experiments.jsonl"
@@ -205,7 +206,7 @@ def _place(record: dict) -> tuple:
 
 def figures() -> dict[str, Figure]:
     """Of the records there are."""
-    records = [json.loads(line) for line in RECORDS.read_text().splitlines()]
+    records = read_lines(RECORDS)
     return {"paper_experiments_time": figure_over_time(records), "paper_experiments_map": figure_map(records)}
 
 
@@ -293,8 +294,7 @@ def main() -> None:
     parser.add_argument("--stage", choices=("train", "predict", "average"), default="train")
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
-    lines = arguments.output.read_text().splitlines() if arguments.output.exists() else []
-    records = [json.loads(line) for line in lines]
+    records = read_lines(arguments.output)
     if arguments.table:
         print(*(show(records) for show in (table, release_table, checkpoint_table)), sep="\n\n")
         return

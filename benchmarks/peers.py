@@ -24,6 +24,7 @@ import numpy as np
 from agreement_neural_tangents import dense_kernel
 
 import ntk_shortcuts as ns
+from ntk_shortcuts.comparison import read_lines
 
 RECORDS = pathlib.Path(__file__).parent / "results/peers.jsonl"
 # Activation, depth, bias variance, input dimension.
@@ -130,7 +131,7 @@ def main() -> None:
                 with RECORDS.open("a") as file:
                     file.write(json.dumps(record) + "\n")
                 print(record, flush=True)
-    print(table([json.loads(line) for line in RECORDS.read_text().splitlines()]))
+    print(table(read_lines(RECORDS)))
 
 
 if __name__ == "__main__":

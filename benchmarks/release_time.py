@@ -23,6 +23,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import ntk_shortcuts as ns
+from ntk_shortcuts.comparison import read_lines
 from ntk_shortcuts.plotting import plot_release_times
 
 OUTPUT = pathlib.Path(__file__).parent / "results" / "release_time.jsonl"
@@ -142,7 +143,7 @@ def table(records: list[dict]) -> str:
 
 def figures() -> dict[str, Figure]:
     """Of the records there are."""
-    records = [json.loads(line) for line in OUTPUT.read_text().splitlines()]
+    records = read_lines(OUTPUT)
     return {"release_times": plot_release_times([r for r in records if r["ratio"] == 4])}
 
 
@@ -151,7 +152,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--table", action="store_true", help="print the table of what is there, and stop")
     arguments = parser.parse_args()
-    records = [json.loads(line) for line in OUTPUT.read_text().splitlines()] if OUTPUT.exists() else []
+    records = read_lines(OUTPUT)
     done = {tuple(r[name] for name in NAMES) for r in records}
     began = time.monotonic()
     for setting in SETTINGS:

@@ -23,6 +23,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import ntk_shortcuts as ns
+from ntk_shortcuts.comparison import read_lines
 
 RECORDS = pathlib.Path(__file__).parent / "results/scaling.jsonl"
 SIZES = (3000, 10_000, 30_000, 100_000)
@@ -47,10 +48,6 @@ def measure(depth: int, count: int) -> dict:
     }
 
 
-def records() -> list[dict]:
-    return [json.loads(line) for line in RECORDS.read_text().splitlines()] if RECORDS.exists() else []
-
-
 def growth(rows: list[dict]) -> float:
     """Exponent of the seconds in the number of samples, from the two largest sizes, where compilation counts least."""
     a, b = sorted(rows, key=lambda r: r["num_samples"])[-2:]
@@ -58,7 +55,7 @@ def growth(rows: list[dict]) -> float:
 
 
 def by_depth() -> dict[int, list[dict]]:
-    rows = sorted(records(), key=lambda r: r["num_samples"])
+    rows = sorted(read_lines(RECORDS), key=lambda r: r["num_samples"])
     return {depth: [r for r in rows if r["depth"] == depth] for depth in DEPTHS if any(r["depth"] == depth for r in rows)}
 
 
@@ -102,7 +99,7 @@ def main() -> None:
     if arguments.one:
         print(json.dumps(measure(*arguments.one)))
         return
-    done = {(r["depth"], r["num_samples"]) for r in records()}
+    done = {(r["depth"], r["num_samples"]) for r in read_lines(RECORDS)}
     for depth, count in [] if arguments.table else [(d, n) for d in DEPTHS for n in SIZES if (d, n) not in done]:
         run = subprocess.run([sys.executable, __file__, "--one", str(depth), str(count)], capture_output=True, text=True)
         if run.returncode:

@@ -211,8 +211,9 @@ class MLP(eqx.Module):
         layers, series = self._layers_and_series(input_dim, points1.dtype)
         held = (scale, layers, self.activation, input_dim, series)
         kernels = by_rows(lambda held, own, others: _point_kernels(own, others, *held), held, points1, points2)
-        amplified = [points * (1 if scale is None else scale) for points in (points1, points1 if points2 is None else points2)]
-        return self._in_range(kernels, *(jnp.sum(points**2, axis=1) for points in amplified), input_dim, series)
+        sets = [points1] if points2 is None else [points1, points2]
+        squares = [jnp.sum((points * (1 if scale is None else scale)) ** 2, axis=1) for points in sets]
+        return self._in_range(kernels, squares[0], squares[-1], input_dim, series)
 
     def _layers_and_series(self, input_dim: int, dtype: Any) -> tuple[tuple[AffineLayer, ...], AngleSeries | None]:
         layers = self.layers(input_dim)
@@ -243,15 +244,16 @@ class MLP(eqx.Module):
         return kernels
 
     @in_float64
-    def require_resolved(self, variance: float, input_dim: int) -> None:
-        """Refuse inputs of squared norm up to `variance` whose pre-activations the activation's quadrature does not resolve.
+    def require_resolved(self, model: GenerativeModel) -> None:
+        """Refuse a model whose probes have pre-activations that the activation's quadrature does not resolve.
 
         For where the kernels themselves are traced and cannot tell. Closed forms have no limit.
         """
-        if not isinstance(self.activation, Quadrature) or is_traced(self):
+        if not isinstance(self.activation, Quadrature) or is_traced(self, model):
             return
-        at, error = jnp.asarray([variance / input_dim]), 0.0
-        for layer in self.layers(input_dim)[:-1]:
+        corner = model.latent_moments(model.probe_grid(2)).variance1[0]
+        at, error = corner / model.input_dim, 0.0
+        for layer in self.layers(model.input_dim)[:-1]:
             at, found = self.activation.second_moment(layer.weight_variance * at + layer.bias_variance)
             error = max(error, float(found))
         self._require_resolved(error, _RESOLVED)

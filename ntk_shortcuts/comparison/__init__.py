@@ -2,7 +2,7 @@
 
 from ntk_shortcuts.comparison.configuration import Configuration, compare
 from ntk_shortcuts.comparison.presets import PRESETS, preset
-from ntk_shortcuts.comparison.records import read, run
+from ntk_shortcuts.comparison.records import read, read_lines, run
 from ntk_shortcuts.comparison.report import report_figures, summarize, write_report
 from ntk_shortcuts.comparison.statistics import Agreement, PowerLaw, agreement, fit_power_law
 
@@ -16,6 +16,7 @@ __all__ = [
     "fit_power_law",
     "preset",
     "read",
+    "read_lines",
     "report_figures",
     "run",
     "summarize",

@@ -51,20 +51,22 @@ def run(
     return [found[identity] for identity in wanted]
 
 
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """JSON objects of a file, one a line, of any kind; none where it does not exist.
+
+    A last line that a killed run left unfinished is removed.
+    """
+    return [json.loads(line) for line in _lines(path)]
+
+
 def read(path: Path) -> list[dict[str, Any]]:
-    """Records of a file; none where it does not exist. A last line that a killed run left unfinished is removed.
+    """As :func:`read_lines`, for records of a comparison.
 
     Raises:
         ValueError: a line that is not a record.
     """
-    if not path.exists():
-        return []
-    text = path.read_text()
-    if not text.endswith("\n"):
-        text = text[: text.rfind("\n") + 1]
-        path.write_text(text)
     records = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(_lines(path), start=1):
         try:
             record = json.loads(line)
         except json.JSONDecodeError:
@@ -73,6 +75,16 @@ def read(path: Path) -> list[dict[str, Any]]:
             raise ValueError(f"output must hold records of validate only; got {str(path)!r}, line {number}: {line[:60]!r}")
         records.append(record)
     return records
+
+
+def _lines(path: Path) -> list[str]:
+    if not path.exists():
+        return []
+    text = path.read_text()
+    if not text.endswith("\n"):
+        text = text[: text.rfind("\n") + 1]
+        path.write_text(text)
+    return text.splitlines()
 
 
 def _identity(parameters: dict[str, Any], seed: int) -> str:

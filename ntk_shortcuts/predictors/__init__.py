@@ -7,7 +7,6 @@ from typing import Any
 
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.networks import MLP
-from ntk_shortcuts.numerics import is_traced
 from ntk_shortcuts.predictors import dataset as _dataset  # noqa: F401  registers "dataset" and "monte_carlo"
 from ntk_shortcuts.predictors import dataset_averaged as _averaged  # noqa: F401  registers "dataset_averaged"
 from ntk_shortcuts.predictors import leading_order as _leading  # noqa: F401  registers "leading_order"
@@ -101,9 +100,8 @@ def predict_bias(
         require(name in accepted, "option", f'one of {", ".join(accepted)} for method="{method}"', name)
     if "dataset" in accepted:
         require("dataset" in options, "dataset", f'given for method="{method}"', None)
-    if isinstance(network, MLP) and method != "population_flow" and not is_traced(model):
-        corner = model.latent_moments(model.probe_grid(2))
-        network.require_resolved(float(corner.variance1[0, 0]), model.input_dim)
+    if isinstance(network, MLP) and method != "population_flow":
+        network.require_resolved(model)
     prediction = predictor(model, network, training, num_samples, **options)
     # A weighted loss is another problem than the one that the coarse flow solves.
     if check_laziness and method != "population_flow" and options.get("sample_weight") is None:

@@ -24,6 +24,7 @@ from ntk_shortcuts.predictors.prediction import (
     describe_spectrum,
     plain,
     prediction_from_law,
+    require_finite_outputs,
     warn_of_rounding,
 )
 from ntk_shortcuts.predictors.registry import register_method
@@ -69,15 +70,10 @@ def predict_outputs(
     require(labels.shape == inputs.shape[:1], "labels", f"of shape ({inputs.shape[0]},)", labels)
     law = _outputs(network.kernels, training, inputs, labels, probe_inputs, True, full_covariance)
     if not is_traced(law):
-        _require_finite(law)
+        require_finite_outputs(law.mean, law.variance)
         training.check(float(law.spectrum.largest_eigenvalue))
         _warn_of_unresolved(network, training, law, inputs.shape[0])
     return law
-
-
-def _require_finite(law: OutputLaw) -> None:
-    finite = bool(jnp.all(jnp.isfinite(law.mean)) & jnp.all(jnp.isfinite(law.variance)))
-    require(finite, "outputs", "finite: kernel and training rule within the range of the inputs' dtype", "an overflow")
 
 
 def _warn_of_unresolved(network: Any, training: TrainingRule, law: OutputLaw, num_samples: int) -> None:

@@ -221,10 +221,7 @@ def _target_missed(
     eigenvalues, vectors = spectra.basis.eigenvalues[0], spectra.basis.vectors[0]
     largest = float(eigenvalues[0])
     values = jnp.where(eigenvalues > 10 * len(eigenvalues) * np.finfo(np.float64).eps * largest, eigenvalues, jnp.inf)
-    positive = np.maximum(np.ravel(spectra.basis.eigenvalues), 0)
-    kappa = positive.sum() / num_samples
-    for _ in range(60):
-        kappa = float(np.sum(positive * kappa / (positive + kappa)) / num_samples) if kappa > 0 else 0.0
+    kappa = _kappa(0.0, spectra, num_samples)
     finite = jnp.where(jnp.isfinite(values), values, largest)
     error = (filter_(finite) - training.filter(finite, num_samples)) * finite * finite / (finite + kappa)
     target = vectors.T @ (jnp.sqrt(rays.mass) * rays.slope)
@@ -232,13 +229,19 @@ def _target_missed(
     return float(jnp.sqrt(jnp.max(missed) / jnp.maximum(jnp.sum(target**2), np.finfo(np.float64).tiny)))
 
 
+def _kappa(ridge: float, spectra: SectorSpectra, num_samples: Any) -> float:
+    """The scalar fixed point at a real ridge >= 0: the eigenvalue that N samples learn half."""
+    eigenvalues = np.maximum(np.ravel(spectra.basis.eigenvalues), 0)
+    kappa = ridge + np.sum(eigenvalues) / num_samples
+    for _ in range(60):
+        # It vanishes where there are fewer modes than samples and no ridge.
+        kappa = ridge + np.sum(eigenvalues * kappa / (eigenvalues + kappa)) / num_samples if kappa > 0 else 0.0
+    return float(kappa)
+
+
 def _modes_needed(spectra: SectorSpectra, filter_: RationalFilter, num_samples: int) -> int:
     """Eigenfunctions per sector that are learnt noticeably at the pole nearest to 0, rounded up."""
-    nearest = float(np.min(np.abs(filter_.poles)))
-    eigenvalues = np.maximum(np.ravel(spectra.basis.eigenvalues), 0)
-    kappa = nearest + np.sum(eigenvalues) / num_samples
-    for _ in range(60):
-        kappa = nearest + np.sum(eigenvalues * kappa / (eigenvalues + kappa)) / num_samples
+    kappa = _kappa(float(np.min(np.abs(filter_.poles))), spectra, num_samples)
     needed = int(np.max(np.sum(np.asarray(spectra.basis.eigenvalues) > _LEARNT * kappa, axis=1)))
     steps = [8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512]
     size = spectra.basis.eigenvalues.shape[1]

@@ -73,9 +73,7 @@ def prediction_from_law(
         ValueError: outputs that are not finite: an overflow.
     """
     std = jnp.zeros_like(mean) if variance is None else safe_sqrt(variance)
-    if not is_traced(mean, std):
-        finite = bool(jnp.all(jnp.isfinite(mean)) & jnp.all(jnp.isfinite(std)))
-        require(finite, "outputs", "finite: kernel and training rule within the range of float64", "an overflow")
+    require_finite_outputs(mean, std)
     reliance, optimum, moved = _reliances(model, mean, std, probes, 0.0 if rounding is None else rounding)
     error = {}
     if rounding is not None and not is_traced(moved):
@@ -90,6 +88,13 @@ def prediction_from_law(
         method=method,
         diagnostics=error,
     )
+
+
+def require_finite_outputs(mean: jax.Array, spread: jax.Array) -> None:
+    """Refuse outputs that overflowed; traced ones cannot tell."""
+    if not is_traced(mean, spread):
+        finite = bool(jnp.all(jnp.isfinite(mean)) & jnp.all(jnp.isfinite(spread)))
+        require(finite, "outputs", f"finite: kernel and training rule within the range of {mean.dtype}", "an overflow")
 
 
 def warn_of_rounding(prediction: Prediction, stacklevel: int = 4) -> None:
