@@ -376,12 +376,21 @@ def _point_kernels(
         moments = PairMoments.from_inputs(a, b) if scale is None else PairMoments.from_scaled_plane(a, b, scale)
         return _moment_kernels(moments, layers, activation, input_dim, series)
 
-    if len(layers) == 1 or not activation.is_blockwise:
-        return between(points1, points1 if points2 is None else points2)
+    others = points1 if points2 is None else points2
+    sides = activation.block_sides
+    # Quadrature takes one block whole: the blocks' errors would have to be taken once more, from all points.
+    is_exact = not isinstance(activation, Quadrature)
+    if len(layers) == 1 or sides is None or (not is_exact and max(points1.shape[0], others.shape[0]) <= min(sides)):
+        return between(points1, others)
 
     def block(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
         kernels = between(a, b)
         return kernels.nngp, kernels.ntk
 
-    error = jnp.zeros((), points1.dtype) if series is None else jnp.asarray(series.error, points1.dtype)
-    return Kernels(*blockwise(block, points1, points2, points1.dtype), error)
+    if is_exact:
+        error = jnp.zeros((), points1.dtype) if series is None else jnp.asarray(series.error, points1.dtype)
+    else:
+        points = jnp.concatenate([points1, others]) if points2 is not None else points1
+        squares = jnp.sum((points * (1 if scale is None else scale)) ** 2, axis=1)
+        error = mlp_kernels(PairMoments.diagonal(squares), layers, activation, input_dim).quadrature_error
+    return Kernels(*blockwise(block, sides, points1, points2, points1.dtype), error)

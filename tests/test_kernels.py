@@ -246,7 +246,14 @@ def test_arctan2_and_its_gradient(rng):
     assert float(arctan2(0.0, 0.0)) == 0 and jax.grad(arctan2)(0.0, 0.0) == 0
 
 
-@pytest.mark.parametrize("network", [ns.MLP(1), ns.MLP(2, ns.LeakyReLU(0.3), bias_variance=0.1), ns.MLP(1, "erf")])
+@pytest.mark.parametrize(
+    "network",
+    [
+        ns.MLP(1),
+        pytest.param(ns.MLP(2, ns.LeakyReLU(0.3), bias_variance=0.1), marks=pytest.mark.slow),
+        pytest.param(ns.MLP(1, "erf"), marks=pytest.mark.slow),
+    ],
+)
 def test_gradient_at_right_angles(network):
     """|q| has no derivative at 0, the kernel has."""
     x, other, direction = (jnp.asarray(point) for point in ([[1.0, 0.0]], [[0.0, 2.0]], [[0.3, 1.0]]))
@@ -270,3 +277,16 @@ def test_angle_of_half_tangent(dtype, roundings):
     lag = jax.vmap(jax.grad(lambda t: angle_of_half_tangent(t)[1]))(half)
     sine = 2 * half / (1 + half**2)
     np.testing.assert_allclose(lag, exact[0] * sine * 2 / (1 + half**2), rtol=20 * np.finfo(dtype).eps)
+
+
+@pytest.mark.slow
+def test_blocks_of_a_quadrature_make_up_the_matrix(monkeypatch, rng):
+    x, y = 2 * rng.normal(size=(10, 3)), rng.normal(size=(7, 3))
+    whole = [ns.MLP(2, ns.Quadrature(jnp.tanh, 40), bias_variance=0.1).kernels(*points) for points in ((x, y), (x,))]
+    monkeypatch.setattr("ntk_shortcuts.kernels.hermite._BLOCK", (4, 4))
+    network = ns.MLP(2, ns.Quadrature(jnp.tanh, 40, label="in blocks"), bias_variance=0.1)
+    for expected, points in zip(whole, ((x, y), (x,)), strict=True):
+        found = network.kernels(*points)
+        for name in ("nngp", "ntk", "quadrature_error"):
+            np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-12, atol=1e-14)
+        assert float(found.quadrature_error) > 1e-8

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.kernels.dual import Activation, Dual, register
+from ntk_shortcuts.kernels.dual import ELEMENTWISE_BLOCK, Activation, Dual, register
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import arctan2, safe_divide, safe_sqrt
 
@@ -26,8 +26,8 @@ class Erf(Activation):
         return "erf"
 
     @property
-    def is_blockwise(self) -> bool:
-        return True
+    def block_sides(self) -> tuple[int, int]:
+        return ELEMENTWISE_BLOCK
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return jax.scipy.special.erf(x)

@@ -115,18 +115,18 @@ def _linear_kernels(covariance: jax.Array, layers: Sequence[AffineLayer], input_
     return Kernels(nngp, ntk, jnp.zeros((), dtype))
 
 
-# Sides of a block. Entries are enough for XLA to share an operation among the cores, and few enough for what one operation
-# leaves to the next, some ten arrays of 1 MB in float64, to stay in the cache.
-_ROWS, _COLUMNS = 256, 512
-
-
 def blockwise(
-    block: Callable[[Any, Any], tuple[jax.Array, jax.Array]], points1: Any, points2: Any | None, dtype: Any
+    block: Callable[[Any, Any], tuple[jax.Array, jax.Array]],
+    sides: tuple[int, int],
+    points1: Any,
+    points2: Any | None,
+    dtype: Any,
 ) -> tuple[jax.Array, jax.Array]:
     """NNGP and NTK filled block by block, so that nothing but the two results is as large as they are.
 
     Args:
         block: from blocks of points to the two kernels between them.
+        sides: of a block, at most.
         points1: pytree of arrays with points along the first axis.
         points2: the same, or None for points1: only the upper half is computed, then mirrored.
     """
@@ -140,7 +140,7 @@ def blockwise(
     entry = jax.ShapeDtypeStruct((), dtype)
     count1 = jax.tree.leaves(points1)[0].shape[0]
     if points2 is None:
-        side = _even_side(count1, _ROWS)
+        side = _even_side(count1, min(sides))
 
         def own(i: Any) -> tuple[jax.Array, jax.Array]:
             part = take(points1, i, side)
@@ -150,7 +150,7 @@ def blockwise(
             count1, side, lambda i, j: fenced(i, take(points1, i, side), take(points1, j, side)), own, (entry, entry)
         )
     count2 = jax.tree.leaves(points2)[0].shape[0]
-    side1, side2 = _even_side(count1, _ROWS), _even_side(count2, _COLUMNS)
+    side1, side2 = _even_side(count1, sides[0]), _even_side(count2, sides[1])
     return tiled(
         (count1, count2),
         (side1, side2),

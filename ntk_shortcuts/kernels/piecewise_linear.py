@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.kernels.dual import Activation, Dual, register
+from ntk_shortcuts.kernels.dual import ELEMENTWISE_BLOCK, Activation, Dual, register
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import angle_of_half_tangent, real_leaf, safe_sqrt
 from ntk_shortcuts.typing import Scalar
@@ -54,8 +54,8 @@ class LeakyReLU(_Homogeneous):
         return "leaky_relu"
 
     @property
-    def is_blockwise(self) -> bool:
-        return True
+    def block_sides(self) -> tuple[int, int]:
+        return ELEMENTWISE_BLOCK
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return jnp.where(x > 0, x, jnp.asarray(self.slope, x.dtype) * x)
@@ -74,8 +74,8 @@ class ReLU(_Homogeneous):
         return "relu"
 
     @property
-    def is_blockwise(self) -> bool:
-        return True
+    def block_sides(self) -> tuple[int, int]:
+        return ELEMENTWISE_BLOCK
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return jax.nn.relu(x)
