@@ -99,7 +99,7 @@ def figure():
 
     drawing = Figure(figsize=(6, 3.4), dpi=150, layout="constrained")
     axes = drawing.subplots()
-    arguments = np.geomspace(0.02, 20, 200)
+    arguments = np.geomspace(0.002, 20, 300)
     axes.plot(arguments, np.tanh(arguments) / arguments, color="#31688e", label=r"$\tanh(x)/x$")
     rate = 0.01
     for length, marker, color in ((1, "o", "#440154"), (8, "s", "#35b779"), (60, "^", "#b8860b")):

@@ -217,6 +217,7 @@ def test_minibatches_are_whole_samples_of_every_step():
     assert worst(weights) < 4.5 < worst(np.roll(weights, 1))
 
 
+@pytest.mark.slow
 def test_minibatches_of_everything_are_the_flow():
     """Enormous batches leave the flow on the same nodes."""
     descent = ns.GradientDescent(1.0, [2, 10])
