@@ -67,16 +67,21 @@ class FlowPath(NamedTuple):
     subtracted: Float[Array, "inits"]
 
 
+class _Labels(NamedTuple):
+    """What a network is trained on: P(y = 1) and weights of the nodes, and what minibatches make of these."""
+
+    positive: jax.Array
+    weights: jax.Array
+    pieces: Pieces | None
+
+
 class _Start(NamedTuple):
-    """A network at its start, and what it is trained on: inputs of nodes and probes, P(y = 1) and weights of the nodes, and
-    what minibatches make of these."""
+    """A network at its start, its inputs at nodes and probes, and its labels."""
 
     params: Parameters
     inputs: jax.Array
     offset: jax.Array
-    positive: jax.Array
-    weights: jax.Array
-    pieces: Pieces | None
+    labels: _Labels
 
 
 class Drawn(NamedTuple):
@@ -117,10 +122,17 @@ def flow_path(
     return jax.vmap(lambda key: flow_from(draw(model, network, key, rules), network, points, times, rules))(keys)
 
 
-@eqx.filter_jit
 def flow_from(drawn: Drawn, network: MLP, points: FlowPoints, times: jax.Array, rules: FlowRules) -> FlowPath:
-    """The flow of one network, with outputs at sorted times."""
-    start = _start(drawn, network, points, rules)
+    """The flow of one network, with outputs at sorted times.
+
+    Outside of `jit` the samples are drawn by a program of their own, which networks of all shapes share.
+    """
+    return _flow_from(drawn, _draw_labels(drawn.data_key, points, rules), network, points, times, rules)
+
+
+@eqx.filter_jit
+def _flow_from(drawn: Drawn, labels: _Labels, network: MLP, points: FlowPoints, times: jax.Array, rules: FlowRules) -> FlowPath:
+    start = _start(drawn, labels, network, points, rules)
     outputs, last, steps = _solved(
         start.params,
         lambda time, params: _velocity(time, params, start, network, rules),
@@ -138,7 +150,8 @@ def flow_parameters(
     """Parameters on the plane at sorted times, leaves (inits, times, ...), and the inputs (inits, points, 2) they act on."""
 
     def one(key: Key) -> tuple[Parameters, jax.Array]:
-        start = _start(draw(model, network, key, rules), network, points, rules)
+        drawn = draw(model, network, key, rules)
+        start = _start(drawn, _draw_labels(drawn.data_key, points, rules), network, points, rules)
         found, _, _ = _solved(start.params, lambda t, p: _velocity(t, p, start, network, rules), lambda p: p, times, rules)
         return found, start.inputs
 
@@ -173,7 +186,8 @@ def _forward(perturbed: Any, varied: Any, fixed: Any, keys: jax.Array, points: A
 
     def start_of(dynamic: Any, key: Key) -> _Start:
         model, network = eqx.combine(dynamic, fixed)
-        return _start(draw(model, network, key, rules), network, points(model), rules)
+        drawn, nodes = draw(model, network, key, rules), points(model)
+        return _start(drawn, _draw_labels(drawn.data_key, nodes, rules), network, nodes, rules)
 
     def one(key: Key) -> tuple:
         start = start_of(dynamic, key)
@@ -241,22 +255,25 @@ def _unit_tangents(dynamic: Any, perturbed: Any) -> Any:
     return jax.tree.unflatten(structure, stacked)
 
 
-def _start(drawn: Drawn, network: MLP, points: FlowPoints, rules: FlowRules) -> _Start:
+def _start(drawn: Drawn, labels: _Labels, network: MLP, points: FlowPoints, rules: FlowRules) -> _Start:
     """A network at initialisation, its inputs, and what it is trained on there."""
     inputs = (jnp.concatenate([points.nodes, points.probes]) @ drawn.frame).astype(rules.dtype)
     offset = network.apply(drawn.params, inputs) if rules.centred else jnp.zeros(len(inputs), rules.dtype)
-    positive, weights = (1 + points.targets) / 2, points.weights
+    return _Start(drawn.params, inputs, offset, labels)
+
+
+@eqx.filter_jit
+def _draw_labels(key: Key, points: FlowPoints, rules: FlowRules) -> _Labels:
+    positive, weights, pieces = (1 + points.targets) / 2, points.weights, None
     if rules.num_samples is not None:
-        positive, weights = _data_set(drawn.data_key, positive, weights, rules.num_samples)
-    pieces = None
+        positive, weights = _data_set(key, positive, weights, rules.num_samples)
     if rules.batches is not None:
-        pieces = draw_pieces(jax.random.fold_in(drawn.data_key, 1), positive, weights, rules.batches)
-    law = (positive, weights, pieces)
-    return _Start(drawn.params, inputs, offset, *jax.tree.map(_cast(rules.dtype), law))
+        pieces = draw_pieces(jax.random.fold_in(key, 1), positive, weights, rules.batches)
 
+    def cast(leaf: jax.Array) -> jax.Array:
+        return leaf.astype(rules.dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
 
-def _cast(dtype: str) -> Callable[[jax.Array], jax.Array]:
-    return lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+    return jax.tree.map(cast, _Labels(positive, weights, pieces))
 
 
 def _data_set(key: Key, positive: jax.Array, weights: jax.Array, count: Scalar) -> tuple[jax.Array, jax.Array]:
@@ -269,17 +286,17 @@ def _data_set(key: Key, positive: jax.Array, weights: jax.Array, count: Scalar) 
 
 
 def _velocity(time: Scalar, params: Parameters, start: _Start, network: MLP, rules: FlowRules) -> Parameters:
-    cost, count = resolve_loss(rules.loss), start.weights.shape[0]
+    cost, count = resolve_loss(rules.loss), start.labels.weights.shape[0]
 
     def risk(params: Parameters, inputs: jax.Array, offset: jax.Array, positive: jax.Array, weights: jax.Array) -> jax.Array:
         f = network.apply(params, inputs) - offset
         return jnp.sum(weights * (positive * cost(f, 1.0) + (1 - positive) * cost(f, -1.0)))
 
-    nodes = (start.inputs[:count], start.offset[:count], start.positive, start.weights)
-    if start.pieces is not None:
-        piece = jax.tree.map(lambda leaf: leaf[jnp.searchsorted(start.pieces.ends, time, side="right")], start.pieces)
-        nodes = (start.inputs[piece.order], start.offset[piece.order], piece.positive, piece.weights)
-    weights = nodes[-1]
+    positive, weights, pieces = start.labels
+    nodes = (start.inputs[:count], start.offset[:count], positive, weights)
+    if pieces is not None:
+        _, order, positive, weights = jax.tree.map(lambda leaf: leaf[_piece(pieces, time)], pieces)
+        nodes = (start.inputs[order], start.offset[order], positive, weights)
     # In chunks, up to the last node of any weight: rules of all sizes, padded to one, share a compiled program.
     nodes = [jnp.pad(leaf, [(0, -count % CHUNK)] + [(0, 0)] * (leaf.ndim - 1)) for leaf in nodes]
     used = jnp.max(jnp.where(weights != 0, jnp.arange(1, count + 1), 0))
@@ -293,8 +310,12 @@ def _velocity(time: Scalar, params: Parameters, start: _Start, network: MLP, rul
     return jax.tree.map(lambda g, p: -(g + decay.astype(p.dtype) * p), slope, params)
 
 
+def _piece(pieces: Pieces, time: Scalar) -> jax.Array:
+    return jnp.searchsorted(pieces.ends, time, side="right")
+
+
 def _outputs(params: Parameters, start: _Start, network: MLP) -> jax.Array:
-    count = start.weights.shape[0]
+    count = start.labels.weights.shape[0]
     return network.apply(params, start.inputs[count:]) - start.offset[count:]
 
 
