@@ -8,8 +8,8 @@ an embedding and an initialisation of its own, against 32 initialisations of the
 written as it is finished; a second run goes on where the first stopped. `--table` prints the summary of the records and
 runs nothing. `--flow` makes the flow of the records anew where it was another version's, and keeps their trained networks,
 for a change of the flow alone. Such records have no part in the ratio of seconds, whose two sides are of one run.
-A record also has the flow with the noise of batches of 64, from the same initialisations; `--minibatches` adds it where it is
-missing.
+A record also has the flow with the noise of 3200 samples in batches of 64, from the same initialisations; `--minibatches` adds
+it where it is missing.
 """
 
 from __future__ import annotations
@@ -99,7 +99,13 @@ def flow_with_minibatches(configuration: tuple) -> dict:
     """The flow with the noise of minibatches, from the initialisations of the flow without."""
     model, network, descent = setting(*configuration)
     keys = [jax.random.split(jax.random.key(repeat + 1))[1] for repeat in range(2)]
-    options = {"method": "population_flow", "num_inits": INITS, "loss": configuration[-1], "batch_size": BATCH}
+    options = {
+        "method": "population_flow",
+        "num_inits": INITS,
+        "loss": configuration[-1],
+        "num_samples": SAMPLES,
+        "batch_size": BATCH,
+    }
     flows, seconds = [], []
     for key in keys:
         began = time.monotonic()

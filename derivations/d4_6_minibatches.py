@@ -70,7 +70,8 @@ def checks() -> list[Check]:
     # Samples of the pieces: as many as the steps see, with the covariance of sampling.
     batches = minibatches(16, rate, 0.0, 3000.0)
     weights, positive = jnp.array([0.2, 0.3, 0.5]), jnp.array([0.9, 0.4, 0.1])
-    pieces = jax.vmap(lambda key: draw_pieces(key, positive, weights, batches))(jax.random.split(jax.random.key(0), 400))
+    drawn = [draw_pieces(key, positive, weights, batches) for key in jax.random.split(jax.random.key(0), 400)]
+    pieces = jax.tree.map(lambda *leaves: jnp.stack(leaves), *drawn)
     lengths = np.diff(np.asarray(batches.steps), prepend=0)
     back = jnp.argsort(pieces.order, axis=-1)
     shares = np.asarray(jnp.take_along_axis(pieces.weights, back, axis=-1))

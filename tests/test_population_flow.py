@@ -216,6 +216,24 @@ def test_minibatches_are_whole_samples_of_every_step():
     assert worst(weights) < 4.5 < worst(np.roll(weights, 1))
 
 
+def test_minibatches_of_a_data_set_go_through_it_every_epoch():
+    """40 samples in batches of 8: every 5 steps have the data set's counts, and fewer do not."""
+    batches = minibatches(8, 0.1, 0.0, 60.0)
+    nodes, weights = mixture_nodes(MODEL, 6)
+    points = FlowPoints(nodes, weights, MODEL.class_expectation(nodes), MODEL.probe_grid())
+    rules = FlowRules(jnp.zeros(()), jnp.asarray(1e-2), "squared", False, False, 100, "float64", jnp.asarray(40.0))
+    labels = _draw_labels(KEY, points, rules)
+    pieces = draw_pieces(KEY, labels.positive, labels.weights, batches, 40)
+    lengths, back = np.diff(batches.steps, prepend=0), np.argsort(np.asarray(pieces.order), axis=1)
+    counts = np.take_along_axis(np.asarray(pieces.weights), back, axis=1) * 8 * lengths[:, None]
+    positive = np.take_along_axis(np.asarray(pieces.positive), back, axis=1) * counts
+    for end in (5, 10, 15):  # pieces are single steps so far
+        np.testing.assert_allclose(counts[end - 5 : end].sum(0), 40 * labels.weights, atol=1e-9)
+        np.testing.assert_allclose(positive[end - 5 : end].sum(0), 40 * labels.weights * labels.positive, atol=1e-9)
+    assert not np.allclose(counts[5:9].sum(0) / 32, labels.weights)
+    assert not np.allclose(counts[:5], counts[5:10])
+
+
 @pytest.mark.slow
 def test_minibatches_of_everything_are_the_flow():
     """Enormous batches leave the flow on the same nodes."""

@@ -125,9 +125,15 @@ def flow_path(
 def flow_from(drawn: Drawn, network: MLP, points: FlowPoints, times: jax.Array, rules: FlowRules) -> FlowPath:
     """The flow of one network, with outputs at sorted times.
 
-    Outside of `jit` the samples are drawn by a program of their own, which networks of all shapes share.
+    Outside of `jit` the samples are drawn by a program of their own, which networks of all shapes share. Minibatches are drawn
+    there only.
     """
-    return _flow_from(drawn, _draw_labels(drawn.data_key, points, rules), network, points, times, rules)
+    labels = _draw_labels(drawn.data_key, points, rules)
+    if rules.batches is not None:
+        batch_key, count = jax.random.fold_in(drawn.data_key, 1), rules.num_samples
+        law = (labels.positive, labels.weights, rules.batches)
+        labels = labels._replace(pieces=draw_pieces(batch_key, *law, None if count is None else int(count)))
+    return _flow_from(drawn, labels, network, points, times, rules)
 
 
 @eqx.filter_jit
@@ -259,21 +265,19 @@ def _start(drawn: Drawn, labels: _Labels, network: MLP, points: FlowPoints, rule
     """A network at initialisation, its inputs, and what it is trained on there."""
     inputs = (jnp.concatenate([points.nodes, points.probes]) @ drawn.frame).astype(rules.dtype)
     offset = network.apply(drawn.params, inputs) if rules.centred else jnp.zeros(len(inputs), rules.dtype)
-    return _Start(drawn.params, inputs, offset, labels)
-
-
-@eqx.filter_jit
-def _draw_labels(key: Key, points: FlowPoints, rules: FlowRules) -> _Labels:
-    positive, weights, pieces = (1 + points.targets) / 2, points.weights, None
-    if rules.num_samples is not None:
-        positive, weights = _data_set(key, positive, weights, rules.num_samples)
-    if rules.batches is not None:
-        pieces = draw_pieces(jax.random.fold_in(key, 1), positive, weights, rules.batches)
 
     def cast(leaf: jax.Array) -> jax.Array:
         return leaf.astype(rules.dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
 
-    return jax.tree.map(cast, _Labels(positive, weights, pieces))
+    return _Start(drawn.params, inputs, offset, jax.tree.map(cast, labels))
+
+
+@eqx.filter_jit
+def _draw_labels(key: Key, points: FlowPoints, rules: FlowRules) -> _Labels:
+    positive, weights = (1 + points.targets) / 2, points.weights
+    if rules.num_samples is not None:
+        positive, weights = _data_set(key, positive, weights, rules.num_samples)
+    return _Labels(positive, weights, None)
 
 
 def _data_set(key: Key, positive: jax.Array, weights: jax.Array, count: Scalar) -> tuple[jax.Array, jax.Array]:

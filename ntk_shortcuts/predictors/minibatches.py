@@ -54,15 +54,40 @@ def minibatches(size: int, learning_rate: float, momentum: float, last_step: flo
     return Minibatches(jnp.asarray(float(size)), jnp.asarray(duration), jnp.asarray(np.array(steps)))
 
 
-def draw_pieces(key: Key, positive: Float[Array, "m"], weights: Float[Array, "m"], batches: Minibatches) -> Pieces:
-    """The samples of every piece, drawn with replacement from the labels and nodes of a risk. Label D4.6."""
-    law = jnp.concatenate([weights * positive, weights * (1 - positive)])
-    counts = batches.size * jnp.diff(batches.steps, prepend=0)
-    keys = jax.random.split(key, len(counts))
-    drawn = jax.vmap(lambda key, count: jax.random.multinomial(key, count, law / law.sum()))(keys, counts)
-    drawn = drawn.reshape(len(counts), 2, -1)
+def draw_pieces(
+    key: Key, positive: Float[Array, "m"], weights: Float[Array, "m"], batches: Minibatches, num_samples: int | None = None
+) -> Pieces:
+    """The samples of every piece. Label D4.6.
+
+    Args:
+        key: of the batches.
+        positive, weights: P(y = 1) and weights at the nodes, of the data law, or of a data set's samples.
+        num_samples: of that data set, which is then gone through in a new random order every epoch; None: fresh samples.
+    """
+    # On the host: there is nothing to differentiate, and JAX would compile for seconds what runs in milliseconds.
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist())
+    positive, weights = np.asarray(positive, float), np.asarray(weights, float)
+    law = np.concatenate([weights * positive, weights * (1 - positive)])
+    law /= law.sum()
+    sizes = int(batches.size) * np.diff(np.asarray(batches.steps), prepend=0)
+    drawn = rng.multinomial(sizes, law) if num_samples is None else _epochs(rng, np.rint(num_samples * law).astype(int), sizes)
+    drawn = drawn.reshape(len(sizes), 2, -1)
     total = drawn.sum(axis=1)
-    order = jnp.argsort(total == 0, axis=1, stable=True)
-    shares = jnp.where(total > 0, drawn[:, 0] / jnp.maximum(total, 1), 0.5)
-    sorted_leaves = (jnp.take_along_axis(leaf, order, axis=1) for leaf in (shares, total / counts[:, None]))
-    return Pieces(batches.ends, order, *sorted_leaves)
+    order = np.argsort(total == 0, axis=1, stable=True)
+    shares = np.where(total > 0, drawn[:, 0] / np.maximum(total, 1), 0.5)
+    sorted_leaves = (jnp.asarray(np.take_along_axis(leaf, order, axis=1)) for leaf in (shares, total / sizes[:, None]))
+    return Pieces(batches.ends, jnp.asarray(order), *sorted_leaves)
+
+
+def _epochs(rng: np.random.Generator, counts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Counts (sizes, m) of the next samples each time, out of a pool that is filled again when it is empty."""
+    found, pool = np.zeros((len(sizes), len(counts)), int), counts.copy()
+    for row, size in zip(found, sizes, strict=True):
+        while size > 0:
+            number = min(size, pool.sum())
+            taken = rng.multivariate_hypergeometric(pool, number, method="marginals")
+            row += taken
+            pool, size = pool - taken, size - number
+            if not pool.any():
+                pool = counts.copy()
+    return found

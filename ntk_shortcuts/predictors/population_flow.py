@@ -96,8 +96,8 @@ def predict_population_flow(
         momentum: heavy-ball momentum beta in [0, 1), in its limit of small learning rates: flow, 1/(1 - beta) as fast.
         weight_decay: lambda >= 0, added to the gradient as lambda theta.
         batch_size: None, or samples per step of a `GradientDescent` with one learning rate: the flow then has the noise of such
-            steps (:mod:`ntk_shortcuts.predictors.minibatches`), on samples drawn with replacement from the data set of
-            `num_samples`, or from the data law.
+            steps (:mod:`ntk_shortcuts.predictors.minibatches`), on fresh samples of the data law, or on the data set of
+            `num_samples` in a new random order every epoch.
         probes: latents (n, 2) at which reliance is measured; the 30 x 30 grid by default.
         random_init: False: train and report f - f_0, which starts at zero.
         orthogonal: make the two feature directions exactly orthogonal, as they are for large d.
