@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import ntk_shortcuts as ns
+from ntk_shortcuts.kernels import register
 from ntk_shortcuts.kernels.infinite import mlp_kernels
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import angle, arctan2
@@ -142,6 +143,7 @@ def test_gram_and_inputs_agree(rng):
         ({"depth": -1}, "depth must be an integer >= 0"),
         ({"depth": 1.5}, "depth must be an integer >= 0"),
         ({"depth": 1, "activation": "rleu"}, "activation must be one of .*relu"),
+        ({"depth": 1, "activation": 3}, "activation must be a name, an Activation or a callable; got 3"),
         ({"depth": 1, "width": 0}, "width must be None or an integer >= 1"),
         ({"depth": 1, "weight_variance": 0.0}, "weight_variance must be positive"),
         ({"depth": 1, "bias_variance": -0.1}, "bias_variance must be >= 0"),
@@ -166,6 +168,15 @@ def test_bad_inputs():
         network.init(jax.random.key(0), 3)
     with pytest.raises(ValueError, match="Cauchy-Schwarz"):
         network.kernels_from_gram([[2.0]], [1.0], [1.0], 2)
+    with pytest.raises(ValueError, match=r"degree must be an integer in \[2, 2000\]; got 1"):
+        ns.Quadrature(jnp.tanh, degree=1)
+    with pytest.raises(ValueError, match="activation 'relu' is already registered"):
+        register(network.activation)
+    # No series in the angle can stand for what no number of the format is.
+    with pytest.raises(
+        ValueError, match="network must be of kernels within the range of float64 on these inputs; got 'an overflow"
+    ):
+        ns.MLP(2, weight_variance=1e200).kernels(np.eye(2))
 
 
 def _recursion(network, x1, x2):

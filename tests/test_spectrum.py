@@ -61,6 +61,16 @@ def test_availability_brings_the_shortcut_first():
     assert leading[0][0] < leading[0][1] and leading[1][0] > leading[1][1]
 
 
+@pytest.mark.slow
+def test_the_last_move_is_reported_where_no_rule_settles():
+    settled, unsettled = (
+        ns.kernel_spectrum(ns.GenerativeModel(amplification=(3.0, 1.0)), ns.MLP(1), 3, tolerance=tolerance).diagnostics
+        for tolerance in (1e-3, 1e-300)
+    )
+    assert unsettled["nodes"] > settled["nodes"]
+    assert 1e-300 <= unsettled["discretization_error"] < settled["discretization_error"] < 1e-3
+
+
 @pytest.mark.parametrize("modes", [0, 33, 2.5])
 def test_bad_modes(modes):
     with pytest.raises(ValueError, match="modes must be"):
