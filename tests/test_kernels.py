@@ -114,16 +114,16 @@ def test_truncation_is_reported(rng):
 def test_wide_networks_have_these_covariances_and_tangent_kernels(activation, parameterization, rng):
     x = rng.normal(size=(3, 4))
     network = ns.MLP(2, activation, width=256, weight_variance=1.6, bias_variance=0.3, parameterization=parameterization)
-    outputs, tangents = [], []
-    for key in jax.random.split(jax.random.key(0), 200):
+
+    def drawn(key):
         params = network.init(key, 4)
-        outputs.append(network.apply(params, x))
-        jacobian = jax.jacobian(network.apply)(params, x)
-        flat = np.concatenate([np.asarray(leaf).reshape(3, -1) for leaf in jax.tree.leaves(jacobian)], axis=1)
-        tangents.append(flat @ flat.T)
+        outputs, jacobian = network.apply(params, x), jax.jacobian(network.apply)(params, x)
+        flat = jnp.concatenate([leaf.reshape(3, -1) for leaf in jax.tree.leaves(jacobian)], axis=1)
+        return jnp.outer(outputs, outputs), flat @ flat.T
+
+    products, tangents = map(np.asarray, jax.lax.map(drawn, jax.random.split(jax.random.key(0), 200)))
     kernels = network.kernels(x)
-    products = np.einsum("si,sj->sij", np.array(outputs), np.array(outputs))
-    for samples, expected in ((products, kernels.nngp), (np.array(tangents), kernels.ntk)):
+    for samples, expected in ((products, kernels.nngp), (tangents, kernels.ntk)):
         error = samples.std(axis=0) / np.sqrt(len(samples))
         # The mean itself is off by O(1/width), here up to 1 %.
         assert np.all(np.abs(samples.mean(axis=0) - expected) < 4 * error + 0.015 * np.abs(expected))

@@ -174,7 +174,7 @@ def test_precision_needs_no_global_setting():
 
 def test_descent_beyond_stability_warns():
     with pytest.warns(ns.DivergenceWarning, match="exceeds 2"):
-        ns.predict_bias(_model(8.0), ns.MLP(1), ns.GradientDescent(100.0, 3), random_init=False)
+        ns.predict_bias(_model(8.0), ns.MLP(0), ns.GradientDescent(100.0, 3), random_init=False)
 
 
 @pytest.mark.parametrize(
