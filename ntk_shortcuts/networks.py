@@ -17,6 +17,7 @@ from ntk_shortcuts.kernels.dual import Activation, ActivationLike, resolve_activ
 from ntk_shortcuts.kernels.hermite import Quadrature
 from ntk_shortcuts.kernels.infinite import AffineLayer, Kernels, blockwise, mlp_kernels
 from ntk_shortcuts.kernels.moments import PairMoments
+from ntk_shortcuts.kernels.piecewise_linear import Linear
 from ntk_shortcuts.numerics import in_float64, is_traced, real_leaf
 from ntk_shortcuts.typing import Array, Float, Key, Latents, Scalar
 from ntk_shortcuts.validation import as_points, require, require_integer, require_values
@@ -231,10 +232,15 @@ class MLP(eqx.Module):
         advice = f"(depth {self.depth}, weight_variance {self.weight_variance}" + (
             "; float64 inputs reach further)" if dtype == jnp.float32 else ")"
         )
-        if series is None:
+        # From the longest inputs at angle 0 where they are the extreme, without a look at every pair.
+        longest = jnp.sqrt(jnp.max(squares1)) * jnp.sqrt(jnp.max(squares2))
+        if series is not None:
+            largest = float(longest * np.sum(series.ntk))
+        elif self.depth == 0 or isinstance(self.activation, Linear):
+            layers = self.layers(input_dim)
+            largest = float(_largest_entry(mlp_kernels(PairMoments.diagonal(longest), layers, self.activation, input_dim)))
+        else:
             largest = float(_largest_entry(kernels))
-        else:  # from the longest inputs at angle 0, without a look at every pair
-            largest = float(jnp.sqrt(jnp.max(squares1)) * jnp.sqrt(jnp.max(squares2)) * np.sum(series.ntk))
         tiny = float(jnp.finfo(dtype).tiny)
         require(largest <= float(jnp.finfo(dtype).max), "network", allowed, f"an overflow {advice}")
         if largest < tiny and bool(jnp.any(squares1 > 0) & jnp.any(squares2 > 0)):
@@ -370,12 +376,21 @@ def _point_kernels(
         moments = PairMoments.from_inputs(a, b) if scale is None else PairMoments.from_scaled_plane(a, b, scale)
         return _moment_kernels(moments, layers, activation, input_dim, series)
 
-    if len(layers) == 1 or not activation.is_blockwise:
-        return between(points1, points1 if points2 is None else points2)
+    others = points1 if points2 is None else points2
+    sides = activation.block_sides
+    # Quadrature takes one block whole: the blocks' errors would have to be taken once more, from all points.
+    is_exact = not isinstance(activation, Quadrature)
+    if len(layers) == 1 or sides is None or (not is_exact and max(points1.shape[0], others.shape[0]) <= min(sides)):
+        return between(points1, others)
 
     def block(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
         kernels = between(a, b)
         return kernels.nngp, kernels.ntk
 
-    error = jnp.zeros((), points1.dtype) if series is None else jnp.asarray(series.error, points1.dtype)
-    return Kernels(*blockwise(block, points1, points2, points1.dtype), error)
+    if is_exact:
+        error = jnp.zeros((), points1.dtype) if series is None else jnp.asarray(series.error, points1.dtype)
+    else:
+        points = jnp.concatenate([points1, others]) if points2 is not None else points1
+        squares = jnp.sum((points * (1 if scale is None else scale)) ** 2, axis=1)
+        error = mlp_kernels(PairMoments.diagonal(squares), layers, activation, input_dim).quadrature_error
+    return Kernels(*blockwise(block, sides, points1, points2, points1.dtype), error)

@@ -99,11 +99,11 @@ def arctan2(y: jax.Array, x: jax.Array) -> jax.Array:
     size_x, size_y = jnp.abs(x), jnp.abs(y)
     largest = jnp.maximum(size_x, size_y)
     tangent = jnp.minimum(size_x, size_y) / jnp.where(largest > 0, largest, 1)
-    # atan(t) = 2 atan(t / (1 + sqrt(1 + t^2))), the argument then at most tan(pi/8).
-    half = tangent / (1 + jnp.sqrt(1 + tangent**2))
-    acute = 2 * half * horner(half**2, _arctan_series(jnp.finfo(x.dtype).bits))
-    acute = jnp.where(size_y > size_x, np.pi / 2 - acute, acute)
-    return jnp.where(y < 0, -1, 1) * jnp.where(x < 0, np.pi - acute, acute)
+    # A division comes last: XLA repeats cheap operations in every loop that needs their result, and divisions in none.
+    series = split_horner(2 * tangent**2 - 1, _arctan_series(jnp.finfo(x.dtype).bits)[0])
+    numerator = jnp.where(size_y > size_x, np.pi / 2 * series - tangent, tangent)
+    numerator = jnp.where(x < 0, np.pi * series - numerator, numerator)
+    return jnp.where(y < 0, -numerator, numerator) / series
 
 
 @arctan2.defjvp
@@ -123,15 +123,55 @@ def horner(x: jax.Array, coefficients: Any) -> jax.Array:
     return total
 
 
+def split_horner(x: jax.Array, coefficients: Any) -> jax.Array:
+    """The same as E(x^2) + x O(x^2): two independent sums keep the processor busy."""
+    square = x * x
+    return horner(square, list(coefficients[0::2])) + x * horner(square, list(coefficients[1::2]))
+
+
+@jax.custom_jvp
+def angle_of_half_tangent(half: jax.Array) -> tuple[jax.Array, jax.Array]:
+    r"""\(\theta\) and \(\sin\theta-\theta\cos\theta\) of an angle in [0, pi/2], from \(\tan(\theta/2)\), which is at most 1.
+
+    Both to a few roundings, also near 0, where the second is theta^3/3.
+    """
+    square = half * half
+    x = 2 * square - 1
+    arctan, lag = _arctan_series(jnp.finfo(half.dtype).bits)
+    return 2 * half / split_horner(x, arctan), half * square / split_horner(x, lag)
+
+
+@angle_of_half_tangent.defjvp
+def _angle_of_half_tangent_jvp(primals: Any, tangents: Any) -> Any:
+    (half,), (change,) = primals, tangents
+    theta, lag = angle_of_half_tangent(half)
+    turn = 2 * change / (1 + half**2)
+    return (theta, lag), (turn, theta * 2 * half / (1 + half**2) * turn)
+
+
 @functools.cache
-def _arctan_series(bits: int) -> tuple[float, ...]:
-    """Coefficients of atan(sqrt(y))/sqrt(y) on 0 <= y <= tan^2(pi/8), whose Chebyshev series falls by 25 a term."""
-    # The first two are exact: the rounding of the fit then comes with y^2.
-    orders = np.arange(2, 40)
-    taylor = np.polynomial.Polynomial((-1.0) ** orders / (2 * orders + 1))
-    domain = [0, np.tan(np.pi / 8) ** 2]
-    rest = np.polynomial.Chebyshev.interpolate(taylor, 9 if bits == 64 else 3, domain=domain)
-    return (1.0, -1 / 3, *rest.convert(kind=np.polynomial.Polynomial, domain=[-1, 1], window=[-1, 1]).coef.tolist())
+def _arctan_series(bits: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Two polynomials in x = 2 t^2 - 1, 0 <= t <= 1: t/atan(t), and t^3/(sin a - a cos a) at a = 2 atan(t).
+
+    Their Chebyshev series fall by 7 and 8 a term: the reciprocals are smoother than the functions.
+    """
+    count = 64
+    # In extended precision where the machine has it, so that the rounding of the fit stays below that of its use.
+    half_turn = 4 * np.arctan(np.longdouble(1))
+    degrees, odd = np.arange(count), 2 * np.arange(count) + 1
+    transform = np.cos(half_turn / (2 * count) * np.outer(degrees, odd)) * (2 - (degrees == 0))[:, None] / count
+    t = np.cos(half_turn / (4 * count) * odd)
+    theta = 2 * np.arctan(t)
+    # sin a - a cos a = sum_k (-1)^(k+1) 2k a^(2k+1)/(2k+1)!, in which nothing is lost.
+    term, lag = theta / 1, np.zeros_like(theta)
+    for k in range(1, 15):
+        term = -term * theta**2 / (2 * k * (2 * k + 1))
+        lag -= 2 * k * term
+    series = []
+    for values, terms in ((2 * t / theta, (21, 9)), (t**3 / lag, (20, 9))):
+        kept = (transform @ values)[: terms[0 if bits == 64 else 1]].astype(np.float64)
+        series.append(tuple(np.polynomial.chebyshev.cheb2poly(kept).tolist()))
+    return tuple(series)
 
 
 def safe_hypot(x: jax.Array, y: jax.Array) -> jax.Array:
@@ -139,15 +179,6 @@ def safe_hypot(x: jax.Array, y: jax.Array) -> jax.Array:
     largest = lax.stop_gradient(jnp.maximum(x, y))
     scale = jnp.where(largest > 0, largest, 1)
     return scale * safe_sqrt((x / scale) ** 2 + (y / scale) ** 2)
-
-
-def sine_minus_angle_cosine(theta: jax.Array) -> jax.Array:
-    """sin(theta) - theta cos(theta) for theta in [0, pi/2], without cancellation near 0 (where it is theta^3/3)."""
-    # Terms of the Taylor series: theta^(2k+1) (-1)^(k+1) 2k/(2k+1)!; the rest is below a rounding at pi/2.
-    terms = 11 if jnp.finfo(theta.dtype).bits == 64 else 7
-    coefficients = [(-1) ** (k + 1) * 2 * k / float(np.prod(np.arange(1.0, 2 * k + 2))) for k in range(1, terms + 1)]
-    square = theta**2
-    return theta * square * horner(square, coefficients)
 
 
 @jax.custom_jvp

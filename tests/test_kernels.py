@@ -10,7 +10,7 @@ import ntk_shortcuts as ns
 from ntk_shortcuts.kernels import register
 from ntk_shortcuts.kernels.infinite import mlp_kernels
 from ntk_shortcuts.kernels.moments import PairMoments
-from ntk_shortcuts.numerics import angle, arctan2
+from ntk_shortcuts.numerics import angle, angle_of_half_tangent, arctan2
 
 ANGLES = [0.0, 1e-6, 1e-3, 0.3, 1.5, 3.0, np.pi - 1e-6, np.pi]
 
@@ -225,11 +225,11 @@ def test_no_series_where_it_is_less_accurate(network, rng):
 def test_blocks_make_up_the_matrix(network, dimension, rng):
     x = rng.normal(size=(600, dimension))
     whole, rectangle = network.kernels(x), network.kernels(x, x.copy())
-    few = np.array([0, 255, 256, 343, 344, 511, 599])
+    few = np.array([0, 199, 200, 299, 300, 399, 400, 599])  # the corners of blocks
     for name in ("nngp", "ntk"):
         full = np.asarray(getattr(whole, name))
         np.testing.assert_allclose(full, getattr(rectangle, name), rtol=1e-12, atol=1e-14)
-        np.testing.assert_array_equal(full[:256, 256:], full[256:, :256].T)
+        np.testing.assert_array_equal(full[:200, 200:], full[200:, :200].T)
         np.testing.assert_allclose(full[np.ix_(few, few)], getattr(network.kernels(x[few]), name), rtol=1e-12, atol=1e-14)
 
 
@@ -260,3 +260,49 @@ def test_arctan2_and_its_gradient(rng):
     gradients = jax.jit(jax.vmap(jax.grad(arctan2, (0, 1))))(y, x)
     np.testing.assert_allclose(gradients, [x / (x**2 + y**2), -y / (x**2 + y**2)], rtol=1e-13)
     assert float(arctan2(0.0, 0.0)) == 0 and jax.grad(arctan2)(0.0, 0.0) == 0
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        ns.MLP(1),
+        pytest.param(ns.MLP(2, ns.LeakyReLU(0.3), bias_variance=0.1), marks=pytest.mark.slow),
+        pytest.param(ns.MLP(1, "erf"), marks=pytest.mark.slow),
+    ],
+)
+def test_gradient_at_right_angles(network):
+    """|q| has no derivative at 0, the kernel has."""
+    x, other, direction = (jnp.asarray(point) for point in ([[1.0, 0.0]], [[0.0, 2.0]], [[0.3, 1.0]]))
+
+    def entry(step):
+        kernels = network.kernels(x + step * direction, other)
+        return (kernels.nngp + kernels.ntk)[0, 0]
+
+    difference = float(entry(1e-5) - entry(-1e-5)) / 2e-5
+    assert abs(difference) > 0.1 and float(jax.grad(entry)(0.0)) == pytest.approx(difference, rel=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "roundings"), [(np.float64, 4), (np.float32, 4)])
+def test_angle_of_half_tangent(dtype, roundings):
+    half = np.unique(np.concatenate([np.linspace(0, 1, 200)[1:], np.logspace(-8, 0, 100)]).astype(dtype))
+    with mpmath.workdps(40):
+        angles = [2 * mpmath.atan(mpmath.mpf(float(t))) for t in half]
+        exact = [[float(a) for a in angles], [float(mpmath.sin(a) - a * mpmath.cos(a)) for a in angles]]
+    for found, expected in zip(jax.jit(angle_of_half_tangent)(half), exact, strict=True):
+        np.testing.assert_allclose(np.asarray(found, np.float64), expected, rtol=roundings * np.finfo(dtype).eps)
+    lag = jax.vmap(jax.grad(lambda t: angle_of_half_tangent(t)[1]))(half)
+    sine = 2 * half / (1 + half**2)
+    np.testing.assert_allclose(lag, exact[0] * sine * 2 / (1 + half**2), rtol=20 * np.finfo(dtype).eps)
+
+
+@pytest.mark.slow
+def test_blocks_of_a_quadrature_make_up_the_matrix(monkeypatch, rng):
+    x, y = 2 * rng.normal(size=(10, 3)), rng.normal(size=(7, 3))
+    whole = [ns.MLP(2, ns.Quadrature(jnp.tanh, 40), bias_variance=0.1).kernels(*points) for points in ((x, y), (x,))]
+    monkeypatch.setattr("ntk_shortcuts.kernels.hermite._BLOCK", (4, 4))
+    network = ns.MLP(2, ns.Quadrature(jnp.tanh, 40, label="in blocks"), bias_variance=0.1)
+    for expected, points in zip(whole, ((x, y), (x,)), strict=True):
+        found = network.kernels(*points)
+        for name in ("nngp", "ntk", "quadrature_error"):
+            np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-12, atol=1e-14)
+        assert float(found.quadrature_error) > 1e-8

@@ -16,7 +16,7 @@ from numpy.polynomial import polynomial as polynomials
 from ntk_shortcuts.kernels.dual import Activation
 from ntk_shortcuts.kernels.infinite import AffineLayer, Kernels, mlp_kernels
 from ntk_shortcuts.kernels.moments import PairMoments
-from ntk_shortcuts.numerics import angle, horner, is_traced, safe_sqrt
+from ntk_shortcuts.numerics import angle, is_traced, safe_sqrt, split_horner
 from ntk_shortcuts.typing import Array, Float
 
 _COEFFICIENTS = 40
@@ -98,13 +98,7 @@ class AngleSeries(eqx.Module):
 
     def _evaluate(self, supplement: jax.Array, norms: jax.Array) -> tuple[jax.Array, jax.Array]:
         x = 2 * supplement - 1
-        return norms * _split_horner(x, self.nngp), norms * _split_horner(x, self.ntk)
-
-
-def _split_horner(x: jax.Array, coefficients: jax.Array) -> jax.Array:
-    """A polynomial as E(x^2) + x O(x^2): two independent sums keep the processor busy."""
-    square = x * x
-    return horner(square, list(coefficients[0::2])) + x * horner(square, list(coefficients[1::2]))
+        return norms * split_horner(x, self.nngp), norms * split_horner(x, self.ntk)
 
 
 # Largest relative error accepted, in units of the machine precision: deeper networks and those whose kernel changes

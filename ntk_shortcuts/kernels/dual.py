@@ -16,6 +16,10 @@ import jax
 
 from ntk_shortcuts.kernels.moments import PairMoments
 
+ELEMENTWISE_BLOCK = (256, 512)
+"""Block sides for an exact dual of many elementwise steps. Entries are enough for XLA to share an operation among the cores,
+and few enough for what one operation leaves to the next, some ten arrays of 1 MB in float64, to stay in the cache."""
+
 
 class Dual(eqx.Module):
     r"""Result of a dual activation at pre-activation moments \((q_{11}, q_{12}, q_{22})\).
@@ -43,9 +47,12 @@ class Activation(eqx.Module):
         return False
 
     @property
-    def is_blockwise(self) -> bool:
-        """Whether a kernel matrix is best filled block by block: an exact dual of many elementwise steps, no work per point."""
-        return False
+    def block_sides(self) -> tuple[int, int] | None:
+        """Largest sides of the blocks by which a kernel matrix is best filled; None for the whole matrix at once.
+
+        None suits a dual of a few elementwise steps, which leaves no intermediate arrays.
+        """
+        return None
 
     @abc.abstractmethod
     def __call__(self, x: jax.Array) -> jax.Array:

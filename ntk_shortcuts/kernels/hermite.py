@@ -16,6 +16,9 @@ from ntk_shortcuts.numerics import safe_divide, safe_sqrt
 
 DEFAULT_DEGREE = 1000
 
+# A block takes its points' coefficients anew: wide blocks, whose intermediate arrays take 150 MB in float64.
+_BLOCK = (1024, 1024)
+
 
 class Quadrature(Activation):
     r"""Any activation, through the coefficients of its Hermite expansion.
@@ -57,6 +60,10 @@ class Quadrature(Activation):
     @property
     def name(self) -> str:
         return self.label
+
+    @property
+    def block_sides(self) -> tuple[int, int]:
+        return _BLOCK
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return self.function(x)

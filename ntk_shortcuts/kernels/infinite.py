@@ -115,49 +115,50 @@ def _linear_kernels(covariance: jax.Array, layers: Sequence[AffineLayer], input_
     return Kernels(nngp, ntk, jnp.zeros((), dtype))
 
 
-# Side of a block: its twenty or so intermediate arrays stay in the cache, 10 MB in float64.
-_SIDE = 256
-_STRIPS = 4
-
-
 def blockwise(
-    block: Callable[[Any, Any], tuple[jax.Array, jax.Array]], points1: Any, points2: Any | None, dtype: Any
+    block: Callable[[Any, Any], tuple[jax.Array, jax.Array]],
+    sides: tuple[int, int],
+    points1: Any,
+    points2: Any | None,
+    dtype: Any,
 ) -> tuple[jax.Array, jax.Array]:
     """NNGP and NTK filled block by block, so that nothing but the two results is as large as they are.
 
     Args:
         block: from blocks of points to the two kernels between them.
+        sides: of a block, at most.
         points1: pytree of arrays with points along the first axis.
         points2: the same, or None for points1: only the upper half is computed, then mirrored.
     """
 
-    def pair(a: Any, b: Any) -> tuple[jax.Array, jax.Array]:
-        rows = jax.tree.leaves(a)[0].shape[0]
-        if rows < _SIDE:
-            return block(a, b)
-        # XLA would fuse the arithmetic of a block into its update of the result, which takes no vector instructions (3 times
-        # as slow); the loop over strips keeps the two apart.
-        strips = jax.tree.map(lambda leaf: leaf.reshape(_STRIPS, rows // _STRIPS, *leaf.shape[1:]), a)
-        parts = lax.map(lambda strip: block(strip, b), strips)
-        return jax.tree.map(lambda part: part.reshape(rows, -1), parts)
+    def fenced(start: Any, a: Any, b: Any) -> tuple[jax.Array, jax.Array]:
+        # XLA would fuse the arithmetic of a block into its update of the result, which takes one core and no vector
+        # instructions. It fuses nothing across a condition, and this one, always true, it cannot see through.
+        zeros = jnp.zeros((jax.tree.leaves(a)[0].shape[0], jax.tree.leaves(b)[0].shape[0]), dtype)
+        return lax.cond(start >= 0, block, lambda a, b: (zeros, zeros), a, b)
 
     entry = jax.ShapeDtypeStruct((), dtype)
     count1 = jax.tree.leaves(points1)[0].shape[0]
-    side1 = min(_SIDE, count1)
     if points2 is None:
+        side = _even_side(count1, min(sides))
 
         def own(i: Any) -> tuple[jax.Array, jax.Array]:
-            part = take(points1, i, side1)
-            return pair(part, part)
+            part = take(points1, i, side)
+            return fenced(i, part, part)
 
         return tiled_symmetric(
-            count1, side1, lambda i, j: pair(take(points1, i, side1), take(points1, j, side1)), own, (entry, entry)
+            count1, side, lambda i, j: fenced(i, take(points1, i, side), take(points1, j, side)), own, (entry, entry)
         )
     count2 = jax.tree.leaves(points2)[0].shape[0]
-    side2 = min(_SIDE, count2)
+    side1, side2 = _even_side(count1, sides[0]), _even_side(count2, sides[1])
     return tiled(
         (count1, count2),
         (side1, side2),
-        lambda i, j: pair(take(points1, i, side1), take(points2, j, side2)),
+        lambda i, j: fenced(i, take(points1, i, side1), take(points2, j, side2)),
         (entry, entry),
     )
+
+
+def _even_side(count: int, largest: int) -> int:
+    """The side of as few equal tiles as fit, so that the last one hardly overlaps."""
+    return -(-count // -(-count // largest))

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.kernels.dual import Activation, Dual, register
+from ntk_shortcuts.kernels.dual import ELEMENTWISE_BLOCK, Activation, Dual, register
 from ntk_shortcuts.kernels.moments import PairMoments
-from ntk_shortcuts.numerics import angle, real_leaf, safe_divide, safe_sqrt, sine_minus_angle_cosine
+from ntk_shortcuts.numerics import angle_of_half_tangent, real_leaf, safe_sqrt
 from ntk_shortcuts.typing import Scalar
 
 
@@ -54,8 +54,8 @@ class LeakyReLU(_Homogeneous):
         return "leaky_relu"
 
     @property
-    def is_blockwise(self) -> bool:
-        return True
+    def block_sides(self) -> tuple[int, int]:
+        return ELEMENTWISE_BLOCK
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return jnp.where(x > 0, x, jnp.asarray(self.slope, x.dtype) * x)
@@ -74,49 +74,54 @@ class ReLU(_Homogeneous):
         return "relu"
 
     @property
-    def is_blockwise(self) -> bool:
-        return True
+    def block_sides(self) -> tuple[int, int]:
+        return ELEMENTWISE_BLOCK
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return jax.nn.relu(x)
 
     def dual(self, moments: PairMoments) -> Dual:
-        return _piecewise_linear_dual(moments, jnp.zeros((), moments.covariance.dtype))
+        return _piecewise_linear_dual(moments, None)
 
 
-def _piecewise_linear_dual(moments: PairMoments, slope: jax.Array) -> Dual:
-    """Moments after a piecewise linear activation. Labels D2.2 and D2.3."""
+def _piecewise_linear_dual(moments: PairMoments, slope: jax.Array | None) -> Dual:
+    """Moments after a piecewise linear activation; slope None is 0. Labels D2.2 and D2.3."""
     norm1, norm2 = safe_sqrt(moments.variance1), safe_sqrt(moments.variance2)
     product = norm1 * norm2
-    # theta or its supplement, whichever is below pi/2; sine and cosine are in the moments already.
+    # theta or its supplement, whichever is below pi/2, by the tangent of its half, sin / (1 + cos): everything else is
+    # rational in it, or a polynomial.
     close = moments.covariance > 0
-    acute = angle(moments.area, jnp.abs(moments.covariance))
-    sine = jnp.minimum(safe_divide(moments.area, product), 1)
-    cosine = jnp.minimum(safe_divide(jnp.abs(moments.covariance), product), 1)
-    versine = sine**2 / (1 + cosine)
+    whole = product + jnp.where(close, moments.covariance, -moments.covariance)
+    half_tangent = jnp.where(whole > 0, moments.area / jnp.where(whole > 0, whole, 1), 1)
+    acute, lag = angle_of_half_tangent(half_tangent)
+    sine = 2 * half_tangent / (1 + half_tangent**2)
+    versine = half_tangent * sine
     # With f(x) = sin x - x cos x, pi kappa = f(pi - theta) = f(theta) + pi cos theta.
-    part = sine_minus_angle_cosine(acute) / np.pi
-    kappa = jnp.where(close, part + cosine, part)
+    part = lag / np.pi
+    kappa = part + jnp.where(close, 1 - versine, 0)
     one_minus_kappa = jnp.where(close, versine, 1) - part
-    one_minus_cosine = jnp.where(close, versine, 1 + cosine)
-    supplement = jnp.where(close, np.pi - acute, acute)
-
-    gain = (1 - slope) ** 2
-    half = (1 + slope**2) / 2
+    derivative = jnp.where(close, np.pi - acute, acute) / (2 * np.pi)
+    covariance = (product * part + jnp.where(close, moments.covariance, 0)) / 2
     # det = q11 q22 [gain^2 (1 - kappa^2)/4 + slope^2 sin^2 + gain slope (1 - kappa cos)], term by term stable.
-    squared_sine = (
-        gain**2 * one_minus_kappa * (1 + kappa) / 4
-        + slope**2 * sine**2
-        + gain * slope * (one_minus_kappa + kappa * one_minus_cosine)
-    )
+    squared_sine = one_minus_kappa * (1 + kappa) / 4
+    distance = (norm1 - norm2) ** 2 / 2 + product * one_minus_kappa
+    half: jax.Array | float = 0.5
+    if slope is not None:
+        gain = (1 - slope) ** 2
+        one_minus_cosine = jnp.where(close, versine, 2 - versine)
+        half = (1 + slope**2) / 2
+        derivative = gain * derivative + slope
+        covariance = gain * covariance + slope * moments.covariance
+        squared_sine = gain**2 * squared_sine + slope**2 * sine**2 + gain * slope * (one_minus_kappa + kappa * one_minus_cosine)
+        distance = gain * distance + slope * moments.distance
     post = PairMoments(
         variance1=half * moments.variance1,
         variance2=half * moments.variance2,
-        covariance=gain * product * kappa / 2 + slope * moments.covariance,
+        covariance=covariance,
         area=product * safe_sqrt(squared_sine),
-        distance=gain * ((norm1 - norm2) ** 2 / 2 + product * one_minus_kappa) + slope * moments.distance,
+        distance=distance,
     )
-    return Dual(post, gain * supplement / (2 * np.pi) + slope)
+    return Dual(post, derivative)
 
 
 register(Linear())

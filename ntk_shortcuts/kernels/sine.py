@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from ntk_shortcuts.kernels.dual import Activation, Dual, register
+from ntk_shortcuts.kernels.dual import ELEMENTWISE_BLOCK, Activation, Dual, register
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import safe_sqrt
 
@@ -23,8 +23,8 @@ class Sine(Activation):
         return "sin"
 
     @property
-    def is_blockwise(self) -> bool:
-        return True
+    def block_sides(self) -> tuple[int, int]:
+        return ELEMENTWISE_BLOCK
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return jnp.sin(x)
