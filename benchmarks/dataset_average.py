@@ -9,6 +9,7 @@ configuration against the full matrices (`compression_error`, of the bias).
 
     --redo       draws again where that left a standard error above 0.006 or a compression error above 0.02: up to 12000
                  data sets, full kernel matrices (`compression_error` is then 0) but for tanh. Predictions are kept.
+                 `--only INDEX` with a smaller `--standard-error`: one doubtful record, up to 40000 data sets.
     --variants   adds to existing records what each step of the prediction buys. The brute force is kept; predictions that
                  are there already must come out the same.
     --table      prints the tables of what is there.
@@ -342,15 +343,16 @@ def replace(path: pathlib.Path, record: dict) -> None:
     unfinished.replace(path)
 
 
-def draw_again(path: pathlib.Path, target: float, minutes: float) -> None:
+def draw_again(path: pathlib.Path, target: float, minutes: float, only: list[int] | None) -> None:
     started = time.monotonic()
     records = [json.loads(line) for line in path.read_text().splitlines()]
+    records = [r for r in records if only is None or r["index"] in only]
     # The bias of a single data set moves by the compression error; full matrices leave none.
     doubtful = [r for r in records if largest_error(r) > target or r["compression_error"] > 0.02]
     for record in sorted(doubtful, key=lambda r: r["num_samples"]):
         if time.monotonic() - started > 60 * minutes:
             break
-        found = sampled(record, target, 12000, "tanh" not in record["network"])
+        found = sampled(record, target, 12000 if only is None else 40000, "tanh" not in record["network"])
         moved = [round(a - b, 4) for a, b in zip(found["brute_force"], record["brute_force"], strict=True)]
         kept = {name: value for name, value in record.items() if name != "brute_force_variance"}  # of other draws
         replace(path, {**kept, **found, **environment()})
@@ -386,6 +388,7 @@ def main() -> None:
     parser.add_argument("--standard-error", type=float, default=0.006)
     parser.add_argument("--all-variants", action="store_true", help="what each step buys; compiles twice as much")
     parser.add_argument("--redo", action="store_true")
+    parser.add_argument("--only", type=int, nargs="+", metavar="INDEX", help="of the records that --redo draws again")
     parser.add_argument("--variants", type=int, nargs="+", metavar="INDEX")
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
@@ -394,7 +397,7 @@ def main() -> None:
         print(table([json.loads(line) for line in arguments.output.read_text().splitlines()]))
         return
     if arguments.redo:
-        draw_again(arguments.output, arguments.standard_error, arguments.minutes)
+        draw_again(arguments.output, arguments.standard_error, arguments.minutes, arguments.only)
         return
     if arguments.variants:
         add_variants(arguments.output, arguments.variants, arguments.minutes)

@@ -29,7 +29,7 @@ from scipy.stats import norm
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.comparison import read_lines
-from ntk_shortcuts.predictors.flow import FlowPoints, FlowRules, _outputs, _solved, _start, _velocity
+from ntk_shortcuts.predictors.flow import FlowPoints, FlowRules, _draw_labels, _outputs, _solved, _start, _velocity, draw
 from ntk_shortcuts.quadrature import mixture_nodes
 
 MODEL = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0))
@@ -88,13 +88,14 @@ def linearised_flow(model: ns.GenerativeModel, network: ns.MLP, keys: jax.Array,
     laws = laws / laws.sum(1, keepdims=True)
 
     def one(key: jax.Array) -> tuple:
-        start = _start(model, network, key, points, rules)
+        drawn = draw(model, network, key, rules)
+        start = _start(drawn, _draw_labels(drawn.data_key, points, rules), network, points, rules)
         # The covariance of the counts of SCALE samples, half of either class, over SCALE.
         noise = jnp.sqrt(laws) * jax.random.normal(jax.random.fold_in(key, 3), (DRAWS, *laws.shape))
         moves = (noise - laws * noise.sum(-1, keepdims=True)) / np.sqrt(2 * SCALE)
         still = jax.tree.map(jnp.zeros_like, start)
         tilt = (moves[:, 0] * (1 - positive) - moves[:, 1] * positive) / points.weights
-        directions = jax.vmap(lambda w, p: still._replace(weights=w, positive=p))(
+        directions = jax.vmap(lambda w, p: still._replace(labels=still.labels._replace(weights=w, positive=p)))(
             *(values.astype(rules.dtype) for values in (moves.sum(1), tilt))
         )
 
@@ -102,7 +103,7 @@ def linearised_flow(model: ns.GenerativeModel, network: ns.MLP, keys: jax.Array,
             return jax.vmap(lambda t, d: jax.jvp(function, (params, start), (t, d))[1])(tangents, directions)
 
         def field(params, start):
-            return _velocity(params, start, network, rules)
+            return _velocity(0.0, params, start, network, rules)
 
         def outputs(params, start):
             return _outputs(params, start, network)
@@ -110,7 +111,7 @@ def linearised_flow(model: ns.GenerativeModel, network: ns.MLP, keys: jax.Array,
         tangents = jax.tree.map(lambda leaf: jnp.zeros((DRAWS, *leaf.shape), leaf.dtype), start.params)
         return _solved(
             (start.params, tangents),
-            lambda state: (field(state[0], start), along(field, *state)),
+            lambda time, state: (field(state[0], start), along(field, *state)),
             lambda state: (outputs(state[0], start), along(outputs, *state)),
             jnp.asarray(TIMES, float),
             rules,
@@ -123,7 +124,8 @@ def linearised_flow(model: ns.GenerativeModel, network: ns.MLP, keys: jax.Array,
 def linearised_moves(activation: str, depth: int) -> tuple[np.ndarray, np.ndarray]:
     """Outputs (inits, times, probes), and their variance over data sets of one sample, to first order in 1/N."""
     with jax.enable_x64(True):
-        points = FlowPoints(*mixture_nodes(MODEL, LINEAR_ORDER), MODEL.probe_grid())
+        nodes, weights = mixture_nodes(MODEL, LINEAR_ORDER)
+        points = FlowPoints(nodes, weights, MODEL.class_expectation(nodes), MODEL.probe_grid())
         rules = FlowRules(jnp.zeros(()), jnp.asarray(1e-2), "squared", False, False, 20_000, "float32")
         keys = jax.random.split(jax.random.key(0), LINEAR_INITS)
         outputs, moves = linearised_flow(MODEL, practised(activation, depth), keys, points, rules)

@@ -1,6 +1,6 @@
 """Population flow, and the frozen kernel, against networks trained as the paper trains them.
 
-    python benchmarks/population_flow.py --output benchmarks/results/population_flow.jsonl [--minutes 40] [--table] [--flow]
+    python benchmarks/population_flow.py [--output FILE] [--minutes 40] [--table] [--flow] [--minibatches]
 
 Width 128, PyTorch's initialisation, SGD of batch 64 on 3200 samples, mean squared error at learning rate 0.01 (0.02 in the
 1/(2N) convention; logistic loss 0.01), bias recorded after 1, 3, 10, 30 and 100 epochs; 20 seeds, each with a data set,
@@ -8,6 +8,8 @@ an embedding and an initialisation of its own, against 32 initialisations of the
 written as it is finished; a second run goes on where the first stopped. `--table` prints the summary of the records and
 runs nothing. `--flow` makes the flow of the records anew where it was another version's, and keeps their trained networks,
 for a change of the flow alone. Such records have no part in the ratio of seconds, whose two sides are of one run.
+A record also has the flow with the noise of 3200 samples in batches of 64, from the same initialisations; `--minibatches` adds
+it where it is missing.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ import ntk_shortcuts as ns
 EPOCHS = np.array([1, 3, 10, 30, 100])
 SEEDS, INITS, SAMPLES, BATCH = 10, 16, 3200, 64
 # Of the flow's rules of nodes and solver; a record of an earlier one is not of this flow.
-VERSION = 2
+VERSION = 3
 # activation, depth, rho_s, ratio, alpha_c, loss; the cheap ones first, so that an interrupted run has some of each kind.
 CONFIGURATIONS = [
     ("linear", 1, 0.85, 4.0, 1.0, "squared"),
@@ -93,6 +95,31 @@ def flow_anew(configuration: tuple) -> dict:
     return {**flow_entries([ns.predict_bias(model, network, descent, key=k, **options) for k in keys]), "trained_kept": True}
 
 
+def flow_with_minibatches(configuration: tuple) -> dict:
+    """The flow with the noise of minibatches, from the initialisations of the flow without."""
+    model, network, descent = setting(*configuration)
+    keys = [jax.random.split(jax.random.key(repeat + 1))[1] for repeat in range(2)]
+    options = {
+        "method": "population_flow",
+        "num_inits": INITS,
+        "loss": configuration[-1],
+        "num_samples": SAMPLES,
+        "batch_size": BATCH,
+    }
+    flows, seconds = [], []
+    for key in keys:
+        began = time.monotonic()
+        flows.append(ns.predict_bias(model, network, descent, key=key, **options))
+        seconds.append(time.monotonic() - began)
+    found = flow_entries(flows)
+    return {
+        "minibatches": found["flow"],
+        "minibatches_standard_error": found["flow_standard_error"],
+        "minibatches_seconds": seconds[0],
+        "minibatches_seconds_again": seconds[1],
+    }
+
+
 def measure(activation: str, depth: int, predictivity: float, ratio: float, core: float, loss: str) -> dict:
     """Trained, flow and frozen bias of one configuration, with their errors and seconds."""
     model, network, descent = setting(activation, depth, predictivity, ratio, core, loss)
@@ -128,28 +155,32 @@ def measure(activation: str, depth: int, predictivity: float, ratio: float, core
 def summary(records: list[dict]) -> str:
     """A Markdown table of the biases, and the errors over all."""
     lines = [
-        "| network | rho_s | ratio, alpha_c | loss | trained / flow / frozen kernel at 1, 3, 10, 30, 100 epochs |",
+        "| network | rho_s | ratio, alpha_c | loss | "
+        "trained / flow with minibatches / flow / frozen kernel at 1, 3, 10, 30, 100 epochs |",
         "|---|---|---|---|---|",
     ]
     for r in records:
-        columns = zip(r["trained"], r["flow"], r.get("frozen", [None] * 5), strict=True)
-        cells = ", ".join(f"{a:.2f}/{b:.2f}/" + ("-" if c is None else f"{c:.2f}") for a, b, c in columns)
+        columns = zip(*(r.get(name, [None] * 5) for name in ("trained", "minibatches", "flow", "frozen")), strict=True)
+        cells = ", ".join("/".join("-" if b is None else f"{b:.2f}" for b in column) for column in columns)
         where = f"{r['predictivity']:g} | {r['ratio']:g}, {r['core']:g} | {r['loss']}"
         lines.append(f"| {r['activation']}, {r['depth']} | {where} | {cells} |")
     for loss in ("squared", "logistic"):
         chosen = [r for r in records if r["loss"] == loss]
         if not chosen:
             continue
-        trained, flow = (np.array([r[name] for r in chosen]) for name in ("trained", "flow"))
-        errors = np.hypot(*(np.array([r[f"{name}_standard_error"] for r in chosen]) for name in ("trained", "flow")))
-        gap = np.abs(flow - trained)
-        r2 = 1 - np.sum(gap**2) / np.sum((trained - trained.mean()) ** 2)
-        beyond = int(np.sum(gap > np.maximum(0.12, 3 * errors)))
-        lines.append(
-            f"\n{loss} loss, {len(chosen)} configurations x 5: mean absolute error of the flow {gap.mean():.3f}, "
-            f"worst {gap.max():.3f}, R^2 {r2:.4f}; {beyond} points beyond max(0.12, 3 standard errors); "
-            f"mean standard error {errors.mean():.3f}."
-        )
+        for name, words in (("flow", "flow"), ("minibatches", "flow with minibatches")):
+            if not all(name in r for r in chosen):
+                continue
+            trained, flow = (np.array([r[n] for r in chosen]) for n in ("trained", name))
+            errors = np.hypot(*(np.array([r[f"{n}_standard_error"] for r in chosen]) for n in ("trained", name)))
+            gap = np.abs(flow - trained)
+            r2 = 1 - np.sum(gap**2) / np.sum((trained - trained.mean()) ** 2)
+            beyond = int(np.sum(gap > np.maximum(0.12, 3 * errors)))
+            lines.append(
+                f"\n{loss} loss, {len(chosen)} configurations x 5: mean absolute error of the {words} {gap.mean():.3f}, "
+                f"worst {gap.max():.3f}, R^2 {r2:.4f}; {beyond} points beyond max(0.12, 3 standard errors); "
+                f"mean standard error {errors.mean():.3f}."
+            )
         if loss == "squared":
             frozen = np.abs(np.array([r["frozen"] for r in chosen]) - trained)
             lines.append(f"Frozen infinite-width kernel: mean absolute error {frozen.mean():.3f}, worst {frozen.max():.3f}.")
@@ -163,10 +194,18 @@ def summary(records: list[dict]) -> str:
     # Errors differ: a flow of as many initialisations as give the standard error of the trained mean.
     needed = [np.mean(np.square(r["flow_standard_error"])) / np.mean(np.square(r["trained_standard_error"])) for r in records]
     equal = ratios[1] / np.array(needed)
+    # Compilation takes what it takes, whatever the number of initialisations.
+    first, again = (np.array([r[f"flow_seconds{x}"] for r in records]) for x in ("", "_again"))
+    shorter = np.array(needed) * again
+    totals += [
+        sum(r["train_seconds"] for r in records) / np.sum(np.maximum(first - again, 0) + shorter),
+        sum(r["train_seconds_again"] for r in records) / np.sum(shorter),
+    ]
     lines.append(
         f"Seconds of training over seconds of the flow, in all: {totals[0]:.2f} with compilation, {totals[1]:.2f} without "
         f"(by configuration {ratios[1].min():.2f} to {ratios[1].max():.2f}, median {np.median(ratios[1]):.2f}; at equal "
-        f"standard errors {equal.min():.2f} to {equal.max():.2f}, median {np.median(equal):.2f})."
+        f"standard errors {equal.min():.2f} to {equal.max():.2f}, median {np.median(equal):.2f}). At equal standard errors, in "
+        f"all: {totals[2]:.2f} with compilation, {totals[3]:.2f} without."
     )
     return "\n".join(lines)
 
@@ -177,27 +216,37 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--flow", action="store_true", help="make the flow of the records anew, and nothing else")
+    parser.add_argument("--minibatches", action="store_true", help="add the flow with minibatches, and nothing else")
     arguments = parser.parse_args()
     lines = arguments.output.read_text().splitlines() if arguments.output.exists() else []
     records = [json.loads(line) for line in lines]
     names = ("activation", "depth", "predictivity", "ratio", "core", "loss")
     done = {tuple(r[name] for name in names) for r in records}
     began = time.monotonic()
-    for record in records if arguments.flow else []:
-        if record.get("version") == VERSION or time.monotonic() - began > 60 * arguments.minutes:
+    for record in records if arguments.flow or arguments.minibatches else []:
+        there = record.get("version") == VERSION if arguments.flow else "minibatches" in record
+        if there or time.monotonic() - began > 60 * arguments.minutes:
             continue
         configuration = tuple(record[name] for name in names)
-        record.update(flow_anew(configuration))
+        record.update(flow_anew(configuration) if arguments.flow else flow_with_minibatches(configuration))
         # Whole or not at all: a run that is killed leaves the file as it was.
         written = arguments.output.with_suffix(".new")
         written.write_text("".join(json.dumps(r) + "\n" for r in records))
         written.replace(arguments.output)
-        print(configuration, [f"{a:.2f}/{b:.2f}" for a, b in zip(record["trained"], record["flow"], strict=True)], flush=True)
+        shown = record["flow" if arguments.flow else "minibatches"]
+        print(configuration, [f"{a:.2f}/{b:.2f}" for a, b in zip(record["trained"], shown, strict=True)], flush=True)
     for configuration in CONFIGURATIONS:
-        if arguments.table or arguments.flow or configuration in done or time.monotonic() - began > 60 * arguments.minutes:
+        if (
+            arguments.table
+            or arguments.flow
+            or arguments.minibatches
+            or configuration in done
+            or time.monotonic() - began > 60 * arguments.minutes
+        ):
             continue
         machine = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "jax": jax.__version__}
-        record = {**dict(zip(names, configuration, strict=True)), **measure(*configuration), **machine}
+        measured = {**measure(*configuration), **flow_with_minibatches(configuration)}
+        record = {**dict(zip(names, configuration, strict=True)), **measured, **machine}
         with arguments.output.open("a") as file:
             file.write(json.dumps(record) + "\n")
         records.append(record)

@@ -24,7 +24,8 @@ _SAFETY = 1.25
 
 
 class RungeKuttaChebyshev(diffrax.AbstractAdaptiveSolver):
-    r"""The second-order method RKC2 of Sommeijer, Shampine & Verwer (1998), for autonomous flows down a risk.
+    r"""The second-order method RKC2 of Sommeijer, Shampine & Verwer (1998), for flows down a risk that is constant
+    between jumps.
 
     With \(w_0=1+\epsilon/s^2,\ w_1=T_s'(w_0)/T_s''(w_0),\ b_j=T_j''(w_0)/T_j'(w_0)^2\) (\(b_0=b_1=b_2\)) and
     \(a_j=1-b_jT_j(w_0)\), the stages follow the three-term recursion of the Chebyshev polynomials T. The error estimate is
@@ -50,42 +51,66 @@ class RungeKuttaChebyshev(diffrax.AbstractAdaptiveSolver):
         return 3
 
     def init(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any) -> Any:
-        field = terms.vf(t0, y0, args)
+        length, zero = _length(y0), jax.tree.map(jnp.zeros_like, y0)
 
-        def once(_: Any, direction: Any) -> Any:
-            return _stretched(terms, t0, y0, args, field, direction)[1]
+        # The field, and then power iterations: in one loop, since every copy of the field is compiled anew.
+        def iterate(j: jax.Array, carry: tuple) -> tuple:
+            field, direction = carry
+            value = terms.vf(t0, _combined((1.0, y0), (length, direction)), args)
+            _, stretched = _stretched(value, field, length, direction)
+            # The gradient lies in the steep directions already; a constant keeps it from vanishing at a minimum.
+            start = _unit(jax.tree.map(lambda leaf: leaf + jnp.asarray(1e-3, leaf.dtype), value))
+            return _chosen(j == 0, (value, start), (field, stretched))
 
-        # The gradient lies in the steep directions already; a constant keeps it from vanishing at a minimum.
-        start = jax.tree.map(lambda leaf: leaf + jnp.asarray(1e-3, leaf.dtype), field)
-        return field, jax.lax.fori_loop(0, _FIRST_ITERATIONS, once, _unit(start))
+        return jax.lax.fori_loop(0, _FIRST_ITERATIONS + 1, iterate, (zero, zero))
 
     def func(self, terms: Any, t0: Any, y0: Any, args: Any) -> Any:
         return terms.vf(t0, y0, args)
 
     def step(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any, solver_state: Any, made_jump: Any) -> tuple:
-        del made_jump
         step, (start, direction) = t1 - t0, solver_state
-        largest, direction = _stretched(terms, t0, y0, args, start, direction)
-        needed = jnp.ceil(jnp.sqrt(1 + 1.54 * _SAFETY * step * largest)).astype(int)
-        stages = jnp.clip(needed, 2, _MOST_STAGES)
-        rows = jnp.asarray(_table(), step.dtype)[stages]
+        if made_jump is not False:  # False itself where there are no jumps: a further copy of the field is compiled
+            start = jax.lax.cond(made_jump, lambda: terms.vf(t0, y0, args), lambda: start)
+        length, table = _length(y0), jnp.asarray(_table(), step.dtype)
 
-        def stage(j: jax.Array, carry: tuple) -> tuple:
-            before, last, _ = carry
-            field = terms.vf(t0, last, args)
-            mu, nu, mu_field, gamma = rows[j]
-            terms_of_sum = ((1 - mu - nu, y0), (mu, last), (nu, before), (mu_field * step, field), (gamma * step, start))
-            return last, _combined(*terms_of_sum), field
+        def iterate(j: jax.Array, needed: jax.Array, direction: Any, before: Any, last: Any, value: Any) -> tuple:
+            """The number of stages by a power iteration, and the first of them, an Euler step."""
+            largest, direction = _stretched(value, start, length, direction)
+            needed = jnp.ceil(jnp.sqrt(1 + 1.54 * _SAFETY * step * largest))
+            return needed, direction, y0, _combined((1.0, y0), (table[_stages(needed), 1, 2] * step, start))
 
-        # One round more than there are stages, for the field at the end: every copy of the field is compiled anew. The last
-        # stage is then the one before the last.
-        one = _combined((1.0, y0), (rows[1, 2] * step, start))
-        y1, _, end = jax.lax.fori_loop(2, stages + 2, stage, (y0, one, start))
+        def stage(j: jax.Array, needed: jax.Array, direction: Any, before: Any, last: Any, value: Any) -> tuple:
+            mu, nu, mu_field, gamma = table[_stages(needed), j]
+            terms_of_sum = ((1 - mu - nu, y0), (mu, last), (nu, before), (mu_field * step, value), (gamma * step, start))
+            return needed, direction, last, _combined(*terms_of_sum)
+
+        # Round 1 iterates, 2, 3, ... are the stages, and the one after them makes the field at the end: in one loop, since
+        # every copy of the field is compiled anew.
+        def another(carry: tuple) -> tuple:
+            j, *inner, _ = carry
+            value = terms.vf(t0, inner[-1], args)
+            return j + 1, *jax.lax.cond(j == 1, iterate, stage, j, *inner, value), value
+
+        def unfinished(carry: tuple) -> jax.Array:
+            j, needed, *_ = carry
+            return (j == 1) | (j <= _stages(needed) + 1)
+
+        probe = _combined((1.0, y0), (length, direction))
+        carry = (jnp.asarray(1), jnp.zeros_like(step), direction, y0, probe, start)
+        _, needed, direction, y1, _, end = jax.lax.while_loop(unfinished, another, carry)
         error = _combined((0.8, y0), (-0.8, y1), (0.4 * step, start), (0.4 * step, end))
         stable = needed <= _MOST_STAGES
         error = jax.tree.map(lambda leaf: jnp.where(stable, leaf, jnp.inf), error)
         dense = {"y0": y0, "y1": y1, "k0": _combined((step, start)), "k1": _combined((step, end))}
         return y1, error, dense, (end, direction), diffrax.RESULTS.successful
+
+
+def _stages(needed: jax.Array) -> jax.Array:
+    return jnp.clip(needed, 2, _MOST_STAGES).astype(int)
+
+
+def _chosen(first: jax.Array, one: Any, other: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(first, a, b), one, other)
 
 
 def _combined(*pairs: tuple) -> Any:
@@ -103,15 +128,18 @@ def _unit(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf / norm, tree)
 
 
-def _stretched(terms: Any, t: Any, y: Any, args: Any, field: Any, direction: Any) -> tuple[jax.Array, Any]:
+def _length(y: Any) -> jax.Array:
+    """Of the differences that stand for derivatives along a direction."""
+    dtype = jnp.result_type(*jax.tree.leaves(y))
+    return jnp.sqrt(jnp.finfo(dtype).eps).astype(dtype) * jnp.maximum(euclidean_norm(y), 1).astype(dtype)
+
+
+def _stretched(moved: Any, field: Any, length: jax.Array, direction: Any) -> tuple[jax.Array, Any]:
     """One power iteration: how much the field's Jacobian stretches a unit direction, and the unit direction it makes.
 
-    By a difference, as in the authors' code: a linearisation would be compiled beside the field, and misses the curvature in
-    the kinks of a piecewise linear network.
+    By a difference of the field `moved` along it, as in the authors' code: a linearisation would be compiled beside the field,
+    and misses the curvature in the kinks of a piecewise linear network.
     """
-    dtype = jnp.result_type(*jax.tree.leaves(y))
-    length = jnp.sqrt(jnp.finfo(dtype).eps).astype(dtype) * jnp.maximum(euclidean_norm(y), 1).astype(dtype)
-    moved = terms.vf(t, _combined((1.0, y), (length, direction)), args)
     image = _combined((1 / length, moved), (-1 / length, field))
     norm = euclidean_norm(image)
     # A flat risk has no direction to follow.

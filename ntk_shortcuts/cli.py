@@ -65,6 +65,7 @@ RandomInit = Annotated[
 ]
 Loss = Annotated[str | None, typer.Option(help="squared or logistic, for population_flow.")]
 NumInits = Annotated[int | None, typer.Option(help="Initialisations that population_flow averages.")]
+BatchSize = Annotated[int | None, typer.Option(help="Minibatches of population_flow, with --learning-rate and --steps.")]
 Tolerance = Annotated[float | None, typer.Option(help="Largest change of the bias under refinement.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
 Output = Annotated[list[Path] | None, typer.Option(metavar="FILE", help=f"Write {', '.join(SUFFIXES)}; may be repeated.")]
@@ -137,6 +138,7 @@ def predict(
     num_samples: NumSamples = None,
     num_datasets: NumDatasets = None,
     num_inits: NumInits = None,
+    batch_size: BatchSize = None,
     loss: Loss = None,
     seed: Seed = 0,
     random_init: RandomInit = True,
@@ -153,7 +155,13 @@ def predict(
     network = MLP(depth, activation, width, weight_variance, bias_variance, parameterization, initialization)
     training = _training_rule(time, learning_rate, steps, ridge)
     method = _resolved(method, num_samples)
-    given = {"num_datasets": num_datasets, "num_inits": num_inits, "loss": loss, "tolerance": tolerance}
+    given = {
+        "num_datasets": num_datasets,
+        "num_inits": num_inits,
+        "loss": loss,
+        "batch_size": batch_size,
+        "tolerance": tolerance,
+    }
     options = _method_options(model, method, num_samples, seed, random_init, given)
     result = predict_bias(model, network, training, num_samples, method, **options)
     parameters = _parameters(model, network, training, num_samples, method, seed, options)
@@ -214,6 +222,7 @@ def map_command(
     num_samples: NumSamples = None,
     num_datasets: NumDatasets = None,
     num_inits: NumInits = None,
+    batch_size: BatchSize = None,
     loss: Loss = None,
     seed: Seed = 0,
     random_init: RandomInit = True,
@@ -240,7 +249,13 @@ def map_command(
     network = MLP(depth, activation, width, weight_variance, bias_variance, parameterization, initialization)
     training = _training_rule(time, learning_rate, steps, ridge)
     method = _resolved(method, num_samples)
-    given = {"num_datasets": num_datasets, "num_inits": num_inits, "loss": loss, "tolerance": tolerance}
+    given = {
+        "num_datasets": num_datasets,
+        "num_inits": num_inits,
+        "loss": loss,
+        "batch_size": batch_size,
+        "tolerance": tolerance,
+    }
     options = _method_options(model, method, num_samples, seed, random_init, given)
     with _ProgressBar("predicting") as progress:
         result = bias_map(
@@ -377,6 +392,7 @@ def sweep_command(
     num_samples: NumSamples = None,
     num_datasets: NumDatasets = None,
     num_inits: NumInits = None,
+    batch_size: BatchSize = None,
     loss: Loss = None,
     seed: Seed = 0,
     random_init: RandomInit = True,
@@ -409,7 +425,13 @@ def sweep_command(
     method = _resolved(method, 1 if "num_samples" in axes else num_samples)
     if method == "dataset":
         raise ValueError('method must be one that averages over data sets for a sweep; got "dataset"')
-    given = {"num_datasets": num_datasets, "num_inits": num_inits, "loss": loss, "tolerance": tolerance}
+    given = {
+        "num_datasets": num_datasets,
+        "num_inits": num_inits,
+        "loss": loss,
+        "batch_size": batch_size,
+        "tolerance": tolerance,
+    }
     options = _method_options(model, method, num_samples, seed, random_init, given)
     try:
         with _sweep_engine(workers, scheduler) as engine, _ProgressBar("predicting") as progress:

@@ -1,11 +1,20 @@
 import jax
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 jax.config.update("jax_enable_x64", True)
 
 # Scripts without tests: one needs mpmath's optional gmpy2, the other the extra `browser`.
 collect_ignore = ["reference/make_kernel_references.py", "browser/check_site.py"]
+
+
+# Each example may compile and the machine may be busy: neither is a fault. Quick runs try the same few examples every time
+# (`examples` in tests/tolerances.py); `--hypothesis-profile=thorough` tries 200 of its own choice for each law.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", unhurried, max_examples=1, derandomize=True, database=None)
+settings.register_profile("thorough", unhurried, max_examples=200, print_blob=True)
+settings.load_profile("quick")
 
 
 @pytest.fixture

@@ -4,9 +4,16 @@ import pytest
 import ntk_shortcuts as ns
 from ntk_shortcuts.kernels.sectors import is_angular, sector_kernels
 
+REPEATED = [(depth, "linear") for depth in (0, 1, 3, 5, 8)] + [(depth, ns.LeakyReLU(0.3)) for depth in (0, 1, 2, 5)]
+REPEATED += [(3, "relu"), (5, "relu")]
 
-@pytest.mark.parametrize("depth", [0, 1, 2, 3, 5, 8])
-@pytest.mark.parametrize("activation", ["relu", "linear", ns.LeakyReLU(0.3)])
+
+@pytest.mark.parametrize(
+    ("depth", "activation"),
+    [(depth, "relu") for depth in (0, 1, 2, 8)]
+    + [(2, "linear"), (3, ns.LeakyReLU(0.3)), (8, ns.LeakyReLU(0.3))]
+    + [pytest.param(*setting, marks=pytest.mark.slow) for setting in REPEATED],
+)
 def test_sectors_are_the_parts_of_the_exact_kernel(depth, activation, rng):
     network = ns.MLP(depth, activation, weight_variance=1.7)
     u1, u2 = rng.normal(size=(6, 2)), rng.normal(size=(5, 2))

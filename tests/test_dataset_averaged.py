@@ -152,6 +152,18 @@ def test_local_form_agrees_between_rays_and_points():
 
 
 @pytest.mark.slow
+def test_one_step_from_the_scalar_form_goes_most_of_the_way_to_the_local_one():
+    model, flow = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0)), ns.GradientFlow(30.0)
+    scalar, one_step, local = (
+        ns.predict_bias(model, ns.MLP(1), flow, 60, method="dataset_averaged", form=form)
+        for form in ("scalar", "one_step", "local")
+    )
+    gaps = [float(np.sqrt(np.mean((np.asarray(p.mean) - local.mean) ** 2))) for p in (scalar, one_step)]
+    assert gaps[1] < gaps[0] / 2, gaps
+    assert one_step.diagnostics["iterations"] == 1 < local.diagnostics["iterations"]
+
+
+@pytest.mark.slow
 def test_descent_with_small_steps_is_flow():
     model = ns.GenerativeModel((0.85, 0.9), (2.0, 1.0))
     flow = ns.predict_bias(model, ns.MLP(1), ns.GradientFlow(30.0), 100, method="dataset_averaged")

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import mpmath
@@ -5,6 +7,7 @@ import numpy as np
 import pytest
 
 import ntk_shortcuts as ns
+from ntk_shortcuts.kernels import register
 from ntk_shortcuts.kernels.infinite import mlp_kernels
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import angle, angle_of_half_tangent, arctan2
@@ -64,25 +67,28 @@ def test_float32_in_high_dimension(depth, rng):
     ],
 )
 def test_gradients_are_finite_everywhere(activation, dtype):
-    z1, z2 = _special_points()
+    z1, z2 = (z.astype(dtype) for z in _special_points())
 
-    def total(x, weight, bias):
-        kernels = ns.MLP(2, activation, weight_variance=weight, bias_variance=bias).kernels(x, z2.astype(dtype))
+    @jax.jit
+    @functools.partial(jax.grad, argnums=(0, 1, 2))
+    def gradients(x, weight, bias):
+        kernels = ns.MLP(2, activation, weight_variance=weight, bias_variance=bias).kernels(x, z2)
         return jnp.sum(kernels.nngp + kernels.ntk)
 
-    for x in (z1, z2):
-        gradients = jax.grad(total, argnums=(0, 1, 2))(jnp.asarray(x, dtype), 2.0, 0.1)
-        assert all(np.all(np.isfinite(g)) for g in gradients)
+    found = gradients(jnp.concatenate([z1, z2]), 2.0, 0.1)
+    assert found[0].dtype == dtype and all(np.all(np.isfinite(g)) for g in found)
 
 
 def test_gradient_in_weight_variance_matches_differences():
     x = np.array([[1.0, 0.3], [0.2, -1.0]])
 
+    @jax.jit
+    @jax.value_and_grad
     def entry(weight):
         return ns.MLP(3, weight_variance=weight, bias_variance=0.2).kernels(x).ntk[0, 1]
 
-    difference = float(entry(1.7 + 1e-5) - entry(1.7 - 1e-5)) / 2e-5
-    assert float(jax.grad(entry)(1.7)) == pytest.approx(difference, rel=1e-6)
+    difference = float(entry(1.7 + 1e-5)[0] - entry(1.7 - 1e-5)[0]) / 2e-5
+    assert float(entry(1.7)[1]) == pytest.approx(difference, rel=1e-6)
 
 
 @pytest.mark.parametrize(("closed", "function"), [("erf", jax.scipy.special.erf), ("sin", jnp.sin)])
@@ -108,16 +114,16 @@ def test_truncation_is_reported(rng):
 def test_wide_networks_have_these_covariances_and_tangent_kernels(activation, parameterization, rng):
     x = rng.normal(size=(3, 4))
     network = ns.MLP(2, activation, width=256, weight_variance=1.6, bias_variance=0.3, parameterization=parameterization)
-    outputs, tangents = [], []
-    for key in jax.random.split(jax.random.key(0), 200):
+
+    def drawn(key):
         params = network.init(key, 4)
-        outputs.append(network.apply(params, x))
-        jacobian = jax.jacobian(network.apply)(params, x)
-        flat = np.concatenate([np.asarray(leaf).reshape(3, -1) for leaf in jax.tree.leaves(jacobian)], axis=1)
-        tangents.append(flat @ flat.T)
+        outputs, jacobian = network.apply(params, x), jax.jacobian(network.apply)(params, x)
+        flat = jnp.concatenate([leaf.reshape(3, -1) for leaf in jax.tree.leaves(jacobian)], axis=1)
+        return jnp.outer(outputs, outputs), flat @ flat.T
+
+    products, tangents = map(np.asarray, jax.lax.map(drawn, jax.random.split(jax.random.key(0), 200)))
     kernels = network.kernels(x)
-    products = np.einsum("si,sj->sij", np.array(outputs), np.array(outputs))
-    for samples, expected in ((products, kernels.nngp), (np.array(tangents), kernels.ntk)):
+    for samples, expected in ((products, kernels.nngp), (tangents, kernels.ntk)):
         error = samples.std(axis=0) / np.sqrt(len(samples))
         # The mean itself is off by O(1/width), here up to 1 %.
         assert np.all(np.abs(samples.mean(axis=0) - expected) < 4 * error + 0.015 * np.abs(expected))
@@ -137,6 +143,7 @@ def test_gram_and_inputs_agree(rng):
         ({"depth": -1}, "depth must be an integer >= 0"),
         ({"depth": 1.5}, "depth must be an integer >= 0"),
         ({"depth": 1, "activation": "rleu"}, "activation must be one of .*relu"),
+        ({"depth": 1, "activation": 3}, "activation must be a name, an Activation or a callable; got 3"),
         ({"depth": 1, "width": 0}, "width must be None or an integer >= 1"),
         ({"depth": 1, "weight_variance": 0.0}, "weight_variance must be positive"),
         ({"depth": 1, "bias_variance": -0.1}, "bias_variance must be >= 0"),
@@ -161,6 +168,15 @@ def test_bad_inputs():
         network.init(jax.random.key(0), 3)
     with pytest.raises(ValueError, match="Cauchy-Schwarz"):
         network.kernels_from_gram([[2.0]], [1.0], [1.0], 2)
+    with pytest.raises(ValueError, match=r"degree must be an integer in \[2, 2000\]; got 1"):
+        ns.Quadrature(jnp.tanh, degree=1)
+    with pytest.raises(ValueError, match="activation 'relu' is already registered"):
+        register(network.activation)
+    # No series in the angle can stand for what no number of the format is.
+    with pytest.raises(
+        ValueError, match="network must be of kernels within the range of float64 on these inputs; got 'an overflow"
+    ):
+        ns.MLP(2, weight_variance=1e200).kernels(np.eye(2))
 
 
 def _recursion(network, x1, x2):

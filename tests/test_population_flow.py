@@ -11,7 +11,8 @@ from scipy.integrate import solve_ivp
 from scipy.special import expit
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.predictors.flow import FlowPoints, FlowRules, _start, draw
+from ntk_shortcuts.predictors.flow import FlowPoints, FlowRules, _draw_labels, draw, flow_path
+from ntk_shortcuts.predictors.minibatches import draw_pieces, minibatches
 from ntk_shortcuts.quadrature import density_nodes, mixture_nodes
 
 MODEL = ns.GenerativeModel((0.8, 0.9), (4.0, 1.0))
@@ -155,13 +156,100 @@ def test_a_data_set_leaves_the_networks_and_has_halves_of_either_class():
     nodes, weights = mixture_nodes(MODEL, 6)
     points = FlowPoints(nodes, weights, MODEL.class_expectation(nodes), MODEL.probe_grid())
     rules = FlowRules(jnp.zeros(()), jnp.asarray(1e-2), "squared", False, False, 100, "float64")
-    infinite, finite = (
-        _start(draw(MODEL, PRACTICE, KEY, r), PRACTICE, points, r) for r in (rules, dataclasses.replace(rules, num_samples=100))
-    )
-    assert eqx.tree_equal(infinite.params, finite.params) and eqx.tree_equal(infinite.inputs, finite.inputs)
-    counts = 100 * finite.weights
+    infinite, finite = rules, dataclasses.replace(rules, num_samples=100)
+    assert eqx.tree_equal(draw(MODEL, PRACTICE, KEY, infinite), draw(MODEL, PRACTICE, KEY, finite))
+    labels = _draw_labels(KEY, points, finite)
+    counts = 100 * labels.weights
     np.testing.assert_allclose(counts, np.rint(counts), atol=1e-9)
-    assert float(counts.sum()) == pytest.approx(100) and float(finite.weights @ finite.positive) == pytest.approx(0.5)
+    assert float(counts.sum()) == pytest.approx(100) and float(labels.weights @ labels.positive) == pytest.approx(0.5)
+
+
+@pytest.mark.slow
+def test_minibatches_scatter_a_linear_model_as_steps_on_drawn_samples_do():
+    """Mean and variance of the outputs after steps on fresh batches, in standard errors of 160; without noise there is none."""
+    rate, batch, steps, count = 0.02, 2, [100, 500], 160
+    options = {"random_init": False, "orthogonal": True, "order": 8, "probes": np.array([[1.0, -1.0], [-0.5, 2]])}
+    options |= {"step_tolerance": 1e-3}
+    p = flow(MODEL, ns.MLP(0), ns.GradientDescent(rate, steps), num_inits=count, batch_size=batch, **options)
+    rng, slope, scale = np.random.default_rng(0), 2.0 / MODEL.input_dim, np.asarray(MODEL.amplification)
+    weights, seen = np.zeros((4000, 2)), []
+    for step in range(1, steps[-1] + 1):
+        labels = rng.choice([-1.0, 1.0], (len(weights), batch))
+        noise = rng.standard_normal((len(weights), batch, 2)) @ np.linalg.cholesky(np.asarray(MODEL.covariance)).T
+        u = (labels[..., None] * np.asarray(MODEL.means) + noise) * scale
+        weights = weights + rate * slope * np.einsum("kn,kni->ki", labels - np.einsum("kni,ki->kn", u, weights), u) / batch
+        if step in steps:
+            seen.append(weights @ (np.asarray(p.probes) * scale).T)
+    drawn = np.stack(seen, axis=1)
+    mean, spread = drawn.mean(0), drawn.std(0)
+    kurtosis = ((drawn - mean) ** 4).mean(0) / spread**4
+    error = np.sqrt((kurtosis - 1) / 4 * (1 / count + 1 / len(drawn)))
+    assert np.all(np.abs(p.mean - mean) < 3.5 * spread * np.sqrt(1 / count + 1 / len(drawn)))
+    assert np.all(np.abs(p.std / spread - 1) < 3.5 * error)
+    assert not np.all(np.abs(p.std / (2 * spread) - 1) < 3.5 * error)
+    silent = flow(MODEL, ns.MLP(0), ns.GradientDescent(rate, steps), num_inits=4, **options)
+    assert np.all(silent.std < 0.05 * spread)
+
+
+def test_minibatches_are_whole_samples_of_every_step():
+    """Pieces tile the steps, each with the samples of its batches and the nodes that hold some in front."""
+    batches = minibatches(8, 0.5, 0.5, 300.0)
+    lengths = np.diff(batches.steps, prepend=0)
+    assert lengths.min() == 1 and int(batches.steps[-1]) >= 300 and np.all(lengths[1:] <= np.maximum(batches.steps[:-1] / 8, 1))
+    nodes, weights = mixture_nodes(MODEL, 6)
+    positive = (1 + MODEL.class_expectation(nodes)) / 2
+    pieces = draw_pieces(KEY, positive, weights, batches)
+    np.testing.assert_allclose(pieces.ends, batches.steps)  # momentum 1/2 doubles the learning rate of 1/2
+    counts = np.asarray(pieces.weights) * 8 * lengths[:, None]
+    np.testing.assert_allclose(counts, np.rint(counts), atol=1e-3)
+    np.testing.assert_allclose(counts.sum(1), 8 * lengths)
+    held = counts > 0.5
+    assert np.all(held == (np.arange(len(nodes)) < held.sum(1, keepdims=True)))
+    # The last pieces together are close to the law that they are drawn from, and a shifted law is not.
+    sums = np.zeros(len(nodes))
+    np.add.at(sums, np.asarray(pieces.order)[-30:], np.asarray(counts)[-30:])
+    heavy = np.asarray(weights) > 1e-3
+
+    def worst(law):
+        return np.max(np.abs(sums / sums.sum() - law)[heavy] / np.sqrt(weights[heavy] / sums.sum()))
+
+    assert worst(weights) < 4.5 < worst(np.roll(weights, 1))
+
+
+def test_minibatches_of_a_data_set_go_through_it_every_epoch():
+    """40 samples in batches of 8: every 5 steps have the data set's counts, and fewer do not."""
+    batches = minibatches(8, 0.1, 0.0, 60.0)
+    nodes, weights = mixture_nodes(MODEL, 6)
+    points = FlowPoints(nodes, weights, MODEL.class_expectation(nodes), MODEL.probe_grid())
+    rules = FlowRules(jnp.zeros(()), jnp.asarray(1e-2), "squared", False, False, 100, "float64", jnp.asarray(40.0))
+    labels = _draw_labels(KEY, points, rules)
+    pieces = draw_pieces(KEY, labels.positive, labels.weights, batches, 40)
+    lengths, back = np.diff(batches.steps, prepend=0), np.argsort(np.asarray(pieces.order), axis=1)
+    counts = np.take_along_axis(np.asarray(pieces.weights), back, axis=1) * 8 * lengths[:, None]
+    positive = np.take_along_axis(np.asarray(pieces.positive), back, axis=1) * counts
+    for end in (5, 10, 15):  # pieces are single steps so far
+        np.testing.assert_allclose(counts[end - 5 : end].sum(0), 40 * labels.weights, atol=1e-9)
+        np.testing.assert_allclose(positive[end - 5 : end].sum(0), 40 * labels.weights * labels.positive, atol=1e-9)
+    assert not np.allclose(counts[5:9].sum(0) / 32, labels.weights)
+    assert not np.allclose(counts[:5], counts[5:10])
+
+
+@pytest.mark.slow
+def test_minibatches_of_everything_are_the_flow():
+    """Enormous batches leave the flow on the same nodes."""
+    descent = ns.GradientDescent(1.0, [2, 10])
+    options = {"num_inits": 1, "step_tolerance": 1e-4, "dtype": "float64"}
+    nearly = flow(MODEL, PRACTICE, descent, batch_size=10**9, **options)
+    points = mixture_nodes(MODEL, 16)
+    exact = flow_path(
+        MODEL,
+        PRACTICE,
+        jax.random.split(KEY, 1),
+        FlowPoints(*points, MODEL.class_expectation(points[0]), MODEL.probe_grid()),
+        jnp.array([2.0, 10.0]),
+        FlowRules(jnp.zeros(()), jnp.asarray(1e-4), "squared", False, False, 20_000, "float64"),
+    )
+    np.testing.assert_allclose(nearly.mean, exact.outputs[0], atol=2e-3)
 
 
 SETTING = (0.8, 4.0, 0.3, 20.0)  # rho_s, alpha_s, sigma, time
@@ -296,6 +384,14 @@ def test_a_uniform_shortcut_has_its_rule_too():
         (PRACTICE, ns.GradientFlow(1.0), {"step_tolerance": 0.5}, r"step_tolerance must be in \(0, 0.1\]; got 0.5"),
         (PRACTICE, ns.GradientFlow(1.0), {"num_samples": 11}, "num_samples must be even.*got 11"),
         (PRACTICE, ns.GradientFlow(1.0), {"num_samples": 1}, "num_samples must be an integer >= 2; got 1"),
+        (PRACTICE, ns.GradientFlow(1.0), {"batch_size": 8}, "training must be GradientDescent.*got 'GradientFlow'"),
+        (PRACTICE, ns.GradientDescent(0.1, 3), {"batch_size": 0}, "batch_size must be an integer >= 1; got 0"),
+        (
+            PRACTICE,
+            ns.GradientDescent(0.1, 3),
+            {"batch_size": 8, "num_samples": 4},
+            "batch_size must be at most num_samples=4; got 8",
+        ),
     ],
 )
 def test_bad_input(network, training, options, text):

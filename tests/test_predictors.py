@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -66,6 +68,21 @@ def test_data_set_prediction_is_the_matrix_exponential(rng):
     np.testing.assert_allclose(diagonal.variance, np.diag(covariance), atol=1e-10)
 
 
+@pytest.mark.slow
+def test_predictions_for_a_data_set_are_the_same_under_jit():
+    data, network = _model(2.0).sample(jax.random.key(0), 10), ns.MLP(0)
+    probes = _model().probe_grid(4)
+
+    def both(time):
+        rule, at = ns.GradientFlow(time), data.embedding(probes)
+        law = ns.predict_outputs(network, rule, data.inputs, data.labels, at, full_covariance=False)
+        return law.mean, ns.predict_bias(_model(2.0), network, rule, method="dataset", dataset=data, probes=probes).bias
+
+    (mean, bias), (traced_mean, traced_bias) = both(7.0), jax.jit(both)(7.0)
+    np.testing.assert_allclose(traced_mean, mean, rtol=1e-10)
+    assert float(traced_bias) == pytest.approx(bias, abs=1e-10)
+
+
 @pytest.mark.parametrize("rule", [ns.GradientFlow(np.inf), ns.GradientFlow(1e12), ns.Ridge(0.0)])
 def test_rank_deficient_kernels_have_a_limit(rule):
     model = _model()
@@ -86,6 +103,32 @@ def test_monte_carlo_agrees_with_population_and_its_twin_does_not():
     assert not abs(sampled.bias - population.bias - 0.1) < 4 * error + 0.005
 
 
+@pytest.mark.slow
+def test_embedded_monte_carlo_is_the_average_over_its_data_sets():
+    model, key = _model(2.0), jax.random.key(3)
+    embedded = ns.predict_bias(
+        model, ns.MLP(0), ns.GradientFlow(5.0), 10, "monte_carlo", key=key, num_datasets=2, embedded=True
+    )
+    alone = [
+        ns.predict_bias(model, ns.MLP(0), ns.GradientFlow(5.0), dataset=model.sample(jax.random.fold_in(key, index), 10))
+        for index in range(2)
+    ]
+    np.testing.assert_allclose(embedded.mean, (alone[0].mean + alone[1].mean) / 2, rtol=1e-9, atol=1e-12)
+    assert embedded.bias == pytest.approx((alone[0].bias + alone[1].bias) / 2, abs=1e-9)
+
+
+@pytest.mark.slow
+def test_landmarks_change_monte_carlo_by_less_than_their_tolerance():
+    options = {"method": "monte_carlo", "key": jax.random.key(0), "num_datasets": 2, "probes": _model().probe_grid(6)}
+    dense, reduced = (
+        ns.predict_bias(_model(2.0), ns.MLP(0), ns.GradientFlow(5.0), 60, rank_tolerance=tolerance, **options)
+        for tolerance in (None, 1e-4)
+    )
+    assert reduced.diagnostics["rank"] == 2 and "rank" not in dense.diagnostics
+    np.testing.assert_allclose(reduced.mean, dense.mean, atol=1e-4)
+    np.testing.assert_allclose(reduced.std, dense.std, atol=1e-4)
+
+
 def test_your_own_data(rng):
     inputs = rng.normal(size=(20, 3))
     data = ns.Dataset.from_arrays(inputs, np.sign(inputs[:, 0]))
@@ -104,18 +147,19 @@ def test_your_own_data(rng):
 
 
 def test_predictions_are_differentiable():
+    @jax.jit
+    @functools.partial(jax.value_and_grad, argnums=(0, 1, 2))
     def mean_output(shortcut, ratio, time):
         model = ns.GenerativeModel(jnp.stack([shortcut, jnp.asarray(0.9)]), jnp.stack([ratio, jnp.asarray(1.0)]))
         prediction = ns.predict_bias(model, ns.MLP(1), ns.GradientFlow(time), probes=jnp.array([[0.5, -0.3]]))
         return prediction.mean[0] + prediction.std[0]
 
     at = (jnp.asarray(0.8), jnp.asarray(3.0), jnp.asarray(20.0))
-    value = jax.jit(mean_output)
-    gradients = jax.jit(jax.grad(mean_output, argnums=(0, 1, 2)))(*at)
+    gradients = mean_output(*at)[1]
     for index, gradient in enumerate(gradients):
         step = 1e-4
         moved = [[a + s * step * (i == index) for i, a in enumerate(at)] for s in (1, -1)]
-        difference = (value(*moved[0]) - value(*moved[1])) / (2 * step)
+        difference = (mean_output(*moved[0])[0] - mean_output(*moved[1])[0]) / (2 * step)
         assert float(gradient) == pytest.approx(float(difference), rel=2e-3, abs=1e-6)
 
 
@@ -130,7 +174,7 @@ def test_precision_needs_no_global_setting():
 
 def test_descent_beyond_stability_warns():
     with pytest.warns(ns.DivergenceWarning, match="exceeds 2"):
-        ns.predict_bias(_model(8.0), ns.MLP(1), ns.GradientDescent(100.0, 3), random_init=False)
+        ns.predict_bias(_model(8.0), ns.MLP(0), ns.GradientDescent(100.0, 3), random_init=False)
 
 
 @pytest.mark.parametrize(
@@ -149,3 +193,9 @@ def test_descent_beyond_stability_warns():
 def test_bad_predictions(arguments, text):
     with pytest.raises(ValueError, match=text):
         ns.predict_bias(_model(), ns.MLP(1), ns.GradientFlow(1.0), **arguments)
+
+
+def test_a_method_is_registered_once():
+    with pytest.raises(ValueError, match="method 'population' is already registered"):
+        ns.predictors.register_method("population")(lambda *_: None)
+    assert ns.predictors.known_methods() == ns.known_methods() != []

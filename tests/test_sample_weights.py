@@ -57,6 +57,17 @@ def test_population_agrees_with_sampled_data_and_its_twin_does_not():
     assert not abs(sampled.bias - unweighted.bias) < 4 * error + 0.005
 
 
+@pytest.mark.slow
+def test_a_traced_law_takes_weights_too():
+    def outputs(ratio):
+        model = MODEL.with_shortcut(amplification_ratio=ratio)
+        p = ns.predict_bias(model, ns.MLP(0), ns.GradientFlow(30.0), random_init=False, sample_weight=_conflict)
+        return p.mean
+
+    expected = outputs(4.0)
+    np.testing.assert_allclose(jax.jit(outputs)(4.0), expected, atol=1e-4 * np.max(np.abs(expected)))
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [

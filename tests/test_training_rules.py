@@ -1,8 +1,10 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import ntk_shortcuts as ns
+from ntk_shortcuts.predictors.spectral import apply_filter
 
 EIGENVALUES = jnp.array([1e-12, 1e-3, 0.3, 1.0, 1.7])
 
@@ -43,3 +45,18 @@ def test_ridge():
 def test_bad_rules(make, text):
     with pytest.raises(ValueError, match=text):
         make()
+
+
+@pytest.mark.parametrize("argument", [0, 1, 2], ids=["matrix", "columns", "time"])
+def test_filtered_columns_have_the_derivative_of_each_argument_alone(argument, rng):
+    factor, direction = rng.normal(size=(2, 4, 4))
+    at = (factor @ factor.T, rng.normal(size=(4, 2)), 0.7)
+    moves = (direction + direction.T, direction[:, :2], 1.0)
+
+    def filtered(step):
+        arguments = [jnp.asarray(value) + step * moves[index] if index == argument else value for index, value in enumerate(at)]
+        return apply_filter(*arguments[:2], ns.GradientFlow(arguments[2]), num_samples=None)[0]
+
+    both = jax.jit(lambda step: jax.jvp(filtered, (step,), (1.0,)))
+    difference = (both(1e-5)[0] - both(-1e-5)[0]) / 2e-5
+    np.testing.assert_allclose(both(0.0)[1], difference, rtol=1e-6, atol=1e-8)

@@ -133,9 +133,7 @@ def _refuse_broken_implementations() -> None:
         )
 
     table = getattr(sys.modules.get(f"{_NAME}._src.empirical"), "_implementation_to_ntk_fn", {})
-    for implementation in (0, 3):
-        if implementation in table:
-            table[implementation] = refuse
+    table.update(dict.fromkeys((0, 3), refuse))
 
 
 class _Overlay(types.ModuleType):

@@ -117,9 +117,9 @@ def predict_dataset_averaged(
     """
     require(num_samples is not None, "num_samples", 'an integer >= 2 for method="dataset_averaged"', num_samples)
     if isinstance(num_samples, jax.Array | np.ndarray | float):
-        # A real number, to be differentiated.
+        # A real number, to be differentiated; traced ones are arrays too.
         require_values("num_samples", num_samples, (), "an integer >= 2", lambda v: (v >= 2) & (v < np.inf))
-    elif not is_traced(num_samples):
+    else:
         require_integer("num_samples", num_samples, 2)
     require_values("tolerance", tolerance, (), "positive", lambda v: v > 0)
     require(form in FORMS, "form", f"one of {', '.join(FORMS)}", form)

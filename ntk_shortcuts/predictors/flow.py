@@ -17,12 +17,14 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.losses import resolve_loss
 from ntk_shortcuts.networks import MLP, Parameters
 from ntk_shortcuts.numerics import is_traced
 from ntk_shortcuts.plane import plane_basis, plane_inputs, plane_parameters
+from ntk_shortcuts.predictors.minibatches import Minibatches, Pieces, draw_pieces
 from ntk_shortcuts.typing import Array, Float, Key, Scalar
 
 # Nodes of which a gradient is made at a time.
@@ -40,6 +42,7 @@ class FlowRules(eqx.Module):
     max_steps: int = eqx.field(static=True)
     dtype: str = eqx.field(static=True)
     num_samples: Scalar | None = None
+    batches: Minibatches | None = None
 
 
 class FlowPoints(NamedTuple):
@@ -64,14 +67,21 @@ class FlowPath(NamedTuple):
     subtracted: Float[Array, "inits"]
 
 
+class _Labels(NamedTuple):
+    """What a network is trained on: P(y = 1) and weights of the nodes, and what minibatches make of these."""
+
+    positive: jax.Array
+    weights: jax.Array
+    pieces: Pieces | None
+
+
 class _Start(NamedTuple):
-    """A network at its start, and what it is trained on: inputs of nodes and probes, P(y = 1) and weights of the nodes."""
+    """A network at its start, its inputs at nodes and probes, and its labels."""
 
     params: Parameters
     inputs: jax.Array
     offset: jax.Array
-    positive: jax.Array
-    weights: jax.Array
+    labels: _Labels
 
 
 class Drawn(NamedTuple):
@@ -89,17 +99,19 @@ def draw(model: GenerativeModel, network: MLP, key: Key, rules: FlowRules) -> Dr
     Outside of `jit` the random numbers of layers of one shape share a compiled program, whatever the network's depth.
     """
     embedding_key, init_key = jax.random.split(key)
-    frame, basis = _frame(model, network, embedding_key, rules.orthogonal)
+    embedded, basis = _embedded_axes(model, embedding_key, rules.orthogonal)
+    frame = plane_inputs(network, embedded, basis)
     params = plane_parameters(network.init(init_key, model.input_dim, rules.dtype), basis)
     # Not one of the two keys above, so that the same networks start on infinite and on finite data.
     return Drawn(params, frame, jax.random.fold_in(key, 2))
 
 
 @eqx.filter_jit
-def _frame(model: GenerativeModel, network: MLP, key: Key, orthogonal: bool) -> tuple[jax.Array, jax.Array]:
+def _embedded_axes(model: GenerativeModel, key: Key, orthogonal: bool) -> tuple[jax.Array, jax.Array]:
+    """Inputs of the latents' unit vectors, and the basis of the plane: compiled once for networks of all shapes."""
     embedding = model.embedding(key, orthogonal)
     basis = plane_basis(embedding)
-    return plane_inputs(network, embedding(jnp.eye(2, dtype=basis.dtype)), basis), basis
+    return embedding(jnp.eye(2, dtype=basis.dtype)), basis
 
 
 @eqx.filter_jit
@@ -110,13 +122,26 @@ def flow_path(
     return jax.vmap(lambda key: flow_from(draw(model, network, key, rules), network, points, times, rules))(keys)
 
 
-@eqx.filter_jit
 def flow_from(drawn: Drawn, network: MLP, points: FlowPoints, times: jax.Array, rules: FlowRules) -> FlowPath:
-    """The flow of one network, with outputs at sorted times."""
-    start = _start(drawn, network, points, rules)
+    """The flow of one network, with outputs at sorted times.
+
+    Outside of `jit` the samples are drawn by a program of their own, which networks of all shapes share. Minibatches are drawn
+    there only.
+    """
+    labels = _draw_labels(drawn.data_key, points, rules)
+    if rules.batches is not None:
+        batch_key, count = jax.random.fold_in(drawn.data_key, 1), rules.num_samples
+        law = (labels.positive, labels.weights, rules.batches)
+        labels = labels._replace(pieces=draw_pieces(batch_key, *law, None if count is None else int(count)))
+    return _flow_from(drawn, labels, network, points, times, rules)
+
+
+@eqx.filter_jit
+def _flow_from(drawn: Drawn, labels: _Labels, network: MLP, points: FlowPoints, times: jax.Array, rules: FlowRules) -> FlowPath:
+    start = _start(drawn, labels, network, points, rules)
     outputs, last, steps = _solved(
         start.params,
-        lambda params: _velocity(params, start, network, rules),
+        lambda time, params: _velocity(time, params, start, network, rules),
         lambda params: _outputs(params, start, network),
         times,
         rules,
@@ -131,8 +156,9 @@ def flow_parameters(
     """Parameters on the plane at sorted times, leaves (inits, times, ...), and the inputs (inits, points, 2) they act on."""
 
     def one(key: Key) -> tuple[Parameters, jax.Array]:
-        start = _start(draw(model, network, key, rules), network, points, rules)
-        found, _, _ = _solved(start.params, lambda p: _velocity(p, start, network, rules), lambda p: p, times, rules)
+        drawn = draw(model, network, key, rules)
+        start = _start(drawn, _draw_labels(drawn.data_key, points, rules), network, points, rules)
+        found, _, _ = _solved(start.params, lambda t, p: _velocity(t, p, start, network, rules), lambda p: p, times, rules)
         return found, start.inputs
 
     return jax.vmap(one)(keys)
@@ -166,13 +192,14 @@ def _forward(perturbed: Any, varied: Any, fixed: Any, keys: jax.Array, points: A
 
     def start_of(dynamic: Any, key: Key) -> _Start:
         model, network = eqx.combine(dynamic, fixed)
-        return _start(draw(model, network, key, rules), network, points(model), rules)
+        drawn, nodes = draw(model, network, key, rules), points(model)
+        return _start(drawn, _draw_labels(drawn.data_key, nodes, rules), network, nodes, rules)
 
     def one(key: Key) -> tuple:
         start = start_of(dynamic, key)
 
         def field(params: Parameters, start: _Start, dynamic: Any) -> Parameters:
-            return _velocity(params, start, eqx.combine(dynamic, fixed)[1], rules)
+            return _velocity(0.0, params, start, eqx.combine(dynamic, fixed)[1], rules)
 
         def outputs(params: Parameters, start: _Start, dynamic: Any) -> jax.Array:
             return _outputs(params, start, eqx.combine(dynamic, fixed)[1])
@@ -187,7 +214,7 @@ def _forward(perturbed: Any, varied: Any, fixed: Any, keys: jax.Array, points: A
 
         moves = jax.vmap(lambda direction: jax.jvp(lambda d: start_of(d, key), (dynamic,), (direction,))[1])(directions)
 
-        def velocity(state: tuple) -> tuple:
+        def velocity(time: Scalar, state: tuple) -> tuple:
             params, tangents = state
             return field(params, start, dynamic), along(field, params, tangents)
 
@@ -234,14 +261,23 @@ def _unit_tangents(dynamic: Any, perturbed: Any) -> Any:
     return jax.tree.unflatten(structure, stacked)
 
 
-def _start(drawn: Drawn, network: MLP, points: FlowPoints, rules: FlowRules) -> _Start:
+def _start(drawn: Drawn, labels: _Labels, network: MLP, points: FlowPoints, rules: FlowRules) -> _Start:
     """A network at initialisation, its inputs, and what it is trained on there."""
     inputs = (jnp.concatenate([points.nodes, points.probes]) @ drawn.frame).astype(rules.dtype)
     offset = network.apply(drawn.params, inputs) if rules.centred else jnp.zeros(len(inputs), rules.dtype)
+
+    def cast(leaf: jax.Array) -> jax.Array:
+        return leaf.astype(rules.dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+    return _Start(drawn.params, inputs, offset, jax.tree.map(cast, labels))
+
+
+@eqx.filter_jit
+def _draw_labels(key: Key, points: FlowPoints, rules: FlowRules) -> _Labels:
     positive, weights = (1 + points.targets) / 2, points.weights
     if rules.num_samples is not None:
-        positive, weights = _data_set(drawn.data_key, positive, weights, rules.num_samples)
-    return _Start(drawn.params, inputs, offset, positive.astype(rules.dtype), weights.astype(rules.dtype))
+        positive, weights = _data_set(key, positive, weights, rules.num_samples)
+    return _Labels(positive, weights, None)
 
 
 def _data_set(key: Key, positive: jax.Array, weights: jax.Array, count: Scalar) -> tuple[jax.Array, jax.Array]:
@@ -253,17 +289,21 @@ def _data_set(key: Key, positive: jax.Array, weights: jax.Array, count: Scalar) 
     return jnp.where(total > 0, drawn[0] / jnp.maximum(total, 1), 0.5), total / count
 
 
-def _velocity(params: Parameters, start: _Start, network: MLP, rules: FlowRules) -> Parameters:
-    cost, count = resolve_loss(rules.loss), start.weights.shape[0]
+def _velocity(time: Scalar, params: Parameters, start: _Start, network: MLP, rules: FlowRules) -> Parameters:
+    cost, count = resolve_loss(rules.loss), start.labels.weights.shape[0]
 
     def risk(params: Parameters, inputs: jax.Array, offset: jax.Array, positive: jax.Array, weights: jax.Array) -> jax.Array:
         f = network.apply(params, inputs) - offset
         return jnp.sum(weights * (positive * cost(f, 1.0) + (1 - positive) * cost(f, -1.0)))
 
-    nodes = (start.inputs[:count], start.offset[:count], start.positive, start.weights)
+    positive, weights, pieces = start.labels
+    nodes = (start.inputs[:count], start.offset[:count], positive, weights)
+    if pieces is not None:
+        _, order, positive, weights = jax.tree.map(lambda leaf: leaf[_piece(pieces, time)], pieces)
+        nodes = (start.inputs[order], start.offset[order], positive, weights)
     # In chunks, up to the last node of any weight: rules of all sizes, padded to one, share a compiled program.
     nodes = [jnp.pad(leaf, [(0, -count % CHUNK)] + [(0, 0)] * (leaf.ndim - 1)) for leaf in nodes]
-    used = jnp.max(jnp.where(start.weights != 0, jnp.arange(1, count + 1), 0))
+    used = jnp.max(jnp.where(weights != 0, jnp.arange(1, count + 1), 0))
 
     def add(index: jax.Array, total: Parameters) -> Parameters:
         part = [jax.lax.dynamic_slice_in_dim(leaf, index * CHUNK, CHUNK) for leaf in nodes]
@@ -274,8 +314,12 @@ def _velocity(params: Parameters, start: _Start, network: MLP, rules: FlowRules)
     return jax.tree.map(lambda g, p: -(g + decay.astype(p.dtype) * p), slope, params)
 
 
+def _piece(pieces: Pieces, time: Scalar) -> jax.Array:
+    return jnp.searchsorted(pieces.ends, time, side="right")
+
+
 def _outputs(params: Parameters, start: _Start, network: MLP) -> jax.Array:
-    count = start.weights.shape[0]
+    count = start.labels.weights.shape[0]
     return network.apply(params, start.inputs[count:]) - start.offset[count:]
 
 
@@ -286,26 +330,31 @@ def _solved(state: Any, velocity: Callable, observed: Callable, times: jax.Array
 
     from ntk_shortcuts.chebyshev import RungeKuttaChebyshev, euclidean_norm
 
+    # One leaf: the solver's arithmetic is compiled once, and not for every layer.
+    flat, restore = ravel_pytree(state)
     dtype = jnp.dtype(rules.dtype)
     times, tolerance = times.astype(dtype), jnp.asarray(rules.step_tolerance).astype(dtype)
     # A flow for no time at all is one for an invisible time.
     end = jnp.maximum(times[-1], jnp.finfo(dtype).tiny * 1e12)
+    # The Euclidean norm: a mean over parameters would let the output err by the square root of their number.
+    controller = diffrax.PIDController(rtol=tolerance, atol=tolerance, norm=euclidean_norm)
+    if rules.batches is not None:
+        controller = diffrax.ClipStepSizeController(controller, jump_ts=rules.batches.ends.astype(dtype))
     solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(lambda t, state, args: velocity(state)),
+        diffrax.ODETerm(lambda t, vector, args: ravel_pytree(velocity(t, restore(vector)))[0]),
         RungeKuttaChebyshev(),
         t0=jnp.zeros((), dtype),
         t1=end,
         # Small enough for any network of use, and grown tenfold a step: diffrax's own choice is a further copy of the field.
         dt0=1e-5 * end,
-        y0=state,
+        y0=flat,
         saveat=diffrax.SaveAt(
             subs=[
-                diffrax.SubSaveAt(ts=times, fn=lambda t, state, args: observed(state)),
+                diffrax.SubSaveAt(ts=times, fn=lambda t, vector, args: observed(restore(vector))),
                 diffrax.SubSaveAt(t1=True, fn=lambda t, *_: t),
             ]
         ),
-        # The Euclidean norm: a mean over parameters would let the output err by the square root of their number.
-        stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance, norm=euclidean_norm),
+        stepsize_controller=controller,
         # Derivatives are made beside the flow, not through the solver.
         adjoint=diffrax.ForwardMode(),
         max_steps=rules.max_steps,

@@ -1,7 +1,7 @@
 r"""Finite networks, feature learning included: gradient flow of the network itself on the population risk.
 
 The data is two-dimensional, so that the risk is a sum over quadrature nodes and the network one on the plane
-(:mod:`ntk_shortcuts.plane`): nothing is sampled but initialisations.
+(:mod:`ntk_shortcuts.plane`): nothing is sampled but initialisations, and, where asked for, the counts of samples at the nodes.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ntk_shortcuts.losses import resolve_loss
 from ntk_shortcuts.networks import MLP
 from ntk_shortcuts.numerics import in_float64, is_traced
 from ntk_shortcuts.predictors.flow import Drawn, FlowPath, FlowPoints, FlowRules, differentiable_outputs, draw, flow_from
+from ntk_shortcuts.predictors.minibatches import Minibatches, minibatches
 from ntk_shortcuts.predictors.prediction import Prediction, UntrustedPredictionWarning, plain
 from ntk_shortcuts.predictors.registry import register_method
 from ntk_shortcuts.quadrature import density_nodes, mixture_nodes
@@ -64,6 +65,7 @@ def predict_population_flow(
     loss: str = "squared",
     momentum: float = 0.0,
     weight_decay: float = 0.0,
+    batch_size: int | None = None,
     probes: Latents | None = None,
     random_init: bool = True,
     orthogonal: bool = False,
@@ -93,6 +95,9 @@ def predict_population_flow(
         loss: "squared" or "logistic".
         momentum: heavy-ball momentum beta in [0, 1), in its limit of small learning rates: flow, 1/(1 - beta) as fast.
         weight_decay: lambda >= 0, added to the gradient as lambda theta.
+        batch_size: None, or samples per step of a `GradientDescent` with one learning rate: the flow then has the noise of such
+            steps (:mod:`ntk_shortcuts.predictors.minibatches`), on fresh samples of the data law, or on the data set of
+            `num_samples` in a new random order every epoch.
         probes: latents (n, 2) at which reliance is measured; the 30 x 30 grid by default.
         random_init: False: train and report f - f_0, which starts at zero.
         orthogonal: make the two feature directions exactly orthogonal, as they are for large d.
@@ -100,7 +105,7 @@ def predict_population_flow(
             finest rule is reached.
         order: a fixed rule without refinement, of this many nodes across and 4/3 as many along
             (:func:`ntk_shortcuts.quadrature.density_nodes`). Hermite nodes per axis and class where derivatives are taken (12
-            unless given) and with num_samples (16).
+            unless given) and with num_samples or batch_size (16).
         step_tolerance: error of one step that the solver accepts, in the Euclidean norm of the parameters; from 0.01 to
             0.001 the bias was seen to move by up to 0.004.
         max_steps: of the solver.
@@ -154,13 +159,14 @@ def predict_population_flow(
     speed = 1 / (1 - momentum)
     numbers = (jnp.asarray(weight_decay), jnp.asarray(step_tolerance))
     count = None if num_samples is None else jnp.asarray(float(num_samples))
-    rules = FlowRules(*numbers, loss, not random_init, orthogonal, max_steps, str(jnp.dtype(dtype)), count)
-    if num_samples is not None and order is None:
+    batches = None if batch_size is None else _minibatches(batch_size, training, num_samples, momentum)
+    rules = FlowRules(*numbers, loss, not random_init, orthogonal, max_steps, str(jnp.dtype(dtype)), count, batches)
+    sampled = num_samples is not None or batch_size is not None
+    if sampled and order is None:
         order = _SAMPLED_ORDER
     if is_traced(model, network, training):
-        require(
-            num_samples is None, "num_samples", "None where derivatives are taken: samples are counted at nodes", num_samples
-        )
+        for name, value in (("num_samples", num_samples), ("batch_size", batch_size)):
+            require(value is None, name, "None where derivatives are taken: samples are counted at nodes", value)
         require(probes is None, "probes", "None where derivatives are taken: they need the grid", probes)
         keys = jax.random.split(key, num_inits)
         return _traced_prediction(model, network, training, keys, speed, order or _TRACED_ORDER, rules)
@@ -181,7 +187,7 @@ def predict_population_flow(
     # The rule is chosen on the first networks, by the move of their bias from the next coarser rule to this one.
     move, first = np.nan, None
     for rung in _ORDERS if order is None else (order,):
-        points = _padded_nodes(model, rung, num_samples is not None)
+        points = _padded_nodes(model, rung, sampled)
         coarse, first = first, run(slice(_FIRST), points)
         if coarse is not None:
             moves = np.abs(first.reliance.mean(0) - coarse.reliance.mean(0))
@@ -239,6 +245,16 @@ def predict_population_flow(
             "time_reached": float(reached),
         },
     )
+
+
+def _minibatches(batch_size: int, training: Any, num_samples: int | None, momentum: float) -> Minibatches:
+    """Batches of a training rule in steps; before it, gradient flow has no noise."""
+    require_integer("batch_size", batch_size, 1)
+    require(num_samples is None or batch_size <= num_samples, "batch_size", f"at most num_samples={num_samples}", batch_size)
+    allowed = "GradientDescent(learning_rate, steps) with batch_size: the noise of minibatches grows with the learning rate"
+    require(isinstance(training, GradientDescent), "training", allowed, type(training).__name__)
+    require_values("learning_rate", training.learning_rate, (), "one number with batch_size", np.isfinite)
+    return minibatches(batch_size, float(training.learning_rate), momentum, float(np.max(np.asarray(training.steps))))
 
 
 def _times(training: Any) -> np.ndarray:

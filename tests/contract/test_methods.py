@@ -58,7 +58,7 @@ def test_several_times_in_one_pass(method):
 
 @pytest.mark.parametrize("method", SLOW_LAST)
 def test_same_answer_twice(method):
-    network = NETWORKS.get(method, ns.MLP(2))
+    network = NETWORKS.get(method, ns.MLP(1))
     first, second = (
         ns.predict_bias(MODEL, network, ns.GradientFlow(10.0), method=method, **ARGUMENTS[method]) for _ in range(2)
     )

@@ -1,11 +1,12 @@
-"""Laws over the whole valid domain, its ends included. Few examples, always the same; many with `-m slow`."""
+"""Laws over the whole valid domain, its ends included. Few examples; many with `--hypothesis-profile=thorough`."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from tolerances import examples
 
 import ntk_shortcuts as ns
 
@@ -48,8 +49,7 @@ points = st.tuples(st.integers(0, 2**32 - 1), powers(-6, 6))
 times = st.one_of(powers(-12, 12), st.just(0.0), st.just(float("inf")))
 TOO_FAR = ("within the range of", "resolved by the quadrature")
 
-few = settings(deadline=None, max_examples=6, derandomize=True, database=None)
-many = settings(deadline=None, max_examples=200)
+few = examples(6)
 
 
 def _inputs(points, count=6, dimension=3):
@@ -82,8 +82,7 @@ def _kernels_are_finite_symmetric_and_psd(network, points):
 
 
 test_kernels_are_finite_symmetric_and_psd = few(given(networks, points)(_kernels_are_finite_symmetric_and_psd))
-test_kernels_are_so_in_many_cases = pytest.mark.slow(many(given(networks, points)(_kernels_are_finite_symmetric_and_psd)))
-test_kernels_by_quadrature_are_so_too = pytest.mark.slow(many(given(smooth, points)(_kernels_are_finite_symmetric_and_psd)))
+test_kernels_by_quadrature_are_so_too = pytest.mark.slow(few(given(smooth, points)(_kernels_are_finite_symmetric_and_psd)))
 
 
 def _single_precision_is_never_nan(network, points):
@@ -97,7 +96,6 @@ def _single_precision_is_never_nan(network, points):
 
 
 test_single_precision_is_never_nan = pytest.mark.slow(few(given(networks, points)(_single_precision_is_never_nan)))
-test_single_precision_in_many_cases = pytest.mark.slow(many(given(networks, points)(_single_precision_is_never_nan)))
 
 
 def _reliance_is_bounded_and_odd_under_a_swap(model, time, random_init):
@@ -118,13 +116,10 @@ def _reliance_is_bounded_and_odd_under_a_swap(model, time, random_init):
 test_reliance_is_bounded_and_odd_under_a_swap = pytest.mark.slow(
     few(given(models, times, st.booleans())(_reliance_is_bounded_and_odd_under_a_swap))
 )
-test_reliance_in_many_cases = pytest.mark.slow(
-    many(given(models, times, st.booleans())(_reliance_is_bounded_and_odd_under_a_swap))
-)
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=12, derandomize=True, database=None)
+@examples(12)
 @given(
     st.tuples(st.floats(0.5, 0.99), st.floats(0.5, 0.99)),
     st.tuples(powers(-1, 1), powers(-1, 1)),
@@ -173,7 +168,7 @@ shallow = st.builds(
     ns.MLP, st.just(1), st.sampled_from(["relu", "erf"]), weight_variance=powers(-3, 2), bias_variance=st.floats(0, 1)
 )
 test_data_laws = pytest.mark.slow(few(given(shallow, points, times)(_data_laws)))
-test_data_laws_in_many_cases = pytest.mark.slow(many(given(networks, points, times)(_data_laws)))
+test_data_laws_of_all_networks = pytest.mark.slow(few(given(networks, points, times)(_data_laws)))
 
 
 def _training_is_monotone(network, points, time):
@@ -195,7 +190,7 @@ def _training_is_monotone(network, points, time):
 
 
 test_training_is_monotone = pytest.mark.slow(few(given(shallow, points, powers(-12, 12))(_training_is_monotone)))
-test_training_in_many_cases = pytest.mark.slow(many(given(networks, points, powers(-12, 12))(_training_is_monotone)))
+test_training_of_all_networks = pytest.mark.slow(few(given(networks, points, powers(-12, 12))(_training_is_monotone)))
 
 
 @few

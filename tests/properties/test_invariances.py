@@ -3,10 +3,10 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from tolerances import ROUNDING
+from tolerances import ROUNDING, examples
 
 import ntk_shortcuts as ns
 
@@ -22,11 +22,11 @@ networks = st.builds(
     weight_variance=st.floats(0.2, 4),
     bias_variance=st.floats(0, 1),
 )
-# Each example compiles; deadlines would measure XLA.
-unhurried = settings(deadline=None, max_examples=25)
+some = examples(25)
+few = examples(8)  # of laws whose examples compile a kernel each
 
 
-@unhurried
+@some
 @given(models, latents)
 def test_class_expectation_is_the_ratio_of_densities(model, z):
     density = [np.exp(-0.5 * _quadratic(z - sign * np.asarray(model.means), model)) for sign in (1, -1)]
@@ -39,7 +39,7 @@ def _quadratic(z, model):
     return np.einsum("ni,ij,nj->n", z, np.linalg.inv(np.asarray(model.covariance)), z)
 
 
-@unhurried
+@some
 @given(models)
 def test_law_is_symmetric_between_the_features(model):
     swapped = ns.GenerativeModel(model.predictivity[::-1], model.amplification[::-1], model.correlation)
@@ -48,7 +48,7 @@ def test_law_is_symmetric_between_the_features(model):
     assert -1 <= optimum <= 1
 
 
-@unhurried
+@few
 @given(models, networks, latents)
 def test_kernels_are_even_and_bounded_by_cauchy_schwarz(model, network, z):
     kernels, flipped = network.latent_kernels(model, z), network.latent_kernels(model, -z)
@@ -59,7 +59,7 @@ def test_kernels_are_even_and_bounded_by_cauchy_schwarz(model, network, z):
         assert np.all(np.abs(kernel) <= scale * (1 + 1e-10) + ROUNDING)
 
 
-@unhurried
+@few
 @given(networks, latents, st.floats(0, 2 * np.pi))
 def test_kernels_are_invariant_under_rotation(network, x, turn):
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
@@ -67,7 +67,7 @@ def test_kernels_are_invariant_under_rotation(network, x, turn):
     np.testing.assert_allclose(network.kernels(x @ rotation.T).ntk, kernel, rtol=1e-7, atol=1e-7 * np.max(np.abs(kernel)))
 
 
-@unhurried
+@few
 @given(st.integers(0, 4), latents, st.floats(1e-3, 1e3))
 def test_networks_without_biases_are_homogeneous(depth, x, scale):
     network = ns.MLP(depth)
@@ -76,7 +76,7 @@ def test_networks_without_biases_are_homogeneous(depth, x, scale):
     )
 
 
-@unhurried
+@some
 @given(st.floats(1e-6, 1e3), st.floats(0, 1e6))
 def test_filters_lie_between_nothing_and_the_inverse(eigenvalue, time):
     value = float(ns.GradientFlow(time).filter(jnp.array([eigenvalue]))[0])
@@ -85,7 +85,7 @@ def test_filters_lie_between_nothing_and_the_inverse(eigenvalue, time):
     assert 0 <= float(descent) <= (1 + 1e-12) / eigenvalue
 
 
-@unhurried
+@some
 @given(arrays(np.float64, 16, elements=st.floats(-3, 3).filter(lambda x: x == 0 or abs(x) > 1e-300)), st.floats(0.1, 10))
 def test_reliance_of_outputs_depends_on_their_signs_only(outputs, scale):
     probes = ns.GenerativeModel().probe_grid(4)
@@ -95,7 +95,7 @@ def test_reliance_of_outputs_depends_on_their_signs_only(outputs, scale):
     assert reliance == pytest.approx(float(ns.expected_reliance(outputs, 0.0, probes)), abs=1e-15)
 
 
-@settings(deadline=None, max_examples=5)
+@examples(5)
 @given(predictivities, st.floats(0.2, 5), st.floats(0.5, 100))
 def test_bias_depends_on_scale_only_through_time(predictivity, ratio, time):
     """Theta scales as alpha^2 without biases: twice the amplification is four times the training time."""

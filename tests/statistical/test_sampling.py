@@ -49,8 +49,14 @@ def test_expected_reliance_is_the_mean_over_gaussian_outputs(rng):
     _check(ns.reliance(outputs, probes), float(ns.expected_reliance(mean, std, probes)), 0.02)
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh", "linear"])
-@pytest.mark.parametrize("parameterization", ["ntk", "standard"])
+@pytest.mark.parametrize(
+    ("parameterization", "activation"),
+    [("ntk", "relu"), ("ntk", "tanh"), ("standard", "relu")]
+    + [
+        pytest.param(*setting, marks=pytest.mark.slow)
+        for setting in (("ntk", "linear"), ("standard", "tanh"), ("standard", "linear"))
+    ],
+)
 def test_wide_networks_have_the_nngp_covariance(activation, parameterization, rng):
     network = ns.MLP(1, activation, 64, 1.7, 0.2, parameterization)
     x = rng.normal(size=(3, 4))
