@@ -386,6 +386,13 @@ def test_a_uniform_shortcut_has_its_rule_too():
         (PRACTICE, ns.GradientFlow(1.0), {"num_samples": 1}, "num_samples must be an integer >= 2; got 1"),
         (PRACTICE, ns.GradientFlow(1.0), {"batch_size": 8}, "training must be GradientDescent.*got 'GradientFlow'"),
         (PRACTICE, ns.GradientDescent(0.1, 3), {"batch_size": 0}, "batch_size must be an integer >= 1; got 0"),
+        (PRACTICE, ns.GradientDescent(0.1, np.inf), {"batch_size": 8}, "time must be finite.*got inf"),
+        (
+            PRACTICE,
+            ns.GradientDescent([0.1, 0.2], [3, 4]),
+            {"batch_size": 8},
+            "learning_rate must be one number with batch_size",
+        ),
         (
             PRACTICE,
             ns.GradientDescent(0.1, 3),

@@ -6,6 +6,7 @@ The data is two-dimensional, so that the risk is a sum over quadrature nodes and
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -159,8 +160,7 @@ def predict_population_flow(
     speed = 1 / (1 - momentum)
     numbers = (jnp.asarray(weight_decay), jnp.asarray(step_tolerance))
     count = None if num_samples is None else jnp.asarray(float(num_samples))
-    batches = None if batch_size is None else _minibatches(batch_size, training, num_samples, momentum)
-    rules = FlowRules(*numbers, loss, not random_init, orthogonal, max_steps, str(jnp.dtype(dtype)), count, batches)
+    rules = FlowRules(*numbers, loss, not random_init, orthogonal, max_steps, str(jnp.dtype(dtype)), count)
     sampled = num_samples is not None or batch_size is not None
     if sampled and order is None:
         order = _SAMPLED_ORDER
@@ -171,6 +171,8 @@ def predict_population_flow(
         keys = jax.random.split(key, num_inits)
         return _traced_prediction(model, network, training, keys, speed, order or _TRACED_ORDER, rules)
     times = _times(training)
+    if batch_size is not None:
+        rules = dataclasses.replace(rules, batches=_minibatches(batch_size, training, num_samples, momentum))
     probes = model.probe_grid() if probes is None else as_points("probes", probes, dimension=2)
 
     optimum = optimal_reliance(model, probes)
