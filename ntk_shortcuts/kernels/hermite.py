@@ -102,7 +102,9 @@ class Quadrature(Activation):
     def _coefficients(self, variance: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Hermite coefficients of phi and phi' at each variance, (degree, *shape), and the relative mass dropped."""
         nodes, weights, basis = _hermite_rule(self.degree)
-        dtype = variance.dtype
+        # Sums of hundreds of terms: in float64 where the session has it, also for float32 kernels, whose error it divides by 3.
+        given, dtype = variance.dtype, jax.dtypes.canonicalize_dtype(np.float64)
+        variance = variance.astype(dtype)
         points = safe_sqrt(variance)[None] * jnp.asarray(nodes, dtype).reshape(-1, *(1,) * variance.ndim)
         value, slope = jax.jvp(self.function, (points,), (jnp.ones_like(points),))
         projection = jnp.asarray(basis, dtype)
@@ -115,7 +117,7 @@ class Quadrature(Activation):
             errors.append(jnp.max(safe_divide(jnp.maximum(total - kept, 0), total)))
             coefficients.append(projected)
         errors.append(_unresolved(safe_sqrt(variance), *coefficients))
-        return coefficients[0], coefficients[1], jnp.max(jnp.stack(errors))
+        return coefficients[0].astype(given), coefficients[1].astype(given), jnp.max(jnp.stack(errors)).astype(given)
 
 
 def _unresolved(scale: jax.Array, value: jax.Array, slope: jax.Array) -> jax.Array:
