@@ -83,7 +83,7 @@ def test_training_rules(capsys, rule, expected):
     assert status == 0 and {name: found[name] for name in expected} == expected
 
 
-@pytest.mark.parametrize("method", ["monte_carlo --num-datasets 2", "dataset"])
+@pytest.mark.parametrize("method", [pytest.param("monte_carlo --num-datasets 2", marks=pytest.mark.slow), "dataset"])
 def test_sampling_methods_repeat_with_their_seed(capsys, method):
     line = f"predict --json --num-samples 20 --input-dim 30 --method {method} --seed"
     first, again, other = (json.loads(run(capsys, f"{line} {seed}")[1]) for seed in (1, 1, 2))

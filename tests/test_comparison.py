@@ -61,6 +61,9 @@ def configurations():
     return [*table, *study]
 
 
+pytestmark = pytest.mark.xdist_group("comparison")
+
+
 @pytest.fixture(scope="module", params=[TINY, pytest.param(TINY_TABLE, marks=pytest.mark.slow)], ids=["study", "table"])
 def compared(request):
     return request.param, comparison.compare(request.param, seed=1)

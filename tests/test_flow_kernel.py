@@ -14,6 +14,9 @@ PRACTICE = ns.MLP(1, width=16, parameterization="standard", initialization="torc
 KEY = jax.random.key(0)
 
 
+pytestmark = pytest.mark.xdist_group("flow_kernel")
+
+
 @pytest.fixture(scope="module")
 def motion():
     return ns.kernel_motion(MODEL, PRACTICE, ns.GradientFlow([30.0, 0.0, 1.0]), key=KEY, num_inits=2)
