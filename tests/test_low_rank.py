@@ -19,7 +19,7 @@ def _both(network, count, rule=TIMES, **options):
 
 @pytest.fixture
 def few_landmarks(monkeypatch):
-    monkeypatch.setattr(low_rank, "_RANKS", (128, 256))
+    monkeypatch.setattr(low_rank, "_RANKS", (128, 256, 512))
     monkeypatch.setattr(low_rank, "_BLOCK", 256)
 
 
@@ -36,7 +36,8 @@ NETWORKS = [
 def test_landmarks_give_the_outputs_of_the_whole_kernel(network, few_landmarks):
     rule = ns.GradientFlow(np.array([1.0, 3.0]))
     dense, reduced = _both(network, 700, rule)  # two full blocks and one filled up
-    assert reduced.diagnostics["rank"] <= 256 and dense.diagnostics.get("rank") is None
+    # 256 suffice but for depth 2 with biases, whose spectrum falls most slowly.
+    assert reduced.diagnostics["rank"] <= (512 if network.depth == 2 else 256) and dense.diagnostics.get("rank") is None
     error = max(float(jnp.max(jnp.abs(getattr(dense, name) - getattr(reduced, name)))) for name in ("mean", "std"))
     assert error <= 1e-4
     assert error <= 2 * reduced.diagnostics["low_rank_error"] + 1e-9
