@@ -155,13 +155,7 @@ def predict(
     network = MLP(depth, activation, width, weight_variance, bias_variance, parameterization, initialization)
     training = _training_rule(time, learning_rate, steps, ridge)
     method = _resolved(method, num_samples)
-    given = {
-        "num_datasets": num_datasets,
-        "num_inits": num_inits,
-        "loss": loss,
-        "batch_size": batch_size,
-        "tolerance": tolerance,
-    }
+    given = dict(num_datasets=num_datasets, num_inits=num_inits, loss=loss, batch_size=batch_size, tolerance=tolerance)
     options = _method_options(model, method, num_samples, seed, random_init, given)
     result = predict_bias(model, network, training, num_samples, method, **options)
     parameters = _parameters(model, network, training, num_samples, method, seed, options)
@@ -249,13 +243,7 @@ def map_command(
     network = MLP(depth, activation, width, weight_variance, bias_variance, parameterization, initialization)
     training = _training_rule(time, learning_rate, steps, ridge)
     method = _resolved(method, num_samples)
-    given = {
-        "num_datasets": num_datasets,
-        "num_inits": num_inits,
-        "loss": loss,
-        "batch_size": batch_size,
-        "tolerance": tolerance,
-    }
+    given = dict(num_datasets=num_datasets, num_inits=num_inits, loss=loss, batch_size=batch_size, tolerance=tolerance)
     options = _method_options(model, method, num_samples, seed, random_init, given)
     with _ProgressBar("predicting") as progress:
         result = bias_map(
@@ -425,13 +413,7 @@ def sweep_command(
     method = _resolved(method, 1 if "num_samples" in axes else num_samples)
     if method == "dataset":
         raise ValueError('method must be one that averages over data sets for a sweep; got "dataset"')
-    given = {
-        "num_datasets": num_datasets,
-        "num_inits": num_inits,
-        "loss": loss,
-        "batch_size": batch_size,
-        "tolerance": tolerance,
-    }
+    given = dict(num_datasets=num_datasets, num_inits=num_inits, loss=loss, batch_size=batch_size, tolerance=tolerance)
     options = _method_options(model, method, num_samples, seed, random_init, given)
     try:
         with _sweep_engine(workers, scheduler) as engine, _ProgressBar("predicting") as progress:
