@@ -299,7 +299,8 @@ def _velocity(time: Scalar, params: Parameters, start: _Start, network: MLP, rul
     positive, weights, pieces = start.labels
     nodes = (start.inputs[:count], start.offset[:count], positive, weights)
     if pieces is not None:
-        _, order, positive, weights = jax.tree.map(lambda leaf: leaf[_piece(pieces, time)], pieces)
+        piece = jnp.searchsorted(pieces.ends, time, side="right")
+        order, positive, weights = pieces.order[piece], pieces.positive[piece], pieces.weights[piece]
         nodes = (start.inputs[order], start.offset[order], positive, weights)
     # In chunks, up to the last node of any weight: rules of all sizes, padded to one, share a compiled program.
     nodes = [jnp.pad(leaf, [(0, -count % CHUNK)] + [(0, 0)] * (leaf.ndim - 1)) for leaf in nodes]
@@ -312,10 +313,6 @@ def _velocity(time: Scalar, params: Parameters, start: _Start, network: MLP, rul
     slope = jax.lax.fori_loop(0, (used + CHUNK - 1) // CHUNK, add, jax.tree.map(jnp.zeros_like, params))
     decay = jnp.asarray(rules.weight_decay)
     return jax.tree.map(lambda g, p: -(g + decay.astype(p.dtype) * p), slope, params)
-
-
-def _piece(pieces: Pieces, time: Scalar) -> jax.Array:
-    return jnp.searchsorted(pieces.ends, time, side="right")
 
 
 def _outputs(params: Parameters, start: _Start, network: MLP) -> jax.Array:
