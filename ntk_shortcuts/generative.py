@@ -17,6 +17,9 @@ from ntk_shortcuts.numerics import in_float64, real_leaf
 from ntk_shortcuts.typing import Array, Float, Key, Latents, Pair, Scalar
 from ntk_shortcuts.validation import as_labels, as_points, require, require_integer, require_values
 
+# As one program: step by step its twenty operations would be compiled one by one.
+_ndtri = jax.jit(ndtri)
+
 
 class Dataset(eqx.Module):
     """A sample: latents (n, 2), labels (n,) in {-1, +1}, inputs (n, d), and the embedding that made the inputs.
@@ -183,7 +186,7 @@ class GenerativeModel(eqx.Module):
     @in_float64
     def means(self) -> Float[Array, "2"]:
         """Mean mu of class +1; class -1 has -mu. Label D1.1."""
-        return ndtri(jnp.asarray(self.predictivity))
+        return _ndtri(jnp.asarray(self.predictivity))
 
     @property
     @in_float64
@@ -276,10 +279,10 @@ class GenerativeModel(eqx.Module):
     def probe_grid(self, points: int = 30) -> Float[Array, "probes 2"]:
         """Latents on an even grid over [-3 mu_s, 3 mu_s] x [-3 mu_c, 3 mu_c], ends included; (points^2, 2), shortcut major."""
         require_integer("points", points, 2)
-        axis = jnp.linspace(-3, 3, points)
+        axis = np.linspace(-3, 3, points)
         # Symmetrise: the probes z and -z must be exact opposites, whatever linspace rounds to.
         axis = (axis - axis[::-1]) / 2
-        grid = jnp.stack(jnp.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
+        grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
         return grid * self.means[None, :]
 
     @in_float64

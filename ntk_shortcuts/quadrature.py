@@ -40,6 +40,14 @@ class LatentRays(eqx.Module):
         r"""Targets as a function with f(r z) = r f(z): \(\sum_jw_{gj}r_{gj}f^*_{gj}\) over the mass; 0 on rays without mass."""
         return safe_divide(jnp.sum(self.weights * self.radius * self.targets, axis=1), self.mass)
 
+    def padded(self, rays: int, radii: int) -> LatentRays:
+        """The same rule with nodes of weight 0 added, up to (rays, radii): rules of one shape share a compiled program."""
+        short, narrow = (size - present for size, present in zip((rays, radii), self.radius.shape, strict=True))
+        directions = jnp.pad(self.directions, ((0, short), (0, 0)), mode="edge")
+        radius = jnp.pad(self.radius, ((0, short), (0, narrow)), mode="edge")
+        weights, targets = (jnp.pad(a, ((0, short), (0, narrow))) for a in (self.weights, self.targets))
+        return LatentRays(directions, radius, weights, targets)
+
 
 def latent_rays(model: GenerativeModel, angles: int, radii: int, homogeneous: bool) -> LatentRays:
     r"""Periodic trapezoidal rule in a graded angle, times Gauss-Legendre in the radius.

@@ -66,6 +66,7 @@ def _transform() -> np.ndarray:
     return np.cos(np.outer(degrees, _ARGUMENTS)) * (2 - (degrees == 0))[:, None] / _NODES
 
 
+@eqx.filter_jit
 def _exact_profile(x: np.ndarray, layers: Sequence[AffineLayer], activation: Activation, input_dim: int) -> Kernels:
     """Kernels between unit vectors at the angles theta = pi (1 - x)/2, (n,)."""
     theta = jnp.asarray(np.pi * (1 - x) / 2)

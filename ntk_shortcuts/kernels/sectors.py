@@ -12,7 +12,8 @@ from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.kernels.infinite import Kernels
 from ntk_shortcuts.validation import require
 
-SectorKernels = Callable[[jax.Array, jax.Array], tuple[Kernels, Kernels]]
+Sectors = tuple[Kernels, Kernels]
+SectorKernels = Callable[[jax.Array, jax.Array], Sectors]
 
 
 def require_kernels(model: Any, network: Any) -> None:
@@ -38,12 +39,31 @@ def sector_kernels(model: GenerativeModel, network: Any) -> SectorKernels:
         amplification = jnp.asarray(model.amplification)
         return lambda z1, z2: profile.sectors(z1 * amplification, z2 * amplification)
 
-    def general(z1: jax.Array, z2: jax.Array) -> tuple[Kernels, Kernels]:
-        same, flipped = network.latent_kernels(model, z1, z2), network.latent_kernels(model, z1, -z2)
-        error = jnp.maximum(jnp.asarray(same.quadrature_error), jnp.asarray(flipped.quadrature_error))
-        odd, even = (
-            Kernels((same.nngp + sign * flipped.nngp) / 2, (same.ntk + sign * flipped.ntk) / 2, error) for sign in (-1.0, 1.0)
-        )
+    def general(z1: jax.Array, z2: jax.Array) -> Sectors:
+        # One evaluation, not one for z2 and one for -z2: compiling a kernel takes longer than evaluating it.
+        both, count = network.latent_kernels(model, z1, jnp.concatenate([z2, -z2])), z2.shape[0]
+
+        def part(kernel: jax.Array, sign: float) -> jax.Array:
+            return (kernel[:, :count] + sign * kernel[:, count:]) / 2
+
+        error = jnp.asarray(both.quadrature_error)
+        odd, even = (Kernels(part(both.nngp, sign), part(both.ntk, sign), error) for sign in (-1.0, 1.0))
         return odd, even
 
     return general
+
+
+def stacked_sector_kernels(sectors: SectorKernels, nodes: jax.Array, probes: jax.Array) -> tuple[Sectors, Sectors]:
+    """Kernels between the nodes, and between probes and nodes, from one evaluation for both (see `general`)."""
+    together, count = sectors(jnp.concatenate([nodes, probes]), nodes), nodes.shape[0]
+
+    def rows(start: int | None, stop: int | None) -> Sectors:
+        odd, even = (Kernels(k.nngp[start:stop], k.ntk[start:stop], k.quadrature_error) for k in together)
+        return odd, even
+
+    return rows(None, count), rows(count, None)
+
+
+def own_sector_kernels(sectors: SectorKernels, points: jax.Array) -> Sectors:
+    """Kernels of each point with itself, (n,)."""
+    return jax.vmap(lambda z: jax.tree.map(jnp.squeeze, sectors(z[None], z[None])))(points)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.kernels.infinite import Kernels
-from ntk_shortcuts.kernels.sectors import is_angular, require_kernels, sector_kernels
+from ntk_shortcuts.kernels.sectors import is_angular, own_sector_kernels, require_kernels, sector_kernels
 from ntk_shortcuts.numerics import eigh_each, in_float64, safe_divide
 from ntk_shortcuts.quadrature import LatentRays, latent_rays
 from ntk_shortcuts.typing import Array, Bool, Float, Latents
@@ -84,7 +84,7 @@ def sector_features(
     """Leading `modes` eigenfunctions of the NTK and `initial_modes` of the NNGP kernel in each sector."""
     sectors = sector_kernels(model, network)
     cross = _stack(sectors(probes, rays.directions))
-    own = _stack(jax.vmap(lambda z: jax.tree.map(jnp.squeeze, sectors(z[None], z[None])))(probes))
+    own = _stack(own_sector_kernels(sectors, probes))
     initial = eigenbasis(spectra.kernels.nngp, rays.mass)
     kernels, cross, own = (Kernels(k.nngp, k.ntk, 0.0) for k in (spectra.kernels, cross, own))
     return jax.vmap(lambda *a: _features(*a, rays.mass, modes, initial_modes), in_axes=(_BOTH, 0, 0, _BOTH, _BOTH))(

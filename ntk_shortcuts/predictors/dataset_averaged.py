@@ -144,7 +144,10 @@ def predict_dataset_averaged(
     count = jnp.asarray(float(num_samples))  # an array: one compilation for all N
     previous, change = None, float("nan")
     for angles, radii in rules:
-        rays, spectra = _discretize(model, network, angles, radii, homogeneous)
+        # The first two rules nearly always do: with one shape they need one compiled program.
+        shape = (max(angles, rules[1][0]), max(radii, rules[1][1])) if homogeneous else None
+        rays = _rays(model, angles, radii, homogeneous, shape)
+        spectra = _spectra(model, network, rays)
         largest = float(jnp.max(spectra.basis.eigenvalues))
         training.check(largest)
         filter_ = training.rational(num_samples, _edge(spectra, num_samples), _RESOLVENTS[0])
@@ -159,7 +162,9 @@ def predict_dataset_averaged(
         previous = np.asarray(prediction.bias)
 
     residual, margin = float(jnp.max(law.residual)), float(jnp.min(law.margin))
-    filter_error = max(float(jnp.max(law.filter_error)), _target_missed(training, filter_, rays, spectra, num_samples))
+    learnt_half = _kappa(0.0, spectra, num_samples)
+    missed = float(_target_missed(training, filter_, rays, spectra, count, jnp.asarray(learnt_half)))
+    filter_error = max(float(jnp.max(law.filter_error)), missed)
     trusted = change < tolerance and residual < 1e-6 and margin > 0 and filter_error < tolerance
     if form == "one_step":
         trusted = change < tolerance
@@ -196,11 +201,12 @@ def predict_dataset_averaged(
 
 
 @eqx.filter_jit
-def _discretize(
-    model: GenerativeModel, network: Any, angles: int, radii: int, homogeneous: bool
-) -> tuple[LatentRays, SectorSpectra]:
+def _rays(model: GenerativeModel, angles: int, radii: int, homogeneous: bool, shape: tuple[int, int] | None) -> LatentRays:
     rays = latent_rays(model, angles, radii, homogeneous)
-    return rays, sector_spectra(model, network, rays)
+    return rays if shape is None else rays.padded(*shape)
+
+
+_spectra = eqx.filter_jit(sector_spectra)
 
 
 def _edge(spectra: SectorSpectra, num_samples: int) -> float:
@@ -210,23 +216,23 @@ def _edge(spectra: SectorSpectra, num_samples: int) -> float:
     return float(largest * (1 + np.sqrt(np.sum(np.maximum(eigenvalues, 0)) / (num_samples * largest))) ** 2)
 
 
+@eqx.filter_jit
 def _target_missed(
-    training: TrainingRule, filter_: RationalFilter, rays: LatentRays, spectra: SectorSpectra, num_samples: Any
-) -> float:
+    training: TrainingRule, filter_: RationalFilter, rays: LatentRays, spectra: SectorSpectra, num_samples: Any, kappa: Any
+) -> jax.Array:
     """Error of the resolvent sum on the target, relative in norm, over all eigenvalues above rounding.
 
     The poles keep a distance from 0, which eigenvalues of less than 1e-9 of the largest feel. They matter where they hold a
     part of the target that N samples could learn.
     """
     eigenvalues, vectors = spectra.basis.eigenvalues[0], spectra.basis.vectors[0]
-    largest = float(eigenvalues[0])
+    largest = eigenvalues[0]
     values = jnp.where(eigenvalues > 10 * len(eigenvalues) * np.finfo(np.float64).eps * largest, eigenvalues, jnp.inf)
-    kappa = _kappa(0.0, spectra, num_samples)
     finite = jnp.where(jnp.isfinite(values), values, largest)
     error = (filter_(finite) - training.filter(finite, num_samples)) * finite * finite / (finite + kappa)
     target = vectors.T @ (jnp.sqrt(rays.mass) * rays.slope)
     missed = jnp.sum(jnp.where(jnp.isfinite(values), error * target, 0) ** 2, axis=-1)
-    return float(jnp.sqrt(jnp.max(missed) / jnp.maximum(jnp.sum(target**2), np.finfo(np.float64).tiny)))
+    return jnp.sqrt(jnp.max(missed) / jnp.maximum(jnp.sum(target**2), np.finfo(np.float64).tiny))
 
 
 def _kappa(ridge: float, spectra: SectorSpectra, num_samples: Any) -> float:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from ntk_shortcuts.bias import mean_sign_slope
 from ntk_shortcuts.generative import GenerativeModel
-from ntk_shortcuts.kernels.sectors import is_angular, sector_kernels
+from ntk_shortcuts.kernels.sectors import is_angular, own_sector_kernels, sector_kernels
 from ntk_shortcuts.kernels.spectrum import sector_features, sector_spectra
 from ntk_shortcuts.numerics import in_float64, solve_each
 from ntk_shortcuts.predictors.dataset_averaged import predict_dataset_averaged
@@ -110,8 +110,8 @@ def _influence(
     modes = min(_MODES, rays.mass.shape[0])
     features = sector_features(model, network, rays, latents, modes, 1, spectra)
     at_probes = sector_features(model, network, rays, probes, modes, 1, spectra).probes
-    own = jax.vmap(lambda z: jnp.stack([k.ntk[0, 0] for k in sector_kernels(model, network)(z[None], z[None])]))(latents)
-    tail = jnp.maximum(own.T - jnp.sum(features.probes**2, axis=2), 0)
+    own = jnp.stack([k.ntk for k in own_sector_kernels(sector_kernels(model, network), latents)])
+    tail = jnp.maximum(own - jnp.sum(features.probes**2, axis=2), 0)
     direction = jnp.einsum("p,apm->am", slope, at_probes)
     eigenvalues = spectra.basis.eigenvalues.ravel()
     transposed = jnp.swapaxes(features.probes, 1, 2) + 0j

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.generative import GenerativeModel
-from ntk_shortcuts.kernels.sectors import is_angular, sector_kernels
+from ntk_shortcuts.kernels.sectors import is_angular, own_sector_kernels, sector_kernels, stacked_sector_kernels
 from ntk_shortcuts.numerics import in_float64, is_traced
 from ntk_shortcuts.predictors.frozen_kernel import OutputLaw, trained_outputs
 from ntk_shortcuts.predictors.prediction import (
@@ -24,7 +24,7 @@ from ntk_shortcuts.predictors.prediction import (
 from ntk_shortcuts.predictors.reflection import half_of, require_symmetric
 from ntk_shortcuts.predictors.registry import register_method
 from ntk_shortcuts.predictors.sample_weights import SampleWeight, require_symmetric_weight, reweighted_rays
-from ntk_shortcuts.quadrature import latent_rays
+from ntk_shortcuts.quadrature import LatentRays, latent_rays
 from ntk_shortcuts.training_rules import TrainingRule
 from ntk_shortcuts.typing import Latents
 from ntk_shortcuts.validation import as_points, require, require_values
@@ -90,7 +90,10 @@ def predict_population(
     solved, unfold = half_of(probes)
     previous, change = None, float("nan")
     for angles, radii in rules:
-        law, kernel_error = _outputs(model, network, training, solved, angles, radii, homogeneous, random_init, sample_weight)
+        # The first two rules nearly always do: with one shape they need one compiled program.
+        shape = (max(angles, rules[1][0]), radii) if homogeneous and not traced else None
+        rays = _rays(model, angles, radii, homogeneous, shape, sample_weight)
+        law, kernel_error = _outputs(model, network, training, solved, rays, random_init)
         if not traced:
             training.check(float(law.spectrum.largest_eigenvalue))
         prediction = prediction_from_law("population", model, probes, *unfold(law.mean, law.variance, law.rounding))
@@ -119,31 +122,35 @@ def predict_population(
 
 
 @eqx.filter_jit
-def _outputs(
+def _rays(
     model: GenerativeModel,
-    network: Any,
-    rule: TrainingRule,
-    probes: jax.Array,
     angles: int,
     radii: int,
     homogeneous: bool,
-    random_init: bool,
+    shape: tuple[int, int] | None,
     sample_weight: SampleWeight | None,
+) -> LatentRays:
+    rays = latent_rays(model, angles, radii, homogeneous)
+    rays = rays if sample_weight is None else reweighted_rays(rays, sample_weight)
+    return rays if shape is None else rays.padded(*shape)
+
+
+@eqx.filter_jit
+def _outputs(
+    model: GenerativeModel, network: Any, rule: TrainingRule, probes: jax.Array, rays: LatentRays, random_init: bool
 ) -> tuple[OutputLaw, jax.Array]:
     """Law of the outputs at the probes, and the kernel's own error.
 
     The law is symmetric under (z, y) -> (-z, -y) and the kernel under (x, x') -> (-x, -x'), so odd and even functions do not
     mix, and each sector is solved on a half-plane: half the matrix. The mean is odd.
     """
-    rays = latent_rays(model, angles, radii, homogeneous)
-    rays = rays if sample_weight is None else reweighted_rays(rays, sample_weight)
     weights, targets = rays.mass, rays.slope
     sectors = sector_kernels(model, network)
-    train, cross = sectors(rays.directions, rays.directions), sectors(probes, rays.directions)
+    train, cross = stacked_sector_kernels(sectors, rays.directions, probes)
     error = jnp.asarray(cross[0].quadrature_error)
     if not random_init:
         return trained_outputs(train[0], cross[0], None, weights, targets, rule, None), error
-    own = jax.vmap(lambda z: jax.tree.map(jnp.squeeze, sectors(z[None], z[None])))(probes)
+    own = own_sector_kernels(sectors, probes)
     odd, even = (trained_outputs(train[i], cross[i], own[i].nngp, weights, targets, rule, None) for i in range(2))
     variance, rounding = (jnp.add(getattr(odd, name), getattr(even, name)) for name in ("variance", "rounding"))
     return OutputLaw(odd.mean, variance, odd.spectrum, rounding), error
