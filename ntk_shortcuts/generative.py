@@ -283,7 +283,7 @@ class GenerativeModel(eqx.Module):
         # Symmetrise: the probes z and -z must be exact opposites, whatever linspace rounds to.
         axis = (axis - axis[::-1]) / 2
         grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
-        return grid * self.means[None, :]
+        return jnp.asarray(grid) * self.means[None, :]
 
     @in_float64
     def latent_moments(self, latents1: Latents, latents2: Latents | None = None) -> PairMoments:

@@ -43,8 +43,14 @@ def test_other_networks_have_no_profile(network):
     assert not is_angular(ns.GenerativeModel(), network)
 
 
-@pytest.mark.parametrize("network", [ns.MLP(2), ns.MLP(2, bias_variance=0.3), ns.MLP(1, "tanh")])
-@pytest.mark.parametrize("nesting", [(0, 0), (1, 0)])
+@pytest.mark.parametrize(
+    ("network", "nesting"),
+    [(ns.MLP(2), (0, 0)), (ns.MLP(2, bias_variance=0.3), (1, 0)), (ns.MLP(1, "tanh"), (0, 0))]
+    + [
+        pytest.param(network, nesting, marks=pytest.mark.slow)
+        for network, nesting in ((ns.MLP(2), (1, 0)), (ns.MLP(2, bias_variance=0.3), (0, 0)), (ns.MLP(1, "tanh"), (1, 0)))
+    ],
+)
 def test_sector_kernels_are_odd_and_even_and_add_up(network, nesting, rng):
     model = ns.GenerativeModel(amplification=(3.0, 1.0), nesting=nesting)
     z1, z2 = rng.normal(size=(4, 2)), rng.normal(size=(3, 2))

@@ -8,6 +8,8 @@ from tolerances import SIGMAS
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.kernels.sectors import sector_kernels
+from ntk_shortcuts.kernels.spectrum import sector_spectra
+from ntk_shortcuts.predictors.dataset_averaged import _modes_needed
 from ntk_shortcuts.predictors.deterministic_equivalent import scalar_kappa
 from ntk_shortcuts.quadrature import latent_rays
 
@@ -191,6 +193,20 @@ def test_diagnostics_are_reported():
     d = p.diagnostics
     assert d["trusted"] == d["converged"] == 1 and d["stieltjes_margin"] > 0
     assert d["fixed_point_residual"] < 1e-8 and d["filter_error"] < 1e-4 and 0 <= d["initial_mass_dropped"] < 0.01
+
+
+def test_modes_that_cannot_be_learnt_are_left_out():
+    model, network = ns.GenerativeModel(), ns.MLP(1, bias_variance=0.1)
+    spectra = sector_spectra(model, network, latent_rays(model, 18, 8, False))
+    eigenvalues = np.asarray(spectra.basis.eigenvalues)
+    kept = []
+    for time, count in ((30.0, 20), (1e5, 2000)):
+        filter_ = ns.GradientFlow(time).rational(count, float(eigenvalues.max()), 6)
+        kept.append(_modes_needed(spectra, filter_, count))
+        nearest = jnp.asarray(-np.min(np.abs(filter_.poles)) + 0j)
+        kappa = float(scalar_kappa(nearest, jnp.ravel(spectra.basis.eigenvalues), count).real)
+        assert np.all(eigenvalues[:, kept[-1] :] <= 2e-3 * kappa)
+    assert kept[0] < kept[1] < eigenvalues.shape[1]
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
+from scipy.integrate import quad
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.kernels import register
@@ -28,8 +29,12 @@ def _special_points():
 
 
 @pytest.mark.parametrize("bias_variance", [0.0, 0.1])
-@pytest.mark.parametrize("depth", [1, 3])
-@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "erf", "tanh", "sin"])
+@pytest.mark.parametrize(
+    ("activation", "depth"),
+    [(activation, 3) for activation in ("relu", "leaky_relu", "erf", "tanh", "sin")]
+    + [("relu", 1)]
+    + [pytest.param(activation, 1, marks=pytest.mark.slow) for activation in ("leaky_relu", "erf", "tanh", "sin")],
+)
 def test_float32_in_the_plane(activation, depth, bias_variance):
     network = ns.MLP(depth, activation, bias_variance=bias_variance)
     model = ns.GenerativeModel(amplification=(4.0, 1.0))
@@ -99,6 +104,20 @@ def test_quadrature_agrees_with_closed_forms(closed, function, rng):
     np.testing.assert_allclose(other.nngp, ours.nngp, rtol=1e-10)
     np.testing.assert_allclose(other.ntk, ours.ntk, rtol=1e-10)
     assert float(other.quadrature_error) < 1e-10
+
+
+@pytest.mark.parametrize("variance", [0.3, 20.0])
+def test_second_moment_of_a_quadrature_is_the_integral(variance):
+    moment, error = ns.Quadrature(jnp.tanh).second_moment(jnp.asarray([variance]))
+    expected = quad(lambda a: np.tanh(a * np.sqrt(variance)) ** 2 * np.exp(-(a**2) / 2) / np.sqrt(2 * np.pi), -12, 12)[0]
+    assert abs(float(moment[0]) / expected - 1) <= max(float(error), 1e-12)
+
+
+def test_an_activation_unresolved_at_the_probes_is_refused():
+    model = ns.GenerativeModel(amplification=(4.0, 1.0))
+    ns.MLP(2, "tanh").require_resolved(model)
+    with pytest.raises(ValueError, match=r"network must be resolved by the quadrature of .*an error of"):
+        ns.MLP(2, ns.Quadrature(jnp.tanh, degree=12), weight_variance=200.0).require_resolved(model)
 
 
 def test_truncation_is_reported(rng):

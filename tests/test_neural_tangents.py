@@ -114,6 +114,50 @@ def test_another_version_is_tried_with_a_warning():
 
 
 @installed
+def test_message_when_it_does_not_load_on_this_jax():
+    script = """
+        import sys
+        from ntk_shortcuts.kernels import neural_tangents
+        finders, builtin = list(sys.meta_path), neural_tangents.importlib.import_module
+
+        def broken(name):
+            builtin(name)
+            raise AttributeError("something is gone")
+
+        neural_tangents.importlib.import_module = broken
+        try:
+            neural_tangents.load()
+        except ImportError as error:
+            assert "0.6.5 does not load on JAX" in str(error) and "something is gone" in str(error), error
+        else:
+            raise AssertionError("loaded")
+        assert sys.meta_path == finders and not [name for name in sys.modules if name.startswith("neural_tangents.")]
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True)
+
+
+def test_without_metadata_no_version_is_named(monkeypatch):
+    def missing(name):
+        raise neural_tangents.importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(neural_tangents.importlib.metadata, "version", missing)
+    assert neural_tangents._installed_version() is None
+
+
+def test_finder_leaves_other_modules_and_missing_ones_alone():
+    finder = neural_tangents._Finder(neural_tangents._overlays())
+    assert finder.find_spec("numpy") is None
+    assert finder.find_spec("neural_tangents.no_such_module", []) is None
+
+
+def test_substitutes_for_functions_that_jax_dropped():
+    assert neural_tangents._safe_map(lambda a, b: a - b, [3, 4], [1, 1]) == [2, 3]
+    assert neural_tangents._safe_zip("ab", [1, 2]) == [("a", 1), ("b", 2)]
+    with pytest.raises(ValueError, match="shorter"):
+        neural_tangents._safe_zip([1, 2], [1])
+
+
+@installed
 def test_loading_from_many_threads_gives_one_module():
     loaded = []
     threads = [threading.Thread(target=lambda: loaded.append(neural_tangents.load())) for _ in range(8)]
@@ -125,7 +169,7 @@ def test_loading_from_many_threads_gives_one_module():
 
 
 @installed
-@pytest.mark.parametrize("depth", [0, 1, 2, 5])
+@pytest.mark.parametrize("depth", [0, 2, *(pytest.param(depth, marks=pytest.mark.slow) for depth in (1, 5))])
 @pytest.mark.parametrize("activation", sorted(LAYERS))
 def test_dense_kernels_agree(rng, activation, depth):
     x1, x2 = points(rng)

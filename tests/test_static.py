@@ -18,7 +18,6 @@ def test_ruff_finds_nothing(command):
     assert found.returncode == 0, found.stdout + found.stderr
 
 
-@pytest.mark.slow
 def test_pyright_finds_nothing():
     pytest.importorskip("pyright")
     command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable]

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import solve_triangular
-from scipy.linalg.lapack import dpstrf
+from scipy.linalg.lapack import dpstrf  # pyright: ignore[reportAttributeAccessIssue]  made when SciPy is compiled
 
 from ntk_shortcuts.numerics import is_traced
 from ntk_shortcuts.predictors.frozen_kernel import OutputLaw

@@ -66,8 +66,8 @@ def draw_pieces(
     """
     # On the host: there is nothing to differentiate, and JAX would compile for seconds what runs in milliseconds.
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist())
-    positive, weights = np.asarray(positive, float), np.asarray(weights, float)
-    law = np.concatenate([weights * positive, weights * (1 - positive)])
+    chance, mass = np.asarray(positive, float), np.asarray(weights, float)
+    law = np.concatenate([mass * chance, mass * (1 - chance)])
     law /= law.sum()
     sizes = int(batches.size) * np.diff(np.asarray(batches.steps), prepend=0)
     drawn = rng.multinomial(sizes, law) if num_samples is None else _epochs(rng, np.rint(num_samples * law).astype(int), sizes)
