@@ -1,11 +1,11 @@
 """Closed-form kernels against neural-tangents: seconds of both in one run, and the accuracy of both.
 
-    python benchmarks/peers.py [--points 3000] [--table]
+    python benchmarks/peers.py [--points 3000] [--table] [--page docs/guide/speed.md]
 
-Both compiled, in turns, medians of three; between two sets of points and of one set with itself. neural-tangents' kernels are
+Both compiled, in turns, medians of seven; between two sets of points and of one set with itself. neural-tangents' kernels are
 of its `stax` on the same JAX. tanh is not compared: neural-tangents has no closed form for it. Accuracy: the largest relative
 error of the NTK at pairs of points in the plane, generic, nearly parallel and nearly antiparallel, against the recursion in
-50 digits. Records go to results/peers.jsonl as they are finished.
+50 digits. Records go to results/peers.jsonl as they are finished; `--page` puts the table between its marks in a page.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import ntk_shortcuts as ns
 from ntk_shortcuts.comparison import read_lines
 
 RECORDS = pathlib.Path(__file__).parent / "results/peers.jsonl"
+MARKS = ("<!-- peers -->\n", "\n<!-- end of peers -->")
 # Activation, depth, bias variance, input dimension.
 CASES = [
     ("relu", 8, 0.0, 2),
@@ -43,7 +44,7 @@ CASES = [
 ANGLES = np.array([1.0, 2.0, 1e-3, 1e-5, np.pi - 1e-3, np.pi - 1e-5])
 
 
-def seconds(functions: dict, repeats: int = 3) -> dict[str, float]:
+def seconds(functions: dict, repeats: int = 7) -> dict[str, float]:
     """Medians, measured in turns."""
     found: dict[str, list[float]] = {name: [] for name in functions}
     for function in functions.values():
@@ -117,10 +118,18 @@ def table(records: list[dict]) -> str:
     return "\n".join(line for line in lines if line is not None)
 
 
+def put_into(page: str, text: str) -> str:
+    """The page with this text between its marks."""
+    before, rest = page.split(MARKS[0])
+    after = rest.split(MARKS[1])[1]
+    return before + MARKS[0] + text + MARKS[1] + after
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=3000)
     parser.add_argument("--table", action="store_true", help="print the table of what is there, and stop")
+    parser.add_argument("--page", type=pathlib.Path, help="a page with marks for the table, which is put between them")
     arguments = parser.parse_args()
     jax.config.update("jax_enable_x64", True)
     if not arguments.table:
@@ -131,7 +140,10 @@ def main() -> None:
                 with RECORDS.open("a") as file:
                     file.write(json.dumps(record) + "\n")
                 print(record, flush=True)
-    print(table(read_lines(RECORDS)))
+    found = table(read_lines(RECORDS))
+    print(found)
+    if arguments.page is not None:
+        arguments.page.write_text(put_into(arguments.page.read_text(), found))
 
 
 if __name__ == "__main__":

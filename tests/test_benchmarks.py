@@ -1,11 +1,15 @@
-"""The asv suites load and are named as asv expects; none is run here."""
+"""The asv suites load and are named as asv expects, and the page on speed shows what was recorded; none is run here."""
 
 import importlib
+import importlib.util
 import inspect
 import json
 import pathlib
 
+import mpmath
 import pytest
+
+from ntk_shortcuts.comparison import read_lines
 
 BENCHMARKS = pathlib.Path(__file__).parents[1] / "benchmarks"
 PREFIXES = ("time_", "peakmem_", "track_")
@@ -39,3 +43,13 @@ def test_suites_are_where_the_configuration_looks_and_use_every_prefix(monkeypat
     assert {"kernels", "predictions", "accuracy"} <= set(MODULES)
     names = [name for module in MODULES for suite in _suites(module) for name in vars(suite)]
     assert all(any(name.startswith(prefix) for name in names) for prefix in PREFIXES)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("neural_tangents") is None, reason="needs neural-tangents")
+def test_the_page_on_speed_shows_the_records(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.setattr(mpmath.mp, "dps", mpmath.mp.dps)  # which the script sets for itself
+    peers = importlib.import_module("peers")
+    page = (BENCHMARKS.parent / "docs" / "guide" / "speed.md").read_text()
+    assert peers.put_into(page, peers.table(read_lines(peers.RECORDS))) == page
+    assert peers.put_into(page, "another table") != page

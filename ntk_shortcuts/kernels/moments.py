@@ -54,16 +54,16 @@ class PairMoments(eqx.Module):
         norm2 = norm2.T
         product = norm1 * norm2
         covariance = jnp.matmul(x1, x2.T, precision=jax.lax.Precision.HIGHEST)
-        # Kahan's half-angle pair: 2 sin(theta/2) and 2 cos(theta/2).
-        chord, antichord = squared_chords(unit1, unit2, safe_divide(covariance, product), dtype)
-        moments = cls(
-            variance1=norm1**2,
-            variance2=norm2**2,
-            covariance=covariance,
+        # Kahan's half-angle pair: 2 sin(theta/2) and 2 cos(theta/2). Once they are known nothing cancels any more.
+        parts = (product, *squared_chords(unit1, unit2, safe_divide(covariance, product), dtype), norm1 - norm2)
+        product, chord, antichord, difference = (part.astype(dtype) for part in parts)
+        return cls(
+            variance1=(norm1**2).astype(dtype),
+            variance2=(norm2**2).astype(dtype),
+            covariance=covariance.astype(dtype),
             area=product * safe_sqrt(chord) * safe_sqrt(antichord) / 2,
-            distance=(norm1 - norm2) ** 2 + product * chord,
+            distance=difference**2 + product * chord,
         )
-        return jax.tree.map(lambda moment: moment.astype(dtype), moments)
 
     @classmethod
     def from_plane(cls, u1: jax.Array, u2: jax.Array) -> PairMoments:
