@@ -193,6 +193,9 @@ def test_diagnostics_are_reported():
     d = p.diagnostics
     assert d["trusted"] == d["converged"] == 1 and d["stieltjes_margin"] > 0
     assert d["fixed_point_residual"] < 1e-8 and d["filter_error"] < 1e-4 and 0 <= d["initial_mass_dropped"] < 0.01
+    with pytest.warns(ns.UntrustedPredictionWarning, match="4 samples are few for an average over data sets"):
+        few = ns.predict_bias(ns.GenerativeModel(), ns.MLP(2), ns.GradientFlow(300.0), 4)
+    assert few.diagnostics["data_std"] > d["data_std"]
 
 
 def test_modes_that_cannot_be_learnt_are_left_out():

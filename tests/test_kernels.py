@@ -9,6 +9,7 @@ from scipy.integrate import quad
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.kernels import register
+from ntk_shortcuts.kernels.dual import resolve_activation
 from ntk_shortcuts.kernels.infinite import mlp_kernels
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import angle, angle_of_half_tangent, arctan2
@@ -104,6 +105,15 @@ def test_quadrature_agrees_with_closed_forms(closed, function, rng):
     np.testing.assert_allclose(other.nngp, ours.nngp, rtol=1e-10)
     np.testing.assert_allclose(other.ntk, ours.ntk, rtol=1e-10)
     assert float(other.quadrature_error) < 1e-10
+
+
+@pytest.mark.parametrize("activation", ns.known_activations())
+def test_dual_is_the_mean_square_of_the_pointwise_function(activation):
+    activation, variance = resolve_activation(activation), 1.7
+    a = np.linspace(-12, 12, 200001)  # trapezoidal rule: spectral where the function is smooth, step^2 at a kink
+    values = np.asarray(activation(jnp.asarray(np.sqrt(variance) * a))) ** 2 * np.exp(-(a**2) / 2) / np.sqrt(2 * np.pi)
+    found = activation.dual(PairMoments.diagonal(jnp.asarray([variance]))).moments.covariance
+    np.testing.assert_allclose(found, [np.trapezoid(values, a)], rtol=1e-8)
 
 
 @pytest.mark.parametrize("variance", [0.3, 20.0])

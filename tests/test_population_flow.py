@@ -341,6 +341,11 @@ def test_centred_outputs_start_at_zero_and_one_seed_has_no_spread():
     assert float(jnp.abs(p.mean).max()) == 0 and p.bias == pytest.approx(-p.optimal_reliance) and np.isnan(p.bias_std)
 
 
+def test_outputs_within_the_rounding_of_those_subtracted_are_a_warning():
+    with pytest.warns(ns.UntrustedPredictionWarning, match=r"outputs f - f_0 are within the rounding of f_0 in float32"):
+        flow(MODEL, PRACTICE, ns.GradientFlow([1e-12, 1.0]), num_inits=1, order=6, random_init=False)
+
+
 def test_nodes_have_the_moments_of_the_data_law():
     nodes, weights = mixture_nodes(MODEL, 12, 1e-12)
     second = MODEL.covariance + jnp.outer(MODEL.means, MODEL.means)

@@ -1,4 +1,5 @@
 import functools
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +8,7 @@ import pytest
 from scipy.linalg import expm
 
 import ntk_shortcuts as ns
+from ntk_shortcuts.predictors.prediction import prediction_from_law, warn_of_rounding
 
 
 def _model(ratio=1.0):
@@ -101,6 +103,26 @@ def test_monte_carlo_agrees_with_population_and_its_twin_does_not():
     error = sampled.diagnostics["bias_standard_error"]
     assert abs(sampled.bias - population.bias) < 4 * error + 0.005
     assert not abs(sampled.bias - population.bias - 0.1) < 4 * error + 0.005
+
+
+@pytest.mark.parametrize("size", [1e-9, 1e-3])
+def test_rounding_of_the_variance_is_a_warning_where_it_is_above_the_output(size):
+    probes = _model().probe_grid()
+    mean, none = size * probes @ jnp.asarray([1.0, 0.5]), jnp.zeros(len(probes))
+    p = prediction_from_law("population", _model(), probes, mean, none, rounding=none + 1e-15)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_of_rounding(p)
+    assert (p.diagnostics["rounding_error"] > 2e-3) == (size == 1e-9)
+    assert [w.category for w in caught] == [ns.UntrustedPredictionWarning] * (size == 1e-9)
+    assert all("rounding of the outputs' variance moves the bias by up to" in str(w.message) for w in caught)
+
+
+@pytest.mark.slow
+def test_a_population_prediction_that_never_settles_says_so():
+    with pytest.warns(ns.UntrustedPredictionWarning, match=r"the bias still moved by .* more than tolerance=1e-300"):
+        p = ns.predict_bias(_model(2.0), ns.MLP(1), ns.GradientFlow(3.0), tolerance=1e-300)
+    assert p.diagnostics["converged"] == 0 and p.diagnostics["nodes"] == 1024
 
 
 @pytest.mark.slow
