@@ -300,6 +300,22 @@ def test_derivatives_of_a_nonlinear_network_against_differences():
 
 
 @pytest.mark.slow
+def test_derivatives_by_some_of_the_traced_parameters_only():
+    """Descent of given rate is flow for rate x steps; the amplification alone is asked for, and all else is traced."""
+
+    def reliance(alpha, rho, rate):
+        model, options = ns.GenerativeModel((rho, 0.9), (alpha, 1.0)), {"num_inits": 1, "order": 6, "dtype": "float64"}
+        return flow(model, PRACTICE, ns.GradientDescent(rate, 40), **options).reliance
+
+    with jax.enable_x64(True):
+        arguments = tuple(map(jnp.asarray, (4.0, 0.8, 0.5)))
+        alone = jax.jit(jax.grad(reliance))(*arguments)
+        together = jax.jit(jax.grad(reliance, argnums=(0, 1, 2)))(*arguments)
+    assert float(alone) == pytest.approx(float(together[0]), rel=1e-6)
+    assert all(abs(float(slope)) > 1e-4 for slope in together)
+
+
+@pytest.mark.slow
 def test_inverse_questions_for_practised_networks():
     options = {"method": "population_flow", "key": KEY, "num_inits": 4}
     crossing = ns.critical_ratio(MODEL, PRACTICE, ns.GradientFlow(2.0), level=0.5, bracket=(0.5, 8.0), **options)

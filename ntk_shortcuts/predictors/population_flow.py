@@ -182,7 +182,9 @@ def predict_population_flow(
 
     def run(chosen: slice, points: tuple) -> _Path:
         path = flows(chosen, points)
-        outputs = np.asarray(path.outputs, np.float64)[:, where]
+        outputs = np.array(path.outputs, np.float64)[:, where]
+        if not random_init:
+            outputs[:, np.atleast_1d(times) == 0] = 0  # f_0 - f_0, which two roundings of f_0 need not be
         found = np.where(np.isfinite(outputs).all(-1), np.asarray(reliance(outputs, probes)), np.nan)
         return _Path(outputs, found, np.asarray(path.reached), np.asarray(path.steps), np.asarray(path.subtracted))
 
