@@ -303,15 +303,18 @@ def test_derivatives_of_a_nonlinear_network_against_differences():
 def test_derivatives_by_some_of_the_traced_parameters_only():
     """Descent of given rate is flow for rate x steps; the amplification alone is asked for, and all else is traced."""
 
+    network = ns.MLP(1, "tanh", width=16, parameterization="standard")
+
     def reliance(alpha, rho, rate):
-        model, options = ns.GenerativeModel((rho, 0.9), (alpha, 1.0)), {"num_inits": 1, "order": 6, "dtype": "float64"}
-        return flow(model, PRACTICE, ns.GradientDescent(rate, 40), **options).reliance
+        model, options = ns.GenerativeModel((rho, 0.9), (alpha, 1.0)), {"num_inits": 1, "order": 6, "step_tolerance": 1e-4}
+        return flow(model, network, ns.GradientDescent(rate, 40), dtype="float64", **options).reliance
 
     with jax.enable_x64(True):
         arguments = tuple(map(jnp.asarray, (4.0, 0.8, 0.5)))
         alone = jax.jit(jax.grad(reliance))(*arguments)
         together = jax.jit(jax.grad(reliance, argnums=(0, 1, 2)))(*arguments)
-    assert float(alone) == pytest.approx(float(together[0]), rel=1e-6)
+    # The solver's steps follow all tangents: each derivative is within its tolerance, not the same to rounding.
+    assert float(alone) == pytest.approx(float(together[0]), rel=0.01)
     assert all(abs(float(slope)) > 1e-4 for slope in together)
 
 
