@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -88,6 +90,17 @@ def latent_rays(model: GenerativeModel, angles: int, radii: int, homogeneous: bo
         return LatentRays(rays, radius, weights, targets)
     points = (radius[..., None] * rays[:, None, :]).reshape(-1, 2)
     return LatentRays(points, jnp.ones_like(weights).reshape(-1, 1), weights.reshape(-1, 1), targets.reshape(-1, 1))
+
+
+@eqx.filter_jit
+def refined_rays(model: GenerativeModel, rules: Sequence[tuple[int, int]], level: int, homogeneous: bool) -> LatentRays:
+    """Rule number `level` of a refinement, (angles, radii) each.
+
+    The first two rules nearly always do: for homogeneous kernels they have one shape, so that what is computed with them needs
+    one compiled program.
+    """
+    rays = latent_rays(model, *rules[level], homogeneous)
+    return rays.padded(*rules[:2][-1]) if homogeneous and level == 0 else rays
 
 
 def mixture_nodes(

@@ -18,7 +18,7 @@ from ntk_shortcuts.predictors.deterministic_equivalent import FORMS, Resolvent, 
 from ntk_shortcuts.predictors.prediction import Prediction, UntrustedPredictionWarning, prediction_from_law, warn_of_rounding
 from ntk_shortcuts.predictors.reflection import half_of, require_symmetric
 from ntk_shortcuts.predictors.registry import register_method
-from ntk_shortcuts.quadrature import LatentRays, latent_rays
+from ntk_shortcuts.quadrature import LatentRays, latent_rays, refined_rays
 from ntk_shortcuts.training_rules import RationalFilter, TrainingRule
 from ntk_shortcuts.typing import Array, Float, Latents
 from ntk_shortcuts.validation import as_points, require, require_integer, require_values
@@ -143,10 +143,8 @@ def predict_dataset_averaged(
 
     count = jnp.asarray(float(num_samples))  # an array: one compilation for all N
     previous, change = None, float("nan")
-    for angles, radii in rules:
-        # The first two rules nearly always do: with one shape they need one compiled program.
-        shape = (max(angles, rules[1][0]), max(radii, rules[1][1])) if homogeneous else None
-        rays = _rays(model, angles, radii, homogeneous, shape)
+    for level in range(len(rules)):
+        rays = refined_rays(model, rules, level, homogeneous)
         spectra = _spectra(model, network, rays)
         largest = float(jnp.max(spectra.basis.eigenvalues))
         training.check(largest)
@@ -171,7 +169,7 @@ def predict_dataset_averaged(
     diagnostics = {
         "data_std": float(jnp.sqrt(jnp.max(jnp.mean(law.data_variance, axis=-1)))),
         "discretization_error": change,
-        "nodes": float(angles * radii),  # pyright: ignore[reportOperatorIssue]  there are rules
+        "nodes": float(np.prod(rules[level])),
         "modes_kept": float(modes),
         "fixed_point_residual": residual,
         "stieltjes_margin": margin,
@@ -198,12 +196,6 @@ def predict_dataset_averaged(
         )
     warn_of_rounding(prediction)
     return prediction.with_diagnostics(diagnostics)
-
-
-@eqx.filter_jit
-def _rays(model: GenerativeModel, angles: int, radii: int, homogeneous: bool, shape: tuple[int, int] | None) -> LatentRays:
-    rays = latent_rays(model, angles, radii, homogeneous)
-    return rays if shape is None else rays.padded(*shape)
 
 
 _spectra = eqx.filter_jit(sector_spectra)

@@ -24,7 +24,7 @@ from ntk_shortcuts.predictors.prediction import (
 from ntk_shortcuts.predictors.reflection import half_of, require_symmetric
 from ntk_shortcuts.predictors.registry import register_method
 from ntk_shortcuts.predictors.sample_weights import SampleWeight, require_symmetric_weight, reweighted_rays
-from ntk_shortcuts.quadrature import LatentRays, latent_rays
+from ntk_shortcuts.quadrature import LatentRays, refined_rays
 from ntk_shortcuts.training_rules import TrainingRule
 from ntk_shortcuts.typing import Latents
 from ntk_shortcuts.validation import as_points, require, require_values
@@ -89,11 +89,9 @@ def predict_population(
 
     solved, unfold = half_of(probes)
     previous, change = None, float("nan")
-    for angles, radii in rules:
-        # The first two rules nearly always do: with one shape they need one compiled program.
-        shape = (max(angles, rules[1][0]), radii) if homogeneous and not traced else None
-        rays = _rays(model, angles, radii, homogeneous, shape, sample_weight)
-        law, kernel_error = _outputs(model, network, training, solved, rays, random_init)
+    for level in range(len(rules)):
+        rays = refined_rays(model, rules, level, homogeneous)
+        law, kernel_error = _outputs(model, network, training, solved, rays, random_init, sample_weight)
         if not traced:
             training.check(float(law.spectrum.largest_eigenvalue))
         prediction = prediction_from_law("population", model, probes, *unfold(law.mean, law.variance, law.rounding))
@@ -114,7 +112,7 @@ def predict_population(
     diagnostics = {
         "discretization_error": change,
         "converged": float(change < tolerance),
-        "nodes": float(angles if homogeneous else angles * radii),  # pyright: ignore[reportOperatorIssue]  there are rules
+        "nodes": float(rules[level][0] if homogeneous else np.prod(rules[level])),
         "kernel_quadrature_error": float(kernel_error),
         **describe_spectrum(law.spectrum),
     }
@@ -122,28 +120,21 @@ def predict_population(
 
 
 @eqx.filter_jit
-def _rays(
-    model: GenerativeModel,
-    angles: int,
-    radii: int,
-    homogeneous: bool,
-    shape: tuple[int, int] | None,
-    sample_weight: SampleWeight | None,
-) -> LatentRays:
-    rays = latent_rays(model, angles, radii, homogeneous)
-    rays = rays if sample_weight is None else reweighted_rays(rays, sample_weight)
-    return rays if shape is None else rays.padded(*shape)
-
-
-@eqx.filter_jit
 def _outputs(
-    model: GenerativeModel, network: Any, rule: TrainingRule, probes: jax.Array, rays: LatentRays, random_init: bool
+    model: GenerativeModel,
+    network: Any,
+    rule: TrainingRule,
+    probes: jax.Array,
+    rays: LatentRays,
+    random_init: bool,
+    sample_weight: SampleWeight | None,
 ) -> tuple[OutputLaw, jax.Array]:
     """Law of the outputs at the probes, and the kernel's own error.
 
     The law is symmetric under (z, y) -> (-z, -y) and the kernel under (x, x') -> (-x, -x'), so odd and even functions do not
     mix, and each sector is solved on a half-plane: half the matrix. The mean is odd.
     """
+    rays = rays if sample_weight is None else reweighted_rays(rays, sample_weight)
     weights, targets = rays.mass, rays.slope
     sectors = sector_kernels(model, network)
     train, cross = stacked_sector_kernels(sectors, rays.directions, probes)
