@@ -127,7 +127,9 @@ class SweepTable:
         # One chunk per point: a write touches no other point's values. Dask arrays keep xarray from writing the chunks now.
         template = self.dataset().chunk()
         chunks = {name: [1 if d in self.outer else n for d, n in v.sizes.items()] for name, v in template.data_vars.items()}
-        encoding = {name: {"chunks": tuple(sizes)} for name, sizes in chunks.items()}
+        # A point not computed is a chunk not written: Zarr reads its fill value, 0 unless said otherwise.
+        fill = {name: values.dtype.type() if name == "done" else np.nan for name, values in template.data_vars.items()}
+        encoding = {name: {"chunks": tuple(sizes), "fill_value": fill[name]} for name, sizes in chunks.items()}
         scratch = path.parent / f".{path.name}.{os.getpid()}"
         try:
             template.to_zarr(scratch, mode="w", zarr_format=3, consolidated=False, compute=False, encoding=encoding)
