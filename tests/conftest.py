@@ -1,7 +1,15 @@
+import os
+
 import jax
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+
+# Most programs here run once, on a few points, and compiling them takes most of the time of the suite: XLA compiles them
+# without optimisation, other processes' as well. With an empty `XLA_FLAGS` the tests run as users' code does; CI runs those of
+# kernels so.
+UNOPTIMIZED = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+os.environ.setdefault("XLA_FLAGS", UNOPTIMIZED)
 
 jax.config.update("jax_enable_x64", True)
 
@@ -15,6 +23,11 @@ unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow]
 settings.register_profile("quick", unhurried, max_examples=1, derandomize=True, database=None)
 settings.register_profile("thorough", unhurried, max_examples=200, print_blob=True)
 settings.load_profile("quick")
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("optimized") and os.environ["XLA_FLAGS"] == UNOPTIMIZED:
+        pytest.skip("float32 keeps this bound with XLA's fused multiply-adds; runs with XLA_FLAGS= in the environment")
 
 
 @pytest.fixture

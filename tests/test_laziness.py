@@ -34,7 +34,7 @@ def test_a_wide_network_in_the_ntk_parameterisation_does_not():
         (ns.MLP(1), ns.GradientFlow(1.0), {}),
         pytest.param(PRACTICE, ns.GradientFlow(np.inf), {}, marks=pytest.mark.slow),
         (PRACTICE, ns.Ridge(0.1), {}),
-        (PRACTICE, ns.GradientFlow(20.0), {"check_laziness": False}),
+        pytest.param(PRACTICE, ns.GradientFlow(20.0), {"check_laziness": False}, marks=pytest.mark.slow),
     ],
 )
 def test_no_diagnostic_where_none_applies(network, training, options):

@@ -20,7 +20,11 @@ def _both(network, training, model=MODEL, **options):
     )
 
 
-@pytest.mark.parametrize("network", [ns.MLP(0), ns.MLP(2, "linear", bias_variance=0.2)], ids=["depth 0", "biases"])
+@pytest.mark.parametrize(
+    "network",
+    [pytest.param(ns.MLP(0), marks=pytest.mark.slow), ns.MLP(2, "linear", bias_variance=0.2)],
+    ids=["depth 0", "biases"],
+)
 def test_exact_for_linear_networks_at_all_times(network):
     closed, exact = _both(network, TIMES)
     # What is left is the quadrature of the population method.

@@ -169,7 +169,7 @@ def test_loading_from_many_threads_gives_one_module():
 
 
 @installed
-@pytest.mark.parametrize("depth", [0, 2, *(pytest.param(depth, marks=pytest.mark.slow) for depth in (1, 5))])
+@pytest.mark.parametrize("depth", [2, *(pytest.param(depth, marks=pytest.mark.slow) for depth in (0, 1, 5))])
 @pytest.mark.parametrize("activation", sorted(LAYERS))
 def test_dense_kernels_agree(rng, activation, depth):
     x1, x2 = points(rng)
@@ -183,7 +183,7 @@ def test_dense_kernels_agree(rng, activation, depth):
 
 @installed
 @pytest.mark.parametrize("bias", [0.0, 0.3])
-@pytest.mark.parametrize("depth", [0, 1, 3])
+@pytest.mark.parametrize("depth", [0, 3, pytest.param(1, marks=pytest.mark.slow)])
 def test_standard_parameterisation_agrees(rng, depth, bias):
     x1, x2 = points(rng)
     theirs = dense(depth, "relu", 1.7, bias, width=64, parameterization="standard")

@@ -23,7 +23,7 @@ NETWORKS = {"population_flow": ns.MLP(1, width=16)}
 
 
 # These compile for long: of them, the repeats are slow tests.
-LONG = {"dataset_averaged", "population_flow", "population"}
+LONG = {"dataset_averaged", "population_flow", "population", "leading_order"}
 SLOW_LAST = [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in ns.known_methods()]
 
 
