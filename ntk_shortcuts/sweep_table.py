@@ -128,7 +128,7 @@ class SweepTable:
         template = self.dataset().chunk()
         chunks = {name: [1 if d in self.outer else n for d, n in v.sizes.items()] for name, v in template.data_vars.items()}
         # A point not computed is a chunk not written: Zarr reads its fill value, 0 unless said otherwise.
-        fill = {name: values.dtype.type() if name == "done" else np.nan for name, values in template.data_vars.items()}
+        fill = {name: False if name == "done" else np.nan for name in chunks}
         encoding = {name: {"chunks": tuple(sizes), "fill_value": fill[name]} for name, sizes in chunks.items()}
         scratch = path.parent / f".{path.name}.{os.getpid()}"
         try:

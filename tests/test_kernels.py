@@ -32,8 +32,8 @@ def _special_points():
 @pytest.mark.parametrize("bias_variance", [0.0, 0.1])
 @pytest.mark.parametrize(
     ("activation", "depth"),
-    [("relu", 3), ("erf", 3), ("tanh", 3), ("relu", 1), pytest.param("sin", 3, marks=pytest.mark.optimized)]
-    + [("leaky_relu", 3)]
+    [(activation, 3) for activation in ("relu", "leaky_relu", "erf", "tanh")]
+    + [("relu", 1), pytest.param("sin", 3, marks=pytest.mark.optimized)]
     + [pytest.param(activation, 1, marks=pytest.mark.slow) for activation in ("leaky_relu", "erf", "tanh", "sin")],
 )
 def test_float32_in_the_plane(activation, depth, bias_variance):
