@@ -15,7 +15,7 @@ from ntk_shortcuts.kernels.angular import AngleSeries, AngularKernels, angle_ser
 from ntk_shortcuts.kernels.devices import by_rows
 from ntk_shortcuts.kernels.dual import Activation, ActivationLike, resolve_activation
 from ntk_shortcuts.kernels.hermite import Quadrature
-from ntk_shortcuts.kernels.infinite import AffineLayer, Kernels, blockwise, mlp_kernels
+from ntk_shortcuts.kernels.infinite import AffineLayer, Kernels, blockwise, linear_profiles, mlp_kernels
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.kernels.piecewise_linear import Linear
 from ntk_shortcuts.numerics import in_float64, is_traced, real_leaf
@@ -109,19 +109,21 @@ class MLP(eqx.Module):
         Raises:
             ValueError: standard parameterisation of an infinitely wide network with hidden layers, whose kernel diverges.
         """
-        layers = []
-        for fan_in in self._fan_ins(input_dim):
-            weight, bias = self.weight_variance, self.bias_variance
-            weight_rate, bias_rate = 1.0, 1.0
-            if self.initialization == "torch":
-                weight, bias = real_leaf(1 / 3), real_leaf(1 / (3 * fan_in))
-            if self.parameterization == "standard":
-                # Also where it is traced: zero bias variance means no biases, not untrained ones.
-                positive = bias != 0
-                weight_rate = fan_in / weight
-                bias_rate = jnp.where(positive, 1 / jnp.where(positive, bias, 1.0), 0.0)
-            layers.append(AffineLayer(weight, bias, weight_rate, bias_rate))
-        return tuple(layers)
+        fan_ins = self._fan_ins(input_dim)
+        by_fan_in = {fan_in: self._layer(fan_in) for fan_in in fan_ins[:2]}  # of the hidden layers all the same
+        return tuple(by_fan_in[fan_in] for fan_in in fan_ins)
+
+    def _layer(self, fan_in: int | float) -> AffineLayer:
+        weight, bias = self.weight_variance, self.bias_variance
+        weight_rate, bias_rate = 1.0, 1.0
+        if self.initialization == "torch":
+            weight, bias = real_leaf(1 / 3), real_leaf(1 / (3 * fan_in))
+        if self.parameterization == "standard":
+            # Also where it is traced: zero bias variance means no biases, not untrained ones.
+            positive = bias != 0
+            weight_rate = fan_in / weight
+            bias_rate = jnp.where(positive, 1 / jnp.where(positive, bias, 1.0), 0.0)
+        return AffineLayer(weight, bias, weight_rate, bias_rate)
 
     def _fan_ins(self, input_dim: int) -> list[int | float]:
         require(
@@ -144,8 +146,7 @@ class MLP(eqx.Module):
             ValueError: shapes that do not fit, NaN or infinite entries.
         """
         points1, points2 = _two_sets("x1", x1, "x2", x2)
-        scale = jnp.ones(2, points1.dtype) if points1.shape[1] == 2 else None
-        return self._between(points1, points2, scale, points1.shape[1])
+        return self._between(points1, points2, None, points1.shape[1])
 
     @in_float64
     def kernels_from_gram(
@@ -206,46 +207,60 @@ class MLP(eqx.Module):
     def _from_moments(self, moments: PairMoments, input_dim: int) -> Kernels:
         layers, series = self._layers_and_series(input_dim, moments.covariance.dtype)
         kernels = _moment_kernels(moments, layers, self.activation, input_dim, series)
-        return self._in_range(kernels, moments.variance1, moments.variance2, input_dim, series)
+        return self._in_range(kernels, moments.variance1, moments.variance2, layers, input_dim, series)
 
     def _between(self, points1: jax.Array, points2: jax.Array | None, scale: jax.Array | None, input_dim: int) -> Kernels:
         layers, series = self._layers_and_series(input_dim, points1.dtype)
         held = (scale, layers, self.activation, input_dim, series)
         kernels = by_rows(lambda held, own, others: _point_kernels(own, others, *held), held, points1, points2)
-        sets = [points1] if points2 is None else [points1, points2]
-        squares = [jnp.sum((points * (1 if scale is None else scale)) ** 2, axis=1) for points in sets]
-        return self._in_range(kernels, squares[0], squares[-1], input_dim, series)
+        if is_traced(kernels):
+            return kernels
+        squares1 = _squared_norms(points1, scale)
+        squares2 = squares1 if points2 is None else _squared_norms(points2, scale)
+        return self._in_range(kernels, squares1, squares2, layers, input_dim, series)
 
     def _layers_and_series(self, input_dim: int, dtype: Any) -> tuple[tuple[AffineLayer, ...], AngleSeries | None]:
         layers = self.layers(input_dim)
-        return layers, angle_series(layers, self.activation, input_dim, dtype) if self.is_homogeneous else None
+        if not self.is_homogeneous or isinstance(self.activation, Linear):
+            return layers, None
+        return layers, angle_series(layers, self.activation, input_dim, dtype)
 
     def _in_range(
-        self, kernels: Kernels, squares1: jax.Array, squares2: jax.Array, input_dim: int, series: AngleSeries | None
+        self,
+        kernels: Kernels,
+        squares1: np.ndarray | jax.Array,
+        squares2: np.ndarray | jax.Array,
+        layers: Sequence[AffineLayer],
+        input_dim: int,
+        series: AngleSeries | None,
     ) -> Kernels:
         """Refuse kernels that overflow, or vanish by underflow: at depth L they go like the L-th power of the variance."""
         if is_traced(kernels):
             return kernels
-        self._require_resolved(float(kernels.quadrature_error), 0.5)
+        if isinstance(self.activation, Quadrature):
+            self._require_resolved(float(kernels.quadrature_error), 0.5)
+        # From the longest inputs at angle 0 where they are the extreme, without a look at every pair; in NumPy, since it is
+        # a few numbers only.
+        longest = float(np.sqrt(np.max(squares1)) * np.sqrt(np.max(squares2)))
+        if series is not None:
+            largest = longest * float(np.sum(series.ntk))
+        elif self.depth == 0 or isinstance(self.activation, Linear):
+            lines = linear_profiles(jax.tree.map(float, layers), input_dim)
+            largest = max(slope * longest + intercept for slope, intercept in lines)
+        else:
+            largest = float(_largest_entry(kernels))
         dtype = kernels.ntk.dtype
+        tiny, huge = (float(limit) for limit in (jnp.finfo(dtype).tiny, jnp.finfo(dtype).max))
+        if tiny <= largest <= huge:
+            return kernels
         allowed = f"of kernels within the range of {dtype} on these inputs"
         advice = f"(depth {self.depth}, weight_variance {self.weight_variance}" + (
             "; float64 inputs reach further)" if dtype == jnp.float32 else ")"
         )
-        # From the longest inputs at angle 0 where they are the extreme, without a look at every pair.
-        longest = jnp.sqrt(jnp.max(squares1)) * jnp.sqrt(jnp.max(squares2))
-        if series is not None:
-            largest = float(longest * np.sum(series.ntk))
-        elif self.depth == 0 or isinstance(self.activation, Linear):
-            layers = self.layers(input_dim)
-            largest = float(_largest_entry(mlp_kernels(PairMoments.diagonal(longest), layers, self.activation, input_dim)))
-        else:
-            largest = float(_largest_entry(kernels))
-        tiny = float(jnp.finfo(dtype).tiny)
-        require(largest <= float(jnp.finfo(dtype).max), "network", allowed, f"an overflow {advice}")
-        if largest < tiny and bool(jnp.any(squares1 > 0) & jnp.any(squares2 > 0)):
+        require(largest < tiny, "network", allowed, f"an overflow {advice}")
+        if np.any(squares1 > 0) and np.any(squares2 > 0):
             # Zero may also be the truth, as for orthogonal inputs of a linear network; of an input with itself it is not.
-            own = mlp_kernels(PairMoments.diagonal(jnp.ravel(squares1)), self.layers(input_dim), self.activation, input_dim)
+            own = mlp_kernels(PairMoments.diagonal(jnp.ravel(squares1)), layers, self.activation, input_dim)
             require(float(jnp.max(own.ntk)) >= tiny, "network", allowed, f"an underflow to 0 {advice}")
         return kernels
 
@@ -348,6 +363,12 @@ def _largest_entry(kernels: Kernels) -> jax.Array:
     return jnp.maximum(*(jnp.max(jnp.abs(kernel)) for kernel in (kernels.nngp, kernels.ntk)))
 
 
+def _squared_norms(points: jax.Array, scale: jax.Array | None) -> np.ndarray:
+    amplified = np.asarray(points) if scale is None else np.asarray(points) * np.asarray(scale)
+    with np.errstate(over="ignore"):
+        return np.einsum("ij,ij->i", amplified, amplified)
+
+
 @eqx.filter_jit
 def _moment_kernels(
     moments: PairMoments, layers: Sequence[AffineLayer], activation: Activation, input_dim: int, series: AngleSeries | None
@@ -368,9 +389,10 @@ def _point_kernels(
     series: AngleSeries | None,
 ) -> Kernels:
     """Kernels between inputs, or between points of the plane amplified by `scale` (2,)."""
-    if series is not None and scale is not None:
+    if series is not None and points1.shape[1] == 2:
+        factor = 1 if scale is None else scale
         error = jnp.asarray(series.error, points1.dtype)
-        return Kernels(*series.between(points1 * scale, (points1 if points2 is None else points2) * scale), error)
+        return Kernels(*series.between(points1 * factor, (points1 if points2 is None else points2) * factor), error)
 
     def between(a: jax.Array, b: jax.Array) -> Kernels:
         moments = PairMoments.from_inputs(a, b) if scale is None else PairMoments.from_scaled_plane(a, b, scale)

@@ -68,8 +68,9 @@ def require_finite(name: str, value: Any) -> None:
     """No NaN and no infinity; says how many and where the first is."""
     if is_traced(value):
         return
-    bad = np.argwhere(~np.isfinite(np.asarray(value)))
-    if bad.size:
+    finite = np.isfinite(np.asarray(value))
+    if not finite.all():
+        bad = np.argwhere(~finite)
         first = tuple(int(i) for i in bad[0])
         raise ValueError(
             f"{name} must be finite; got {len(bad)} NaN or infinite entries, the first at index {first}: "

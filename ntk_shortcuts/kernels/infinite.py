@@ -68,7 +68,8 @@ def mlp_kernels(moments: PairMoments, layers: Sequence[AffineLayer], activation:
         return jnp.asarray(value, dtype)
 
     if isinstance(activation, Linear):
-        return _linear_kernels(moments.covariance, layers, input_dim)
+        lines = [map(scalar, line) for line in linear_profiles(layers, input_dim)]
+        return Kernels(*(slope * moments.covariance + intercept for slope, intercept in lines), jnp.zeros((), dtype))
     first, *rest = layers
     weight, bias = scalar(first.weight_variance) / input_dim, scalar(first.bias_variance)
     pre = moments.affine(weight, bias)
@@ -99,8 +100,8 @@ def mlp_kernels(moments: PairMoments, layers: Sequence[AffineLayer], activation:
     return Kernels(nngp=pre.covariance, ntk=tangent, quadrature_error=error)
 
 
-def _linear_kernels(covariance: jax.Array, layers: Sequence[AffineLayer], input_dim: int) -> Kernels:
-    """Without nonlinearity both kernels are affine in the inputs' covariance q: slopes and intercepts go through the layers."""
+def linear_profiles(layers: Sequence[AffineLayer], input_dim: int) -> tuple[tuple[Scalar, Scalar], tuple[Scalar, Scalar]]:
+    """Slopes and intercepts of NNGP and NTK in the inputs' covariance: without nonlinearity both are affine in it."""
     first, *rest = layers
     slope, intercept = first.weight_variance / input_dim, first.bias_variance
     tangent_slope, tangent_intercept = slope * first.weight_rate, intercept * first.bias_rate
@@ -109,10 +110,7 @@ def _linear_kernels(covariance: jax.Array, layers: Sequence[AffineLayer], input_
         tangent_slope = weight * (layer.weight_rate * slope + tangent_slope)
         tangent_intercept = weight * (layer.weight_rate * intercept + tangent_intercept) + bias * layer.bias_rate
         slope, intercept = weight * slope, weight * intercept + bias
-    lines = ((slope, intercept), (tangent_slope, tangent_intercept))
-    dtype = covariance.dtype
-    nngp, ntk = (jnp.asarray(a, dtype) * covariance + jnp.asarray(b, dtype) for a, b in lines)
-    return Kernels(nngp, ntk, jnp.zeros((), dtype))
+    return (slope, intercept), (tangent_slope, tangent_intercept)
 
 
 def blockwise(
