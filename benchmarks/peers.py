@@ -3,9 +3,10 @@
     python benchmarks/peers.py [--points 3000] [--table] [--page docs/guide/speed.md]
 
 Both compiled, in turns, medians of seven or more; between two sets of points and of one set with itself. neural-tangents'
-kernels are of its `stax` on the same JAX. tanh is not compared: neural-tangents has no closed form for it. Accuracy: the largest relative
-error of the NTK at pairs of points in the plane, generic, nearly parallel and nearly antiparallel, against the recursion in
-50 digits. Records go to results/peers.jsonl as they are finished; `--page` puts the table between its marks in a page.
+kernels are of its `stax` on the same JAX. tanh is not compared: neural-tangents has no closed form for it. Accuracy: the
+largest relative error of the NTK at pairs of points in the plane, generic, nearly parallel and nearly antiparallel, against
+the recursion in 50 digits. Records go to results/peers.jsonl as they are finished; `--page` puts the table between its marks
+in a page.
 """
 
 from __future__ import annotations
