@@ -10,7 +10,7 @@ import sympy as sp
 import ntk_shortcuts as ns
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.predictors.leading_order import _even_features, _moments, _sector
+from ntk_shortcuts.predictors.leading_order import _even_features, _moments, _odd_weights, _variance
 
 ms, mc, s1, s2, s12, ts, tc = sp.symbols("m_s m_c S_ss S_cc S_sc t_s t_c", real=True)
 us, uc, vs, vc = sp.symbols("u_s u_c u'_s u'_c", real=True)
@@ -65,6 +65,22 @@ def steps() -> list[Step]:
     (flow,) = [sp.dsolve(sp.Eq(along(t).diff(t), rate * (b - c * along(t))), along(t), ics={along(0): 0})]
     filtered = rate * b * (1 - sp.exp(-rate * c * t)) / (rate * c)
     assert sp.simplify(flow.rhs - filtered) == 0
+    # Any filter of a 2 x 2 matrix from its eigenvalues; numbers g_1, g_2 stand for g at them.
+    x, y, g1, g2, angle = sp.symbols("lambda_1 lambda_2 g_1 g_2 theta", real=True)
+    turn = sp.Matrix([[sp.cos(angle), -sp.sin(angle)], [sp.sin(angle), sp.cos(angle)]])
+    matrix, exact = turn * sp.diag(x, y) * turn.T, turn * sp.diag(g1, g2) * turn.T
+    by_values = g1 * sp.eye(2) - (g1 - g2) / (x - y) * (matrix.adjugate() - y * sp.eye(2))
+    assert sp.simplify(exact - by_values) == sp.zeros(2, 2)
+    # Its determinant and adjugate on b, free of the cancellation that C itself brings along.
+    alpha_s, alpha_c, mu_s, mu_c, sigma = sp.symbols("alpha_s alpha_c mu_s mu_c sigma", real=True)
+    scale, mu = sp.diag(alpha_s, alpha_c), sp.Matrix([mu_s, mu_c])
+    covariance = sp.Matrix([[1, sigma], [sigma, 1]])
+    operator = scale * (covariance + mu * mu.T) * scale
+    determinant = (1 - sigma) * (1 + sigma) + (mu_s - mu_c) ** 2 + 2 * (1 - sigma) * mu_s * mu_c
+    assert sp.expand(operator.det() - (alpha_s * alpha_c) ** 2 * determinant) == 0
+    difference = sp.Matrix([mu_s - mu_c + (1 - sigma) * mu_c, mu_c - mu_s + (1 - sigma) * mu_s])
+    expected = sp.Matrix([alpha_s * alpha_c**2 * difference[0], alpha_c * alpha_s**2 * difference[1]])
+    assert (operator.adjugate() * scale * mu - expected).expand() == sp.zeros(2, 1)
     return [
         Step(
             r"The moment generating function of the mixture is $\cosh(\tau\cdot m)\,e^{\tau^\top S\tau/2}$. Second moments:",
@@ -94,6 +110,17 @@ def steps() -> list[Step]:
             r"The even sector has $E[\phi y]=0$. In the odd one $\phi=u$, $A=a_1$, $G=C=M$ and $E[uy]=m=b$; along each "
             r"eigenvector of $C$ gradient flow $\dot w=a_1(b-Cw)$ gives the filter.",
             r"m_t(z)=u\cdot w_t,\qquad w_t=(1-e^{-a_1Ct})C^{-1}b",
+        ),
+        Step(
+            r"A filter of a $2\times2$ matrix needs its eigenvalues $\lambda_1\ge\lambda_2$ only, not its eigenvectors:",
+            r"g(C)\,b=g(\lambda_1)\,b-\frac{g(\lambda_1)-g(\lambda_2)}{\lambda_1-\lambda_2}\,(\mathrm{adj}(C)\,b-\lambda_2b)",
+        ),
+        Step(
+            r"The entries of $C$ hold $\lambda_2$ to the rounding of $\lambda_1$ only. It is $\det C/\lambda_1$, and for the data "
+            r"law both $\det C$ and $\mathrm{adj}(C)\,b$ are sums in which nothing cancels as $\sigma\to1$ with equal means, "
+            r"whatever the ratio of amplifications:",
+            r"\frac{\det C}{\alpha_s^2\alpha_c^2}=(1-\sigma^2)+(\mu_s-\mu_c)^2+2(1-\sigma)\mu_s\mu_c,\qquad"
+            r"\frac{(\mathrm{adj}(C)\,b)_s}{\alpha_s\alpha_c^2}=\mu_s-\mu_c+(1-\sigma)\mu_c",
         ),
     ]
 
@@ -125,6 +152,22 @@ def _flow(operator: mpmath.matrix, time: float) -> mpmath.matrix:
     return (mpmath.eye(operator.rows) - mpmath.expm(-mpmath.mpf(time) * operator)) * operator**-1
 
 
+def _mean_error(model: ns.GenerativeModel, slope: float, time: float) -> float:
+    """Largest error of the mean's weights in the latents, relative to the larger weight."""
+    found = np.asarray(_odd_weights(model, jnp.asarray(slope), ns.GradientFlow(time))) * np.asarray(model.amplification)
+    with mpmath.workdps(60):
+        scale = mpmath.diag([mpmath.mpf(float(a)) for a in model.amplification])
+        mu = mpmath.matrix([mpmath.mpf(float(m)) for m in model.means])
+        sigma = mpmath.mpf(float(model.correlation))
+        operator = slope * scale * (mpmath.matrix([[1, sigma], [sigma, 1]]) + mu * mu.T) * scale
+        values, vectors = mpmath.eigsy(operator)
+        kept = [1 - (mpmath.exp(-mpmath.mpf(time) * value) if np.isfinite(time) else 0) for value in values]
+        gains = mpmath.diag([k / value for k, value in zip(kept, values, strict=True)])
+        exact = slope * scale * vectors * gains * vectors.T * scale * mu
+        exact = np.array([float(value) for value in exact])
+    return float(np.max(np.abs(found - exact)) / max(np.max(np.abs(exact)), np.finfo(float).tiny))
+
+
 @in_float64
 def checks() -> list[Check]:
     even = sp.lambdify((ms, mc, s1, s2, s12), _even_moments(), "mpmath")
@@ -143,31 +186,34 @@ def checks() -> list[Check]:
     probes = np.array([[1.0, -1.0], [0.3, 2.0], [0.0, 1.0], [0.0, 0.0]])
     points = probes * np.asarray(model.amplification)
     moments = _moments(model)
-    target = jnp.asarray(model.amplification) * model.means
     ntk, nngp = np.array([0.9, 0.03, 0.03, 0.03]), np.array([0.4, 0.02, 0.02, 0.02])
     cases = (
-        (points, np.array([0.2, 0.2]), np.array([0.1, 0.1]), moments[0], target),
-        (np.asarray(_even_features(jnp.asarray(points))), ntk, nngp, moments[1], jnp.zeros(4)),
+        (points, np.array([0.2, 0.2]), np.array([0.1, 0.1]), moments[0]),
+        (np.asarray(_even_features(jnp.asarray(points))), ntk, nngp, moments[1]),
     )
-    means, variances = [], []
-    for features, weights, start, gram, aim in cases:
+    variances = []
+    for features, weights, start, gram in cases:
         for time in (0.0, 0.5, 20.0):
-            rule = ns.GradientFlow(time)
-            mean, variance = _sector(rule, jnp.asarray(features), jnp.asarray(weights), jnp.asarray(start), gram, aim)
+            arguments = (jnp.asarray(features), jnp.asarray(weights), jnp.asarray(start), gram)
+            variance = _variance(ns.GradientFlow(time), *arguments)
             with mpmath.workdps(40):
                 # The unsymmetric form (1 - exp(-t A G)) (A G)^-1 A, from the flow of the weights itself.
                 scaled = mpmath.diag(list(weights)) * mpmath.matrix(np.asarray(gram).tolist())
                 filtered = _flow(scaled, time) * mpmath.diag(list(weights))
                 rows = mpmath.matrix(features.tolist())
-                exact = rows * filtered * mpmath.matrix(np.asarray(aim).tolist())
                 kept = rows * (mpmath.eye(len(weights)) - filtered * mpmath.matrix(np.asarray(gram).tolist()))
                 spreads = [sum(kept[i, j] ** 2 * start[j] for j in range(len(start))) for i in range(rows.rows)]
-            means += list(np.asarray(mean) - np.array([float(value) for value in exact]))
             variances += list(np.asarray(variance) - np.array([float(value) for value in spreads]))
+    extremes = [
+        ns.GenerativeModel((1 - 3e-8, 1 - 3e-8), (1e6, 1.0), 1 - 1e-8),
+        ns.GenerativeModel((0.9, 0.9 + 1e-9), (1.0, 1e6), 1 - 1e-8),
+        ns.GenerativeModel((0.5, 1 - 1e-12), (1e-3, 1e3), 1e-9 - 1),
+    ]
+    means = [_mean_error(model, 0.2, time) for model in [*_models(), *extremes] for time in (1e-6, 0.5, 20.0, 1e12, np.inf)]
     return [
         compare("moments against the generating function's, relative", 0, symbolic),
         compare("moments against Gauss-Hermite quadrature", 0, np.concatenate(integrated)),
-        compare("mean of both sectors against the exponential in 40 digits", 0, means),
+        compare("mean against the flow in 60 digits, extreme laws too, relative", 0, means),
         compare("variance of both sectors against the exponential in 40 digits", 0, variances),
     ]
 
@@ -208,7 +254,11 @@ DERIVATION = Derivation(
         r"$z\mid y\sim N(y\mu,\Sigma)$ with equal class weights, infinite data",
         "squared loss, so that training is a filter of the operator",
     ],
-    code=["ntk_shortcuts.predictors.leading_order._moments", "ntk_shortcuts.predictors.leading_order._sector"],
+    code=[
+        "ntk_shortcuts.predictors.leading_order._moments",
+        "ntk_shortcuts.predictors.leading_order._odd_weights",
+        "ntk_shortcuts.predictors.leading_order._variance",
+    ],
     source="this project",
     steps=steps,
     checks=checks,

@@ -201,7 +201,24 @@ class GenerativeModel(eqx.Module):
     def bayes_direction(self) -> Float[Array, "2"]:
         r"""\(w^*=\Sigma^{-1}\mu\): the Bayes-optimal classifier is sign(w* . z). Label D1.2."""
         sigma, means = jnp.asarray(self.correlation), self.means
-        return (means - sigma * means[::-1]) / ((1 - sigma) * (1 + sigma))
+        # mu_s - sigma mu_c, accurate also where both are equal and sigma is nearly 1.
+        return ((means - means[::-1]) + (1 - sigma) * means[::-1]) / ((1 - sigma) * (1 + sigma))
+
+    @property
+    @in_float64
+    def second_moment_eigenvalues(self) -> Float[Array, "2"]:
+        r"""Eigenvalues of \(E[uu^\top]=A(\Sigma+\mu\mu^\top)A\), u = A z, the larger one first. Label D6.2.
+
+        Both to full relative accuracy, also where the smaller one is below the rounding of the matrix: it is
+        \(\alpha_s^2\alpha_c^2\det(\Sigma+\mu\mu^\top)\) over the larger one.
+        """
+        alpha, means, sigma = jnp.asarray(self.amplification), self.means, jnp.asarray(self.correlation)
+        # No term of the determinant cancels another as sigma -> 1 with equal means.
+        determinant = (1 - sigma) * (1 + sigma) + (means[0] - means[1]) ** 2 + 2 * (1 - sigma) * means[0] * means[1]
+        diagonal = alpha**2 * (1 + means**2)
+        cross = alpha[0] * alpha[1] * (sigma + means[0] * means[1])
+        large = (jnp.sum(diagonal) + jnp.hypot(diagonal[0] - diagonal[1], 2 * cross)) / 2
+        return jnp.stack([large, (alpha[0] * alpha[1]) ** 2 * determinant / large])
 
     @in_float64
     def class_expectation(self, latents: Latents) -> Float[Array, "n"]:

@@ -49,6 +49,26 @@ def test_output_direction_gives_the_mean(network):
     assert np.max(np.abs(gaps)) < 2 / 15 < np.max(np.abs(gaps + 0.2))
 
 
+@pytest.mark.parametrize("amplification", [(1.0, 1.0), (1e6, 1.0), (1.0, 1e6)])
+@pytest.mark.parametrize("predictivity", [(1 - 3e-8, 1 - 3e-8), (0.9, 0.8)])
+def test_late_output_is_optimal_at_the_ends_of_the_domain(predictivity, amplification):
+    """Where the smaller of both eigenvalues is below the rounding of the larger one, and all depends on it."""
+    model = ns.GenerativeModel(predictivity, amplification, 1 - 1e-8)
+    late = ns.GradientFlow(np.inf)
+    found, best = ns.output_direction(model, ns.MLP(1), late), model.bayes_direction
+    np.testing.assert_allclose(found / jnp.linalg.norm(found), best / jnp.linalg.norm(best), rtol=1e-12)
+    assert ns.predict_bias(model, ns.MLP(1), late, method="leading_order", random_init=False).bias == 0
+
+
+def test_derivative_where_both_eigenvalues_coincide():
+    def late(sigma):
+        model = ns.GenerativeModel((0.5, 0.5 + 1e-9), correlation=sigma)
+        return ns.output_direction(model, ns.MLP(0), ns.GradientFlow(30.0))
+
+    slope = (late(1e-3) - late(-1e-3)) / 2e-3
+    np.testing.assert_allclose(jax.jacfwd(late)(0.0), slope, rtol=1e-5)
+
+
 @pytest.mark.slow
 def test_linear_bias_is_differentiable_in_availability():
     def bias(ratio):

@@ -118,6 +118,21 @@ def test_rounding_of_the_variance_is_a_warning_where_it_is_above_the_output(size
     assert all("rounding of the outputs' variance moves the bias by up to" in str(w.message) for w in caught)
 
 
+def test_a_direction_below_the_resolution_is_said_where_it_would_be_learnt():
+    """Equal predictivities: the optimum is unbiased, and without the weak direction the bias is 1."""
+    model = ns.GenerativeModel((0.9, 0.9), (1e4, 1.0), 1 - 1e-8)
+    late, early = ns.GradientFlow(np.inf), ns.GradientFlow(30.0)
+    with pytest.warns(ns.UntrustedPredictionWarning, match="second moment in one direction is .* 1 of the target's part"):
+        wrong = ns.predict_bias(model, ns.MLP(1), late, random_init=False)
+    right = ns.predict_bias(model, ns.MLP(1), late, random_init=False, method="leading_order")
+    assert (wrong.bias, right.bias) == (1, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = ns.predict_bias(model, ns.MLP(1), early, random_init=False)
+    exact = ns.predict_bias(model, ns.MLP(1), early, random_init=False, method="leading_order")
+    np.testing.assert_allclose(found.bias, exact.bias, atol=1 / 450)
+
+
 @pytest.mark.slow
 def test_a_population_prediction_that_never_settles_says_so():
     with pytest.warns(ns.UntrustedPredictionWarning, match=r"the bias still moved by .* more than tolerance=1e-300"):

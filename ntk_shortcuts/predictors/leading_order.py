@@ -16,7 +16,7 @@ from ntk_shortcuts.numerics import in_float64, is_traced
 from ntk_shortcuts.predictors.population import predict_population
 from ntk_shortcuts.predictors.prediction import Prediction, prediction_from_law
 from ntk_shortcuts.predictors.registry import register_method
-from ntk_shortcuts.predictors.spectral import apply_filter
+from ntk_shortcuts.predictors.spectral import apply_filter, divided_differences
 from ntk_shortcuts.training_rules import SpectralFilter, TrainingRule
 from ntk_shortcuts.typing import Array, Float, Latents
 from ntk_shortcuts.validation import as_points, require
@@ -95,14 +95,15 @@ def predict_leading_order(
     probes = model.probe_grid() if probes is None else as_points("probes", probes, dimension=2)
     nngp, ntk, error = _quadratic_kernels(model, network)
     amplification = jnp.asarray(model.amplification)
-    second, fourth = _moments(model)
     points = probes * amplification
-    mean, odd = _sector(
-        training, points, jnp.stack([ntk[1]] * 2), jnp.stack([nngp[1]] * 2), second, amplification * model.means
-    )
-    even_ntk, even_nngp = (jnp.stack([a[0], a[2], a[2], a[2]]) for a in (ntk, nngp))
-    _, even = _sector(training, _even_features(points), even_ntk, even_nngp, fourth, jnp.zeros(4))
-    prediction = prediction_from_law("leading_order", model, probes, mean, odd + even if random_init else None)
+    mean = _odd_weights(model, ntk[1], training) @ points.T
+    variance = None
+    if random_init:
+        second, fourth = _moments(model)
+        even_ntk, even_nngp = (jnp.stack([a[0], a[2], a[2], a[2]]) for a in (ntk, nngp))
+        odd = _variance(training, points, jnp.stack([ntk[1]] * 2), jnp.stack([nngp[1]] * 2), second)
+        variance = odd + _variance(training, _even_features(points), even_ntk, even_nngp, fourth)
+    prediction = prediction_from_law("leading_order", model, probes, mean, variance)
     return prediction if is_traced(error) else prediction.with_diagnostics({"kernel_error": float(error)})
 
 
@@ -132,10 +133,8 @@ def output_direction(model: GenerativeModel, network: Any, training: TrainingRul
 
 @eqx.filter_jit
 def _linear_direction(model: GenerativeModel, network: Any, training: TrainingRule) -> jax.Array:
-    amplification = jnp.asarray(model.amplification)
-    slopes = jnp.stack([_quadratic_kernels(model, network)[1][1]] * 2)
-    # The output at the two unit latents.
-    return _sector(training, jnp.diag(amplification), slopes, slopes, _moments(model)[0], amplification * model.means)[0]
+    slope = _quadratic_kernels(model, network)[1][1]
+    return _odd_weights(model, slope, training) * jnp.asarray(model.amplification)
 
 
 @in_float64
@@ -218,20 +217,54 @@ def _moments(model: GenerativeModel) -> tuple[Float[Array, "2 2"], Float[Array, 
     return second, jnp.concatenate([top, jnp.concatenate([pairs[:, None], block], axis=1)])
 
 
-def _sector(
-    training: TrainingRule, features: jax.Array, ntk: jax.Array, nngp: jax.Array, moments: jax.Array, target: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    r"""Mean and variance of the output, each (*batch, n), of the kernel \(\phi(x)^\top\mathrm{diag}(a)\,\phi(x')\).
+@eqx.filter_custom_jvp
+def _odd_weights(model: GenerativeModel, slope: jax.Array, rule: TrainingRule) -> Float[Array, "*batch 2"]:
+    r"""\(a\,g(aC)\,b\) for the 2 x 2 matrix \(C=A(\Sigma+\mu\mu^\top)A\), \(b=A\mu\), and a the kernel's slope a_1.
+
+    From both eigenvalues without eigenvectors, and without C, whose entries hold a small eigenvalue to the rounding of the
+    large one only:
+
+    \[g(C)\,b=g(\lambda_1)\,b-\frac{g(\lambda_1)-g(\lambda_2)}{\lambda_1-\lambda_2}\,(\mathrm{adj}(C)\,b-\lambda_2b),\quad
+      \mathrm{adj}(C)\,b=\det(A)^2A^{-1}\mathrm{adj}(\Sigma)\,\mu.\]
 
     Label D6.2.
+    """
+    amplification, means, sigma = jnp.asarray(model.amplification), model.means, jnp.asarray(model.correlation)
+    eigenvalues = model.second_moment_eigenvalues
+    target = amplification * means
+    adjugate = (means - means[::-1]) + (1 - sigma) * means[::-1]  # adj(Sigma) mu
+    remainder = amplification * ((amplification**2)[::-1] * adjugate - eigenvalues[1] * means)
+    eigenvalues = slope * eigenvalues
+
+    def gains(values: jax.Array) -> jax.Array:
+        return rule.filter(values, None)
+
+    difference = divided_differences(gains, eigenvalues)[..., 0, 1, None]
+    return slope * (gains(eigenvalues)[..., 0, None] * target - slope * difference * remainder)
+
+
+@_odd_weights.def_jvp
+def _odd_weights_jvp(primals: Any, tangents: Any) -> Any:
+    # Eigenvalues that coincide have no derivatives, the matrix function has.
+    return _odd_weights(*primals), eqx.filter_jvp(_odd_weights_of_matrix, primals, tangents)[1]
+
+
+def _odd_weights_of_matrix(model: GenerativeModel, slope: jax.Array, rule: TrainingRule) -> Float[Array, "*batch 2"]:
+    target = jnp.asarray(model.amplification) * model.means
+    gained, _ = apply_filter(slope * _moments(model)[0], target[:, None], rule, num_samples=None)
+    return slope * gained[..., 0]
+
+
+def _variance(
+    training: TrainingRule, features: jax.Array, ntk: jax.Array, nngp: jax.Array, moments: jax.Array
+) -> Float[Array, "*batch n"]:
+    r"""Variance of the output under the kernel \(\phi(x)^\top\mathrm{diag}(a)\,\phi(x')\). Label D6.2.
 
     Args:
-        features: phi at the probes, (n, k); ntk, nngp: the weights a, (k,); moments: E[phi phi^T]; target: E[phi y].
+        features: phi at the probes, (n, k); ntk, nngp: the weights a, (k,); moments: E[phi phi^T].
     """
     root = jnp.sqrt(ntk)
     operator = root[:, None] * moments * root[None, :]
     gains, _ = apply_filter(operator, jnp.eye(moments.shape[0]), training, num_samples=None)
-    solution = root[:, None] * gains * root[None, :]
-    left = jnp.eye(moments.shape[0]) - solution @ moments
-    variance = jnp.sum((features @ left) ** 2 * nngp, axis=-1)
-    return (solution @ target) @ features.T, variance
+    left = jnp.eye(moments.shape[0]) - root[:, None] * gains * root[None, :] @ moments
+    return jnp.sum((features @ left) ** 2 * nngp, axis=-1)

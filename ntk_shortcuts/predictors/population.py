@@ -24,6 +24,7 @@ from ntk_shortcuts.predictors.prediction import (
 from ntk_shortcuts.predictors.reflection import half_of, require_symmetric
 from ntk_shortcuts.predictors.registry import register_method
 from ntk_shortcuts.predictors.sample_weights import SampleWeight, require_symmetric_weight, reweighted_rays
+from ntk_shortcuts.predictors.spectral import SpectralDiagnostics
 from ntk_shortcuts.quadrature import LatentRays, refined_rays
 from ntk_shortcuts.training_rules import TrainingRule
 from ntk_shortcuts.typing import Latents
@@ -109,6 +110,7 @@ def predict_population(
             stacklevel=4,
         )
     warn_of_rounding(prediction)
+    _warn_of_unresolved_direction(model, training, law.spectrum, nodes=rays.mass.size)
     diagnostics = {
         "discretization_error": change,
         "converged": float(change < tolerance),
@@ -117,6 +119,25 @@ def predict_population(
         **describe_spectrum(law.spectrum),
     }
     return prediction.with_diagnostics(diagnostics)
+
+
+def _warn_of_unresolved_direction(
+    model: GenerativeModel, training: TrainingRule, spectrum: SpectralDiagnostics, nodes: int
+) -> None:
+    """Warn where one direction of the data has too little variance for the arithmetic, and so much time that it is learnt."""
+    if any(model.nesting):
+        return
+    large, small = (float(value) for value in model.second_moment_eigenvalues)
+    eigenvalue = spectrum.largest_eigenvalue * small / large
+    learnt = float(jnp.max(training.filter(eigenvalue[None], None))) * float(eigenvalue)
+    if small / large < nodes * float(jnp.finfo(jnp.float64).eps) and learnt > 1e-3:
+        warnings.warn(
+            f"the inputs' second moment in one direction is {small / large:.1g} of that in the other, below the "
+            f"resolution of the arithmetic, and {learnt:.1g} of the target's part there would be learnt, but is left out; "
+            'linear networks and one hidden layer of ReLU have a closed form, method="leading_order"',
+            UntrustedPredictionWarning,
+            stacklevel=4,
+        )
 
 
 @eqx.filter_jit

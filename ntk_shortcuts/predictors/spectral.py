@@ -54,7 +54,7 @@ def _apply_filter_jvp(primals: Any, tangents: Any, *, num_samples: int | None) -
 
     d_components = jnp.zeros_like(result)
     if d_matrix is not None:
-        weights = _divided_differences(lambda values: gains(rule, values), eigenvalues)
+        weights = divided_differences(lambda values: gains(rule, values), eigenvalues)
         rotated = vectors.T @ ((d_matrix + d_matrix.T) / 2) @ vectors
         d_components += (weights * _like(rotated, weights)) @ (vectors.T @ columns)
     if d_columns is not None:
@@ -102,7 +102,7 @@ def _like(array: jax.Array, batched: jax.Array) -> jax.Array:
     return array.reshape((1,) * (batched.ndim - array.ndim) + array.shape)
 
 
-def _divided_differences(gains: Any, eigenvalues: jax.Array) -> jax.Array:
+def divided_differences(gains: Any, eigenvalues: jax.Array) -> jax.Array:
     """(g(a) - g(b)) / (a - b) for all pairs of eigenvalues, the mean slope where a and b are too close to subtract."""
     values, slopes = jax.jvp(gains, (eigenvalues,), (jnp.ones_like(eigenvalues),))
     gap = eigenvalues[:, None] - eigenvalues[None, :]
