@@ -116,9 +116,9 @@ def steps() -> list[Step]:
             r"g(C)\,b=g(\lambda_1)\,b-\frac{g(\lambda_1)-g(\lambda_2)}{\lambda_1-\lambda_2}\,(\mathrm{adj}(C)\,b-\lambda_2b)",
         ),
         Step(
-            r"The entries of $C$ hold $\lambda_2$ to the rounding of $\lambda_1$ only. It is $\det C/\lambda_1$, and for the data "
-            r"law both $\det C$ and $\mathrm{adj}(C)\,b$ are sums in which nothing cancels as $\sigma\to1$ with equal means, "
-            r"whatever the ratio of amplifications:",
+            r"The entries of $C$ hold $\lambda_2$ to the rounding of $\lambda_1$ only. It is $\det C/\lambda_1$, and for the "
+            r"data law both $\det C$ and $\mathrm{adj}(C)\,b$ are sums in which nothing cancels as $\sigma\to1$ with equal "
+            r"means, whatever the ratio of amplifications:",
             r"\frac{\det C}{\alpha_s^2\alpha_c^2}=(1-\sigma^2)+(\mu_s-\mu_c)^2+2(1-\sigma)\mu_s\mu_c,\qquad"
             r"\frac{(\mathrm{adj}(C)\,b)_s}{\alpha_s\alpha_c^2}=\mu_s-\mu_c+(1-\sigma)\mu_c",
         ),

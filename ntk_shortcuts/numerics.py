@@ -251,8 +251,9 @@ def squared_chords(unit1: jax.Array, unit2: jax.Array, cosine: jax.Array, dtype:
     resolved to about \(2^{-3p/2}\): 1e-11 in float64, 1e-5 in a session that has float32 only.
     """
 
-    def plain() -> tuple[jax.Array, jax.Array]:
-        return jnp.maximum(2 - 2 * cosine, 0), jnp.maximum(2 + 2 * cosine, 0)
+    def plain(rounding: float = 0.0) -> tuple[jax.Array, jax.Array]:
+        chord, antichord = 2 - 2 * cosine, 2 + 2 * cosine
+        return jnp.where(chord > rounding, chord, 0), jnp.where(antichord > rounding, antichord, 0)
 
     def split() -> tuple[jax.Array, jax.Array]:
         (high1, low1, square1, rest1), (high2, low2, square2, rest2) = _split(unit1), _split(unit2)
@@ -269,7 +270,8 @@ def squared_chords(unit1: jax.Array, unit2: jax.Array, cosine: jax.Array, dtype:
         return jnp.where(chord > rounding, chord, 0), jnp.where(antichord > rounding, antichord, 0)
 
     if dtype != unit1.dtype:
-        return plain()
+        # Of data in float32: what float64 leaves of equal and opposite vectors is below the data's own rounding.
+        return plain(4 * np.sqrt(unit1.shape[1]) * jnp.finfo(unit1.dtype).eps)
     if dtype == jnp.float32:
         return split()
     return lax.cond(jnp.max(jnp.abs(lax.stop_gradient(cosine))) < _PLAIN_COSINE, plain, split)

@@ -139,6 +139,7 @@ def test_many_samples_are_the_population():
 
 
 @pytest.mark.slow
+@pytest.mark.branches
 def test_local_form_agrees_between_rays_and_points():
     """A homogeneous network as rays, and the same network as points in the plane: two discretisations."""
     model, flow = ns.GenerativeModel((0.85, 0.9), (2.0, 1.0)), ns.GradientFlow(30.0)
@@ -154,6 +155,7 @@ def test_local_form_agrees_between_rays_and_points():
 
 
 @pytest.mark.slow
+@pytest.mark.branches
 def test_one_step_from_the_scalar_form_goes_most_of_the_way_to_the_local_one():
     model, flow = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0)), ns.GradientFlow(30.0)
     scalar, one_step, local = (
@@ -213,13 +215,18 @@ def test_modes_that_cannot_be_learnt_are_left_out():
 
 
 @pytest.mark.slow
+@pytest.mark.branches
 def test_what_misses_its_tolerance_says_so():
     with pytest.warns(UserWarning, match="not to be trusted"):
         strict = ns.predict_bias(ns.GenerativeModel(), ns.MLP(2), ns.GradientFlow(300.0), 200, tolerance=1e-9)
     assert strict.diagnostics["trusted"] == 0
 
 
-@pytest.mark.parametrize("network", [ns.MLP(2), ns.MLP(1, "erf", bias_variance=0.1)], ids=["relu", "erf"])
+@pytest.mark.parametrize(
+    "network",
+    [pytest.param(ns.MLP(2), marks=pytest.mark.branches), ns.MLP(1, "erf", bias_variance=0.1)],
+    ids=["relu", "erf"],
+)
 @pytest.mark.slow
 def test_gradient_is_that_of_finite_differences(network):
     def bias(shortcut, ratio, correlation, time, variance):

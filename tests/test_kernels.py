@@ -50,6 +50,17 @@ def test_float32_in_the_plane(activation, depth, bias_variance):
         assert np.all(np.abs(a - b) <= 2e-6 * np.abs(b) + floor)
 
 
+@pytest.mark.parametrize("dimension", [3, 100])
+def test_float32_points_have_no_angle_with_themselves(dimension, rng):
+    """In a chaotic network an angle of 1e-8 grows to 1 within 20 layers and takes the diagonal with it."""
+    x = rng.normal(size=(50, dimension)).astype(np.float32)
+    for others in (x, 2 * x, -x):
+        assert np.all(np.diag(PairMoments.from_inputs(jnp.asarray(x), jnp.asarray(others)).area) == 0)
+    chaotic = ns.MLP(30, "erf", weight_variance=100.0)
+    own = np.diag(chaotic.kernels(x.astype(np.float64)).ntk)
+    np.testing.assert_allclose(np.diag(chaotic.kernels(x).ntk), own, rtol=1e-4)
+
+
 @pytest.mark.parametrize("depth", [1, 3])
 def test_float32_in_high_dimension(depth, rng):
     x = rng.normal(size=(1, 100)).astype(np.float32)

@@ -125,6 +125,7 @@ def test_short_time_error_is_of_third_order(network):
 
 
 @pytest.mark.slow
+@pytest.mark.branches
 def test_first_step_of_descent_is_the_first_order():
     step = ns.GradientDescent(0.05, 1)
     closed, exact = _both(ns.MLP(2), step, regime="short_time")

@@ -54,10 +54,14 @@ def test_agreement_at_two_thousand_samples(network):
 
 
 @pytest.mark.slow
+@pytest.mark.branches
 def test_weights_and_known_initial_outputs(few_landmarks, rng):
     network, rule = ns.MLP(1, "erf", bias_variance=0.1), ns.GradientDescent(1.0, 20)
     weighted = _both(network, 300, rule, random_init=False, sample_weight=rng.uniform(0, 2, 300))
-    continued = _both(network, 300, rule, initial_outputs=(rng.normal(size=(2, 300)), rng.normal(size=(2, 36))))
+    start = (rng.normal(size=(2, 300)), rng.normal(size=(2, 36)))
+    continued = _both(network, 300, rule, initial_outputs=start)
+    for two, alone in zip(continued, _both(network, 300, rule, initial_outputs=[outputs[1] for outputs in start]), strict=True):
+        np.testing.assert_allclose(alone.mean, two.mean[..., 1, :], rtol=1e-9)
     for dense, reduced in (weighted, continued):
         assert reduced.mean.shape == dense.mean.shape
         np.testing.assert_allclose(reduced.mean, dense.mean, atol=1e-4)
@@ -65,6 +69,7 @@ def test_weights_and_known_initial_outputs(few_landmarks, rng):
 
 
 @pytest.mark.slow
+@pytest.mark.branches
 def test_untrusted_above_the_limit_and_dense_below(monkeypatch):
     monkeypatch.setattr(low_rank, "_RANKS", (4, 8))
     dense, fallen_back = _both(ns.MLP(1), 200)

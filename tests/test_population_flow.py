@@ -165,6 +165,7 @@ def test_a_data_set_leaves_the_networks_and_has_halves_of_either_class():
 
 
 @pytest.mark.slow
+@pytest.mark.branches
 def test_minibatches_scatter_a_linear_model_as_steps_on_drawn_samples_do():
     """Mean and variance of the outputs after steps on fresh batches, in standard errors of 160; without noise there is none."""
     rate, batch, steps, count = 0.02, 2, [100, 500], 160
@@ -263,6 +264,7 @@ def outputs_and_reliance(setting, network, **options):
 
 
 @pytest.mark.slow
+@pytest.mark.branches
 def test_derivatives_of_a_linear_model_are_those_of_its_closed_form():
     """In predictivity, amplification, correlation and time, by central differences of the closed form."""
 
@@ -283,6 +285,7 @@ def test_derivatives_of_a_linear_model_are_those_of_its_closed_form():
 
 
 @pytest.mark.slow
+@pytest.mark.branches
 def test_derivatives_of_a_nonlinear_network_against_differences():
     network = ns.MLP(1, "tanh", width=16, parameterization="standard", weight_variance=1.5, bias_variance=0.1)
 
@@ -300,6 +303,7 @@ def test_derivatives_of_a_nonlinear_network_against_differences():
 
 
 @pytest.mark.slow
+@pytest.mark.branches
 def test_derivatives_by_some_of_the_traced_parameters_only():
     """Descent of given rate is flow for rate x steps; the amplification alone is asked for, and all else is traced."""
 

@@ -71,6 +71,7 @@ def test_data_set_prediction_is_the_matrix_exponential(rng):
 
 
 @pytest.mark.slow
+@pytest.mark.branches
 def test_predictions_for_a_data_set_are_the_same_under_jit():
     data, network = _model(2.0).sample(jax.random.key(0), 10), ns.MLP(0)
     probes = _model().probe_grid(4)
@@ -134,6 +135,7 @@ def test_a_direction_below_the_resolution_is_said_where_it_would_be_learnt():
 
 
 @pytest.mark.slow
+@pytest.mark.branches
 def test_a_population_prediction_that_never_settles_says_so():
     with pytest.warns(ns.UntrustedPredictionWarning, match=r"the bias still moved by .* more than tolerance=1e-300"):
         p = ns.predict_bias(_model(2.0), ns.MLP(1), ns.GradientFlow(3.0), tolerance=1e-300)
@@ -141,6 +143,7 @@ def test_a_population_prediction_that_never_settles_says_so():
 
 
 @pytest.mark.slow
+@pytest.mark.branches
 def test_embedded_monte_carlo_is_the_average_over_its_data_sets():
     model, key = _model(2.0), jax.random.key(3)
     embedded = ns.predict_bias(
@@ -155,6 +158,7 @@ def test_embedded_monte_carlo_is_the_average_over_its_data_sets():
 
 
 @pytest.mark.slow
+@pytest.mark.branches
 def test_landmarks_change_monte_carlo_by_less_than_their_tolerance():
     options = {"method": "monte_carlo", "key": jax.random.key(0), "num_datasets": 2, "probes": _model().probe_grid(6)}
     dense, reduced = (

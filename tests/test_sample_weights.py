@@ -58,6 +58,7 @@ def test_population_agrees_with_sampled_data_and_its_twin_does_not():
 
 
 @pytest.mark.slow
+@pytest.mark.branches
 def test_a_traced_law_takes_weights_too():
     def outputs(ratio):
         model = MODEL.with_shortcut(amplification_ratio=ratio)

@@ -63,6 +63,7 @@ def test_availability_brings_the_shortcut_first():
 
 
 @pytest.mark.slow
+@pytest.mark.branches
 def test_the_last_move_is_reported_where_no_rule_settles():
     settled, unsettled = (
         ns.kernel_spectrum(ns.GenerativeModel(amplification=(3.0, 1.0)), ns.MLP(1), 3, tolerance=tolerance).diagnostics

@@ -217,7 +217,6 @@ def _moments(model: GenerativeModel) -> tuple[Float[Array, "2 2"], Float[Array, 
     return second, jnp.concatenate([top, jnp.concatenate([pairs[:, None], block], axis=1)])
 
 
-@eqx.filter_custom_jvp
 def _odd_weights(model: GenerativeModel, slope: jax.Array, rule: TrainingRule) -> Float[Array, "*batch 2"]:
     r"""\(a\,g(aC)\,b\) for the 2 x 2 matrix \(C=A(\Sigma+\mu\mu^\top)A\), \(b=A\mu\), and a the kernel's slope a_1.
 
@@ -229,6 +228,11 @@ def _odd_weights(model: GenerativeModel, slope: jax.Array, rule: TrainingRule) -
 
     Label D6.2.
     """
+    return _weights_by_eigenvalues(model, slope, rule)
+
+
+@eqx.filter_custom_jvp
+def _weights_by_eigenvalues(model: GenerativeModel, slope: jax.Array, rule: TrainingRule) -> jax.Array:
     amplification, means, sigma = jnp.asarray(model.amplification), model.means, jnp.asarray(model.correlation)
     eigenvalues = model.second_moment_eigenvalues
     target = amplification * means
@@ -243,13 +247,13 @@ def _odd_weights(model: GenerativeModel, slope: jax.Array, rule: TrainingRule) -
     return slope * (gains(eigenvalues)[..., 0, None] * target - slope * difference * remainder)
 
 
-@_odd_weights.def_jvp
-def _odd_weights_jvp(primals: Any, tangents: Any) -> Any:
+@_weights_by_eigenvalues.def_jvp
+def _weights_jvp(primals: Any, tangents: Any) -> Any:
     # Eigenvalues that coincide have no derivatives, the matrix function has.
-    return _odd_weights(*primals), eqx.filter_jvp(_odd_weights_of_matrix, primals, tangents)[1]
+    return _weights_by_eigenvalues(*primals), eqx.filter_jvp(_weights_by_matrix, primals, tangents)[1]
 
 
-def _odd_weights_of_matrix(model: GenerativeModel, slope: jax.Array, rule: TrainingRule) -> Float[Array, "*batch 2"]:
+def _weights_by_matrix(model: GenerativeModel, slope: jax.Array, rule: TrainingRule) -> jax.Array:
     target = jnp.asarray(model.amplification) * model.means
     gained, _ = apply_filter(slope * _moments(model)[0], target[:, None], rule, num_samples=None)
     return slope * gained[..., 0]
