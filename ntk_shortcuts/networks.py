@@ -18,6 +18,7 @@ from ntk_shortcuts.kernels.hermite import Quadrature
 from ntk_shortcuts.kernels.infinite import AffineLayer, Kernels, blockwise, linear_profiles, mlp_kernels
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.kernels.piecewise_linear import Linear
+from ntk_shortcuts.kernels.tiles import mirrored
 from ntk_shortcuts.numerics import in_float64, is_traced, real_leaf
 from ntk_shortcuts.typing import Array, Float, Key, Latents, Scalar
 from ntk_shortcuts.validation import as_points, require, require_integer, require_values
@@ -402,8 +403,13 @@ def _point_kernels(
     sides = activation.block_sides
     # Quadrature takes one block whole: the blocks' errors would have to be taken once more, from all points.
     is_exact = not isinstance(activation, Quadrature)
-    if len(layers) == 1 or sides is None or (not is_exact and max(points1.shape[0], others.shape[0]) <= min(sides)):
+    if len(layers) == 1 or sides is None:
         return between(points1, others)
+    if not is_exact and max(points1.shape[0], others.shape[0]) <= min(sides):
+        kernels = between(points1, others)
+        return (
+            kernels if points2 is not None else Kernels(*map(mirrored, (kernels.nngp, kernels.ntk)), kernels.quadrature_error)
+        )
 
     def block(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
         kernels = between(a, b)

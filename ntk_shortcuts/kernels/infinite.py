@@ -13,7 +13,7 @@ from jax import lax
 from ntk_shortcuts.kernels.dual import Activation
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.kernels.piecewise_linear import Linear
-from ntk_shortcuts.kernels.tiles import take, tiled, tiled_symmetric
+from ntk_shortcuts.kernels.tiles import mirrored, take, tiled, tiled_symmetric
 from ntk_shortcuts.typing import Scalar
 
 
@@ -142,7 +142,8 @@ def blockwise(
 
         def own(i: Any) -> tuple[jax.Array, jax.Array]:
             part = take(points1, i, side)
-            return fenced(i, part, part)
+            nngp, ntk = fenced(i, part, part)
+            return mirrored(nngp), mirrored(ntk)
 
         return tiled_symmetric(
             count1, side, lambda i, j: fenced(i, take(points1, i, side), take(points1, j, side)), own, (entry, entry)

@@ -93,6 +93,8 @@ def _piecewise_linear_dual(moments: PairMoments, slope: jax.Array | None) -> Dua
     close = moments.covariance > 0
     whole = product + jnp.where(close, moments.covariance, -moments.covariance)
     half_tangent = jnp.where(whole > 0, moments.area / jnp.where(whole > 0, whole, 1), 1)
+    # Above 1 only where a squared norm underflows and the area does not.
+    half_tangent = jnp.where(half_tangent > 2, 1, half_tangent)
     acute, lag = angle_of_half_tangent(half_tangent)
     sine = 2 * half_tangent / (1 + half_tangent**2)
     versine = half_tangent * sine

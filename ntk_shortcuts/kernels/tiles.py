@@ -55,6 +55,15 @@ def transpose(tile: jax.Array) -> jax.Array:
     return jnp.swapaxes(tile, 0, 1) if tile.ndim == 2 else jnp.transpose(tile, (1, 0, 3, 2))
 
 
+def mirrored(matrix: jax.Array) -> jax.Array:
+    """(n, n) with what is above the diagonal below it too. Roundings, which grow from layer to layer, are not symmetric.
+
+    Read twice, and not added to the transpose: for a sum a compiler may compute an entry twice, and not in the same way.
+    """
+    i, j = jnp.indices(matrix.shape, sparse=True)
+    return matrix[jnp.minimum(i, j), jnp.maximum(i, j)]
+
+
 def _starts(count: int, side: int) -> list[int]:
     return [min(start, count - side) for start in range(0, count, side)]
 

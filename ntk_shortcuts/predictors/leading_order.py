@@ -12,7 +12,7 @@ import numpy as np
 
 from ntk_shortcuts.bias import direction_reliance, optimal_reliance_limit
 from ntk_shortcuts.generative import GenerativeModel
-from ntk_shortcuts.numerics import in_float64, is_traced
+from ntk_shortcuts.numerics import in_float64, is_traced, safe_divide
 from ntk_shortcuts.predictors.population import predict_population
 from ntk_shortcuts.predictors.prediction import Prediction, prediction_from_law
 from ntk_shortcuts.predictors.registry import register_method
@@ -173,6 +173,15 @@ class _Expanded(SpectralFilter):
         return jnp.asarray(value)[..., None] + jnp.asarray(slope)[..., None] * eigenvalues
 
 
+class _Learnt(SpectralFilter):
+    r"""\(\lambda g(\lambda)\): the part of a mode that is learnt."""
+
+    rule: TrainingRule
+
+    def filter(self, eigenvalues: Float[Array, "modes"], num_samples: int | None = None) -> Float[Array, "*batch modes"]:
+        return eigenvalues * self.rule.filter(eigenvalues, num_samples)
+
+
 def _quadratic_kernels(model: GenerativeModel, network: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Coefficients (a_0, a_1, a_2) of NNGP and NTK, and the NTK's relative deviation from its own. Label D6.1."""
     square = jnp.trace(_moments(model)[0])
@@ -269,6 +278,8 @@ def _variance(
     """
     root = jnp.sqrt(ntk)
     operator = root[:, None] * moments * root[None, :]
-    gains, _ = apply_filter(operator, jnp.eye(moments.shape[0]), training, num_samples=None)
-    left = jnp.eye(moments.shape[0]) - root[:, None] * gains * root[None, :] @ moments
+    # What is learnt of each mode, 1 in the end, and not g(T) times the moments again, whose rounding it would magnify.
+    learnt, _ = apply_filter(operator, jnp.eye(moments.shape[0]), _Learnt(training), num_samples=None)
+    # A weight of 0 in the NTK is one in the NNGP too.
+    left = jnp.eye(moments.shape[0]) - root[:, None] * learnt * safe_divide(jnp.ones_like(root), root)[None, :]
     return jnp.sum((features @ left) ** 2 * nngp, axis=-1)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from tolerances import examples
 
@@ -77,8 +77,9 @@ def _kernels_are_finite_symmetric_and_psd(network, points):
     for kernel in (np.asarray(kernels.nngp), np.asarray(kernels.ntk)):
         assert np.all(np.isfinite(kernel))
         size = np.max(np.abs(kernel))
-        assert np.max(np.abs(kernel - kernel.T)) <= 1e-12 * size
-        assert np.linalg.eigvalsh(kernel / size)[0] >= -1e-12
+        np.testing.assert_array_equal(kernel, kernel.T)
+        # Quadrature that leaves much unresolved magnifies roundings of its highest degrees as well.
+        assert np.linalg.eigvalsh(kernel / size)[0] >= -1e-12 - 1e-10 * float(kernels.quadrature_error)
 
 
 test_kernels_are_finite_symmetric_and_psd = few(given(networks, points)(_kernels_are_finite_symmetric_and_psd))
@@ -113,8 +114,12 @@ def _reliance_is_bounded_and_odd_under_a_swap(model, time, random_init):
     assert first.bias == pytest.approx(-second.bias, abs=1 / 450 + 1e-9)
 
 
+found = (
+    example(ns.GenerativeModel((1 - 3.2e-8, 1 - 3.2e-8), (10**2.671875, 10**0.5), 1 - 1e-8), float("inf"), False),
+    example(ns.GenerativeModel((0.5, 1 - 1e-10), (100.0, 1000.0), 1 - 1e-9), float("inf"), True),
+)
 test_reliance_is_bounded_and_odd_under_a_swap = pytest.mark.slow(
-    few(given(models, times, st.booleans())(_reliance_is_bounded_and_odd_under_a_swap))
+    few(found[0](found[1](given(models, times, st.booleans())(_reliance_is_bounded_and_odd_under_a_swap))))
 )
 
 
