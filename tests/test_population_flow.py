@@ -1,6 +1,7 @@
 """Gradient flow of finite networks on the population risk, against closed forms, other integrators and trained networks."""
 
 import dataclasses
+import warnings
 
 import equinox as eqx
 import jax
@@ -342,6 +343,18 @@ def test_momentum_is_flow_that_much_faster():
     fast = flow(MODEL, PRACTICE, ns.GradientFlow(2.0), momentum=0.9, **options)
     slow = flow(MODEL, PRACTICE, ns.GradientFlow(20.0), **options)
     np.testing.assert_allclose(fast.mean, slow.mean, atol=0.02)
+
+
+def test_probes_on_the_boundary_are_said():
+    """A linear model at equal predictivities ends on the diagonal, where 30 of 900 probes lie."""
+    model, options = ns.GenerativeModel((0.9, 0.9)), {"num_inits": 1, "order": 6, "orthogonal": True, "random_init": False}
+    with pytest.warns(ns.UntrustedPredictionWarning, match=r"of the decision boundary decide up to 0\.067 of the bias"):
+        p = flow(model, ns.MLP(0), ns.GradientFlow(300.0), **options)
+    assert p.diagnostics["undecided"] == pytest.approx(30 / 450) and abs(p.bias) <= 30 / 450
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ns.UntrustedPredictionWarning)
+        beside = flow(model, ns.MLP(0), ns.GradientFlow(300.0), probes=model.probe_grid() * np.array([1, 1.2]), **options)
+    assert beside.diagnostics["undecided"] == 0
 
 
 def test_a_solver_out_of_steps_keeps_what_it_has():

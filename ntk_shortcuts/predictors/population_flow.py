@@ -116,18 +116,19 @@ def predict_population_flow(
         A Prediction: `bias` and `reliance` are means over initialisations of each network's own (no Gaussian assumption),
         `bias_std` the standard deviation of the bias over them, `mean` and `std` of the outputs likewise. Diagnostics:
         `bias_standard_error` (largest over times), `discretization_error` (that last move; NaN with `order`),
-        `nodes`, `converged` (1, 0), `solver_steps` (largest over initialisations), `time_reached`.
+        `nodes`, `converged` (1, 0), `solver_steps` (largest over initialisations), `time_reached`, `undecided` (the part of
+        the reliance that probes with outputs below step_tolerance/10 of the largest decide, at most; largest over times).
 
     Raises:
         ValueError: an argument out of range, width None, a loss that does not exist, nesting, an infinite time, another
             training rule.
 
     Numerics: an adaptive, stabilised Runge-Kutta method (:mod:`ntk_shortcuts.chebyshev`) under diffrax. A solver that runs out
-    of steps warns, with the time it reached; what lies beyond is NaN. So does a bias that moves by more than the tolerance at
-    the finest rule. Derivatives in predictivities, amplifications, correlation, variances and times
-    (:mod:`ntk_shortcuts.predictors.flow`) are those of the reliance with each probe's sign averaged over its cell of the grid,
-    which is smooth; the traced prediction holds that reliance. Source: worked out for this package; the reduction to the plane
-    is exact.
+    of steps warns, with the time it reached; what lies beyond is NaN. So do a bias that moves by more than the tolerance at
+    the finest rule, and undecided probes of that weight. Derivatives in predictivities, amplifications, correlation,
+    variances and times (:mod:`ntk_shortcuts.predictors.flow`) are those of the reliance with each probe's sign averaged over
+    its cell of the grid, which is smooth; the traced prediction holds that reliance. Source: worked out for this package; the
+    reduction to the plane is exact.
 
     Example:
         >>> network = MLP(1, width=16, parameterization="standard", initialization="torch")
@@ -227,6 +228,17 @@ def predict_population_flow(
             UntrustedPredictionWarning,
             stacklevel=3,
         )
+    # Probes on the boundary to the solver's error, as a linear network's at equal predictivities: their signs are noise.
+    signs = np.sign(np.asarray(probes))
+    near = np.abs(outputs) < step_tolerance / 10 * np.max(np.abs(outputs), axis=-1, keepdims=True)
+    undecided = float(np.max(np.mean(near @ np.abs(signs[:, 0] - signs[:, 1]), axis=0))) / len(signs)
+    if undecided > tolerance:
+        warnings.warn(
+            f"probes within the solver's error of the decision boundary decide up to {undecided:.2g} of the bias: others "
+            "(probes=) do not lie on it",
+            UntrustedPredictionWarning,
+            stacklevel=3,
+        )
     spread = found.std(0, ddof=1) if num_inits > 1 else np.full(found.shape[1:], np.nan)
     shape = np.shape(times)
     errors = spread / np.sqrt(num_inits)
@@ -247,6 +259,7 @@ def predict_population_flow(
             "converged": float(finished and (order is not None or move <= tolerance)),
             "solver_steps": float(np.max(path.steps)),
             "time_reached": float(reached),
+            "undecided": undecided,
         },
     )
 
