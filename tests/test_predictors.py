@@ -130,6 +130,9 @@ def test_a_direction_below_the_resolution_is_said_where_it_would_be_learnt():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = ns.predict_bias(model, ns.MLP(1), early, random_init=False)
+        # Nested features fill more than a plane.
+        nested = ns.GenerativeModel((0.85, 0.9), (2.0, 1.0), nesting=(1, 0))
+        assert ns.predict_bias(nested, ns.MLP(1), early, random_init=False).diagnostics["converged"] == 1
     exact = ns.predict_bias(model, ns.MLP(1), early, random_init=False, method="leading_order")
     np.testing.assert_allclose(found.bias, exact.bias, atol=1 / 450)
 
