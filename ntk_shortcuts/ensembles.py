@@ -18,6 +18,7 @@ import numpy as np
 import optax
 
 from ntk_shortcuts.bias import optimal_reliance, reliance
+from ntk_shortcuts.compilation import make_room
 from ntk_shortcuts.generative import Dataset, GenerativeModel
 from ntk_shortcuts.losses import resolve_loss
 from ntk_shortcuts.networks import MLP, Parameters
@@ -200,6 +201,7 @@ def train_ensembles(
     Numerics: networks are independent members of one batch, spread over all JAX devices where their number divides it, and
     trained in groups whose activations fit into 1 GiB.
     """
+    make_room()
     models = list(models)
     require(len(models) >= 1 and all(isinstance(m, GenerativeModel) for m in models), "model", "a GenerativeModel", models)
     shapes = {(m.nesting, m.input_dim) for m in models}

@@ -292,6 +292,15 @@ class GenerativeModel(eqx.Module):
         one, zero = jnp.ones_like(sigma), jnp.zeros_like(sigma)
         return jnp.stack([jnp.stack([one, zero]), jnp.stack([sigma, jnp.sqrt((1 - sigma) * (1 + sigma))])])
 
+    @property
+    @in_float64
+    def whitened_mean(self) -> Float[Array, "2"]:
+        r"""\(L^{-1}\mu\) for the Cholesky factor L of :attr:`whitening`: in \(L^{-1}z\) each class has the unit covariance."""
+        sigma, means = jnp.asarray(self.correlation), self.means
+        # mu_c - sigma mu_s, accurate also where both are equal and sigma is nearly 1.
+        across = (means[1] - means[0]) + (1 - sigma) * means[0]
+        return jnp.stack([means[0], across / jnp.sqrt((1 - sigma) * (1 + sigma))])
+
     @in_float64
     def probe_grid(self, points: int = 30) -> Float[Array, "probes 2"]:
         """Latents on an even grid over [-3 mu_s, 3 mu_s] x [-3 mu_c, 3 mu_c], ends included; (points^2, 2), shortcut major."""

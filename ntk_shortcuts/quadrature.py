@@ -16,6 +16,9 @@ from ntk_shortcuts.typing import Array, Float
 # The radial density is that of a unit Gaussian around |mean|; beyond 8.5 standard deviations it holds 1e-16.
 _RADIAL_RANGE = 8.5
 
+# Class means farther from the origin than this, in standard deviations, are seen under an angle of their own.
+_DISTANT = 3.0
+
 
 class LatentRays(eqx.Module):
     r"""Nodes of the data law on rays, folded by its symmetry (z, y) -> (-z, -y): one of each pair z, -z.
@@ -65,11 +68,14 @@ def latent_rays(model: GenerativeModel, angles: int, radii: int, homogeneous: bo
         homogeneous: (angles, radii) nodes, for kernels with Theta(r z, r' z') = r r' Theta(z, z'); otherwise every node is
             a ray of its own, (angles * radii, 1), of radius 1.
     """
-    factor = model.whitening
-    mean = jax.scipy.linalg.solve_triangular(factor, model.means, lower=True)
-    frame, ratio = _singular_frame(jnp.asarray(model.amplification)[:, None] * factor)
+    factor, mean = model.whitening, model.whitened_mean
+    squeeze = _squeeze(mean)
+    frame, ratio = _singular_frame(jnp.asarray(model.amplification)[:, None] * factor @ squeeze)
     theta, d_theta = _graded_angles(angles, ratio)
-    directions = jnp.stack([jnp.cos(theta), jnp.sin(theta)], axis=-1) @ frame.T
+    directions = jnp.stack([jnp.cos(theta), jnp.sin(theta)], axis=-1) @ frame.T @ squeeze.T
+    length = jnp.sqrt(jnp.sum(directions**2, axis=1))
+    directions = directions / length[:, None]
+    d_theta = d_theta * jnp.linalg.det(squeeze) / length**2
     along = directions @ mean
 
     gauss, gauss_weights = np.polynomial.legendre.leggauss(radii)
@@ -188,6 +194,14 @@ def _mixture_rule(distance: float, count: int) -> tuple[np.ndarray, np.ndarray, 
     # The diagonal is zero by symmetry. Eigenvectors hold the polynomials' values at the nodes, times the root of the weights.
     values, vectors = np.linalg.eigh(np.diag(off[:-1], 1) + np.diag(off[:-1], -1))
     return values, vectors[0] ** 2, moments @ vectors / vectors[0]
+
+
+def _squeeze(mean: jax.Array) -> jax.Array:
+    """The map that narrows the plane across distant class means, until they look as wide from the origin as at distance 3."""
+    mean = jax.lax.stop_gradient(mean)
+    distance = jnp.sqrt(jnp.sum(mean**2))
+    along = jnp.outer(mean, mean) * safe_divide(jnp.ones_like(distance), distance**2)
+    return along + (jnp.eye(2) - along) / jnp.maximum(1, distance / _DISTANT)
 
 
 def _singular_frame(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
+from ntk_shortcuts.compilation import make_room
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.maps import method_options, netcdf_value, plain_value, run_parameters, spec_parameters, versions
 from ntk_shortcuts.networks import MLP
@@ -219,6 +220,7 @@ def _evaluate(point: _Point, method: str | None, compute: Callable | None, optio
         values = {name: getattr(found, name, None) for name in ("bias", "reliance", "optimal_reliance", "bias_std")}
         values.update(found.diagnostics)
         return {name: np.asarray(value, np.float64) for name, value in values.items() if value is not None}
+    make_room()
     values = compute(*point, **options)
     fits = isinstance(values, Mapping) and all(np.ndim(v) == 0 and np.asarray(v).dtype.kind in "biuf" for v in values.values())
     require(fits and len(values) > 0, "compute", "a function that returns at least one number by name", values)

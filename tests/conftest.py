@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from ntk_shortcuts.compilation import make_room
+
 # Most programs here run once, on a few points, and compiling them takes most of the time of the suite: XLA compiles them
 # without optimisation, other processes' as well. With an empty `XLA_FLAGS` the tests run as users' code does; CI runs those of
 # kernels so.
@@ -33,3 +35,8 @@ def pytest_runtest_setup(item):
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+def pytest_runtest_teardown():
+    # Some ten thousand programs do not fit into one process.
+    make_room()

@@ -6,7 +6,8 @@ import pathlib
 PACKAGE = pathlib.Path(__file__).parents[1] / "ntk_shortcuts"
 # Longest prefix wins: kernels.neural_tangents is lower than the rest of kernels, and so is what needs the data law.
 ORDER = [
-    "typing", "numerics", "chebyshev", "validation", "kernels.moments", "kernels.dual", "kernels", "embedding", "generative",
+    "typing", "compilation", "numerics", "chebyshev", "validation", "kernels.moments", "kernels.dual", "kernels", "embedding",
+    "generative",
     "bias", "losses", "networks", "plane", "preprocessing", "kernels.empirical", "kernels.neural_tangents", "training_rules",
     "quadrature", "kernels.sectors", "kernels.spectrum", "predictors",
     "search", "ensembles", "linearization", "maps", "sweep_table", "sweeps", "plotting",

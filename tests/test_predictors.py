@@ -8,6 +8,7 @@ import pytest
 from scipy.linalg import expm
 
 import ntk_shortcuts as ns
+from ntk_shortcuts.predictors.output_error import OutputError
 from ntk_shortcuts.predictors.prediction import prediction_from_law, warn_of_rounding
 
 
@@ -110,13 +111,13 @@ def test_monte_carlo_agrees_with_population_and_its_twin_does_not():
 def test_rounding_of_the_variance_is_a_warning_where_it_is_above_the_output(size):
     probes = _model().probe_grid()
     mean, none = size * probes @ jnp.asarray([1.0, 0.5]), jnp.zeros(len(probes))
-    p = prediction_from_law("population", _model(), probes, mean, none, rounding=none + 1e-15)
+    p = prediction_from_law("population", _model(), probes, mean, none, OutputError(none[None], none + 1e-15))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         warn_of_rounding(p)
     assert (p.diagnostics["rounding_error"] > 2e-3) == (size == 1e-9)
     assert [w.category for w in caught] == [ns.UntrustedPredictionWarning] * (size == 1e-9)
-    assert all("rounding of the outputs' variance moves the bias by up to" in str(w.message) for w in caught)
+    assert all("rounding moves the bias by up to" in str(w.message) for w in caught)
 
 
 def test_a_direction_below_the_resolution_is_said_where_it_would_be_learnt():

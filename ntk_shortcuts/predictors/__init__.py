@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from ntk_shortcuts.compilation import make_room
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.networks import MLP
+from ntk_shortcuts.numerics import is_traced
 from ntk_shortcuts.predictors import dataset as _dataset  # noqa: F401  registers "dataset" and "monte_carlo"
 from ntk_shortcuts.predictors import dataset_averaged as _averaged  # noqa: F401  registers "dataset_averaged"
 from ntk_shortcuts.predictors import leading_order as _leading  # noqa: F401  registers "leading_order"
@@ -90,6 +92,8 @@ def predict_bias(
         1.13
     """
     require_specs(model, network, training)
+    if not is_traced(model, network, training, options):
+        make_room()
     method = default_method(num_samples) if method is None and "dataset" not in options else method or "dataset"
     require(method in METHODS, "method", f"one of {', '.join(known_methods())}", method)
     predictor = METHODS[method]

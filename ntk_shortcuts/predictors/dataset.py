@@ -211,7 +211,7 @@ def predict_dataset(
         law, extra = reduced
         law = dataclasses.replace(law, mean=rows[1] + law.mean)
     if initial[0].ndim == 1:
-        law = dataclasses.replace(law, mean=law.mean[..., 0, :])
+        law = dataclasses.replace(law, mean=law.mean[..., 0, :], error=jax.tree.map(lambda e: e[..., 0, :], law.error))
     return _finish("dataset", model, network, training, probes, law, inputs.shape[0], extra)
 
 
@@ -240,7 +240,7 @@ def _finish(
     traced = is_traced(law.spectrum)
     if not traced:
         training.check(float(law.spectrum.largest_eigenvalue))
-    prediction = prediction_from_law(method, model, probes, law.mean, law.variance, law.rounding)
+    prediction = prediction_from_law(method, model, probes, law.mean, law.variance, law.error)
     if traced:
         return prediction
     warn_of_rounding(prediction, stacklevel=5)
@@ -303,7 +303,7 @@ def predict_monte_carlo(
             law, sizes = reduced
             extra = {name: max(size, extra.get(name, 0.0)) for name, size in sizes.items()}
         training.check(float(law.spectrum.largest_eigenvalue))
-        alone = prediction_from_law("monte_carlo", model, probes, law.mean, law.variance, law.rounding)
+        alone = prediction_from_law("monte_carlo", model, probes, law.mean, law.variance, law.error)
         means.append(law.mean)
         variances.append(alone.std**2)
         reliances.append(jnp.asarray(alone.reliance))

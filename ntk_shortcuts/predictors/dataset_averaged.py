@@ -15,7 +15,14 @@ from ntk_shortcuts.kernels.sectors import is_angular
 from ntk_shortcuts.kernels.spectrum import SectorFeatures, SectorSpectra, sector_features, sector_spectra
 from ntk_shortcuts.numerics import in_float64, is_traced
 from ntk_shortcuts.predictors.deterministic_equivalent import FORMS, Resolvent, averaged_resolvent, scalar_kappa
-from ntk_shortcuts.predictors.prediction import Prediction, UntrustedPredictionWarning, prediction_from_law, warn_of_rounding
+from ntk_shortcuts.predictors.output_error import OutputError
+from ntk_shortcuts.predictors.prediction import (
+    Prediction,
+    UntrustedPredictionWarning,
+    prediction_from_law,
+    warn_of_rounding,
+    warn_of_unresolved_direction,
+)
 from ntk_shortcuts.predictors.reflection import half_of, require_symmetric
 from ntk_shortcuts.predictors.registry import register_method
 from ntk_shortcuts.quadrature import LatentRays, latent_rays, refined_rays
@@ -32,6 +39,8 @@ _TRACED_MODES = 64
 _FEW_MODES = 36
 # A mode is left out when it is learnt to less than this.
 _LEARNT = 2e-3
+# Of the largest eigenvalue; the poles keep ten to a hundred times this distance from 0.
+_RESOLVED = 1e-11
 # Below this number corrections of order 1/N are above the tolerance.
 _FEW_SAMPLES = 10
 
@@ -40,7 +49,7 @@ class AveragedLaw(eqx.Module):
     """Law of the outputs over data sets and initialisations, at the probes, with what its approximations dropped.
 
     - `mean`, `variance`, `data_variance` (the part over data sets): (*batch, probes).
-    - `rounding` (probes,): of the variance, a difference of terms of the size of the one at initialisation.
+    - `error`: what the poles miss, and the rounding of the variance.
     - `residual`, `margin`, `iterations` of the fixed points, `filter_error` of the resolvent sum on the spectrum,
       `nngp_dropped`: (*batch,).
     """
@@ -48,7 +57,7 @@ class AveragedLaw(eqx.Module):
     mean: Float[Array, "*batch probes"]
     variance: Float[Array, "*batch probes"]
     data_variance: Float[Array, "*batch probes"]
-    rounding: Float[Array, "*batch probes"]
+    error: OutputError
     residual: jax.Array
     margin: jax.Array
     iterations: jax.Array
@@ -150,8 +159,9 @@ def predict_dataset_averaged(
         training.check(largest)
         filter_ = training.rational(num_samples, _edge(spectra, num_samples), _RESOLVENTS[0])
         modes = _modes_needed(spectra, filter_, num_samples)
-        law = _jitted_law(model, network, training, filter_, count, solved, rays, spectra, modes, options)
-        folded = unfold(law.mean, law.variance, law.rounding)
+        learnt_half = jnp.asarray(_kappa(0.0, spectra, num_samples))
+        law = _jitted_law(model, network, training, filter_, count, solved, rays, spectra, modes, options, learnt_half)
+        folded = unfold(law.mean, law.variance, law.error)
         prediction = prediction_from_law("dataset_averaged", model, probes, *folded)
         if previous is not None:
             change = float(np.max(np.abs(np.asarray(prediction.bias) - previous)))
@@ -160,9 +170,7 @@ def predict_dataset_averaged(
         previous = np.asarray(prediction.bias)
 
     residual, margin = float(jnp.max(law.residual)), float(jnp.min(law.margin))
-    learnt_half = _kappa(0.0, spectra, num_samples)
-    missed = float(_target_missed(training, filter_, rays, spectra, count, jnp.asarray(learnt_half)))
-    filter_error = max(float(jnp.max(law.filter_error)), missed)
+    filter_error = float(jnp.max(law.filter_error))
     trusted = change < tolerance and residual < 1e-6 and margin > 0 and filter_error < tolerance
     if form == "one_step":
         trusted = change < tolerance
@@ -195,6 +203,7 @@ def predict_dataset_averaged(
             stacklevel=4,
         )
     warn_of_rounding(prediction)
+    warn_of_unresolved_direction(model, training, spectra.basis.eigenvalues[0, 0], _RESOLVED, num_samples)
     return prediction.with_diagnostics(diagnostics)
 
 
@@ -208,23 +217,34 @@ def _edge(spectra: SectorSpectra, num_samples: int) -> float:
     return float(largest * (1 + np.sqrt(np.sum(np.maximum(eigenvalues, 0)) / (num_samples * largest))) ** 2)
 
 
-@eqx.filter_jit
 def _target_missed(
-    training: TrainingRule, filter_: RationalFilter, rays: LatentRays, spectra: SectorSpectra, num_samples: Any, kappa: Any
-) -> jax.Array:
-    """Error of the resolvent sum on the target, relative in norm, over all eigenvalues above rounding.
+    training: TrainingRule,
+    filter_: RationalFilter,
+    rays: LatentRays,
+    spectra: SectorSpectra,
+    probes: Float[Array, "probes modes"],
+    num_samples: Any,
+    kappa: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """What the resolvent sum misses of the target above rounding: relative in norm, and at the probes.
 
     The poles keep a distance from 0, which eigenvalues of less than 1e-9 of the largest feel. They matter where they hold a
-    part of the target that N samples could learn.
+    part of the target that N samples could learn, and more at probes that lie far out in a direction of little variance.
+
+    Args:
+        probes: the coordinates of the probes' kernel sections.
+        kappa: the eigenvalue that N samples learn half.
     """
     eigenvalues, vectors = spectra.basis.eigenvalues[0], spectra.basis.vectors[0]
     largest = eigenvalues[0]
-    values = jnp.where(eigenvalues > 10 * len(eigenvalues) * np.finfo(np.float64).eps * largest, eigenvalues, jnp.inf)
-    finite = jnp.where(jnp.isfinite(values), values, largest)
-    error = (filter_(finite) - training.filter(finite, num_samples)) * finite * finite / (finite + kappa)
+    present = eigenvalues > 10 * len(eigenvalues) * np.finfo(np.float64).eps * largest
+    values = jnp.where(present, eigenvalues, largest)
     target = vectors.T @ (jnp.sqrt(rays.mass) * rays.slope)
-    missed = jnp.sum(jnp.where(jnp.isfinite(values), error * target, 0) ** 2, axis=-1)
-    return jnp.sqrt(jnp.max(missed) / jnp.maximum(jnp.sum(target**2), np.finfo(np.float64).tiny))
+    error = (filter_(values) - training.filter(values, num_samples)) * values * values / (values + kappa)
+    missed = jnp.where(present, error * target, 0)
+    size = jnp.sqrt(jnp.sum(missed**2, axis=-1) / jnp.maximum(jnp.sum(target**2), np.finfo(np.float64).tiny))
+    modes = probes.shape[1]
+    return size, (missed / jnp.sqrt(values))[..., :modes] @ probes.T
 
 
 def _kappa(ridge: float, spectra: SectorSpectra, num_samples: Any) -> float:
@@ -259,6 +279,7 @@ def _averaged_law(
     spectra: SectorSpectra,
     modes: int,
     options: dict[str, Any],
+    learnt_half: jax.Array | None = None,
 ) -> AveragedLaw:
     features = sector_features(model, network, rays, probes, modes, min(_INITIAL_MODES, modes), spectra)
     eigenvalues = _differentiable_eigenvalues(spectra, rays.mass)
@@ -280,7 +301,13 @@ def _averaged_law(
     positive = jnp.where(eigenvalues > 1e-7 * jnp.max(eigenvalues), eigenvalues, jnp.max(eigenvalues))
     gains = training.filter(positive, num_samples)
     error = jnp.max(jnp.abs(filter_(positive) - gains) * positive, axis=-1)
-    return eqx.tree_at(lambda a: a.filter_error, law, error)
+    if learnt_half is None:
+        return eqx.tree_at(lambda a: a.filter_error, law, error)
+    size, missed = _target_missed(training, filter_, rays, spectra, features.probes[0], num_samples, learnt_half)
+    # The random output at initialisation is forgotten to the filter's error.
+    kept = options["random_init"] * error[..., None] ** 2 * jnp.sum(features.nngp_own, axis=0)
+    errors = OutputError(missed[..., None, :], law.error.variance + kept)
+    return eqx.tree_at(lambda a: (a.filter_error, a.error), law, (jnp.maximum(error, size), errors))
 
 
 _jitted_law = eqx.filter_jit(_averaged_law)
@@ -347,7 +374,10 @@ def _law(
         mean=mean,
         variance=initial_variance + data_variance,
         data_variance=data_variance,
-        rounding=16 * np.finfo(np.float64).eps * options["random_init"] * jnp.sum(features.nngp_own, axis=0),
+        error=OutputError(
+            jnp.zeros_like(mean)[None],
+            16 * np.finfo(np.float64).eps * options["random_init"] * jnp.sum(features.nngp_own, axis=0),
+        ),
         residual=jnp.max(resolvents.residual),
         margin=jnp.min(resolvents.margin),
         iterations=jnp.max(resolvents.iterations),

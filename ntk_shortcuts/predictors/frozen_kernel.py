@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from ntk_shortcuts.kernels.infinite import Kernels
+from ntk_shortcuts.predictors.output_error import OutputError, mean_rounding, variance_rounding
 from ntk_shortcuts.predictors.spectral import SpectralDiagnostics, apply_filter
 from ntk_shortcuts.training_rules import TrainingRule
 from ntk_shortcuts.typing import Array, Float
@@ -18,13 +19,13 @@ from ntk_shortcuts.typing import Array, Float
 class OutputLaw(eqx.Module):
     """Gaussian law of the outputs over initialisations: mean (*batch, probes), and covariance or variance (None without).
 
-    `rounding` (probes,): of a variance, which is a difference of terms of the size of the one at initialisation.
+    `error`: what rounding makes of both.
     """
 
     mean: Float[Array, "*batch probes"]
     variance: Float[Array, "*batch probes"] | None
     spectrum: SpectralDiagnostics
-    rounding: Float[Array, "probes"] | None = None
+    error: OutputError | None = None
 
 
 def trained_outputs(
@@ -52,21 +53,24 @@ def trained_outputs(
     """
     root = jnp.sqrt(weights)
     matrix = root[:, None] * train.ntk * root[None, :]
-    columns = (root * targets)[:, None]
-    if prior is not None:
-        columns = jnp.concatenate([columns, (cross.ntk * root[None, :]).T], axis=1)
-    filtered, spectrum = apply_filter(matrix, columns, rule, num_samples=num_samples)
-    mean = jnp.einsum("pm,...m->...p", cross.ntk * root[None, :], filtered[..., 0])
+    target, rows = root * targets, cross.ntk * root[None, :]
+    filtered, spectrum = apply_filter(matrix, jnp.concatenate([target[:, None], rows.T], axis=1), rule, num_samples=num_samples)
+    dual, operator = filtered[..., 0], jnp.swapaxes(filtered[..., 1:], -1, -2)
+    mean = jnp.einsum("pm,...m->...p", rows, dual)
+    error = mean_rounding(spectrum, rule, num_samples, target, rows, dual, operator)
     if prior is None:
-        return OutputLaw(mean, None, spectrum)
-    operator = jnp.swapaxes(filtered[..., 1:], -1, -2) * root.reshape((1,) * (filtered.ndim - 1) + root.shape)
+        return OutputLaw(mean, None, spectrum, OutputError(error, jnp.zeros_like(mean)))
+    weighted = root[:, None] * train.nngp * root[None, :]
+    own = prior if prior.ndim == 1 else jnp.diagonal(prior)
+    errors = OutputError(error, variance_rounding(own, weighted, operator))
+    operator = operator * root
     if prior.ndim == 2:
         mixed = jnp.einsum("...pm,qm->...pq", operator, cross.nngp)
         spread = prior + operator @ train.nngp @ jnp.swapaxes(operator, -1, -2) - mixed - jnp.swapaxes(mixed, -1, -2)
-        return OutputLaw(mean, spread, spectrum)
+        return OutputLaw(mean, spread, spectrum, errors)
     mixed = jnp.einsum("...pm,pm->...p", operator, cross.nngp)
     spread = prior + jnp.einsum("...pm,...pm->...p", operator @ train.nngp, operator) - 2 * mixed
-    return OutputLaw(mean, jnp.maximum(spread, 0), spectrum, 16 * jnp.finfo(prior.dtype).eps * prior)
+    return OutputLaw(mean, jnp.maximum(spread, 0), spectrum, errors)
 
 
 def continued_outputs(
@@ -89,5 +93,9 @@ def continued_outputs(
     root = jnp.sqrt(weights)
     matrix = root[:, None] * train.ntk * root[None, :]
     at_train, at_probes = initial
-    filtered, spectrum = apply_filter(matrix, (root * (targets - at_train)).T, rule, num_samples=num_samples)
-    return OutputLaw(at_probes + jnp.einsum("pm,...mi->...ip", cross.ntk * root[None, :], filtered), None, spectrum)
+    remaining, rows = root * (targets - at_train), cross.ntk * root[None, :]
+    filtered, spectrum = apply_filter(matrix, jnp.concatenate([remaining, rows]).T, rule, num_samples=num_samples)
+    duals, operator = jnp.split(jnp.swapaxes(filtered, -1, -2), [len(remaining)], axis=-2)
+    mean = at_probes + jnp.einsum("pm,...im->...ip", rows, duals)
+    error = mean_rounding(spectrum, rule, num_samples, remaining, rows, duals, operator)
+    return OutputLaw(mean, None, spectrum, OutputError(error, jnp.zeros_like(mean)))

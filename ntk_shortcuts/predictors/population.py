@@ -14,17 +14,18 @@ from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.kernels.sectors import is_angular, own_sector_kernels, sector_kernels, stacked_sector_kernels
 from ntk_shortcuts.numerics import in_float64, is_traced
 from ntk_shortcuts.predictors.frozen_kernel import OutputLaw, trained_outputs
+from ntk_shortcuts.predictors.output_error import OutputError
 from ntk_shortcuts.predictors.prediction import (
     Prediction,
     UntrustedPredictionWarning,
     describe_spectrum,
     prediction_from_law,
     warn_of_rounding,
+    warn_of_unresolved_direction,
 )
 from ntk_shortcuts.predictors.reflection import half_of, require_symmetric
 from ntk_shortcuts.predictors.registry import register_method
 from ntk_shortcuts.predictors.sample_weights import SampleWeight, require_symmetric_weight, reweighted_rays
-from ntk_shortcuts.predictors.spectral import SpectralDiagnostics
 from ntk_shortcuts.quadrature import LatentRays, refined_rays
 from ntk_shortcuts.training_rules import TrainingRule
 from ntk_shortcuts.typing import Latents
@@ -95,7 +96,7 @@ def predict_population(
         law, kernel_error = _outputs(model, network, training, solved, rays, random_init, sample_weight)
         if not traced:
             training.check(float(law.spectrum.largest_eigenvalue))
-        prediction = prediction_from_law("population", model, probes, *unfold(law.mean, law.variance, law.rounding))
+        prediction = prediction_from_law("population", model, probes, *unfold(law.mean, law.variance, law.error))
         if traced:
             return prediction
         if previous is not None:
@@ -110,7 +111,8 @@ def predict_population(
             stacklevel=4,
         )
     warn_of_rounding(prediction)
-    _warn_of_unresolved_direction(model, training, law.spectrum, nodes=rays.mass.size)
+    resolution = rays.mass.size * float(jnp.finfo(jnp.float64).eps)
+    warn_of_unresolved_direction(model, training, law.spectrum.largest_eigenvalue, resolution)
     diagnostics = {
         "discretization_error": change,
         "converged": float(change < tolerance),
@@ -119,25 +121,6 @@ def predict_population(
         **describe_spectrum(law.spectrum),
     }
     return prediction.with_diagnostics(diagnostics)
-
-
-def _warn_of_unresolved_direction(
-    model: GenerativeModel, training: TrainingRule, spectrum: SpectralDiagnostics, nodes: int
-) -> None:
-    """Warn where one direction of the data has too little variance for the arithmetic, and so much time that it is learnt."""
-    if any(model.nesting):
-        return
-    large, small = (float(value) for value in model.second_moment_eigenvalues)
-    eigenvalue = spectrum.largest_eigenvalue * small / large
-    learnt = float(jnp.max(training.filter(eigenvalue[None], None))) * float(eigenvalue)
-    if small / large < nodes * float(jnp.finfo(jnp.float64).eps) and learnt > 1e-3:
-        warnings.warn(
-            f"the inputs' second moment in one direction is {small / large:.1g} of that in the other, below the "
-            f"resolution of the arithmetic, and {learnt:.1g} of the target's part there would be learnt, but is left out; "
-            'linear networks and one hidden layer of ReLU have a closed form, method="leading_order"',
-            UntrustedPredictionWarning,
-            stacklevel=4,
-        )
 
 
 @eqx.filter_jit
@@ -163,6 +146,10 @@ def _outputs(
     if not random_init:
         return trained_outputs(train[0], cross[0], None, weights, targets, rule, None), error
     own = own_sector_kernels(sectors, probes)
-    odd, even = (trained_outputs(train[i], cross[i], own[i].nngp, weights, targets, rule, None) for i in range(2))
-    variance, rounding = (jnp.add(getattr(odd, name), getattr(even, name)) for name in ("variance", "rounding"))
-    return OutputLaw(odd.mean, variance, odd.spectrum, rounding), error
+    # Even functions have no part in the target.
+    odd, even = (
+        trained_outputs(train[i], cross[i], own[i].nngp, weights, target, rule, None)
+        for i, target in enumerate((targets, jnp.zeros_like(targets)))
+    )
+    errors = OutputError(odd.error.mean, odd.error.variance + even.error.variance)
+    return OutputLaw(odd.mean, odd.variance + even.variance, odd.spectrum, errors), error

@@ -8,17 +8,21 @@ import warnings
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ntk_shortcuts.bias import expected_reliance, optimal_reliance
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.numerics import is_traced, safe_divide, safe_sqrt
+from ntk_shortcuts.predictors.output_error import OutputError
 from ntk_shortcuts.predictors.spectral import SpectralDiagnostics
+from ntk_shortcuts.training_rules import TrainingRule
 from ntk_shortcuts.typing import Array, Float
 from ntk_shortcuts.validation import require
 
 # Relative to an output that grows linearly from the origin.
 _BOUNDARY = 1e-6
 _TRUSTED_ROUNDING = 2e-3
+_DRAWS = 6
 
 
 class UntrustedPredictionWarning(UserWarning):
@@ -59,7 +63,7 @@ def prediction_from_law(
     probes: jax.Array,
     mean: jax.Array,
     variance: jax.Array | None,
-    rounding: jax.Array | None = None,
+    error: OutputError | None = None,
 ) -> Prediction:
     """Bias of Gaussian outputs with the given mean and variance (None: no spread) at the probes.
 
@@ -67,17 +71,17 @@ def prediction_from_law(
     optimal classifier.
 
     Args:
-        rounding: of the variance, at the probes. The move of the bias under it is the diagnostic `rounding_error`.
+        error: what the law may be off by. The largest move of the bias under it is the diagnostic `rounding_error`.
 
     Raises:
         ValueError: outputs that are not finite: an overflow.
     """
     std = jnp.zeros_like(mean) if variance is None else safe_sqrt(variance)
     require_finite_outputs(mean, std)
-    reliance, optimum, moved = _reliances(model, mean, std, probes, 0.0 if rounding is None else rounding)
-    error = {}
-    if rounding is not None and not is_traced(moved):
-        error["rounding_error"] = float(jnp.max(moved))
+    reliance, optimum, moved = _reliances(model, mean, std, probes, error)
+    found = {}
+    if moved is not None and not is_traced(moved):
+        found["rounding_error"] = float(jnp.max(moved))
     return Prediction(
         bias=plain(reliance - optimum),
         reliance=plain(reliance),
@@ -86,7 +90,7 @@ def prediction_from_law(
         std=std,
         probes=probes,
         method=method,
-        diagnostics=error,
+        diagnostics=found,
     )
 
 
@@ -98,12 +102,41 @@ def require_finite_outputs(mean: jax.Array, spread: jax.Array) -> None:
 
 
 def warn_of_rounding(prediction: Prediction, stacklevel: int = 4) -> None:
-    """Warn where the rounding of the outputs' variance moves the bias by more than 0.002."""
+    """Warn where errors of the arithmetic, or of a sum of resolvents, move the bias by more than 0.002."""
     moved = prediction.diagnostics.get("rounding_error", 0.0)
-    if moved > _TRUSTED_ROUNDING:
+    if not moved <= _TRUSTED_ROUNDING:
         warnings.warn(
-            f"rounding of the outputs' variance moves the bias by up to {moved:.2g}: the random output at initialisation is "
-            "many orders of magnitude above what is left of it (random_init=False leaves it out)",
+            f"rounding moves the bias by up to {moved:.2g}: at some probes the outputs are within the error of the arithmetic. "
+            "Either the random output at initialisation is many orders of magnitude above what is left of it "
+            "(random_init=False leaves it out), or training reaches a direction in which the data hardly vary",
+            UntrustedPredictionWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
+def warn_of_unresolved_direction(
+    model: GenerativeModel,
+    training: TrainingRule,
+    largest: jax.Array,
+    resolution: float,
+    num_samples: int | None = None,
+    stacklevel: int = 4,
+) -> None:
+    """Warn where one direction of the data has too little variance for the method, and so much time that it is learnt.
+
+    Args:
+        largest: eigenvalue; resolution: smallest eigenvalue, relative to it, of which the method says itself what it misses.
+    """
+    if any(model.nesting):
+        return
+    large, small = (float(value) for value in model.second_moment_eigenvalues)
+    eigenvalue = float(largest) * small / large
+    learnt = float(jnp.max(training.filter(jnp.asarray([eigenvalue]), num_samples))) * eigenvalue
+    if small / large < resolution and learnt > 1e-3:
+        warnings.warn(
+            f"the inputs' second moment in one direction is {small / large:.1g} of that in the other, below the "
+            f"resolution of the arithmetic, and {learnt:.1g} of the target's part there would be learnt, but is left out; "
+            'linear networks and one hidden layer of ReLU have a closed form, method="leading_order"',
             UntrustedPredictionWarning,
             stacklevel=stacklevel + 1,
         )
@@ -111,17 +144,30 @@ def warn_of_rounding(prediction: Prediction, stacklevel: int = 4) -> None:
 
 @eqx.filter_jit
 def _reliances(
-    model: GenerativeModel, mean: jax.Array, std: jax.Array, probes: jax.Array, rounding: jax.Array | float
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Expected reliance, the optimal one, and how far the rounding of the variance moves the former."""
+    model: GenerativeModel, mean: jax.Array, std: jax.Array, probes: jax.Array, error: OutputError | None
+) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    """Expected reliance, the optimal one, and how far errors of the outputs move the former at most."""
     distance = safe_sqrt(jnp.sum(probes**2, axis=-1))
-    slope = jnp.max(jnp.abs(safe_divide(mean, jnp.broadcast_to(distance, mean.shape))), axis=-1, keepdims=True)
-    undecided = jnp.abs(mean) <= _BOUNDARY * slope * distance
-    # The value is 0, the derivative stays.
-    mean = mean - jax.lax.stop_gradient(jnp.where(undecided, mean, 0))
-    reliance = expected_reliance(mean, std, probes)
-    blurred = expected_reliance(mean, safe_sqrt(std**2 + rounding), probes)
-    return reliance, optimal_reliance(model, probes), jnp.abs(blurred - reliance)
+
+    def decided(mean: jax.Array, std: jax.Array) -> jax.Array:
+        slope = jnp.max(jnp.abs(safe_divide(mean, jnp.broadcast_to(distance, mean.shape))), axis=-1, keepdims=True)
+        undecided = jnp.abs(mean) <= _BOUNDARY * slope * distance
+        # The value is 0, the derivative stays.
+        mean = mean - jax.lax.stop_gradient(jnp.where(undecided, mean, 0))
+        return expected_reliance(mean, std, probes)
+
+    reliance, optimum = decided(mean, std), optimal_reliance(model, probes)
+    if error is None:
+        return reliance, optimum, None
+    draws = np.random.default_rng(1).normal(size=(_DRAWS, probes.shape[0])).astype(mean.dtype)
+
+    def moved(size: float) -> jax.Array:
+        variance = jnp.maximum(std[..., None, :] ** 2 + size * error.variance[..., None, :] * draws, 0)
+        moved_mean = jnp.broadcast_to(mean[..., None, :] + size * error.mean, variance.shape)
+        return jnp.max(jnp.abs(decided(moved_mean, safe_sqrt(variance)) - reliance[..., None]), axis=-1)
+
+    # Both ways, and twice the expected size: the outputs hold such an error already.
+    return reliance, optimum, jnp.maximum(moved(2.0), moved(-2.0))
 
 
 def plain(value: jax.Array) -> float | jax.Array:

@@ -11,13 +11,14 @@ import numpy as np
 
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.numerics import is_traced
+from ntk_shortcuts.predictors.output_error import OutputError
 from ntk_shortcuts.validation import require
 
 Unfold = Callable[..., tuple]
 
 
 def half_of(probes: jax.Array) -> tuple[jax.Array, Unfold]:
-    """The probes to solve for, and what turns mean (odd), variance and others (even) there into those at all probes.
+    """The probes to solve for, and what turns mean (odd), variance (even) and their error there into those at all probes.
 
     A grid that holds -z in reverse order is solved on its first half, any other set as it is.
     """
@@ -25,9 +26,13 @@ def half_of(probes: jax.Array) -> tuple[jax.Array, Unfold]:
     if not mirrored:
         return probes, lambda *values: values
 
-    def unfold(mean: jax.Array, *even: jax.Array | None) -> tuple:
-        mean = jnp.concatenate([mean, -mean[..., ::-1]], axis=-1)
-        return mean, *(None if v is None else jnp.concatenate([v, v[..., ::-1]], axis=-1) for v in even)
+    def all_of(half: jax.Array, sign: float) -> jax.Array:
+        return jnp.concatenate([half, sign * half[..., ::-1]], axis=-1)
+
+    def unfold(mean: jax.Array, variance: jax.Array | None, error: OutputError | None = None) -> tuple:
+        if error is not None:
+            error = OutputError(all_of(error.mean, -1), all_of(error.variance, 1))
+        return all_of(mean, -1), None if variance is None else all_of(variance, 1), error
 
     return probes[: len(probes) // 2], unfold
 

@@ -1,5 +1,7 @@
 """Laws over the whole valid domain, its ends included. Few examples; many with `--hypothesis-profile=thorough`."""
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -207,3 +209,22 @@ def test_the_bias_of_linear_networks_falls_in_size(model, times):
     assert np.all(np.isfinite(biases)) and np.all(np.abs(biases) <= 2)
     assert np.all(np.diff(np.abs(biases)) <= 1e-9)
     assert np.all(biases >= -1e-9) or np.all(biases <= 1e-9)
+
+
+def _an_error_is_said(model, time, method, random_init):
+    """The bias of a linear network is its closed form to the tolerance and two probes, or comes with a warning."""
+    network, rule = ns.MLP(0), ns.GradientFlow(time)
+    options = {"method": method, "random_init": random_init}
+    # So many samples that the spread over data sets is below what counts as undecided.
+    count = 10**15 if method == "dataset_averaged" else None
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = ns.predict_bias(model, network, rule, count, **options)
+    exact = ns.predict_bias(model, network, rule, method="leading_order", random_init=random_init)
+    assert said or abs(found.bias - exact.bias) <= 2e-3 + 2 / 450 + 1e-9
+
+
+said = [
+    given(models, times, st.just(method), st.booleans())(_an_error_is_said) for method in ("population", "dataset_averaged")
+]
+test_an_error_of_infinite_data_is_said, test_an_error_of_the_average_is_said = (pytest.mark.slow(few(law)) for law in said)
