@@ -21,7 +21,7 @@ from ntk_shortcuts.bias import optimal_reliance, reliance
 from ntk_shortcuts.compilation import make_room
 from ntk_shortcuts.generative import Dataset, GenerativeModel
 from ntk_shortcuts.losses import resolve_loss
-from ntk_shortcuts.networks import MLP, Parameters
+from ntk_shortcuts.networks import MLP, Parameters, require_finite_network
 from ntk_shortcuts.numerics import without_key_type
 from ntk_shortcuts.plane import plane_basis, plane_inputs, plane_parameters
 from ntk_shortcuts.training_rules import GradientDescent
@@ -206,8 +206,7 @@ def train_ensembles(
     require(len(models) >= 1 and all(isinstance(m, GenerativeModel) for m in models), "model", "a GenerativeModel", models)
     shapes = {(m.nesting, m.input_dim) for m in models}
     require(len(shapes) == 1, "models", "of one nesting and one input_dim", shapes)
-    require(isinstance(network, MLP), "network", "an MLP", type(network).__name__)
-    require(network.width is not None or network.depth == 0, "width", "an integer for a finite network", network.width)
+    require_finite_network(network)
     require(isinstance(training, GradientDescent), "training", "GradientDescent(learning_rate, steps)", training)
     require(np.ndim(training.learning_rate) == 0, "learning_rate", "a number", training.learning_rate)
     steps = np.atleast_1d(np.asarray(training.steps))

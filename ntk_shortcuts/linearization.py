@@ -12,7 +12,7 @@ import numpy as np
 from ntk_shortcuts.bias import shortcut_bias
 from ntk_shortcuts.generative import Dataset, GenerativeModel
 from ntk_shortcuts.kernels.empirical import empirical_ntk
-from ntk_shortcuts.networks import MLP, Parameters
+from ntk_shortcuts.networks import MLP, Parameters, require_finite_network
 from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.plane import plane_basis, plane_inputs, plane_parameters
 from ntk_shortcuts.predictors.spectral import apply_filter
@@ -100,7 +100,7 @@ def linearized_outputs(
         >>> bool(jnp.allclose(outputs[0], network.apply(params, x), atol=1e-6)), bool(jnp.allclose(outputs[1], 1, atol=1e-3))
         (True, True)
     """
-    _require_finite_network(network)
+    require_finite_network(network)
     require(isinstance(training, TrainingRule), "training", "a training rule such as GradientDescent(1.0, 100)", training)
     inputs = as_points("inputs", inputs).astype(jnp.float64)
     labels = jnp.asarray(labels, inputs.dtype)
@@ -166,7 +166,7 @@ def telescope(
         ((2, 3, 900), (3,), True)
     """
     require(isinstance(model, GenerativeModel), "model", "a GenerativeModel", model)
-    _require_finite_network(network)
+    require_finite_network(network)
     require(isinstance(training, GradientDescent), "training", "GradientDescent(learning_rate, steps)", training)
     require(np.ndim(training.learning_rate) == 0, "learning_rate", "a number", training.learning_rate)
     steps = np.atleast_1d(np.asarray(training.steps))
@@ -208,11 +208,6 @@ def telescope(
         dataset,
         probes,
     )
-
-
-def _require_finite_network(network: MLP) -> None:
-    require(isinstance(network, MLP), "network", "an MLP", type(network).__name__)
-    require(network.width is not None or network.depth == 0, "width", "an integer for a finite network", network.width)
 
 
 @eqx.filter_jit

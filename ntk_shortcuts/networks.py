@@ -293,7 +293,7 @@ class MLP(eqx.Module):
         Raises:
             ValueError: width is None.
         """
-        require(self.width is not None or self.depth == 0, "width", "an integer for a finite network", self.width)
+        require_finite_network(self)
         require_integer("input_dim", input_dim, 1)
         dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
         fan_ins = self._fan_ins(input_dim)
@@ -349,6 +349,12 @@ class MLP(eqx.Module):
                     biases = biases * jnp.sqrt(jnp.asarray(self.bias_variance, biases.dtype))
                 hidden = hidden + biases[None, :]
         return hidden[:, 0]
+
+
+def require_finite_network(network: Any, allowed: str = "an integer for a finite network") -> None:
+    """Refuse all but an MLP of finite width; one without hidden layers has none."""
+    require(isinstance(network, MLP), "network", "an MLP", type(network).__name__)
+    require(network.width is not None or network.depth == 0, "width", allowed, network.width)
 
 
 def _two_sets(name1: str, x1: Any, name2: str, x2: Any, dimension: int | None = None) -> tuple[jax.Array, jax.Array | None]:

@@ -161,8 +161,7 @@ def density_nodes(
         >>> nodes.shape, bool(jnp.allclose(weights @ nodes**2, 1 + GenerativeModel().means ** 2, rtol=0.01))
         ((56, 2), True)
     """
-    factor = np.asarray(model.whitening, np.float64)
-    mean = np.linalg.solve(factor, np.asarray(model.means, np.float64))
+    factor, mean = (np.asarray(value, np.float64) for value in (model.whitening, model.whitened_mean))
     distance = np.linalg.norm(mean)
     # Without any mean all directions are alike.
     first = mean / distance if distance > 0 else np.array([1.0, 0.0])

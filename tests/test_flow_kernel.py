@@ -66,7 +66,7 @@ def test_wide_networks_have_the_infinite_spectrum_and_keep_it():
 @pytest.mark.parametrize(
     ("network", "training", "options", "text"),
     [
-        (ns.MLP(1), ns.GradientFlow(1.0), {}, "width must be an integer; got None"),
+        (ns.MLP(1), ns.GradientFlow(1.0), {}, "width must be an integer for a finite network; got None"),
         (PRACTICE, ns.GradientDescent(0.1, 10), {}, "training must be GradientFlow; got 'GradientDescent'"),
         (PRACTICE, ns.GradientFlow(jnp.inf), {}, "time must be finite"),
         (PRACTICE, ns.GradientFlow(1.0), {"modes": 0}, "modes must be an integer >= 1; got 0"),

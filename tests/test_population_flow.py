@@ -453,3 +453,22 @@ def test_nesting_and_a_missing_key():
         flow(nested, PRACTICE, ns.GradientFlow(1.0))
     with pytest.raises(ValueError, match=r"key must be .* got None"):
         ns.predict_bias(MODEL, PRACTICE, ns.GradientFlow(1.0), method="population_flow")
+
+
+@pytest.mark.slow
+@pytest.mark.branches
+def test_a_derivative_out_of_steps_is_said_when_it_runs():
+    def bias(ratio, steps):
+        options = {"method": "population_flow", "key": jax.random.key(0), "num_inits": 1, "max_steps": steps, "order": 4}
+        return ns.predict_bias(ns.GenerativeModel(amplification=(ratio, 1.0)), PRACTICE, ns.GradientFlow(20.0), **options).bias
+
+    for function in (jax.value_and_grad(bias), jax.jit(bias, static_argnums=1)):
+        with pytest.warns(ns.UntrustedPredictionWarning, match=r"out of max_steps at time .* of 20: .* derivatives are NaN"):
+            found = jax.block_until_ready(function(2.0, 8))
+            jax.effects_barrier()
+        assert np.isnan(found).all()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ns.UntrustedPredictionWarning)
+            found = jax.block_until_ready(function(2.0, 500))
+            jax.effects_barrier()
+        assert np.isfinite(found).all()

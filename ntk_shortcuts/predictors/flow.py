@@ -11,12 +11,14 @@ parameters p, so all their derivatives are made on the way forward, and reverse 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from ntk_shortcuts.generative import GenerativeModel
@@ -25,6 +27,7 @@ from ntk_shortcuts.networks import MLP, Parameters
 from ntk_shortcuts.numerics import is_traced
 from ntk_shortcuts.plane import plane_basis, plane_inputs, plane_parameters
 from ntk_shortcuts.predictors.minibatches import Minibatches, Pieces, draw_pieces
+from ntk_shortcuts.predictors.prediction import UntrustedPredictionWarning
 from ntk_shortcuts.typing import Array, Float, Key, Scalar
 
 # Nodes of which a gradient is made at a time.
@@ -182,7 +185,9 @@ def differentiable_outputs(
 def _sensitive_outputs(varied: Any, fixed: Any, keys: jax.Array, points: Any, rules: FlowRules) -> jax.Array:
     dynamic, times = varied
     model, network = eqx.combine(dynamic, fixed)
-    return flow_path(model, network, keys, points(model), times, rules).outputs
+    path = flow_path(model, network, keys, points(model), times, rules)
+    jax.debug.callback(_warn_if_unfinished, path.reached, times[-1])
+    return path.outputs
 
 
 @_sensitive_outputs.def_fwd
@@ -223,10 +228,12 @@ def _forward(perturbed: Any, varied: Any, fixed: Any, keys: jax.Array, points: A
             value, speed = jax.jvp(lambda p: outputs(p, start, dynamic), (params,), (field(params, start, dynamic),))
             return value, along(outputs, params, tangents), speed
 
-        return _solved((start.params, moves.params), velocity, observed, times, rules)[0]
+        found, last, _ = _solved((start.params, moves.params), velocity, observed, times, rules)
+        return found, last
 
     # Without anything perturbed but the times, the stack of directions is empty, and so are the tangents.
-    values, slopes, speeds = jax.vmap(one)(keys)
+    (values, slopes, speeds), last = jax.vmap(one)(keys)
+    jax.debug.callback(_warn_if_unfinished, last, times[-1])
     return values, (slopes, speeds)
 
 
@@ -244,6 +251,17 @@ def _backward(residuals: tuple, cotangent: jax.Array, perturbed: Any, varied: An
         position += size
     slope_of_times = jnp.einsum("itp,itp->t", speeds, cotangent).astype(times.dtype)
     return jax.tree.unflatten(structure, found), slope_of_times
+
+
+def _warn_if_unfinished(reached: jax.Array, wanted: jax.Array) -> None:
+    """Said when the compiled program runs: a trace does not know."""
+    if not np.all(np.asarray(reached) >= np.asarray(wanted, np.asarray(reached).dtype)):
+        warnings.warn(
+            f"the solver ran out of max_steps at time {float(np.min(reached)):.4g} of {float(np.max(wanted)):.4g}: the bias "
+            "beyond and its derivatives are NaN; raise max_steps or step_tolerance",
+            UntrustedPredictionWarning,
+            stacklevel=2,
+        )
 
 
 def _unit_tangents(dynamic: Any, perturbed: Any) -> Any:

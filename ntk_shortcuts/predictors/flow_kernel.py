@@ -10,7 +10,7 @@ import numpy as np
 from ntk_shortcuts.bias import optimal_reliance, reliance
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.kernels.empirical import empirical_ntk
-from ntk_shortcuts.networks import MLP
+from ntk_shortcuts.networks import MLP, require_finite_network
 from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.predictors.flow import FlowPoints, FlowRules, flow_parameters
 from ntk_shortcuts.quadrature import mixture_nodes
@@ -83,8 +83,7 @@ def kernel_motion(
         >>> bool(motion.relative_change[0, 1] > motion.relative_change[0, 0] == 0)  # doctest: +SKIP
         True
     """
-    require(isinstance(network, MLP), "network", "an MLP of finite width", type(network).__name__)
-    require(network.width is not None or network.depth == 0, "width", "an integer", network.width)
+    require_finite_network(network)
     require(not any(model.nesting), "nesting", "(0, 0)", model.nesting)
     require(isinstance(training, GradientFlow), "training", "GradientFlow", type(training).__name__)
     for name, value in {"num_inits": num_inits, "modes": modes, "order": order, "max_steps": max_steps}.items():

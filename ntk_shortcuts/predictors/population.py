@@ -152,4 +152,4 @@ def _outputs(
         for i, target in enumerate((targets, jnp.zeros_like(targets)))
     )
     errors = OutputError(odd.error.mean, odd.error.variance + even.error.variance)
-    return OutputLaw(odd.mean, odd.variance + even.variance, odd.spectrum, errors), error
+    return OutputLaw(odd.mean, jax.tree.map(jnp.add, odd.variance, even.variance), odd.spectrum, errors), error

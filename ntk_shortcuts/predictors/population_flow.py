@@ -19,7 +19,7 @@ import numpy as np
 from ntk_shortcuts.bias import optimal_reliance, reliance, reliance_between_probes
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.losses import resolve_loss
-from ntk_shortcuts.networks import MLP
+from ntk_shortcuts.networks import MLP, require_finite_network
 from ntk_shortcuts.numerics import in_float64, is_traced
 from ntk_shortcuts.predictors.flow import Drawn, FlowPath, FlowPoints, FlowRules, differentiable_outputs, draw, flow_from
 from ntk_shortcuts.predictors.minibatches import Minibatches, minibatches
@@ -140,13 +140,7 @@ def predict_population_flow(
     if num_samples is not None:
         require_integer("num_samples", num_samples, 2)
         require(num_samples % 2 == 0, "num_samples", "even, half of either class", num_samples)
-    require(isinstance(network, MLP), "network", "an MLP of finite width", type(network).__name__)
-    require(
-        network.width is not None or network.depth == 0,
-        "width",
-        'an integer with method="population_flow" (infinitely wide networks: method="population")',
-        network.width,
-    )
+    require_finite_network(network, 'an integer with method="population_flow" (infinitely wide networks: method="population")')
     require(not any(model.nesting), "nesting", '(0, 0) with method="population_flow"', model.nesting)
     require_key(key, 'a jax.random key with method="population_flow"')
     require_integer("num_inits", num_inits, 1)
