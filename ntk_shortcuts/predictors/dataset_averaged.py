@@ -108,8 +108,9 @@ def predict_dataset_averaged(
         A Prediction. `std` is over data sets and initialisations together. Diagnostics: `data_std` (root mean square over
         probes of the part over data sets), `discretization_error` (last move of the bias under refinement), `nodes`,
         `modes_kept`, `fixed_point_residual`, `stieltjes_margin` (positive: the right root), `iterations`, `filter_error` (of
-        the resolvent sum, relative), `initial_mass_dropped`, `converged` and `trusted` (1 or 0). A prediction that is not
-        trusted also warns with UntrustedPredictionWarning.
+        the resolvent sum, relative), `rounding_error` (the move of the bias by that error at the probes, and by rounding),
+        `initial_mass_dropped`, `converged` and `trusted` (1 or 0). A prediction that is not trusted, or whose
+        `rounding_error` is above 0.002, also warns with UntrustedPredictionWarning.
 
     Raises:
         ValueError: num_samples missing or below 2; unknown form; a kernel that is not symmetric.

@@ -66,7 +66,12 @@ def predict_population(
 
     Returns:
         A Prediction whose diagnostics hold `discretization_error` (the last move of the bias), `nodes`, `converged` (1 or
-        0), the spectrum's condition and dropped mass, and the kernel's own quadrature error.
+        0), `rounding_error` (the largest move of the bias under errors of the arithmetic; Label D4.7), the spectrum's
+        condition and dropped mass, and the kernel's own quadrature error.
+
+    Warns:
+        UntrustedPredictionWarning: the bias moves by more than the tolerance at the finest rule of nodes, by more than 0.002
+            under rounding, or a direction in which the data hardly vary would be learnt and is below the arithmetic.
 
     Raises:
         ValueError: num_samples given, a tolerance that is not positive, or weights that are not symmetric.

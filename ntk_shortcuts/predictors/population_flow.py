@@ -124,11 +124,11 @@ def predict_population_flow(
             training rule.
 
     Numerics: an adaptive, stabilised Runge-Kutta method (:mod:`ntk_shortcuts.chebyshev`) under diffrax. A solver that runs out
-    of steps warns, with the time it reached; what lies beyond is NaN. So do a bias that moves by more than the tolerance at
-    the finest rule, and undecided probes of that weight. Derivatives in predictivities, amplifications, correlation,
-    variances and times (:mod:`ntk_shortcuts.predictors.flow`) are those of the reliance with each probe's sign averaged over
-    its cell of the grid, which is smooth; the traced prediction holds that reliance. Source: worked out for this package; the
-    reduction to the plane is exact.
+    of steps warns, with the time it reached (a derivative, when it is computed); what lies beyond is NaN. So do a bias that
+    moves by more than the tolerance at the finest rule, and undecided probes of that weight. Derivatives in predictivities,
+    amplifications, correlation, variances and times (:mod:`ntk_shortcuts.predictors.flow`) are those of the reliance with each
+    probe's sign averaged over its cell of the grid, which is smooth; the traced prediction holds that reliance. Source: worked
+    out for this package; the reduction to the plane is exact.
 
     Example:
         >>> network = MLP(1, width=16, parameterization="standard", initialization="torch")
