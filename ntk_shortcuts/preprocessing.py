@@ -38,7 +38,7 @@ class Preprocessed(eqx.Module):
         >>> z = plain.probe_grid(4)
         >>> network = MLP(2)
         >>> moved = Preprocessed(network, [[4.0, 0.0], [0.0, 1.0]])
-        >>> bool(jnp.allclose(moved.latent_kernels(plain, z).ntk, network.latent_kernels(amplified, z).ntk))
+        >>> bool(np.allclose(moved.latent_kernels(plain, z).ntk, network.latent_kernels(amplified, z).ntk))
         True
     """
 

@@ -87,3 +87,21 @@ def test_tables_are_those_of_the_records(script, page):
     text = (ROOT / "docs" / page).read_text()
     lines = [line for line in namespace["table"](records).splitlines() if line]
     assert len(lines) > 10 and [line for line in lines if line not in text] == []
+
+
+@pytest.mark.slow
+def test_examples_of_docstrings_run_in_a_plain_session():
+    """As users run them: without this suite's float64, and each module by itself."""
+    script = """
+import doctest, importlib, pkgutil, warnings
+import ntk_shortcuts
+warnings.simplefilter("ignore")
+flags, failed, tried = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE, 0, 0
+for found in pkgutil.walk_packages(ntk_shortcuts.__path__, "ntk_shortcuts."):
+    result = doctest.testmod(importlib.import_module(found.name), optionflags=flags)
+    failed, tried = failed + result.failed, tried + result.attempted
+print(failed, tried)
+"""
+    found = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    failed, tried = map(int, found.stdout.split()[-2:])
+    assert failed == 0 and tried > 100, found.stdout

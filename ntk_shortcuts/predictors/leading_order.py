@@ -124,7 +124,7 @@ def output_direction(model: GenerativeModel, network: Any, training: TrainingRul
         >>> from ntk_shortcuts import MLP, GradientFlow
         >>> model = GenerativeModel(amplification=(2.0, 1.0))
         >>> late = output_direction(model, MLP(0), GradientFlow(float("inf")))
-        >>> bool(jnp.allclose(late / late[1], model.bayes_direction / model.bayes_direction[1]))
+        >>> bool(np.allclose(late / late[1], model.bayes_direction / model.bayes_direction[1]))
         True
     """
     _require_polynomial(model, network)
