@@ -33,6 +33,9 @@ from ntk_shortcuts.training_rules import TrainingRule
 from ntk_shortcuts.typing import Array, Float, Key, Latents
 from ntk_shortcuts.validation import as_labels, as_points, require, require_finite, require_integer, require_key
 
+# Relative to the largest output or label.
+_TRUSTED_ROUNDING = 1e-3
+
 
 @in_float64
 def predict_outputs(
@@ -56,10 +59,15 @@ def predict_outputs(
         full_covariance: `variance` is then (probes, probes); else its diagonal (probes,).
 
     Returns:
-        OutputLaw(mean, variance, spectrum).
+        OutputLaw(mean, variance, spectrum, error): `error` holds draws of the rounding of the mean, and the size of that of the
+        variance (label D4.7).
 
     Raises:
         ValueError: shapes that do not fit, NaN or infinite entries.
+
+    Warns:
+        UntrustedPredictionWarning: labels along eigenvalues that rounding hides and training would reach, or rounding of the
+            mean above a thousandth of the largest output or label.
 
     Numerics: eigenvalues below n eps lambda_max are zero to the arithmetic and are left out, so that rank-deficient
     kernels have a finite limit at t = infinity. Source: Lee et al. (2019), section 2.2.
@@ -73,7 +81,20 @@ def predict_outputs(
         require_finite_outputs(law.mean, law.variance)
         training.check(float(law.spectrum.largest_eigenvalue))
         _warn_of_unresolved(network, training, law, inputs.shape[0])
+        _warn_of_rounded_outputs(law, float(jnp.max(jnp.abs(labels))))
     return law
+
+
+def _warn_of_rounded_outputs(law: OutputLaw, size: float) -> None:
+    error = float(jnp.max(jnp.sqrt(jnp.mean(law.error.mean**2, axis=-2))))
+    scale = max(float(jnp.max(jnp.abs(law.mean))), size)
+    if not error <= _TRUSTED_ROUNDING * scale:
+        warnings.warn(
+            f"rounding moves the mean output by up to {error:.2g}, where the largest output or label is {scale:.2g}: training "
+            "reaches eigenvalues that the arithmetic hardly resolves (a finite time or a ridge decides them)",
+            UntrustedPredictionWarning,
+            stacklevel=6,
+        )
 
 
 def _warn_of_unresolved(network: Any, training: TrainingRule, law: OutputLaw, num_samples: int) -> None:
