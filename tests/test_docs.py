@@ -90,6 +90,15 @@ def test_tables_are_those_of_the_records(script, page):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("page", [pytest.param(path, id=path.stem) for path in [ROOT / "README.md", *GUIDES]])
+def test_blocks_run_in_a_plain_session(page, tmp_path):
+    """As users run them: without this suite's float64."""
+    script = tmp_path / "blocks.py"
+    script.write_text("\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), re.S)))
+    subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=True)
+
+
+@pytest.mark.slow
 def test_examples_of_docstrings_run_in_a_plain_session():
     """As users run them: without this suite's float64, and each module by itself."""
     script = """

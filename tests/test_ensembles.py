@@ -276,6 +276,6 @@ def test_members_spread_over_devices_train_alike():
         "ns.GradientDescent(0.3, np.array([2, 12])), 30, 2, 2, key=jax.random.key(3));"
         "assert jax.device_count() == 2; print(repr(float(np.sum(e.outputs))))"
     )
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_ENABLE_X64": "1"}
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
     assert float(found.stdout) == pytest.approx(float(np.sum(train().outputs)), rel=1e-4)

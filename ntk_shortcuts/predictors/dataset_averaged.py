@@ -39,8 +39,6 @@ _TRACED_MODES = 64
 _FEW_MODES = 36
 # A mode is left out when it is learnt to less than this.
 _LEARNT = 2e-3
-# Of the largest eigenvalue; the poles keep ten to a hundred times this distance from 0.
-_RESOLVED = 1e-11
 # Below this number corrections of order 1/N are above the tolerance.
 _FEW_SAMPLES = 10
 
@@ -204,7 +202,9 @@ def predict_dataset_averaged(
             stacklevel=4,
         )
     warn_of_rounding(prediction)
-    warn_of_unresolved_direction(model, training, spectra.basis.eigenvalues[0, 0], _RESOLVED, num_samples)
+    largest, *_, smallest = np.asarray(spectra.basis.eigenvalues[0, :modes])
+    resolution = max(_resolution(spectra), smallest / largest)
+    warn_of_unresolved_direction(model, training, largest, resolution, num_samples)
     return prediction.with_diagnostics(diagnostics)
 
 
@@ -238,7 +238,7 @@ def _target_missed(
     """
     eigenvalues, vectors = spectra.basis.eigenvalues[0], spectra.basis.vectors[0]
     largest = eigenvalues[0]
-    present = eigenvalues > 10 * len(eigenvalues) * np.finfo(np.float64).eps * largest
+    present = eigenvalues > _resolution(spectra) * largest
     values = jnp.where(present, eigenvalues, largest)
     target = vectors.T @ (jnp.sqrt(rays.mass) * rays.slope)
     error = (filter_(values) - training.filter(values, num_samples)) * values * values / (values + kappa)
@@ -246,6 +246,11 @@ def _target_missed(
     size = jnp.sqrt(jnp.sum(missed**2, axis=-1) / jnp.maximum(jnp.sum(target**2), np.finfo(np.float64).tiny))
     modes = probes.shape[1]
     return size, (missed / jnp.sqrt(values))[..., :modes] @ probes.T
+
+
+def _resolution(spectra: SectorSpectra) -> float:
+    """Relative to the largest eigenvalue; what lies below is rounding."""
+    return 10 * spectra.basis.eigenvalues.shape[-1] * np.finfo(np.float64).eps
 
 
 def _kappa(ridge: float, spectra: SectorSpectra, num_samples: Any) -> float:
