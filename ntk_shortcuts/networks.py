@@ -251,18 +251,19 @@ class MLP(eqx.Module):
         else:
             largest = float(_largest_entry(kernels))
         dtype = kernels.ntk.dtype
-        tiny, huge = (float(limit) for limit in (jnp.finfo(dtype).tiny, jnp.finfo(dtype).max))
-        if tiny <= largest <= huge:
+        # Entries a rounding smaller than the largest must not underflow either: XLA takes subnormal numbers as 0.
+        least, huge = float(jnp.finfo(dtype).tiny / jnp.finfo(dtype).eps), float(jnp.finfo(dtype).max)
+        if least <= largest <= huge:
             return kernels
         allowed = f"of kernels within the range of {dtype} on these inputs"
         advice = f"(depth {self.depth}, weight_variance {self.weight_variance}" + (
             "; float64 inputs reach further)" if dtype == jnp.float32 else ")"
         )
-        require(largest < tiny, "network", allowed, f"an overflow {advice}")
+        require(largest < least, "network", allowed, f"an overflow {advice}")
         if np.any(squares1 > 0) and np.any(squares2 > 0):
             # Zero may also be the truth, as for orthogonal inputs of a linear network; of an input with itself it is not.
             own = mlp_kernels(PairMoments.diagonal(jnp.ravel(squares1)), layers, self.activation, input_dim)
-            require(float(jnp.max(own.ntk)) >= tiny, "network", allowed, f"an underflow to 0 {advice}")
+            require(float(jnp.max(own.ntk)) >= least, "network", allowed, f"an underflow {advice}")
         return kernels
 
     @in_float64

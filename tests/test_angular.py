@@ -61,3 +61,9 @@ def test_sector_kernels_are_odd_and_even_and_add_up(network, nesting, rng):
     np.testing.assert_allclose(odd.ntk, -odd_back.ntk, atol=1e-13)
     np.testing.assert_allclose(even.ntk, even_back.ntk, atol=1e-13)
     np.testing.assert_allclose(odd.ntk + even.ntk, network.latent_kernels(model, z1, z2).ntk, rtol=1e-10, atol=1e-12)
+
+
+def test_no_series_where_its_coefficients_overflow_and_its_values_do_not(rng):
+    network, x = ns.MLP(30, weight_variance=10**1.5), 0.1 * rng.normal(size=(5, 3))
+    kernel = network.kernels(x.astype(np.float32)).ntk
+    np.testing.assert_allclose(np.asarray(kernel, np.float64), network.kernels(x).ntk, rtol=1e-4)

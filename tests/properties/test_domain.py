@@ -98,7 +98,11 @@ def _single_precision_is_never_nan(network, points):
         assert np.max(np.abs(np.asarray(kernels.ntk, np.float64) - exact.ntk)) <= 0.02 * np.max(np.abs(exact.ntk))
 
 
-test_single_precision_is_never_nan = pytest.mark.slow(few(given(networks, points)(_single_precision_is_never_nan)))
+subnormal = example(ns.MLP(3, "linear", weight_variance=10**-7.75), (0, 10**-3.5))
+near_overflow = example(ns.MLP(30, "relu", weight_variance=10**1.5), (0, 1.0))
+test_single_precision_is_never_nan = pytest.mark.slow(
+    few(near_overflow(subnormal(given(networks, points)(_single_precision_is_never_nan))))
+)
 
 
 def _reliance_is_bounded_and_odd_under_a_swap(model, time, random_init):
