@@ -145,7 +145,7 @@ def predict_dataset_averaged(
         modes = min(_TRACED_MODES, rays.directions.shape[0])
         filter_ = training.rational(num_samples, jnp.max(spectra.basis.eigenvalues), _RESOLVENTS[0])
         law = _averaged_law(model, network, training, filter_, num_samples, solved, rays, spectra, modes, options)
-        return prediction_from_law("dataset_averaged", model, probes, *unfold(law.mean, law.variance))
+        return prediction_from_law("dataset_averaged", model, probes, *unfold(law.mean, law.variance, law.error))
     if not homogeneous:
         require_symmetric(model, network, probes)
 

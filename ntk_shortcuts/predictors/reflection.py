@@ -29,10 +29,9 @@ def half_of(probes: jax.Array) -> tuple[jax.Array, Unfold]:
     def all_of(half: jax.Array, sign: float) -> jax.Array:
         return jnp.concatenate([half, sign * half[..., ::-1]], axis=-1)
 
-    def unfold(mean: jax.Array, variance: jax.Array | None, error: OutputError | None = None) -> tuple:
-        if error is not None:
-            error = OutputError(all_of(error.mean, -1), all_of(error.variance, 1))
-        return all_of(mean, -1), None if variance is None else all_of(variance, 1), error
+    def unfold(mean: jax.Array, variance: jax.Array | None, error: OutputError) -> tuple:
+        everywhere = OutputError(all_of(error.mean, -1), all_of(error.variance, 1))
+        return all_of(mean, -1), None if variance is None else all_of(variance, 1), everywhere
 
     return probes[: len(probes) // 2], unfold
 
