@@ -9,7 +9,7 @@ from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
 from ntk_shortcuts.kernels import Kernels
 from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.predictors.frozen_kernel import trained_outputs
-from ntk_shortcuts.predictors.output_error import mean_rounding
+from ntk_shortcuts.predictors.output_error import error_directions, mean_rounding
 from ntk_shortcuts.predictors.spectral import apply_filter
 from ntk_shortcuts.quadrature import latent_rays
 
@@ -79,9 +79,9 @@ _ENLARGED = 1e-8  # in place of 4 roundings of 2.2e-16
 
 def _expected(matrix, target, rows, rule) -> np.ndarray:
     """Root mean square of the code's draws, at each probe."""
-    columns = np.concatenate([target[:, None], rows.T], axis=1)
+    columns = np.concatenate([target[:, None], error_directions(len(matrix), matrix.dtype, 4000)], axis=1)
     filtered, spectrum = apply_filter(matrix, columns, rule, num_samples=None)
-    draws = mean_rounding(spectrum, rule, None, target, rows, filtered[:, 0], filtered[:, 1:].T, 4000)
+    draws = mean_rounding(spectrum, rule, None, target, rows, filtered[:, 0], filtered[:, 1:])
     return np.sqrt(np.mean(np.square(draws), axis=0))
 
 

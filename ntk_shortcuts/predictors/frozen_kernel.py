@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from ntk_shortcuts.kernels.infinite import Kernels
-from ntk_shortcuts.predictors.output_error import OutputError, mean_rounding, variance_rounding
+from ntk_shortcuts.predictors.output_error import OutputError, error_directions, mean_rounding, variance_rounding
 from ntk_shortcuts.predictors.spectral import SpectralDiagnostics, apply_filter
 from ntk_shortcuts.training_rules import TrainingRule
 from ntk_shortcuts.typing import Array, Float
@@ -54,13 +54,18 @@ def trained_outputs(
     root = jnp.sqrt(weights)
     matrix = root[:, None] * train.ntk * root[None, :]
     target, rows = root * targets, cross.ntk * root[None, :]
-    filtered, spectrum = apply_filter(matrix, jnp.concatenate([target[:, None], rows.T], axis=1), rule, num_samples=num_samples)
-    dual, operator = filtered[..., 0], jnp.swapaxes(filtered[..., 1:], -1, -2)
+    columns = jnp.concatenate([target[:, None], error_directions(len(matrix), matrix.dtype)], axis=1)
+    known = columns.shape[1]
+    if prior is not None:
+        columns = jnp.concatenate([columns, rows.T], axis=1)
+    filtered, spectrum = apply_filter(matrix, columns, rule, num_samples=num_samples)
+    dual = filtered[..., 0]
     mean = jnp.einsum("pm,...m->...p", rows, dual)
-    error = mean_rounding(spectrum, rule, num_samples, target, rows, dual, operator)
+    error = mean_rounding(spectrum, rule, num_samples, target, rows, dual, filtered[..., 1:known])
     if prior is None:
         return OutputLaw(mean, None, spectrum, OutputError(error, jnp.zeros_like(mean)))
     weighted = root[:, None] * train.nngp * root[None, :]
+    operator = jnp.swapaxes(filtered[..., known:], -1, -2)
     own = prior if prior.ndim == 1 else jnp.diagonal(prior)
     errors = OutputError(error, variance_rounding(own, weighted, operator))
     operator = operator * root
@@ -94,8 +99,9 @@ def continued_outputs(
     matrix = root[:, None] * train.ntk * root[None, :]
     at_train, at_probes = initial
     remaining, rows = root * (targets - at_train), cross.ntk * root[None, :]
-    filtered, spectrum = apply_filter(matrix, jnp.concatenate([remaining, rows]).T, rule, num_samples=num_samples)
-    duals, operator = jnp.split(jnp.swapaxes(filtered, -1, -2), [len(remaining)], axis=-2)
+    columns = jnp.concatenate([remaining.T, error_directions(len(matrix), matrix.dtype)], axis=1)
+    filtered, spectrum = apply_filter(matrix, columns, rule, num_samples=num_samples)
+    duals, directions = jnp.swapaxes(filtered[..., : len(remaining)], -1, -2), filtered[..., len(remaining) :]
     mean = at_probes + jnp.einsum("pm,...im->...ip", rows, duals)
-    error = mean_rounding(spectrum, rule, num_samples, remaining, rows, duals, operator)
+    error = mean_rounding(spectrum, rule, num_samples, remaining, rows, duals, directions)
     return OutputLaw(mean, None, spectrum, OutputError(error, jnp.zeros_like(mean)))

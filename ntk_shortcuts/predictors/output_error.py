@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -28,6 +30,11 @@ class OutputError(eqx.Module):
     variance: Float[Array, "*batch probes"]
 
 
+def error_directions(size: int, dtype: Any, draws: int = _DRAWS) -> Float[Array, "m draws"]:
+    """Standard normal vectors, the same ones at every call."""
+    return jnp.asarray(np.random.default_rng(0).normal(size=(size, draws)), dtype)
+
+
 def mean_rounding(
     spectrum: SpectralDiagnostics,
     rule: TrainingRule,
@@ -35,8 +42,7 @@ def mean_rounding(
     target: Float[Array, "*k m"],
     rows: Float[Array, "probes m"],
     dual: Float[Array, "*batch m"],
-    operator: Float[Array, "*b probes m"],
-    draws: int = _DRAWS,
+    directions: Float[Array, "*b m draws"],
 ) -> Float[Array, "*batch draws probes"]:
     r"""Draws of the rounding error of the mean \(k(x)^Tg(S)b\), to first order. Label D4.7.
 
@@ -45,27 +51,25 @@ def mean_rounding(
     most into the smallest. With \(\xi\), \(\zeta\) standard normal and M the size of S
 
     \[\delta m(x)=\frac{\epsilon}{\sqrt M}\left(\sqrt{\lambda_{\max}^2(|g(S)b|^2+g(\lambda_0)^2|b_0|^2)+|b|^2}\;
-      \xi\cdot g(S)k(x)+|g(S)b|\,|k(x)|\,\zeta_x\right).\]
+      k(x)^Tg(S)\xi+|g(S)b|\,|k(x)|\,\zeta_x\right).\]
 
     Args:
-        target: b, or several; rows: k of each probe; dual: g(S) b; operator: g(S) k of each probe.
+        target: b, or several; rows: k of each probe; dual: g(S) b; directions: \(g(S)\xi\), of :func:`error_directions`.
     """
 
     def norm(vectors: jax.Array) -> jax.Array:
         return jnp.sqrt(jnp.sum(vectors**2, axis=-1))
 
-    rng = np.random.default_rng(0)
-    size = rows.shape[1]
-    common, alone = (jnp.asarray(rng.normal(size=(draws, count)), rows.dtype) for count in (size, rows.shape[0]))
+    alone = jnp.asarray(np.random.default_rng(2).normal(size=(directions.shape[-1], rows.shape[0])), rows.dtype)
     # A linear network's kernel has no even part at all.
     largest = spectrum.largest_eigenvalue
     smallest = jnp.where(largest > 0, largest / spectrum.condition_number, 1)
     left_out = jnp.sqrt(spectrum.mass_dropped) * rule.filter(smallest[None], num_samples)[..., 0]
     left_out = left_out.reshape(left_out.shape + (1,) * (target.ndim - 1)) * norm(target)
     source = jnp.hypot(largest * jnp.hypot(norm(dual), left_out), norm(target))
-    response = jnp.einsum("...pm,dm->...dp", operator, common)
+    response = jnp.einsum("pm,...md->...dp", rows, directions)
     response = response.reshape(*response.shape[:-2], *(1,) * (target.ndim - 1), *response.shape[-2:])
-    scale = _ROUNDINGS * jnp.finfo(rows.dtype).eps / np.sqrt(size)
+    scale = _ROUNDINGS * jnp.finfo(rows.dtype).eps / np.sqrt(rows.shape[1])
     return scale * (source[..., None, None] * response + norm(dual)[..., None, None] * norm(rows) * alone)
 
 

@@ -160,14 +160,14 @@ def _reliances(
     if error is None:
         return reliance, optimum, None
     draws = np.random.default_rng(1).normal(size=(_DRAWS, probes.shape[0])).astype(mean.dtype)
-
-    def moved(size: float) -> jax.Array:
-        variance = jnp.maximum(std[..., None, :] ** 2 + size * error.variance[..., None, :] * draws, 0)
-        moved_mean = jnp.broadcast_to(mean[..., None, :] + size * error.mean, variance.shape)
-        return jnp.max(jnp.abs(decided(moved_mean, safe_sqrt(variance)) - reliance[..., None]), axis=-1)
-
+    noise = error.variance[..., None, :] * draws
     # Both ways, and twice the expected size: the outputs hold such an error already.
-    return reliance, optimum, jnp.maximum(moved(2.0), moved(-2.0))
+    by_mean, by_variance = (
+        jnp.concatenate([2 * part, -2 * part], axis=-2) for part in (jnp.broadcast_to(error.mean, noise.shape), noise)
+    )
+    shifted = safe_sqrt(jnp.maximum(std[..., None, :] ** 2 + by_variance, 0))
+    moved = decided(mean[..., None, :] + by_mean, shifted) - reliance[..., None]
+    return reliance, optimum, jnp.max(jnp.abs(moved), axis=-1)
 
 
 def plain(value: jax.Array) -> float | jax.Array:
