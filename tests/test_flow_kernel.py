@@ -32,11 +32,16 @@ def test_start_and_order_of_times(motion):
 
 
 @pytest.mark.slow
-def test_biases_are_those_of_the_population_flow(motion):
-    options = {"method": "population_flow", "key": KEY, "num_inits": 2, "order": 24}
-    p = ns.predict_bias(MODEL, PRACTICE, ns.GradientFlow([30.0, 0.0, 1.0]), **options)
-    # Other rules of nodes: with 8 to 24 of them both were 0.044 to 0.062 at t = 30, and within 0.005 before.
-    assert np.all(np.abs(motion.bias.mean(0) - p.bias) < [0.015, 5e-3, 5e-3])
+def test_biases_are_those_of_the_population_flow():
+    """Of one network, whose outputs a traced prediction gives at the nodes that both then have."""
+    times, options = jnp.array([30.0, 0.0, 1.0]), {"key": KEY, "num_inits": 1, "order": 8}
+
+    @jax.jit
+    def outputs(times):
+        return ns.predict_bias(MODEL, PRACTICE, ns.GradientFlow(times), method="population_flow", **options).mean
+
+    motion = ns.kernel_motion(MODEL, PRACTICE, ns.GradientFlow(times), **options)
+    np.testing.assert_allclose(motion.bias[0], ns.shortcut_bias(outputs(times), MODEL), atol=3e-3)
 
 
 def test_kernel_at_the_start_is_that_of_an_explicit_jacobian(motion):
