@@ -15,7 +15,7 @@ from ntk_shortcuts.typing import Array, Float
 
 # Of an entry of a kernel, as measured (2 to 8).
 _ROUNDINGS = 4
-_DRAWS = 6
+DRAWS = 6
 
 
 class OutputError(eqx.Module):
@@ -30,7 +30,7 @@ class OutputError(eqx.Module):
     variance: Float[Array, "*batch probes"]
 
 
-def error_directions(size: int, dtype: Any, draws: int = _DRAWS) -> Float[Array, "m draws"]:
+def error_directions(size: int, dtype: Any, draws: int = DRAWS) -> Float[Array, "m draws"]:
     """Standard normal vectors, the same ones at every call."""
     return jnp.asarray(np.random.default_rng(0).normal(size=(size, draws)), dtype)
 

@@ -13,7 +13,7 @@ import numpy as np
 from ntk_shortcuts.bias import expected_reliance, optimal_reliance
 from ntk_shortcuts.generative import GenerativeModel
 from ntk_shortcuts.numerics import is_traced, safe_divide, safe_sqrt
-from ntk_shortcuts.predictors.output_error import OutputError
+from ntk_shortcuts.predictors.output_error import DRAWS, OutputError
 from ntk_shortcuts.predictors.spectral import SpectralDiagnostics
 from ntk_shortcuts.training_rules import TrainingRule
 from ntk_shortcuts.typing import Array, Float
@@ -22,7 +22,6 @@ from ntk_shortcuts.validation import require
 # Relative to an output that grows linearly from the origin.
 _BOUNDARY = 1e-6
 _TRUSTED_ROUNDING = 2e-3
-_DRAWS = 6
 
 
 class UntrustedPredictionWarning(UserWarning):
@@ -159,7 +158,7 @@ def _reliances(
     reliance, optimum = decided(mean, std), optimal_reliance(model, probes)
     if error is None:
         return reliance, optimum, None
-    draws = np.random.default_rng(1).normal(size=(_DRAWS, probes.shape[0])).astype(mean.dtype)
+    draws = np.random.default_rng(1).normal(size=(DRAWS, probes.shape[0])).astype(mean.dtype)
     noise = error.variance[..., None, :] * draws
     # Both ways, and twice the expected size: the outputs hold such an error already.
     by_mean, by_variance = (
