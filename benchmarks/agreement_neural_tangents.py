@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import mpmath
 import numpy as np
 
-from ntk_shortcuts.generative import GenerativeModel
+from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.kernels import neural_tangents
-from ntk_shortcuts.networks import MLP
+from ntk_shortcuts.networks.mlp import MLP
 
 DEPTHS = (1, 2, 5)
 VARIANCES = ((2.0, 0.0), (1.3, 0.4))

@@ -32,9 +32,9 @@ import numpy as np
 from scipy.special import erf
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.kernels.sectors import is_angular, sector_kernels
-from ntk_shortcuts.kernels.spectrum import eigenbasis
-from ntk_shortcuts.quadrature import latent_rays
+from ntk_shortcuts.nodes.parity import is_angular, sector_kernels
+from ntk_shortcuts.analysis.spectrum import eigenbasis
+from ntk_shortcuts.laws.two_features.polar import latent_rays
 
 TIMES = (3.0, 30.0, 300.0, 3000.0)
 VARIANTS = {

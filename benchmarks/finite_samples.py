@@ -28,9 +28,9 @@ import numpy as np
 from scipy.stats import norm
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.comparison import read_lines
-from ntk_shortcuts.predictors.flow import FlowPoints, FlowRules, _draw_labels, _outputs, _solved, _start, _velocity, draw
-from ntk_shortcuts.quadrature import mixture_nodes
+from ntk_shortcuts.experiments.comparison import read_lines
+from ntk_shortcuts.methods.flow.equation import FlowPoints, FlowRules, _draw_labels, _outputs, _solved, _start, _velocity, draw
+from ntk_shortcuts.laws.two_features.polar import mixture_nodes
 
 MODEL = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0))
 OUTPUT = pathlib.Path(__file__).parent / "results" / "finite_samples.jsonl"

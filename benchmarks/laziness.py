@@ -27,8 +27,8 @@ from jax.flatten_util import ravel_pytree
 from sklearn.metrics import roc_auc_score
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.plane import plane_basis, plane_inputs, plane_parameters
-from ntk_shortcuts.quadrature import mixture_nodes
+from ntk_shortcuts.laws.two_features.plane import plane_basis, plane_inputs, plane_parameters
+from ntk_shortcuts.laws.two_features.polar import mixture_nodes
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 EPOCHS = np.array([1, 3, 10, 30, 100])

@@ -28,7 +28,7 @@ from scipy.optimize import brentq
 from scipy.special import comb, roots_gegenbauer
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.predictors.deterministic_equivalent import scalar_kappa
+from ntk_shortcuts.methods.average.deterministic_equivalent import scalar_kappa
 
 CURVES = pathlib.Path(__file__).parent / "results/learning_curves.json"
 DIMENSION, TEST_POINTS = 25, 1500

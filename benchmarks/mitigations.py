@@ -26,9 +26,9 @@ import numpy as np
 import optax
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.comparison import read_lines
-from ntk_shortcuts.plane import plane_basis, plane_inputs
-from ntk_shortcuts.quadrature import mixture_nodes
+from ntk_shortcuts.experiments.comparison import read_lines
+from ntk_shortcuts.laws.two_features.plane import plane_basis, plane_inputs
+from ntk_shortcuts.laws.two_features.polar import mixture_nodes
 
 SAMPLES, TIME, RATE, WIDTH, DATASETS = 300, 30.0, 0.5, 512, 32
 RECORDS = pathlib.Path(__file__).parent / "results/mitigations.jsonl"

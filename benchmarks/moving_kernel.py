@@ -23,7 +23,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.comparison import read_lines
+from ntk_shortcuts.experiments.comparison import read_lines
 from ntk_shortcuts.plotting import plot_telescope
 
 RECORDS = pathlib.Path(__file__).parent / "results/moving_kernel.jsonl"

@@ -29,7 +29,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.comparison import read_lines
+from ntk_shortcuts.experiments.comparison import read_lines
 from ntk_shortcuts.plotting import BIAS_LABEL, PREDICTIVITY_LABEL, RATIO_LABEL
 
 RECORDS = pathlib.Path(__file__).parent / "results/paper_experiments.jsonl"

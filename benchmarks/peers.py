@@ -30,7 +30,7 @@ import numpy as np
 from agreement_neural_tangents import dense_kernel
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.comparison import read_lines
+from ntk_shortcuts.experiments.comparison import read_lines
 
 RECORDS = pathlib.Path(__file__).parent / "results/peers.jsonl"
 MARKS = ("<!-- peers -->\n", "\n<!-- end of peers -->")

@@ -23,7 +23,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.comparison import read_lines
+from ntk_shortcuts.experiments.comparison import read_lines
 
 RECORDS = pathlib.Path(__file__).parent / "results/scaling.jsonl"
 SIZES = (3000, 10_000, 30_000, 100_000)

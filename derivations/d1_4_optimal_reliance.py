@@ -128,7 +128,7 @@ DERIVATION = Derivation(
         "probes on the boundary count as undecided (sign 0)",
         r"at least one of $\mu_s$, $\mu_c$ is positive",
     ],
-    code=["ntk_shortcuts.bias.optimal_reliance"],
+    code=["ntk_shortcuts.metrics.reliance.optimal_reliance"],
     source="this project; the metric is that of Hermann et al. (2024), section 3",
     steps=steps,
     checks=checks,

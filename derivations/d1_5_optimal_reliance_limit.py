@@ -160,7 +160,7 @@ DERIVATION = Derivation(
     r"boundary's normal $(p,q)$ in the square, that is $1-\tan\theta$ up to $45°$, $\cot\theta-1$ up to $90°$ and $-1$ up to "
     r"$180°$. The optimal reliance is the value at $v=w^*$.",
     assumptions=[r"probes uniform on $[-3\mu_s,3\mu_s]\times[-3\mu_c,3\mu_c]$", r"$\mu_s,\mu_c>0$ (0 only by continuity)"],
-    code=["ntk_shortcuts.bias.optimal_reliance_limit", "ntk_shortcuts.bias.direction_reliance"],
+    code=["ntk_shortcuts.metrics.reliance.optimal_reliance_limit", "ntk_shortcuts.metrics.reliance.direction_reliance"],
     source="this project",
     steps=steps,
     checks=checks,

@@ -6,7 +6,7 @@ import sympy as sp
 
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
 from ntk_shortcuts.kernels.moments import PairMoments
-from ntk_shortcuts.kernels.piecewise_linear import Linear
+from ntk_shortcuts.kernels.activations.piecewise_linear import Linear
 from ntk_shortcuts.numerics import in_float64
 
 q11, q22 = sp.symbols("q_11 q_22", positive=True)
@@ -99,7 +99,7 @@ DERIVATION = Derivation(
     statement=r"For $\phi(x) = x$ and centred Gaussians $a, b$ with covariance $q_{12}$: $E\phi(a)\phi(b) = q_{12}$ and "
     r"$E\phi'(a)\phi'(b) = 1$. All second moments pass unchanged.",
     assumptions=[r"$(a, b)$ centred Gaussian with variances $q_{11}, q_{22} \geq 0$ and $q_{12}^2 \leq q_{11}q_{22}$"],
-    code=["ntk_shortcuts.kernels.piecewise_linear.Linear"],
+    code=["ntk_shortcuts.kernels.activations.piecewise_linear.Linear"],
     source="definition of the covariance",
     steps=steps,
     checks=checks,

@@ -7,7 +7,7 @@ import sympy as sp
 
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
 from ntk_shortcuts.kernels.moments import PairMoments
-from ntk_shortcuts.kernels.sine import Sine
+from ntk_shortcuts.kernels.activations.sine import Sine
 from ntk_shortcuts.numerics import in_float64
 
 v, q11, q22 = sp.symbols("v q_11 q_22", positive=True)
@@ -126,7 +126,7 @@ DERIVATION = Derivation(
     statement=r"For $\phi = \sin$, with $D = E(a-b)^2$ and $S = E(a+b)^2$: $E\phi(a)\phi(b) = \frac12(e^{-D/2} - e^{-S/2})$ "
     r"and $E\phi'(a)\phi'(b) = \frac12(e^{-D/2} + e^{-S/2})$.",
     assumptions=[r"$(a, b)$ centred Gaussian, singular covariances included"],
-    code=["ntk_shortcuts.kernels.sine.Sine"],
+    code=["ntk_shortcuts.kernels.activations.sine.Sine"],
     source="this project; elementary",
     steps=steps,
     checks=checks,

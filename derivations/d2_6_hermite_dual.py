@@ -11,7 +11,7 @@ import sympy as sp
 from scipy import special
 
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
-from ntk_shortcuts.kernels.hermite import Quadrature
+from ntk_shortcuts.kernels.activations.hermite import Quadrature
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import in_float64
 
@@ -167,7 +167,7 @@ DERIVATION = Derivation(
     r"q_{12}/\sqrt{q_{11}q_{22}}$: $E\phi(a)\phi(b) = \sum_k a_k(\sqrt{q_{11}})\,a_k(\sqrt{q_{22}})\,c^k$, and the same with "
     r"$\phi'$. What $K$ terms drop is at most $E\phi^2 - \sum_{k<K} a_k^2$, the larger of the two points'.",
     assumptions=[r"$(a, b)$ centred Gaussian", r"$E\phi^2$ and $E\phi'^2$ finite"],
-    code=["ntk_shortcuts.kernels.hermite.Quadrature"],
+    code=["ntk_shortcuts.kernels.activations.hermite.Quadrature"],
     source="Mehler (1866); here from the generating function",
     steps=steps,
     checks=checks,

@@ -10,7 +10,7 @@ from sympy.polys.ring_series import rs_asin, rs_cos, rs_nth_root, rs_sin, rs_tru
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
-from ntk_shortcuts.kernels.infinite import mlp_kernels
+from ntk_shortcuts.kernels.recursion import mlp_kernels
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import in_float64
 
@@ -151,7 +151,7 @@ DERIVATION = Derivation(
     r"O(\theta^2)$. The first term that is not smooth on the circle is of order 3 for the NNGP kernel and of order 1 for the "
     r"NTK. Kernels of erf networks are smooth.",
     assumptions=[r"infinite width", r"no biases for the ReLU", r"equal norms; the angle is that of the inputs"],
-    code=["ntk_shortcuts.kernels.infinite.mlp_kernels"],
+    code=["ntk_shortcuts.kernels.recursion.mlp_kernels"],
     source="this project; orders as in Bietti & Bach (2021)",
     steps=steps,
     checks=checks,

@@ -9,7 +9,7 @@ import sympy as sp
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
-from ntk_shortcuts.kernels.infinite import mlp_kernels
+from ntk_shortcuts.kernels.recursion import mlp_kernels
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import in_float64
 
@@ -219,7 +219,7 @@ DERIVATION = Derivation(
         r"hidden layers become infinitely wide one after the other, the first one first",
         r"$\phi$ differentiable almost everywhere, with $\phi$ and $\phi'$ of finite Gaussian variance",
     ],
-    code=["ntk_shortcuts.kernels.infinite.mlp_kernels", "ntk_shortcuts.kernels.infinite.AffineLayer"],
+    code=["ntk_shortcuts.kernels.recursion.mlp_kernels", "ntk_shortcuts.kernels.recursion.AffineLayer"],
     source="Jacot, Gabriel & Hongler (2018), theorem 1; Lee et al. (2019), appendix E",
     steps=steps,
     checks=checks,

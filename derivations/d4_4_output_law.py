@@ -8,7 +8,7 @@ import ntk_shortcuts as ns
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
 from ntk_shortcuts.kernels import Kernels
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.predictors.frozen_kernel import trained_outputs
+from ntk_shortcuts.training.frozen_kernel import trained_outputs
 
 t, tau, lam, y, kappa = sp.symbols("t tau lambda y kappa", positive=True)
 f0, h0 = sp.symbols("f_0 h_0", real=True)
@@ -127,7 +127,7 @@ DERIVATION = Derivation(
         "infinite width: Gaussian outputs at initialisation with covariance K, and a kernel that does not move",
         "any training rule that is a filter (D4.1 to D4.3)",
     ],
-    code=["ntk_shortcuts.predict_outputs", "ntk_shortcuts.predictors.frozen_kernel.trained_outputs"],
+    code=["ntk_shortcuts.predict_outputs", "ntk_shortcuts.training.frozen_kernel.trained_outputs"],
     source="Lee et al. (2019), equations 14 to 16",
     steps=steps,
     checks=checks,

@@ -7,7 +7,7 @@ import sympy as sp
 
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.predictors.minibatches import draw_pieces, minibatches
+from ntk_shortcuts.methods.flow.minibatches import draw_pieces, minibatches
 
 eta, lam, x, sigma, v = sp.symbols("eta lambda x sigma v", positive=True)
 B, s = sp.symbols("B s", positive=True)
@@ -124,7 +124,7 @@ DERIVATION = Derivation(
         r"$\eta\lambda\ll1$",
         "drawn with replacement",
     ],
-    code=["ntk_shortcuts.predictors.minibatches.draw_pieces"],
+    code=["ntk_shortcuts.methods.flow.minibatches.draw_pieces"],
     source="worked out for this package; the variance of the steps: Mandt, Hoffman & Blei (2017), section 3",
     steps=steps,
     checks=checks,

@@ -8,10 +8,10 @@ import ntk_shortcuts as ns
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
 from ntk_shortcuts.kernels import Kernels
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.predictors.frozen_kernel import trained_outputs
-from ntk_shortcuts.predictors.output_error import error_directions, mean_rounding
-from ntk_shortcuts.predictors.spectral import apply_filter
-from ntk_shortcuts.quadrature import latent_rays
+from ntk_shortcuts.training.frozen_kernel import trained_outputs
+from ntk_shortcuts.results.output_error import error_directions, mean_rounding
+from ntk_shortcuts.training.spectral import apply_filter
+from ntk_shortcuts.laws.two_features.polar import latent_rays
 
 b, d, t, tau, s = sp.symbols("b d t tau s", positive=True)
 a = b + d  # two eigenvalues that differ
@@ -177,7 +177,7 @@ DERIVATION = Derivation(
         r"$\eta\lambda=1$",
         "the code takes four roundings of the floating-point format for one: entries of kernels hold 2 to 8 (measured)",
     ],
-    code=["ntk_shortcuts.predictors.output_error.mean_rounding"],
+    code=["ntk_shortcuts.results.output_error.mean_rounding"],
     source="Daletskii & Krein (1965) for the derivative of a matrix function; this project",
     steps=steps,
     checks=checks,

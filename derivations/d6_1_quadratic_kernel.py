@@ -8,7 +8,7 @@ import sympy as sp
 import ntk_shortcuts as ns
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.predictors.leading_order import _quadratic_kernels
+from ntk_shortcuts.methods.leading_order import _quadratic_kernels
 
 a0, a1, a2, x = sp.symbols("a_0 a_1 a_2 x", real=True)
 low, middle, high = sp.symbols("Theta_- Theta_0 Theta_+", real=True)
@@ -183,7 +183,7 @@ DERIVATION = Derivation(
         r"two tight clusters: norms near $R$, inner products near $\pm R^2$",
         "infinite width",
     ],
-    code=["ntk_shortcuts.predictors.leading_order._quadratic_kernels"],
+    code=["ntk_shortcuts.methods.leading_order._quadratic_kernels"],
     source="the regime is that of the NTK theory in Hermann et al. (2024); the kernel is that of Cho & Saul (2009)",
     steps=steps,
     checks=checks,

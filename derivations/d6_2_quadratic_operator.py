@@ -10,7 +10,7 @@ import sympy as sp
 import ntk_shortcuts as ns
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.predictors.leading_order import _even_features, _moments, _odd_weights, _variance
+from ntk_shortcuts.methods.leading_order import _even_features, _moments, _odd_weights, _variance
 
 ms, mc, s1, s2, s12, ts, tc = sp.symbols("m_s m_c S_ss S_cc S_sc t_s t_c", real=True)
 us, uc, vs, vc = sp.symbols("u_s u_c u'_s u'_c", real=True)
@@ -255,9 +255,9 @@ DERIVATION = Derivation(
         "squared loss, so that training is a filter of the operator",
     ],
     code=[
-        "ntk_shortcuts.predictors.leading_order._moments",
-        "ntk_shortcuts.predictors.leading_order._odd_weights",
-        "ntk_shortcuts.predictors.leading_order._variance",
+        "ntk_shortcuts.methods.leading_order._moments",
+        "ntk_shortcuts.methods.leading_order._odd_weights",
+        "ntk_shortcuts.methods.leading_order._variance",
     ],
     source="this project",
     steps=steps,

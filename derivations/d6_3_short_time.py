@@ -7,7 +7,7 @@ import sympy as sp
 import ntk_shortcuts as ns
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.predictors.leading_order import _Expanded, _quadratic_kernels
+from ntk_shortcuts.methods.leading_order import _Expanded, _quadratic_kernels
 
 lam, t, eta, delta = sp.symbols("lambda t eta delta", positive=True)
 steps_, samples = sp.symbols("k N", positive=True, integer=True)
@@ -144,7 +144,7 @@ DERIVATION = Derivation(
         "any kernel",
         r"$g(0)\lambda_{\max}<1$ for the series to be of use",
     ],
-    code=["ntk_shortcuts.predictors.leading_order._Expanded", "ntk_shortcuts.training_rules.TrainingRule.expansion"],
+    code=["ntk_shortcuts.methods.leading_order._Expanded", "ntk_shortcuts.training.rules.TrainingRule.expansion"],
     source="this project",
     steps=steps,
     checks=checks,

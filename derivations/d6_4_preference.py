@@ -7,7 +7,7 @@ import sympy as sp
 import ntk_shortcuts as ns
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.predictors.leading_order import _quadratic_kernels
+from ntk_shortcuts.methods.leading_order import _quadratic_kernels
 
 alpha_s, alpha_c, mu_s, mu_c, tau = sp.symbols("alpha_s alpha_c mu_s mu_c tau", positive=True)
 sigma = sp.Symbol("sigma", real=True)
@@ -205,7 +205,7 @@ DERIVATION = Derivation(
         "infinite data, gradient flow, output averaged over initialisations",
         "slow times: the quadratic kernel of D6.1",
     ],
-    code=["ntk_shortcuts.predictors.leading_order.predict_leading_order"],
+    code=["ntk_shortcuts.methods.leading_order.predict_leading_order"],
     source="the question is that of the NTK theory in Hermann et al. (2024); the condition is worked out here",
     steps=steps,
     checks=checks,

@@ -130,7 +130,7 @@ DERIVATION = Derivation(
         "objects that do not overlap, at fixed places",
         "a fully connected network with Gaussian first-layer weights: convolutions see places as well as sums",
     ],
-    code=["ntk_shortcuts.GenerativeModel.gram", "ntk_shortcuts.embedding.latent_moments"],
+    code=["ntk_shortcuts.GenerativeModel.gram", "ntk_shortcuts.laws.two_features.embedding.latent_moments"],
     source="this project",
     steps=steps,
     checks=checks,

@@ -7,7 +7,7 @@ import sympy as sp
 
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.predictors.deterministic_equivalent import scalar_kappa
+from ntk_shortcuts.methods.average.deterministic_equivalent import scalar_kappa
 
 lam, N, M, kappa = sp.symbols("lambda N M kappa", positive=True)
 s, delta, c = sp.symbols("s delta c", real=True)
@@ -197,7 +197,7 @@ DERIVATION = Derivation(
         r"$\phi_i(z)^2 \to 1$",
         r"$s < 0$, or complex $s$ off the spectrum, where the root with $-\mathrm{Im}\,\kappa/\mathrm{Im}\,s > 0$ is taken",
     ],
-    code=["ntk_shortcuts.predictors.deterministic_equivalent.scalar_kappa"],
+    code=["ntk_shortcuts.methods.average.deterministic_equivalent.scalar_kappa"],
     source="Simon et al. (2021), Canatar, Bordelon & Pehlevan (2021); here by leaving out one sample",
     steps=steps,
     checks=checks,

@@ -7,10 +7,10 @@ import sympy as sp
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
-from ntk_shortcuts.kernels.spectrum import sector_features, sector_spectra
+from ntk_shortcuts.analysis.spectrum import sector_features, sector_spectra
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.predictors.deterministic_equivalent import averaged_resolvent, scalar_kappa
-from ntk_shortcuts.quadrature import latent_rays
+from ntk_shortcuts.methods.average.deterministic_equivalent import averaged_resolvent, scalar_kappa
+from ntk_shortcuts.laws.two_features.polar import latent_rays
 
 N, r, eta = sp.symbols("N r eta", positive=True)
 s, delta = sp.symbols("s delta", real=True)
@@ -200,7 +200,7 @@ DERIVATION = Derivation(
         r"the leverage of a sample at $z$ is replaced by its mean over the other samples, at that $z$",
         r"$s < 0$, or $\mathrm{Im}\,s > 0$, where the fixed point with $\mathrm{Im}\,\kappa < 0$ is unique",
     ],
-    code=["ntk_shortcuts.predictors.deterministic_equivalent.averaged_resolvent"],
+    code=["ntk_shortcuts.methods.average.deterministic_equivalent.averaged_resolvent"],
     source="this project; the scalar form is that of Simon et al. (2021), Canatar, Bordelon & Pehlevan (2021)",
     steps=steps,
     checks=checks,

@@ -7,12 +7,12 @@ import sympy as sp
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
-from ntk_shortcuts.kernels.spectrum import sector_features, sector_spectra
+from ntk_shortcuts.analysis.spectrum import sector_features, sector_spectra
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.predictors.dataset_averaged import _law
-from ntk_shortcuts.predictors.deterministic_equivalent import averaged_resolvent, scalar_kappa
-from ntk_shortcuts.predictors.influence_function import _influence
-from ntk_shortcuts.quadrature import latent_rays
+from ntk_shortcuts.methods.average.dataset_averaged import _law
+from ntk_shortcuts.methods.average.deterministic_equivalent import averaged_resolvent, scalar_kappa
+from ntk_shortcuts.analysis.influence import _influence
+from ntk_shortcuts.laws.two_features.polar import latent_rays
 
 N = sp.Symbol("N", positive=True)
 y, s = sp.symbols("y s", real=True)
@@ -245,9 +245,9 @@ DERIVATION = Derivation(
         r"output averaged over initialisations",
     ],
     code=[
-        "ntk_shortcuts.predictors.dataset_averaged.predict_dataset_averaged",
-        "ntk_shortcuts.predictors.dataset_averaged._law",
-        "ntk_shortcuts.predictors.influence_function.influence",
+        "ntk_shortcuts.methods.average.dataset_averaged.predict_dataset_averaged",
+        "ntk_shortcuts.methods.average.dataset_averaged._law",
+        "ntk_shortcuts.analysis.influence.influence",
     ],
     source="this project",
     steps=steps,

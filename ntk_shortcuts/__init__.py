@@ -1,6 +1,6 @@
 """Predicts the shortcut bias of neural networks analytically: `import ntk_shortcuts as ns`. See README.md."""
 
-from ntk_shortcuts.bias import (
+from ntk_shortcuts.metrics.reliance import (
     direction_reliance,
     expected_reliance,
     optimal_reliance,
@@ -8,39 +8,33 @@ from ntk_shortcuts.bias import (
     reliance,
     shortcut_bias,
 )
-from ntk_shortcuts.embedding import Embedding
-from ntk_shortcuts.ensembles import Ensemble, train_ensemble, train_ensembles
-from ntk_shortcuts.generative import Dataset, GenerativeModel
+from ntk_shortcuts.laws.two_features.embedding import Embedding
+from ntk_shortcuts.experiments.ensembles import Ensemble, train_ensemble, train_ensembles
+from ntk_shortcuts.laws.two_features.model import Dataset, GenerativeModel
 from ntk_shortcuts.kernels import Activation, Kernels, LeakyReLU, Quadrature, known_activations
 from ntk_shortcuts.kernels.empirical import empirical_nngp, empirical_ntk
-from ntk_shortcuts.kernels.finite_width import (
+from ntk_shortcuts.kernels.finite_width.moments import (
     FiniteWidthMoments,
     edgeworth_density,
     finite_width_moments,
     output_fourth_cumulant,
 )
-from ntk_shortcuts.kernels.spectrum import KernelSpectrum, kernel_spectrum
-from ntk_shortcuts.linearization import Telescope, linearized_outputs, telescope
-from ntk_shortcuts.maps import bias_map
-from ntk_shortcuts.networks import MLP
-from ntk_shortcuts.predictors import (
-    Influence,
-    KernelMotion,
-    Prediction,
-    UntrustedPredictionWarning,
-    influence,
-    kernel_motion,
-    known_methods,
-    laziness_gap,
-    linear_bias,
-    output_direction,
-    predict_bias,
-    predict_outputs,
-)
-from ntk_shortcuts.preprocessing import Preprocessed, whitened
-from ntk_shortcuts.search import Crossing, Extreme, critical_ratio, halving_time, most_biased
-from ntk_shortcuts.sweeps import sweep
-from ntk_shortcuts.training_rules import DivergenceWarning, GradientDescent, GradientFlow, Ridge, TrainingRule
+from ntk_shortcuts.analysis.spectrum import KernelSpectrum, kernel_spectrum
+from ntk_shortcuts.analysis.telescope import Telescope, linearized_outputs, telescope
+from ntk_shortcuts.experiments.sweeps.maps import bias_map
+from ntk_shortcuts.networks.mlp import MLP
+from ntk_shortcuts.methods import known_methods
+from ntk_shortcuts.entry import predict_bias
+from ntk_shortcuts.results.prediction import Prediction, UntrustedPredictionWarning
+from ntk_shortcuts.methods.dataset import predict_outputs
+from ntk_shortcuts.methods.leading_order import linear_bias, output_direction
+from ntk_shortcuts.analysis.influence import Influence, influence
+from ntk_shortcuts.analysis.laziness import laziness_gap
+from ntk_shortcuts.analysis.motion import KernelMotion, kernel_motion
+from ntk_shortcuts.networks.preprocessed import Preprocessed, whitened
+from ntk_shortcuts.analysis.search import Crossing, Extreme, critical_ratio, halving_time, most_biased
+from ntk_shortcuts.experiments.sweeps.sweep import sweep
+from ntk_shortcuts.training.rules import DivergenceWarning, GradientDescent, GradientFlow, Ridge, TrainingRule
 
 __all__ = [
     "MLP",

@@ -315,7 +315,7 @@ def spectrum(
         if path.suffix not in FIGURE_SUFFIXES:
             raise ValueError(f"output must end in one of {', '.join(FIGURE_SUFFIXES)} for a spectrum; got {str(path)!r}")
     from ntk_shortcuts import MLP, GenerativeModel, __version__, kernel_spectrum
-    from ntk_shortcuts.maps import spec_parameters
+    from ntk_shortcuts.experiments.sweeps.maps import spec_parameters
 
     model = GenerativeModel(predictivity, amplification, correlation, nesting, input_dim)
     network = MLP(depth, activation, width, weight_variance, bias_variance, parameterization, initialization)
@@ -405,7 +405,7 @@ def sweep_command(
     ridge = axes["strength"][0] if "strength" in axes and ridge is None else ridge
     _check_rule(time, learning_rate, steps, ridge)
     from ntk_shortcuts import MLP, GenerativeModel
-    from ntk_shortcuts.sweeps import sweep
+    from ntk_shortcuts.experiments.sweeps.sweep import sweep
 
     model = GenerativeModel(predictivity, amplification, correlation, nesting, input_dim)
     network = MLP(depth, activation, width, weight_variance, bias_variance, parameterization, initialization)
@@ -518,7 +518,7 @@ def validate(
     """
     if output.exists() and not output.is_dir():
         raise ValueError(f"output must be a folder; got {str(output)!r}")
-    from ntk_shortcuts import comparison
+    from ntk_shortcuts.experiments import comparison
 
     configurations = comparison.preset(preset)
     with _ProgressBar("configurations") as progress:
@@ -595,7 +595,7 @@ def _sweep_engine(workers: int | None, scheduler: str | None) -> Iterator[Any]:
         return
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be an integer >= 1; got {workers}")
-    from ntk_shortcuts.sweep_table import optional_module
+    from ntk_shortcuts.experiments.sweeps.table import optional_module
 
     connect = optional_module("distributed").Client
     if workers is not None:
@@ -667,7 +667,7 @@ def _training_rule(time: float | None, learning_rate: float | None, steps: float
 
 def _resolved(method: str | None, num_samples: int | None) -> str:
     """A method's registered name: dashes read as underscores, none given as the default."""
-    from ntk_shortcuts.predictors import default_method
+    from ntk_shortcuts.entry import default_method
 
     return default_method(num_samples) if method is None else method.replace("-", "_")
 
@@ -683,8 +683,8 @@ def _method_options(
     """Options to hand on: what was given (None: was not), and the key or the data set where the method takes one."""
     import jax
 
-    from ntk_shortcuts.maps import method_options
-    from ntk_shortcuts.predictors.registry import METHODS
+    from ntk_shortcuts.experiments.sweeps.maps import method_options
+    from ntk_shortcuts.methods.registry import METHODS
     from ntk_shortcuts.validation import require_integer
 
     require_integer("seed", seed, 0)
@@ -706,7 +706,7 @@ def _method_options(
 def _parameters(
     model: Any, network: Any, training: Any, num_samples: int | None, method: str, seed: int, options: dict
 ) -> dict[str, Any]:
-    from ntk_shortcuts.maps import run_parameters, versions
+    from ntk_shortcuts.experiments.sweeps.maps import run_parameters, versions
 
     parameters = run_parameters(model, network, training, num_samples, method, **options)
     # The command line has a seed where Python has a key or a data set, and always the default probes.
@@ -719,7 +719,7 @@ def _prediction_dataset(result: Any, parameters: dict[str, Any]) -> Any:
     import numpy as np
     import xarray
 
-    from ntk_shortcuts.maps import netcdf_value
+    from ntk_shortcuts.experiments.sweeps.maps import netcdf_value
 
     variables = {
         "bias": ((), result.bias, {"long_name": "shortcut bias", "units": "1"}),

@@ -144,7 +144,7 @@ def select(labels: Sequence[str]) -> list[Derivation]:
 
 
 def resolve(name: str) -> Any:
-    """The object of a full name such as "ntk_shortcuts.bias.reliance".
+    """The object of a full name such as "ntk_shortcuts.metrics.reliance.reliance".
 
     Raises:
         ValueError: there is none.

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ntk_shortcuts.generative import Dataset, GenerativeModel
-from ntk_shortcuts.kernels.spectrum import KernelSpectrum
-from ntk_shortcuts.linearization import Telescope
-from ntk_shortcuts.predictors.influence_function import Influence
-from ntk_shortcuts.predictors.prediction import Prediction
+from ntk_shortcuts.laws.two_features.model import Dataset, GenerativeModel
+from ntk_shortcuts.analysis.spectrum import KernelSpectrum
+from ntk_shortcuts.analysis.telescope import Telescope
+from ntk_shortcuts.analysis.influence import Influence
+from ntk_shortcuts.results.prediction import Prediction
 from ntk_shortcuts.validation import require
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.kernels.sectors import is_angular, sector_kernels
+from ntk_shortcuts.nodes.parity import is_angular, sector_kernels
 
 REPEATED = [(depth, "linear") for depth in (0, 1, 3, 5, 8)] + [(depth, ns.LeakyReLU(0.3)) for depth in (0, 1, 2, 5)]
 REPEATED += [(3, "relu"), (5, "relu"), (1, "relu"), (8, ns.LeakyReLU(0.3))]

@@ -9,7 +9,7 @@ import pathlib
 import mpmath
 import pytest
 
-from ntk_shortcuts.comparison import read_lines
+from ntk_shortcuts.experiments.comparison import read_lines
 
 BENCHMARKS = pathlib.Path(__file__).parents[1] / "benchmarks"
 PREFIXES = ("time_", "peakmem_", "track_")

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.bias import reliance_between_probes
+from ntk_shortcuts.metrics.reliance import reliance_between_probes
 
 MODEL = ns.GenerativeModel((0.85, 0.9))
 

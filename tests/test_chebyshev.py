@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntk_shortcuts.chebyshev import RungeKuttaChebyshev
+from ntk_shortcuts.methods.flow.chebyshev import RungeKuttaChebyshev
 
 START = jnp.array([1.0, 2.0])
 QUARTIC = diffrax.ODETerm(lambda t, y, args: -(y**3) - y)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import ntk_shortcuts as ns
-import ntk_shortcuts.comparison
+import ntk_shortcuts.experiments.comparison
 from ntk_shortcuts.cli import main
 
 EXAMPLE = "predict --predictivity 0.85 0.9 --amplification 4 1 --depth 1 --time 30 --method population --no-random-init --json"
@@ -146,7 +146,7 @@ def test_map_goes_to_bias_map_png_by_default(capsys, tmp_path, monkeypatch):
 def test_validate_writes_records_and_report(capsys, tmp_path, monkeypatch):
     from test_comparison import configurations, fake
 
-    monkeypatch.setattr("ntk_shortcuts.comparison.records.compare", fake)
+    monkeypatch.setattr("ntk_shortcuts.experiments.comparison.records.compare", fake)
     monkeypatch.setitem(ns.comparison.PRESETS, "quick", configurations)
     status, out, err = run(capsys, "validate --json --output", tmp_path / "new")
     found = json.loads(out)

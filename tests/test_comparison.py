@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import ntk_shortcuts as ns
-from ntk_shortcuts import comparison
-from ntk_shortcuts.comparison import Configuration, agreement, fit_power_law
-from ntk_shortcuts.comparison.configuration import _output_gaps, configuration_key
-from ntk_shortcuts.comparison.statistics import initialisation_error, resolution
+from ntk_shortcuts.experiments import comparison
+from ntk_shortcuts.experiments.comparison import Configuration, agreement, fit_power_law
+from ntk_shortcuts.experiments.comparison.configuration import _output_gaps, configuration_key
+from ntk_shortcuts.experiments.comparison.statistics import initialisation_error, resolution
 
 MODEL = ns.GenerativeModel(amplification=(2.0, 0.5), input_dim=20)
 TINY = Configuration(MODEL, ns.MLP(1, width=16), (3.0, 9.0), 20, 1, 3)
@@ -234,7 +234,7 @@ def test_a_killed_run_resumes_to_the_same_records(tmp_path, monkeypatch):
             raise Killed
         return fake(configuration, seed)
 
-    monkeypatch.setattr("ntk_shortcuts.comparison.records.compare", counted)
+    monkeypatch.setattr("ntk_shortcuts.experiments.comparison.records.compare", counted)
     path = tmp_path / "new" / "records.jsonl"
     with pytest.raises(Killed):
         comparison.run(configurations(), path)

@@ -7,11 +7,11 @@ from scipy.optimize import brentq
 from tolerances import SIGMAS
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.kernels.sectors import sector_kernels
-from ntk_shortcuts.kernels.spectrum import sector_spectra
-from ntk_shortcuts.predictors.dataset_averaged import _modes_needed
-from ntk_shortcuts.predictors.deterministic_equivalent import scalar_kappa
-from ntk_shortcuts.quadrature import latent_rays
+from ntk_shortcuts.nodes.parity import sector_kernels
+from ntk_shortcuts.analysis.spectrum import sector_spectra
+from ntk_shortcuts.methods.average.dataset_averaged import _modes_needed
+from ntk_shortcuts.methods.average.deterministic_equivalent import scalar_kappa
+from ntk_shortcuts.laws.two_features.polar import latent_rays
 
 RULES = {
     "flow": ns.GradientFlow([0.0, 0.3, 30.0, 1e5, np.inf]),

@@ -13,7 +13,7 @@ import optax
 import pytest
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.plane import plane_basis
+from ntk_shortcuts.laws.two_features.plane import plane_basis
 
 MODEL = ns.GenerativeModel(amplification=(2.0, 1.0), input_dim=20)
 NETWORK = ns.MLP(1, width=16)
@@ -130,8 +130,8 @@ class Killed(Exception):
 
 
 def test_a_killed_run_resumes_to_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr("ntk_shortcuts.ensembles._SEGMENT_SECONDS", 0.0)  # a checkpoint after every step
-    monkeypatch.setattr("ntk_shortcuts.ensembles._MEMBER_BYTES", 3 * 6 * 30 * 16 * 4)  # groups of three members
+    monkeypatch.setattr("ntk_shortcuts.experiments.ensembles._SEGMENT_SECONDS", 0.0)  # a checkpoint after every step
+    monkeypatch.setattr("ntk_shortcuts.experiments.ensembles._MEMBER_BYTES", 3 * 6 * 30 * 16 * 4)  # groups of three members
     options = {"batch_size": 8, "optimizer": functools.partial(optax.sgd, momentum=0.9), "dtype": jnp.float32}
     whole = train(**options)
     calls = []
@@ -193,7 +193,7 @@ def test_damaged_and_foreign_checkpoints_are_named_and_nothing_is_unpickled(tmp_
 
 _RUN = """
 import sys, jax, numpy as np, ntk_shortcuts as ns
-from ntk_shortcuts import ensembles
+from ntk_shortcuts.experiments import ensembles
 ensembles._SEGMENT_SECONDS = 0.0  # a checkpoint after every step
 result = ns.train_ensemble(
     ns.GenerativeModel(amplification=(4.0, 1.0)), ns.MLP(2, width=32, parameterization="standard", initialization="torch"),

@@ -5,7 +5,7 @@ import pytest
 from tolerances import SIGMAS
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.predictors.frozen_kernel import trained_outputs
+from ntk_shortcuts.training.frozen_kernel import trained_outputs
 
 COUNT, TIME = 60, 30.0
 

@@ -9,8 +9,8 @@ from scipy.integrate import quad
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.kernels import register
-from ntk_shortcuts.kernels.dual import resolve_activation
-from ntk_shortcuts.kernels.infinite import mlp_kernels
+from ntk_shortcuts.kernels.activations.base import resolve_activation
+from ntk_shortcuts.kernels.recursion import mlp_kernels
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import angle, angle_of_half_tangent, arctan2
 
@@ -339,7 +339,7 @@ def test_angle_of_half_tangent(dtype, roundings):
 def test_blocks_of_a_quadrature_make_up_the_matrix(monkeypatch, rng):
     x, y = 2 * rng.normal(size=(10, 3)), rng.normal(size=(7, 3))
     whole = [ns.MLP(2, ns.Quadrature(jnp.tanh, 40), bias_variance=0.1).kernels(*points) for points in ((x, y), (x,))]
-    monkeypatch.setattr("ntk_shortcuts.kernels.hermite._BLOCK", (4, 4))
+    monkeypatch.setattr("ntk_shortcuts.kernels.activations.hermite._BLOCK", (4, 4))
     network = ns.MLP(2, ns.Quadrature(jnp.tanh, 40, label="in blocks"), bias_variance=0.1)
     for expected, points in zip(whole, ((x, y), (x,)), strict=True):
         found = network.kernels(*points)

@@ -85,7 +85,7 @@ def test_linear_forms_need_a_polynomial_kernel():
 
 
 def test_moments_are_those_of_samples():
-    from ntk_shortcuts.predictors.leading_order import _even_features, _moments
+    from ntk_shortcuts.methods.leading_order import _even_features, _moments
 
     latents = MODEL.sample(jax.random.key(0), 400_000).latents * np.array(MODEL.amplification)
     second, fourth = _moments(MODEL)

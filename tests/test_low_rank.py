@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.predictors import low_rank
+from ntk_shortcuts.methods import low_rank
 
 MODEL = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0))
 TIMES = ns.GradientFlow(np.array([3.0, 30.0]))

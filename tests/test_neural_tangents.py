@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntk_shortcuts.generative import GenerativeModel
+from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.kernels import Kernels, neural_tangents
-from ntk_shortcuts.networks import MLP
+from ntk_shortcuts.networks.mlp import MLP
 
 installed = pytest.mark.skipif(importlib.util.find_spec("neural_tangents") is None, reason="needs neural-tangents")
 

@@ -12,9 +12,9 @@ from scipy.integrate import solve_ivp
 from scipy.special import expit
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.predictors.flow import FlowPoints, FlowRules, _draw_labels, draw, flow_path
-from ntk_shortcuts.predictors.minibatches import draw_pieces, minibatches
-from ntk_shortcuts.quadrature import density_nodes, mixture_nodes
+from ntk_shortcuts.methods.flow.equation import FlowPoints, FlowRules, _draw_labels, draw, flow_path
+from ntk_shortcuts.methods.flow.minibatches import draw_pieces, minibatches
+from ntk_shortcuts.laws.two_features.polar import density_nodes, mixture_nodes
 
 MODEL = ns.GenerativeModel((0.8, 0.9), (4.0, 1.0))
 PRACTICE = ns.MLP(1, width=32, parameterization="standard", initialization="torch")
@@ -366,7 +366,7 @@ def test_a_solver_out_of_steps_keeps_what_it_has():
 
 
 def test_nodes_too_few_for_the_tolerance_are_a_warning(monkeypatch):
-    monkeypatch.setattr("ntk_shortcuts.predictors.population_flow._ORDERS", (2, 3))
+    monkeypatch.setattr("ntk_shortcuts.methods.flow.population_flow._ORDERS", (2, 3))
     with pytest.warns(ns.UntrustedPredictionWarning, match=r"the bias still moved by .* more than tolerance=1e-06"):
         p = flow(MODEL, PRACTICE, ns.GradientFlow(10.0), num_inits=2, tolerance=1e-6)
     assert p.diagnostics["converged"] == 0 and p.diagnostics["discretization_error"] > 1e-6

@@ -8,8 +8,8 @@ import pytest
 from scipy.linalg import expm
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.predictors.output_error import OutputError
-from ntk_shortcuts.predictors.prediction import prediction_from_law, warn_of_rounding
+from ntk_shortcuts.results.output_error import OutputError
+from ntk_shortcuts.results.prediction import prediction_from_law, warn_of_rounding
 
 
 def _model(ratio=1.0):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.quadrature import latent_rays
+from ntk_shortcuts.laws.two_features.polar import latent_rays
 
 # Class means up to 10^6 standard deviations from the origin, at availability ratios that leave their angle unresolved.
 DISTANT = [

@@ -16,7 +16,7 @@ import zarr
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.cli import main
-from ntk_shortcuts.sweeps import sweep
+from ntk_shortcuts.experiments.sweeps.sweep import sweep
 
 FAST = {"method": "population", "random_init": False, "tolerance": 0.1}
 AXES = {"depth": [1, 2, 3], "correlation": [0.0, 0.5]}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.predictors.spectral import apply_filter
+from ntk_shortcuts.training.spectral import apply_filter
 
 EIGENVALUES = jnp.array([1e-12, 1e-3, 0.3, 1.0, 1.7])
 

@@ -14,7 +14,7 @@ import pathlib
 
 from matplotlib.figure import Figure
 
-from ntk_shortcuts import comparison
+from ntk_shortcuts.experiments import comparison
 from ntk_shortcuts.cli import main as command_line
 
 FOLDER = pathlib.Path(__file__).parent / "results"

@@ -1,12 +1,17 @@
-"""Kernels of wide networks. Importing an activation's module registers it by name."""
+"""Kernels of wide networks."""
 
-from ntk_shortcuts.kernels import error_function, piecewise_linear, sine  # noqa: F401
+from ntk_shortcuts.kernels.activations import (
+    Activation,
+    Dual,
+    LeakyReLU,
+    Quadrature,
+    known_activations,
+    register,
+    resolve_activation,
+)
 from ntk_shortcuts.kernels.angular import AngularKernels
-from ntk_shortcuts.kernels.dual import Activation, Dual, known_activations, register, resolve_activation
-from ntk_shortcuts.kernels.hermite import Quadrature
-from ntk_shortcuts.kernels.infinite import AffineLayer, Kernels, mlp_kernels
 from ntk_shortcuts.kernels.moments import PairMoments
-from ntk_shortcuts.kernels.piecewise_linear import LeakyReLU
+from ntk_shortcuts.kernels.recursion import AffineLayer, Kernels, mlp_kernels
 
 __all__ = [
     "Activation",

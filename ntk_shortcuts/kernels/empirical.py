@@ -13,9 +13,9 @@ import numpy as np
 from jax import lax
 
 from ntk_shortcuts.kernels.devices import by_rows
-from ntk_shortcuts.kernels.infinite import AffineLayer
+from ntk_shortcuts.kernels.recursion import AffineLayer
 from ntk_shortcuts.kernels.tiles import take, tiled, tiled_symmetric, transpose
-from ntk_shortcuts.networks import MLP, Parameters
+from ntk_shortcuts.networks.mlp import MLP, Parameters
 from ntk_shortcuts.numerics import safe_divide
 from ntk_shortcuts.typing import Array, Float
 from ntk_shortcuts.validation import as_points, require, require_finite, require_values

@@ -41,8 +41,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.generative import GenerativeModel
-from ntk_shortcuts.kernels.infinite import Kernels
+from ntk_shortcuts.laws.two_features.model import GenerativeModel
+from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.numerics import in_float64, is_traced
 from ntk_shortcuts.typing import Array, Float, Key, Latents
 from ntk_shortcuts.validation import as_points, require, require_finite, require_integer

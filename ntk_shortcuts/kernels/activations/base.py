@@ -1,0 +1,104 @@
+"""Dual activations: what an activation does to the second moments of Gaussian pre-activations.
+
+A new activation is one file with a subclass of :class:`Activation` and one call of :func:`register`. An
+activation without a closed form needs neither: any JAX function of one variable is accepted and goes through
+Hermite-series quadrature (:class:`ntk_shortcuts.kernels.activations.hermite.Quadrature`).
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import TypeAlias
+
+import equinox as eqx
+import jax
+
+from ntk_shortcuts.kernels.moments import PairMoments
+
+ELEMENTWISE_BLOCK = (256, 512)
+"""Block sides for an exact dual of many elementwise steps. Entries are enough for XLA to share an operation among the cores,
+and few enough for what one operation leaves to the next, some ten arrays of 1 MB in float64, to stay in the cache."""
+
+
+class Dual(eqx.Module):
+    r"""Result of a dual activation at pre-activation moments \((q_{11}, q_{12}, q_{22})\).
+
+    `moments` holds \(E[\phi(a)\phi(b)]\) and its diagonal parts, `derivative` is \(E[\phi'(a)\phi'(b)]\).
+    `quadrature_error` bounds the relative error of both (0 for closed forms).
+    """
+
+    moments: PairMoments
+    derivative: jax.Array
+    quadrature_error: jax.Array | float = 0.0
+
+
+class Activation(eqx.Module):
+    """A nonlinearity: its pointwise function (finite networks) and its dual (infinite networks)."""
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> str:
+        """The registered name, or the callable's."""
+
+    @property
+    def is_homogeneous(self) -> bool:
+        """Whether phi(r x) = r phi(x) for every r > 0."""
+        return False
+
+    @property
+    def block_sides(self) -> tuple[int, int] | None:
+        """Largest sides of the blocks by which a kernel matrix is best filled; None for the whole matrix at once.
+
+        None suits a dual of a few elementwise steps, which leaves no intermediate arrays.
+        """
+        return None
+
+    @abc.abstractmethod
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """The pointwise function."""
+
+    @abc.abstractmethod
+    def dual(self, moments: PairMoments) -> Dual:
+        """Second moments of the activations and of their derivatives under centred Gaussians."""
+
+
+ActivationLike: TypeAlias = str | Activation | Callable[[jax.Array], jax.Array]
+
+_REGISTRY: dict[str, Activation] = {}
+
+
+def register(activation: Activation) -> Activation:
+    """Make an activation known by its name; a taken name raises ValueError."""
+    if activation.name in _REGISTRY:
+        raise ValueError(f"activation {activation.name!r} is already registered")
+    _REGISTRY[activation.name] = activation
+    return activation
+
+
+def known_activations() -> list[str]:
+    """The registered names."""
+    return sorted(_REGISTRY)
+
+
+def resolve_activation(activation: ActivationLike) -> Activation:
+    """The :class:`Activation` for a registered name, an Activation, or a JAX function of one variable.
+
+    Raises:
+        ValueError: an unknown name; the known ones are listed.
+
+    Example:
+        >>> resolve_activation("relu").name
+        'relu'
+    """
+    if isinstance(activation, Activation):
+        return activation
+    if isinstance(activation, str):
+        if activation not in _REGISTRY:
+            raise ValueError(f"activation must be one of {', '.join(known_activations())}, or a callable; got {activation!r}")
+        return _REGISTRY[activation]
+    if callable(activation):
+        from ntk_shortcuts.kernels.activations.hermite import Quadrature  # a Quadrature is itself an Activation
+
+        return Quadrature(activation)
+    raise ValueError(f"activation must be a name, an Activation or a callable; got {activation!r}")

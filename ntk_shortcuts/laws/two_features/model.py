@@ -1,0 +1,342 @@
+"""The data law: two latent features of given predictivity, correlation and availability."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.scipy.special import ndtr, ndtri
+
+from ntk_shortcuts.laws.two_features.embedding import Embedding, draw_embedding, latent_moments
+from ntk_shortcuts.kernels.moments import PairMoments
+from ntk_shortcuts.numerics import in_float64, real_leaf
+from ntk_shortcuts.typing import Array, Float, Key, Latents, Pair, Scalar
+from ntk_shortcuts.validation import as_labels, as_points, require, require_integer, require_values
+
+# As one program: step by step its twenty operations would be compiled one by one.
+_ndtri = jax.jit(ndtri)
+
+
+class Dataset(eqx.Module):
+    """A sample: latents (n, 2), labels (n,) in {-1, +1}, inputs (n, d), and the embedding that made the inputs.
+
+    Your own data needs inputs and labels only: `Dataset.from_arrays(inputs, labels)`.
+    """
+
+    inputs: Float[Array, "n d"]
+    labels: Float[Array, "n"]
+    latents: Float[Array, "n 2"] | None = None
+    embedding: Embedding | None = None
+
+    @classmethod
+    @in_float64
+    def from_arrays(cls, inputs: Any, labels: Any, latents: Any = None) -> Dataset:
+        """A data set from arrays of your own.
+
+        Raises:
+            ValueError: wrong shapes, NaN or infinite entries, labels not in {-1, +1}.
+
+        Example:
+            >>> Dataset.from_arrays([[0.0, 1.0, 2.0], [1.0, 0.0, 1.0]], [1, -1]).inputs.shape
+            (2, 3)
+        """
+        inputs = as_points("inputs", inputs)
+        labels = as_labels("labels", labels, count=inputs.shape[0]).astype(inputs.dtype)
+        if latents is not None:
+            latents = as_points("latents", latents, dimension=2)
+            require(latents.shape[0] == inputs.shape[0], "latents", f"of shape ({inputs.shape[0]}, 2)", latents)
+        return cls(inputs, labels, latents)
+
+
+class GenerativeModel(eqx.Module):
+    r"""Two-feature data of Hermann, Mobahi, Fel & Mozer (ICLR 2024), section 3; index 0 is the shortcut, 1 the core.
+
+    \[P(y=\pm1)=\tfrac12,\quad z\mid y\sim N(y\mu,\Sigma),\quad \Sigma=\begin{pmatrix}1&\sigma\\\sigma&1\end{pmatrix},\quad
+      \mu_i=\sqrt2\,\mathrm{erf}^{-1}(2\rho_i-1)\]
+
+    so that \(\rho_i=P(\mathrm{sign}\,z_i=y)\). Inputs are \(x=f_{\eta_s}(\alpha_sw_sz_s)+f_{\eta_c}(\alpha_cw_cz_c)\) with
+    random unit vectors \(w_i\in R^d\) and random tanh networks \(f_\eta\) of \(\eta\) layers (identity at 0); see
+    :mod:`ntk_shortcuts.laws.two_features.embedding`.
+
+    Args:
+        predictivity: rho, each in [0.5, 1).
+        amplification: alpha, each > 0.
+        correlation: sigma, |sigma| < 1, of the latents within a class.
+        nesting: eta, integers >= 0.
+        input_dim: d >= 2.
+        nesting_gain: weight variance > 0 of the nesting networks' layers.
+        nesting_bias: bias variance >= 0 of the nesting networks' layers.
+
+    The real parameters are leaves of the pytree, so that predictions can be differentiated in them.
+
+    Raises:
+        ValueError: naming the argument, the allowed range and the value got.
+
+    Example:
+        >>> model = GenerativeModel(predictivity=(0.85, 0.90), amplification=(4.0, 1.0))
+        >>> print(*(round(float(mean), 4) for mean in model.means))
+        1.0364 1.2816
+    """
+
+    predictivity: Float[Array | np.ndarray, "2"]
+    amplification: Float[Array | np.ndarray, "2"]
+    correlation: Scalar
+    nesting_gain: Scalar
+    nesting_bias: Scalar
+    nesting: tuple[int, int] = eqx.field(static=True)
+    input_dim: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        predictivity: Pair = (0.85, 0.90),
+        amplification: Pair = (1.0, 1.0),
+        correlation: Scalar = 0.6,
+        nesting: tuple[int, int] = (0, 0),
+        input_dim: int = 100,
+        *,
+        nesting_gain: Scalar = 1.0,
+        nesting_bias: Scalar = 0.0,
+    ):
+        predictivity, amplification = _pair(predictivity), _pair(amplification)
+        require_values("predictivity", predictivity, (2,), "in [0.5, 1)", lambda v: (v >= 0.5) & (v < 1))
+        require_values("amplification", amplification, (2,), "positive and finite", lambda v: (v > 0) & (v < np.inf))
+        require_values("correlation", correlation, (), "in (-1, 1)", lambda v: np.abs(v) < 1)
+        require_values("nesting_gain", nesting_gain, (), "positive and finite", lambda v: (v > 0) & (v < np.inf))
+        require_values("nesting_bias", nesting_bias, (), ">= 0 and finite", lambda v: (v >= 0) & (v < np.inf))
+        layers = tuple(nesting) if isinstance(nesting, tuple | list | np.ndarray) else (nesting,)
+        require(len(layers) == 2, "nesting", "two integers >= 0, for (shortcut, core)", nesting)
+        self.nesting = tuple(require_integer("nesting", eta, 0) for eta in layers)  # type: ignore[assignment]
+        self.input_dim = require_integer("input_dim", input_dim, 2)
+        self.predictivity = real_leaf(predictivity)
+        self.amplification = real_leaf(amplification)
+        self.correlation = real_leaf(correlation)
+        self.nesting_gain = real_leaf(nesting_gain)
+        self.nesting_bias = real_leaf(nesting_bias)
+
+    @classmethod
+    def from_latents(cls, latents: Any, labels: Any, **parameters: Any) -> GenerativeModel:
+        r"""Fit predictivities, correlation and amplifications to two-feature data of your own.
+
+        With class means \(m_\pm\) and pooled within-class standard deviations s: \(\mu=(m_+-m_-)/(2s)\),
+        \(\rho=\Phi(\mu)\), \(\sigma\) the pooled within-class correlation, and alpha = s, because a feature that varies
+        more is a more available one. Offsets \((m_++m_-)/2\) are dropped: centre your inputs.
+
+        Args:
+            latents: (n, 2), the (shortcut, core) feature of each point, in any units.
+            labels: (n,) in {-1, +1}, both present, at least two of each.
+            **parameters: passed on to the constructor; `amplification=` overrides the estimate.
+
+        Raises:
+            ValueError: wrong shapes or labels; a feature that is constant within a class, or lower on average in
+                class +1 (flip its sign), or so separated that its predictivity rounds to 1.
+        """
+        latents = np.asarray(as_points("latents", latents, dimension=2), np.float64)
+        labels = np.asarray(as_labels("labels", labels, count=len(latents)))
+        positive, negative = latents[labels > 0], latents[labels < 0]
+        counts = (len(positive), len(negative))
+        require(min(counts) >= 2, "labels", "at least two of each of -1 and +1", f"{counts[1]} and {counts[0]}")
+        residuals = np.concatenate([positive - positive.mean(axis=0), negative - negative.mean(axis=0)])
+        covariance = residuals.T @ residuals / (len(latents) - 2)
+        scale = np.sqrt(np.diag(covariance))
+        require(bool(np.all(scale > 0)), "latents", "of positive spread within a class in both columns", scale)
+        means = (positive.mean(axis=0) - negative.mean(axis=0)) / (2 * scale)
+        require(
+            bool(np.all(means >= 0)),
+            "latents",
+            "higher on average in class +1 in both columns (flip the sign of a column)",
+            means,
+        )
+        estimates = {
+            "predictivity": np.asarray(ndtr(means), np.float64),
+            "correlation": float(covariance[0, 1] / np.prod(scale)),
+            "amplification": scale,
+        }
+        return cls(**{**estimates, **parameters})
+
+    def with_shortcut(
+        self, predictivity: Scalar | None = None, amplification_ratio: Scalar | None = None, correlation: Scalar | None = None
+    ) -> GenerativeModel:
+        r"""The same core with another shortcut: its \(\rho_s\), \(\alpha_s/\alpha_c\) or \(\sigma\); None keeps what is there.
+
+        Raises:
+            ValueError: a value out of range, as in the constructor.
+
+        Example:
+            >>> GenerativeModel(amplification=(1.0, 0.5)).with_shortcut(amplification_ratio=4.0).amplification.tolist()
+            [2.0, 0.5]
+        """
+        core_predictivity, core_amplification = self.predictivity[1], self.amplification[1]
+        rho = self.predictivity[0] if predictivity is None else predictivity
+        alpha = self.amplification[0] if amplification_ratio is None else amplification_ratio * core_amplification
+        return GenerativeModel(
+            (rho, core_predictivity),
+            (alpha, core_amplification),
+            self.correlation if correlation is None else correlation,
+            self.nesting,
+            self.input_dim,
+            nesting_gain=self.nesting_gain,
+            nesting_bias=self.nesting_bias,
+        )
+
+    @property
+    @in_float64
+    def means(self) -> Float[Array, "2"]:
+        """Mean mu of class +1; class -1 has -mu. Label D1.1."""
+        return _ndtri(jnp.asarray(self.predictivity))
+
+    @property
+    @in_float64
+    def covariance(self) -> Float[Array, "2 2"]:
+        """Within-class covariance Sigma."""
+        sigma = jnp.asarray(self.correlation)
+        one = jnp.ones_like(sigma)
+        return jnp.stack([jnp.stack([one, sigma]), jnp.stack([sigma, one])])
+
+    @property
+    @in_float64
+    def bayes_direction(self) -> Float[Array, "2"]:
+        r"""\(w^*=\Sigma^{-1}\mu\): the Bayes-optimal classifier is sign(w* . z). Label D1.2."""
+        sigma, means = jnp.asarray(self.correlation), self.means
+        # mu_s - sigma mu_c, accurate also where both are equal and sigma is nearly 1.
+        return ((means - means[::-1]) + (1 - sigma) * means[::-1]) / ((1 - sigma) * (1 + sigma))
+
+    @property
+    @in_float64
+    def second_moment_eigenvalues(self) -> Float[Array, "2"]:
+        r"""Eigenvalues of \(E[uu^\top]=A(\Sigma+\mu\mu^\top)A\), u = A z, the larger one first. Label D6.2.
+
+        Both to full relative accuracy, also where the smaller one is below the rounding of the matrix: it is
+        \(\alpha_s^2\alpha_c^2\det(\Sigma+\mu\mu^\top)\) over the larger one.
+        """
+        alpha, means, sigma = jnp.asarray(self.amplification), self.means, jnp.asarray(self.correlation)
+        # No term of the determinant cancels another as sigma -> 1 with equal means.
+        determinant = (1 - sigma) * (1 + sigma) + (means[0] - means[1]) ** 2 + 2 * (1 - sigma) * means[0] * means[1]
+        diagonal = alpha**2 * (1 + means**2)
+        cross = alpha[0] * alpha[1] * (sigma + means[0] * means[1])
+        large = (jnp.sum(diagonal) + jnp.hypot(diagonal[0] - diagonal[1], 2 * cross)) / 2
+        return jnp.stack([large, (alpha[0] * alpha[1]) ** 2 * determinant / large])
+
+    @in_float64
+    def class_expectation(self, latents: Latents) -> Float[Array, "n"]:
+        r"""\(E[y\mid z]=\tanh(w^*\cdot z)\) at latents (n, 2). Label D1.3."""
+        latents = as_points("latents", latents, dimension=2)
+        return jnp.tanh(latents @ self.bayes_direction.astype(latents.dtype))
+
+    @in_float64
+    def log_density(self, latents: Latents) -> Float[Array, "n"]:
+        """Log of the mixture density p(z) = (N(z; mu, Sigma) + N(z; -mu, Sigma)) / 2 at latents (n, 2)."""
+        latents = as_points("latents", latents, dimension=2)
+        dtype = latents.dtype
+        parts = [
+            jax.scipy.stats.multivariate_normal.logpdf(latents, sign * self.means.astype(dtype), self.covariance.astype(dtype))
+            for sign in (1, -1)
+        ]
+        return jnp.logaddexp(*parts) - np.log(2)
+
+    def density(self, latents: Latents) -> Float[Array, "n"]:
+        """Mixture density p(z) at latents (n, 2)."""
+        return jnp.exp(self.log_density(latents))
+
+    @in_float64
+    def embedding(self, key: Key, orthogonal: bool = False) -> Embedding:
+        """Draw one embedding of latents into R^d; `orthogonal` makes the two directions exactly orthogonal."""
+        return draw_embedding(
+            key,
+            self.input_dim,
+            self.amplification,
+            self.nesting,
+            self.nesting_gain,
+            self.nesting_bias,
+            orthogonal,
+        )
+
+    @in_float64
+    def sample(self, key: Key, num_samples: int, *, balanced: bool = True, embedding: Embedding | None = None) -> Dataset:
+        """Draw a data set.
+
+        Args:
+            key: `jax.random` key. The same key gives the same data whatever JAX's precision setting.
+            num_samples: n >= 1; even when balanced.
+            balanced: exactly n/2 of each class, in random order; otherwise each label is a fair coin.
+            embedding: reuse the embedding of another sample (for validation data, say); by default a new one is drawn.
+
+        Raises:
+            ValueError: num_samples not a positive integer, or odd when balanced.
+        """
+        require_integer("num_samples", num_samples, 1)
+        require(
+            not balanced or num_samples % 2 == 0,
+            "num_samples",
+            "even for balanced classes (or pass balanced=False)",
+            num_samples,
+        )
+        label_key, latent_key, embedding_key = jax.random.split(key, 3)
+        if balanced:
+            labels = jax.random.permutation(label_key, jnp.repeat(jnp.array([1.0, -1.0]), num_samples // 2))
+        else:
+            labels = jax.random.rademacher(label_key, (num_samples,), dtype=jnp.result_type(float))
+        noise = jax.random.normal(latent_key, (num_samples, 2))
+        latents = labels[:, None] * self.means[None, :] + noise @ self.whitening.T
+        embedding = self.embedding(embedding_key) if embedding is None else embedding
+        return Dataset(embedding(latents), labels, latents, embedding)
+
+    @property
+    @in_float64
+    def whitening(self) -> Float[Array, "2 2"]:
+        """Lower-triangular Cholesky factor of Sigma."""
+        sigma = jnp.asarray(self.correlation)
+        one, zero = jnp.ones_like(sigma), jnp.zeros_like(sigma)
+        return jnp.stack([jnp.stack([one, zero]), jnp.stack([sigma, jnp.sqrt((1 - sigma) * (1 + sigma))])])
+
+    @property
+    @in_float64
+    def whitened_mean(self) -> Float[Array, "2"]:
+        r"""\(L^{-1}\mu\) for the Cholesky factor L of :attr:`whitening`: in \(L^{-1}z\) each class has the unit covariance."""
+        sigma, means = jnp.asarray(self.correlation), self.means
+        # mu_c - sigma mu_s, accurate also where both are equal and sigma is nearly 1.
+        across = (means[1] - means[0]) + (1 - sigma) * means[0]
+        return jnp.stack([means[0], across / jnp.sqrt((1 - sigma) * (1 + sigma))])
+
+    @in_float64
+    def probe_grid(self, points: int = 30) -> Float[Array, "probes 2"]:
+        """Latents on an even grid over [-3 mu_s, 3 mu_s] x [-3 mu_c, 3 mu_c], ends included; (points^2, 2), shortcut major."""
+        require_integer("points", points, 2)
+        axis = np.linspace(-3, 3, points)
+        # Symmetrise: the probes z and -z must be exact opposites, whatever linspace rounds to.
+        axis = (axis - axis[::-1]) / 2
+        grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
+        return jnp.asarray(grid) * self.means[None, :]
+
+    @in_float64
+    def latent_moments(self, latents1: Latents, latents2: Latents | None = None) -> PairMoments:
+        """Inner products of the embedded latents for large d, with the stable companions that kernels need."""
+        latents1 = as_points("latents1", latents1, dimension=2)
+        latents2 = latents1 if latents2 is None else as_points("latents2", latents2, dimension=2)
+        dtype = latents1.dtype
+        return latent_moments(
+            latents1,
+            latents2.astype(dtype),
+            jnp.asarray(self.amplification, dtype),
+            self.nesting,
+            jnp.asarray(self.nesting_gain, dtype),
+            jnp.asarray(self.nesting_bias, dtype),
+        )
+
+    def gram(self, latents1: Latents, latents2: Latents | None = None) -> Float[Array, "n1 n2"]:
+        """Inner products <x, x'> of the embedded latents as d -> infinity, (n1, n2); not divided by d. Label D8.1.
+
+        An image that paints object i, of A_i pixels, with the grey level z_i has this Gram matrix at amplifications sqrt(A_i).
+        A sampled embedding in R^d differs from it by O(1/sqrt(d)).
+        """
+        return self.latent_moments(latents1, latents2).covariance
+
+
+def _pair(value: Any) -> Any:
+    """Two entries as one array, traced or not."""
+    if isinstance(value, tuple | list) and any(isinstance(entry, Tracer | jax.Array) for entry in value):
+        return jnp.stack([jnp.asarray(entry) for entry in value])
+    return value

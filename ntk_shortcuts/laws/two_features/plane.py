@@ -1,0 +1,55 @@
+r"""Exact reduction to the plane: a network on R^d trained by gradient descent sees the two feature directions only.
+
+Inputs without nesting are \(x=Qa\) with an orthonormal basis Q (d, 2) of the span of \(w_s,w_c\) and coordinates a in the
+plane. The gradient of the loss in the first layer's weights is \(Q\,(\cdot)\): what of them lies outside the span stays as it
+was and meets no input. The network on the plane whose first layer starts at \(Q^\top W^1\) therefore has the same outputs
+after every step of gradient descent, with minibatches, momentum or weight decay. Methods that are not invariant under
+rotations of the weights (Adam) have no such reduction. Source: worked out for this package.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from ntk_shortcuts.laws.two_features.embedding import Embedding
+from ntk_shortcuts.networks.mlp import MLP, Parameters
+from ntk_shortcuts.numerics import safe_divide
+from ntk_shortcuts.typing import Array, Float
+from ntk_shortcuts.validation import require
+
+
+def plane_basis(embedding: Embedding) -> Float[Array, "d 2"]:
+    """Orthonormal basis of the span of w_s and w_c, the first along w_s.
+
+    Raises:
+        ValueError: an embedding with nesting, whose inputs do not lie in a plane.
+    """
+    require(not any(embedding.layers), "nesting", "(0, 0) for the reduction to the plane", [len(a) for a in embedding.layers])
+    shortcut, core = embedding.directions
+    # Written out: a batched QR would be a batched LAPACK call.
+    first = shortcut / jnp.linalg.norm(shortcut)
+    rest = core - (first @ core) * first
+    return jnp.stack([first, safe_divide(rest, jnp.linalg.norm(rest))], axis=1)
+
+
+def plane_inputs(network: MLP, inputs: Float[Array, "n d"], basis: Float[Array, "d 2"]) -> Float[Array, "n 2"]:
+    r"""Inputs of the reduced network: \(Q^\top x\), in the NTK parameterisation times \(\sqrt{2/d}\) for its other fan-in."""
+    coordinates = inputs @ basis
+    return coordinates * jnp.sqrt(2 / basis.shape[0]) if network.parameterization == "ntk" else coordinates
+
+
+def plane_parameters(params: Parameters, basis: Float[Array, "d 2"]) -> Parameters:
+    """Parameters of the reduced network: the first layer's weights projected, all others unchanged.
+
+    Example:
+        >>> import jax
+        >>> from ntk_shortcuts import MLP, GenerativeModel
+        >>> model, network = GenerativeModel(), MLP(1, width=8)
+        >>> data = model.sample(jax.random.key(0), 4)
+        >>> params, basis = network.init(jax.random.key(1), 100), plane_basis(data.embedding)
+        >>> reduced = network.apply(plane_parameters(params, basis), plane_inputs(network, data.inputs, basis))
+        >>> bool(jnp.allclose(reduced, network.apply(params, data.inputs), atol=1e-6))
+        True
+    """
+    (weights, biases), *rest = params
+    return ((basis.astype(weights.dtype).T @ weights, biases), *rest)

@@ -1,0 +1,139 @@
+r"""What a network is to the rest of the toolkit: facts about its kernel, the kernels, and, of finite width, init and apply.
+
+A network sees points through an :class:`Inputs`: vectors, or points of a data law of which only inner products are needed. New
+networks are one file: a subclass of :class:`Network` that says its facts and gives `kernels`; one that can be trained is a
+:class:`FiniteNetwork`.
+"""
+
+from __future__ import annotations
+
+import abc
+from typing import Any, NamedTuple
+
+import jax
+
+from ntk_shortcuts.kernels.angular import AngularKernels
+from ntk_shortcuts.kernels.moments import PairMoments
+from ntk_shortcuts.kernels.recursion import Kernels
+from ntk_shortcuts.spec import Spec
+from ntk_shortcuts.typing import Array, Float, Key
+from ntk_shortcuts.validation import require
+
+
+class KernelFacts(NamedTuple):
+    r"""What a kernel is known to be, for those who can do better with it.
+
+    - `homogeneous`: \(\Theta(rx,r'x')=rr'\Theta(x,x')\) for r, r' > 0, and so the NNGP kernel.
+    - `linear`: outputs are linear in the inputs, so that the kernel has no eigenvalues beyond their dimension.
+    - `width`: of the hidden layers where it is finite and matters; None for a network that is its own infinite-width limit.
+    """
+
+    homogeneous: bool = False
+    linear: bool = False
+    width: int | None = None
+
+
+class Inputs(Spec):
+    """Points as a network sees them."""
+
+    @property
+    @abc.abstractmethod
+    def input_dim(self) -> int:
+        """The dimension d that kernels divide inner products by."""
+
+    @abc.abstractmethod
+    def moments(self, other: Inputs) -> PairMoments:
+        """Inner products of all pairs, not divided by d."""
+
+    @abc.abstractmethod
+    def coordinates(self) -> Float[Array, "n k"] | None:
+        """Coordinates in an orthonormal basis, whose inner products they have; None where there is no such basis of few."""
+
+    @abc.abstractmethod
+    def vectors(self, key: Key) -> Float[Array, "n d"]:
+        """The points as vectors in R^d; a random embedding is drawn with the key."""
+
+
+class Network(Spec):
+    """A network whose kernels are known.
+
+    A subclass gives `kernels`; `facts` where it knows any; `angular_kernels` where it is homogeneous and its kernel in the plane
+    is a polynomial in the angle; `polynomial` where its kernel is a function of norms and one inner product.
+    """
+
+    @property
+    def facts(self) -> KernelFacts:
+        """What the kernel is known to be; by default nothing."""
+        return KernelFacts()
+
+    @abc.abstractmethod
+    def kernels(self, x1: Any, x2: Any = None) -> Kernels:
+        """NNGP and NTK, each (n1, n2), between inputs (n1, ...) and (n2, ...), or :class:`Inputs`; x2=None means x1."""
+
+    def angular_kernels(self, input_dim: int) -> AngularKernels | None:
+        """The kernels as polynomials in the angle between points of the plane; None where they are none."""
+        return None
+
+    @property
+    def of_inner_products(self) -> bool:
+        """Whether the kernel depends on inner products alone, so that no embedding has to be drawn."""
+        return False
+
+    def require_resolved(self, largest_square: float, input_dim: int) -> None:
+        """Refuse points of so large a squared norm that the kernel is not resolved there; by default none are."""
+
+
+class FiniteNetwork(Network):
+    """A network that can be drawn and evaluated, and so trained."""
+
+    @abc.abstractmethod
+    def init(self, key: Key, input_dim: int, dtype: Any = None) -> Any:
+        """Draw parameters."""
+
+    @abc.abstractmethod
+    def apply(self, params: Any, x: Float[Array, "n ..."]) -> Float[Array, "n"]:
+        """Outputs (n,) at inputs (n, ...)."""
+
+    @property
+    @abc.abstractmethod
+    def is_finite(self) -> bool:
+        """Whether `init` and `apply` can be used."""
+
+    def on_plane(self, params: Any, basis: Float[Array, "d k"]) -> Any:
+        """Parameters of the network on the span of a basis, which has the same outputs and the same gradient descent; None
+        where the network has no such reduction (see :meth:`plane_inputs`)."""
+        return None
+
+    def plane_inputs(self, x: Float[Array, "n d"], basis: Float[Array, "d k"]) -> Float[Array, "n k"]:
+        """Inputs of the reduced network."""
+        return x @ basis
+
+
+def as_network(network: Any) -> Network:
+    """The network itself, or what any object with a function `kernels(x1, x2)` is to the toolkit.
+
+    Raises:
+        ValueError: something without kernels; for what `stax.serial` returns the message names the way out.
+    """
+    if isinstance(network, Network):
+        return network
+    if callable(getattr(network, "kernels", None)):
+        return KernelNetwork(network)
+    stax = callable(network) or (isinstance(network, tuple) and len(network) == 3 and all(map(callable, network)))
+    allowed = "a stax network through interop.from_stax(kernel_fn)" if stax else "an MLP, a stax network through from_stax"
+    require(False, "network", f"{allowed}, or anything with kernels(x1, x2)", network)
+    raise AssertionError
+
+
+class KernelNetwork(Network):
+    """A user's object with a function `kernels(x1, x2)` that returns `.nngp` and `.ntk`."""
+
+    network: Any
+
+    def kernels(self, x1: Any, x2: Any = None) -> Kernels:
+        key = jax.random.key(0)
+        x1, x2 = (x.vectors(key) if isinstance(x, Inputs) else x for x in (x1, x2))
+        found = self.network.kernels(x1, x2)
+        both = all(hasattr(found, name) for name in ("nngp", "ntk"))
+        require(both, "network", "with kernels(x1, x2) that returns .nngp and .ntk", type(found).__name__)
+        return Kernels(found.nngp, found.ntk, getattr(found, "quadrature_error", 0.0))

@@ -1,0 +1,431 @@
+"""One definition of a fully connected network, for the infinite kernel and for the trained network alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ntk_shortcuts.laws.two_features.model import GenerativeModel
+from ntk_shortcuts.kernels.angular import AngleSeries, AngularKernels, angle_series
+from ntk_shortcuts.kernels.devices import by_rows
+from ntk_shortcuts.kernels.activations.base import Activation, ActivationLike, resolve_activation
+from ntk_shortcuts.kernels.activations.hermite import Quadrature
+from ntk_shortcuts.kernels.recursion import AffineLayer, Kernels, blockwise, linear_profiles, mlp_kernels
+from ntk_shortcuts.kernels.moments import PairMoments
+from ntk_shortcuts.kernels.activations.piecewise_linear import Linear
+from ntk_shortcuts.kernels.tiles import mirrored
+from ntk_shortcuts.numerics import in_float64, is_traced, real_leaf
+from ntk_shortcuts.typing import Array, Float, Key, Latents, Scalar
+from ntk_shortcuts.validation import as_points, require, require_integer, require_values
+
+PARAMETERIZATIONS = ("ntk", "standard")
+INITIALIZATIONS = ("normal", "torch")
+
+# For predictions; a kernel by itself reports its error, up to 0.5. Kinks, as in |x|, leave 0.02.
+_RESOLVED = 0.05
+
+Parameters = tuple[tuple[jax.Array, jax.Array | None], ...]
+
+
+class MLP(eqx.Module):
+    r"""A fully connected network with a scalar linear readout.
+
+    NTK parameterisation: \(z^l=\sqrt{\sigma_w^2/n_{l-1}}\,W^lh^{l-1}+\sigma_bb^l\) with all weights and biases N(0, 1);
+    standard: \(z^l=W^lh^{l-1}+b^l\) with variances \(\sigma_w^2/n_{l-1}\) and \(\sigma_b^2\). \(n_l\) is the width of
+    layer l, \(n_{-1}=d\).
+
+    Args:
+        depth: number of hidden layers L >= 0; 0 is a linear model.
+        activation: a registered name (`ntk_shortcuts.known_activations()`), an `Activation`, or a JAX function.
+        width: of every hidden layer; None is infinitely wide.
+        weight_variance: sigma_w^2 > 0.
+        bias_variance: sigma_b^2 >= 0; at 0 the network has no biases.
+        parameterization: "ntk" or "standard".
+        initialization: "normal", or "torch": weights and biases uniform in +-1/sqrt(fan_in), the default of
+            PyTorch's Linear layers, which replaces the two variances and needs parameterization="standard".
+
+    Raises:
+        ValueError: naming the argument, the allowed values and the value got.
+
+    Example:
+        >>> kernels = MLP(depth=1).kernels([[1.0, 0.0]], [[0.0, 2.0]])
+        >>> round(float(kernels.nngp[0, 0]), 6)  # 2 * sqrt(1) * sqrt(4) / (2 pi), twice sigma_w^2 = 2, over d = 2
+        0.63662
+    """
+
+    depth: int = eqx.field(static=True)
+    width: int | None = eqx.field(static=True)
+    parameterization: str = eqx.field(static=True)
+    initialization: str = eqx.field(static=True)
+    activation: Activation
+    weight_variance: Scalar
+    bias_variance: Scalar
+
+    def __init__(
+        self,
+        depth: int,
+        activation: ActivationLike = "relu",
+        width: int | None = None,
+        weight_variance: Scalar = 2.0,
+        bias_variance: Scalar = 0.0,
+        parameterization: str = "ntk",
+        initialization: str = "normal",
+    ):
+        self.depth = require_integer("depth", depth, 0)
+        self.activation = resolve_activation(activation)
+        self.width = None if width is None else require_integer("width", width, 1, "None or an integer >= 1")
+        require_values("weight_variance", weight_variance, (), "positive and finite", lambda v: (v > 0) & (v < np.inf))
+        require_values("bias_variance", bias_variance, (), ">= 0 and finite", lambda v: (v >= 0) & (v < np.inf))
+        require(
+            parameterization in PARAMETERIZATIONS,
+            "parameterization",
+            f"one of {', '.join(PARAMETERIZATIONS)}",
+            parameterization,
+        )
+        require(
+            initialization in INITIALIZATIONS,
+            "initialization",
+            f"one of {', '.join(INITIALIZATIONS)}",
+            initialization,
+        )
+        require(
+            initialization != "torch" or parameterization == "standard",
+            "parameterization",
+            '"standard" with initialization="torch"',
+            parameterization,
+        )
+        self.weight_variance = real_leaf(weight_variance)
+        self.bias_variance = real_leaf(bias_variance)
+        self.parameterization = parameterization
+        self.initialization = initialization
+
+    def layers(self, input_dim: int) -> tuple[AffineLayer, ...]:
+        """Variances and learning-rate factors of the depth + 1 affine layers, the readout last.
+
+        Raises:
+            ValueError: standard parameterisation of an infinitely wide network with hidden layers, whose kernel diverges.
+        """
+        fan_ins = self._fan_ins(input_dim)
+        by_fan_in = {fan_in: self._layer(fan_in) for fan_in in fan_ins[:2]}  # of the hidden layers all the same
+        return tuple(by_fan_in[fan_in] for fan_in in fan_ins)
+
+    def _layer(self, fan_in: int | float) -> AffineLayer:
+        weight, bias = self.weight_variance, self.bias_variance
+        weight_rate, bias_rate = 1.0, 1.0
+        if self.initialization == "torch":
+            weight, bias = real_leaf(1 / 3), real_leaf(1 / (3 * fan_in))
+        if self.parameterization == "standard":
+            # Also where it is traced: zero bias variance means no biases, not untrained ones.
+            positive = bias != 0
+            weight_rate = fan_in / weight
+            bias_rate = jnp.where(positive, 1 / jnp.where(positive, bias, 1.0), 0.0)
+        return AffineLayer(weight, bias, weight_rate, bias_rate)
+
+    def _fan_ins(self, input_dim: int) -> list[int | float]:
+        require(
+            self.width is not None or self.parameterization == "ntk" or self.depth == 0,
+            "width",
+            'an integer in the standard parameterisation, whose kernel grows with it (or use parameterization="ntk")',
+            self.width,
+        )
+        hidden = 1 if self.width is None else self.width  # unused at infinite width: no rate depends on it
+        return [input_dim, *[hidden] * self.depth]
+
+    @in_float64
+    def kernels(self, x1: Float[Array, "n1 d"], x2: Float[Array, "n2 d"] | None = None) -> Kernels:
+        """NNGP and NTK between inputs (n1, d) and (n2, d); x2=None means x1.
+
+        The Gaussian expectations are those of infinite width; a finite `width` enters through the learning-rate
+        factors of the standard parameterisation only. float32 inputs are computed in float32, all others in float64.
+
+        Raises:
+            ValueError: shapes that do not fit, NaN or infinite entries.
+        """
+        points1, points2 = _two_sets("x1", x1, "x2", x2)
+        return self._between(points1, points2, None, points1.shape[1])
+
+    @in_float64
+    def kernels_from_gram(
+        self,
+        g12: Float[Array, "n1 n2"],
+        g11_diag: Float[Array, "n1"],
+        g22_diag: Float[Array, "n2"],
+        input_dim: int,
+    ) -> Kernels:
+        """The same from inner products <x, x'> (not divided by d) and squared norms.
+
+        Angles below the square root of the machine precision are not in a Gram matrix: prefer :meth:`kernels`.
+
+        Raises:
+            ValueError: shapes that do not fit, NaN, negative squared norms, or |g12| beyond the product of norms.
+        """
+        g12 = as_points("g12", g12)
+        dtype = g12.dtype
+        require_integer("input_dim", input_dim, 1)
+        diagonals = []
+        for name, diagonal, size in (
+            ("g11_diag", g11_diag, g12.shape[0]),
+            ("g22_diag", g22_diag, g12.shape[1]),
+        ):
+            require_values(name, diagonal, (size,), ">= 0 and finite", lambda v: (v >= 0) & (v < np.inf))
+            diagonals.append(jnp.asarray(diagonal, dtype))
+        if not is_traced(g12, diagonals):
+            bound = np.sqrt(np.outer(*map(np.asarray, diagonals)))
+            excess = float(np.max(np.abs(np.asarray(g12)) - bound * (1 + 1e3 * jnp.finfo(dtype).eps)))
+            require(
+                excess <= 0,
+                "g12",
+                "at most sqrt(g11_diag g22_diag) in size (Cauchy-Schwarz)",
+                f"{excess:.3g} more",
+            )
+        return self._from_moments(PairMoments.from_gram(g12, *diagonals), input_dim)
+
+    @in_float64
+    def latent_kernels(self, model: GenerativeModel, latents1: Latents, latents2: Latents | None = None) -> Kernels:
+        """Kernels between embedded latents (n1, 2) and (n2, 2) of a data model, as d -> infinity; latents2=None means latents1.
+
+        Angles come from the latents themselves, so that nearly parallel and antiparallel points keep full accuracy.
+        """
+        points1, points2 = _two_sets("latents1", latents1, "latents2", latents2, dimension=2)
+        if model.nesting != (0, 0):
+            return self._from_moments(model.latent_moments(points1, points2), model.input_dim)
+        return self._between(points1, points2, jnp.asarray(model.amplification, points1.dtype), model.input_dim)
+
+    def angular_kernels(self, input_dim: int) -> AngularKernels:
+        """The kernels as polynomials in the angle between points of the plane, for a homogeneous network only.
+
+        Raises:
+            ValueError: a network with biases or another activation, whose kernel does not depend on the angle alone.
+        """
+        require(self.is_homogeneous, "network", "bias-free with a piecewise linear activation", self)
+        return AngularKernels.fit(self.layers(input_dim), self.activation, input_dim)
+
+    def _from_moments(self, moments: PairMoments, input_dim: int) -> Kernels:
+        layers, series = self._layers_and_series(input_dim, moments.covariance.dtype)
+        kernels = _moment_kernels(moments, layers, self.activation, input_dim, series)
+        return self._in_range(kernels, moments.variance1, moments.variance2, layers, input_dim, series)
+
+    def _between(self, points1: jax.Array, points2: jax.Array | None, scale: jax.Array | None, input_dim: int) -> Kernels:
+        layers, series = self._layers_and_series(input_dim, points1.dtype)
+        held = (scale, layers, self.activation, input_dim, series)
+        kernels = by_rows(lambda held, own, others: _point_kernels(own, others, *held), held, points1, points2)
+        if is_traced(kernels):
+            return kernels
+        squares1 = _squared_norms(points1, scale)
+        squares2 = squares1 if points2 is None else _squared_norms(points2, scale)
+        return self._in_range(kernels, squares1, squares2, layers, input_dim, series)
+
+    def _layers_and_series(self, input_dim: int, dtype: Any) -> tuple[tuple[AffineLayer, ...], AngleSeries | None]:
+        layers = self.layers(input_dim)
+        if not self.is_homogeneous or isinstance(self.activation, Linear):
+            return layers, None
+        return layers, angle_series(layers, self.activation, input_dim, dtype)
+
+    def _in_range(
+        self,
+        kernels: Kernels,
+        squares1: np.ndarray | jax.Array,
+        squares2: np.ndarray | jax.Array,
+        layers: Sequence[AffineLayer],
+        input_dim: int,
+        series: AngleSeries | None,
+    ) -> Kernels:
+        """Refuse kernels that overflow, or vanish by underflow: at depth L they go like the L-th power of the variance."""
+        if is_traced(kernels):
+            return kernels
+        if isinstance(self.activation, Quadrature):
+            self._require_resolved(float(kernels.quadrature_error), 0.5)
+        # From the longest inputs at angle 0 where they are the extreme, without a look at every pair; in NumPy, since it is
+        # a few numbers only.
+        longest = float(np.sqrt(np.max(squares1)) * np.sqrt(np.max(squares2)))
+        if series is not None:
+            largest = longest * float(np.sum(series.ntk))
+        elif self.depth == 0 or isinstance(self.activation, Linear):
+            lines = linear_profiles(jax.tree.map(float, layers), input_dim)
+            largest = max(slope * longest + intercept for slope, intercept in lines)
+        else:
+            largest = float(_largest_entry(kernels))
+        dtype = kernels.ntk.dtype
+        # Entries a rounding smaller than the largest must not underflow either: XLA takes subnormal numbers as 0.
+        least, huge = float(jnp.finfo(dtype).tiny / jnp.finfo(dtype).eps), float(jnp.finfo(dtype).max)
+        if least <= largest <= huge:
+            return kernels
+        allowed = f"of kernels within the range of {dtype} on these inputs"
+        advice = f"(depth {self.depth}, weight_variance {self.weight_variance}" + (
+            "; float64 inputs reach further)" if dtype == jnp.float32 else ")"
+        )
+        require(largest < least, "network", allowed, f"an overflow {advice}")
+        if np.any(squares1 > 0) and np.any(squares2 > 0):
+            # Zero may also be the truth, as for orthogonal inputs of a linear network; of an input with itself it is not.
+            own = mlp_kernels(PairMoments.diagonal(jnp.ravel(squares1)), layers, self.activation, input_dim)
+            require(float(jnp.max(own.ntk)) >= least, "network", allowed, f"an underflow {advice}")
+        return kernels
+
+    @in_float64
+    def require_resolved(self, model: GenerativeModel) -> None:
+        """Refuse a model whose probes have pre-activations that the activation's quadrature does not resolve.
+
+        For where the kernels themselves are traced and cannot tell. Closed forms have no limit.
+        """
+        if not isinstance(self.activation, Quadrature) or is_traced(self, model):
+            return
+        corner = model.latent_moments(model.probe_grid(2)).variance1[0]
+        at, error = corner / model.input_dim, 0.0
+        for layer in self.layers(model.input_dim)[:-1]:
+            at, found = self.activation.second_moment(layer.weight_variance * at + layer.bias_variance)
+            error = max(error, float(found))
+        self._require_resolved(error, _RESOLVED)
+
+    def _require_resolved(self, error: float, limit: float) -> None:
+        allowed = f"resolved by the quadrature of {self.activation.name} to {limit} (smaller inputs or weight_variance help)"
+        require(error <= limit, "network", allowed, f"an error of {error:.2g}")
+
+    def init(self, key: Key, input_dim: int, dtype: Any = None) -> Parameters:
+        """Draw parameters: per layer, weights (fan_in, fan_out) and biases (fan_out,), or None without biases.
+
+        Args:
+            dtype: by default JAX's current default float.
+
+        Raises:
+            ValueError: width is None.
+        """
+        require_finite_network(self)
+        require_integer("input_dim", input_dim, 1)
+        dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
+        fan_ins = self._fan_ins(input_dim)
+        fan_outs = [*fan_ins[1:], 1]
+        parameters = []
+        for layer_key, fan_in, fan_out in zip(jax.random.split(key, len(fan_ins)), fan_ins, fan_outs, strict=True):
+            weight_key, bias_key = jax.random.split(layer_key)
+            parameters.append(
+                (
+                    self._draw(weight_key, (fan_in, fan_out), fan_in, self.weight_variance, fan_in, dtype),
+                    self._draw(bias_key, (fan_out,), fan_in, self.bias_variance, 1, dtype) if self.has_biases else None,
+                )
+            )
+        return tuple(parameters)
+
+    @property
+    def is_homogeneous(self) -> bool:
+        """Whether Theta(r x, r' x') = r r' Theta(x, x') for r, r' > 0: no biases, and a piecewise linear activation."""
+        return not self.has_biases and (self.depth == 0 or self.activation.is_homogeneous)
+
+    @property
+    def has_biases(self) -> bool:
+        """Whether the network has biases: always with PyTorch's initialisation, else where bias_variance is not 0."""
+        if self.initialization == "torch" or is_traced(self.bias_variance):
+            return True
+        return float(self.bias_variance) > 0
+
+    def _draw(self, key: Key, shape: tuple, fan_in: int, variance: Scalar, divisor: int, dtype: Any) -> jax.Array:
+        if self.initialization == "torch":
+            bound = 1 / np.sqrt(fan_in)
+            return jax.random.uniform(key, shape, dtype, -bound, bound)
+        normal = jax.random.normal(key, shape, dtype)
+        if self.parameterization == "ntk":
+            return normal
+        return normal * jnp.sqrt(jnp.asarray(variance, dtype) / divisor)
+
+    def apply(self, params: Parameters, x: Float[Array, "n d"]) -> Float[Array, "n"]:
+        """Outputs (n,) at inputs (n, d), in the parameters' dtype.
+
+        Raises:
+            ValueError: inputs of another dimension than the parameters'; NaN or infinite entries.
+        """
+        hidden = as_points("x", x, dimension=params[0][0].shape[0]).astype(params[0][0].dtype)
+        for index, (weights, biases) in enumerate(params):
+            if index:
+                hidden = self.activation(hidden)
+            fan_in = weights.shape[0]
+            if self.parameterization == "ntk":
+                weights = weights * jnp.sqrt(jnp.asarray(self.weight_variance, weights.dtype) / fan_in)
+            hidden = hidden @ weights
+            if biases is not None:
+                if self.parameterization == "ntk":
+                    biases = biases * jnp.sqrt(jnp.asarray(self.bias_variance, biases.dtype))
+                hidden = hidden + biases[None, :]
+        return hidden[:, 0]
+
+
+def require_finite_network(network: Any, allowed: str = "an integer for a finite network") -> None:
+    """Refuse all but an MLP of finite width; one without hidden layers has none."""
+    require(isinstance(network, MLP), "network", "an MLP", type(network).__name__)
+    require(network.width is not None or network.depth == 0, "width", allowed, network.width)
+
+
+def _two_sets(name1: str, x1: Any, name2: str, x2: Any, dimension: int | None = None) -> tuple[jax.Array, jax.Array | None]:
+    """Points (n1, d) and (n2, d) of one dtype; None for the second set where it is the first."""
+    points1 = as_points(name1, x1, dimension)
+    if x2 is None or x2 is x1:
+        return points1, None
+    return points1, as_points(name2, x2, dimension=points1.shape[1]).astype(points1.dtype)
+
+
+@eqx.filter_jit
+def _largest_entry(kernels: Kernels) -> jax.Array:
+    return jnp.maximum(*(jnp.max(jnp.abs(kernel)) for kernel in (kernels.nngp, kernels.ntk)))
+
+
+def _squared_norms(points: jax.Array, scale: jax.Array | None) -> np.ndarray:
+    amplified = np.asarray(points) if scale is None else np.asarray(points) * np.asarray(scale)
+    with np.errstate(over="ignore"):
+        return np.einsum("ij,ij->i", amplified, amplified)
+
+
+@eqx.filter_jit
+def _moment_kernels(
+    moments: PairMoments, layers: Sequence[AffineLayer], activation: Activation, input_dim: int, series: AngleSeries | None
+) -> Kernels:
+    if series is None:
+        return mlp_kernels(moments, layers, activation, input_dim)
+    return Kernels(*series.of_moments(moments), jnp.asarray(series.error, moments.covariance.dtype))
+
+
+@eqx.filter_jit
+def _point_kernels(
+    points1: jax.Array,
+    points2: jax.Array | None,
+    scale: jax.Array | None,
+    layers: Sequence[AffineLayer],
+    activation: Activation,
+    input_dim: int,
+    series: AngleSeries | None,
+) -> Kernels:
+    """Kernels between inputs, or between points of the plane amplified by `scale` (2,)."""
+    if series is not None and points1.shape[1] == 2:
+        factor = 1 if scale is None else scale
+        error = jnp.asarray(series.error, points1.dtype)
+        return Kernels(*series.between(points1 * factor, (points1 if points2 is None else points2) * factor), error)
+
+    def between(a: jax.Array, b: jax.Array) -> Kernels:
+        moments = PairMoments.from_inputs(a, b) if scale is None else PairMoments.from_scaled_plane(a, b, scale)
+        return _moment_kernels(moments, layers, activation, input_dim, series)
+
+    others = points1 if points2 is None else points2
+    sides = activation.block_sides
+    # Quadrature takes one block whole: the blocks' errors would have to be taken once more, from all points.
+    is_exact = not isinstance(activation, Quadrature)
+    if len(layers) == 1 or sides is None:
+        return between(points1, others)
+    if not is_exact and max(points1.shape[0], others.shape[0]) <= min(sides):
+        kernels = between(points1, others)
+        return (
+            kernels if points2 is not None else Kernels(*map(mirrored, (kernels.nngp, kernels.ntk)), kernels.quadrature_error)
+        )
+
+    def block(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+        kernels = between(a, b)
+        return kernels.nngp, kernels.ntk
+
+    if is_exact:
+        error = jnp.zeros((), points1.dtype) if series is None else jnp.asarray(series.error, points1.dtype)
+    else:
+        points = jnp.concatenate([points1, others]) if points2 is not None else points1
+        squares = jnp.sum((points * (1 if scale is None else scale)) ** 2, axis=1)
+        error = mlp_kernels(PairMoments.diagonal(squares), layers, activation, input_dim).quadrature_error
+    return Kernels(*blockwise(block, sides, points1, points2, points1.dtype), error)

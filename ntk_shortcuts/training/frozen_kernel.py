@@ -1,0 +1,107 @@
+"""Outputs of a network whose kernel stays where it was at initialisation, trained on weighted points.
+
+A data set is N points of weight 1/N; the data law is quadrature nodes with their weights. Both give the same formulas.
+"""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from ntk_shortcuts.kernels.recursion import Kernels
+from ntk_shortcuts.results.output_error import OutputError, error_directions, mean_rounding, variance_rounding
+from ntk_shortcuts.training.spectral import SpectralDiagnostics, apply_filter
+from ntk_shortcuts.training.rules import TrainingRule
+from ntk_shortcuts.typing import Array, Float
+
+
+class OutputLaw(eqx.Module):
+    """Gaussian law of the outputs over initialisations: mean (*batch, probes), and covariance or variance (None without).
+
+    `error`: what rounding makes of both.
+    """
+
+    mean: Float[Array, "*batch probes"]
+    variance: Float[Array, "*batch probes"] | None
+    spectrum: SpectralDiagnostics
+    error: OutputError | None = None
+
+
+def trained_outputs(
+    train: Kernels,
+    cross: Kernels,
+    prior: jax.Array | None,
+    weights: Float[Array, "m"],
+    targets: Float[Array, "m"],
+    rule: TrainingRule,
+    num_samples: int | None,
+) -> OutputLaw:
+    r"""Mean and (co)variance after training, over random initialisations. Label D4.4.
+
+    With \(S=\sqrt w\,\Theta\sqrt w\) and \(A=\Theta(x,X)\sqrt w\,g(S)\sqrt w\):
+
+    \[m(x)=A\,y,\qquad \mathrm{cov}(x,x')=K(x,x')+A\,K(X,X)A'^T-A\,K(X,x')-K(x,X)A'^T.\]
+
+    Args:
+        train: kernels between the m training points.
+        cross: kernels between the probes and the training points, (probes, m).
+        prior: NNGP of the probes: (probes, probes) for the covariance, (probes,) for its diagonal, None for the mean only.
+        weights: of the training points: 1/N each for a data set.
+
+    Source: Lee et al. (2019), equations 14 to 16, in the convention of the loss 1/(2N).
+    """
+    root = jnp.sqrt(weights)
+    matrix = root[:, None] * train.ntk * root[None, :]
+    target, rows = root * targets, cross.ntk * root[None, :]
+    columns = jnp.concatenate([target[:, None], error_directions(len(matrix), matrix.dtype)], axis=1)
+    known = columns.shape[1]
+    if prior is not None:
+        columns = jnp.concatenate([columns, rows.T], axis=1)
+    filtered, spectrum = apply_filter(matrix, columns, rule, num_samples=num_samples)
+    dual = filtered[..., 0]
+    mean = jnp.einsum("pm,...m->...p", rows, dual)
+    error = mean_rounding(spectrum, rule, num_samples, target, rows, dual, filtered[..., 1:known])
+    if prior is None:
+        return OutputLaw(mean, None, spectrum, OutputError(error, jnp.zeros_like(mean)))
+    weighted = root[:, None] * train.nngp * root[None, :]
+    operator = jnp.swapaxes(filtered[..., known:], -1, -2)
+    own = prior if prior.ndim == 1 else jnp.diagonal(prior)
+    errors = OutputError(error, variance_rounding(own, weighted, operator))
+    operator = operator * root
+    if prior.ndim == 2:
+        mixed = jnp.einsum("...pm,qm->...pq", operator, cross.nngp)
+        spread = prior + operator @ train.nngp @ jnp.swapaxes(operator, -1, -2) - mixed - jnp.swapaxes(mixed, -1, -2)
+        return OutputLaw(mean, spread, spectrum, errors)
+    mixed = jnp.einsum("...pm,pm->...p", operator, cross.nngp)
+    spread = prior + jnp.einsum("...pm,...pm->...p", operator @ train.nngp, operator) - 2 * mixed
+    return OutputLaw(mean, jnp.maximum(spread, 0), spectrum, errors)
+
+
+def continued_outputs(
+    train: Kernels,
+    cross: Kernels,
+    weights: Float[Array, "m"],
+    targets: Float[Array, "m"],
+    initial: tuple[Float[Array, "inits m"], Float[Array, "inits probes"]],
+    rule: TrainingRule,
+    num_samples: int | None,
+) -> OutputLaw:
+    r"""Outputs after training of networks whose own initial output is known: \(f(x)=f_0(x)+A\,(y-f_0(X))\), no variance.
+
+    Args:
+        initial: f_0 at the training points and at the probes, one row per network.
+
+    Returns:
+        OutputLaw with `mean` (*batch, inits, probes) and variance None.
+    """
+    root = jnp.sqrt(weights)
+    matrix = root[:, None] * train.ntk * root[None, :]
+    at_train, at_probes = initial
+    remaining, rows = root * (targets - at_train), cross.ntk * root[None, :]
+    columns = jnp.concatenate([remaining.T, error_directions(len(matrix), matrix.dtype)], axis=1)
+    filtered, spectrum = apply_filter(matrix, columns, rule, num_samples=num_samples)
+    duals, directions = jnp.swapaxes(filtered[..., : len(remaining)], -1, -2), filtered[..., len(remaining) :]
+    mean = at_probes + jnp.einsum("pm,...im->...ip", rows, duals)
+    error = mean_rounding(spectrum, rule, num_samples, remaining, rows, duals, directions)
+    return OutputLaw(mean, None, spectrum, OutputError(error, jnp.zeros_like(mean)))
