@@ -1,96 +1,95 @@
-"""Predicts the shortcut bias of neural networks analytically: `import ntk_shortcuts as ns`. See README.md."""
+"""Predicts the shortcut bias of neural networks analytically: `import ntk_shortcuts as ns`. See README.md.
 
-from ntk_shortcuts.metrics.reliance import (
-    direction_reliance,
-    expected_reliance,
-    optimal_reliance,
-    optimal_reliance_limit,
-    reliance,
-    shortcut_bias,
+What most users need stands here; the rest has a namespace that says what it is: `ns.linear`, `ns.finite_width`, `ns.kernels`,
+`ns.metrics`, `ns.analysis`, `ns.experiments`.
+"""
+
+import importlib as _importlib
+from typing import Any as _Any
+
+from ntk_shortcuts import analysis, experiments, kernels, linear, metrics
+from ntk_shortcuts.analysis.spectrum import kernel_spectrum
+from ntk_shortcuts.entry import predict, predict_bias
+from ntk_shortcuts.experiments.ensembles import train_ensemble
+from ntk_shortcuts.experiments.sweeps import bias_map, sweep
+from ntk_shortcuts.kernels import LeakyReLU, finite_width
+from ntk_shortcuts.kernels.empirical import empirical_ntk
+from ntk_shortcuts.laws.two_features.dataset import Dataset
+from ntk_shortcuts.laws.two_features.model import GenerativeModel
+from ntk_shortcuts.laws.two_features.whitening import whitened
+from ntk_shortcuts.methods import (
+    DatasetAveraged,
+    GivenDataset,
+    LeadingOrder,
+    MonteCarlo,
+    Population,
+    PopulationFlow,
+    known_methods,
 )
-from ntk_shortcuts.laws.two_features.embedding import Embedding
-from ntk_shortcuts.experiments.ensembles import Ensemble, train_ensemble, train_ensembles
-from ntk_shortcuts.laws.two_features.model import Dataset, GenerativeModel
-from ntk_shortcuts.kernels import Activation, Kernels, LeakyReLU, Quadrature, known_activations
-from ntk_shortcuts.kernels.empirical import empirical_nngp, empirical_ntk
-from ntk_shortcuts.kernels.finite_width.moments import (
-    FiniteWidthMoments,
-    edgeworth_density,
-    finite_width_moments,
-    output_fourth_cumulant,
-)
-from ntk_shortcuts.analysis.spectrum import KernelSpectrum, kernel_spectrum
-from ntk_shortcuts.analysis.telescope import Telescope, linearized_outputs, telescope
-from ntk_shortcuts.experiments.sweeps.maps import bias_map
+from ntk_shortcuts.methods.outputs import predict_outputs
 from ntk_shortcuts.networks.mlp import MLP
-from ntk_shortcuts.methods import known_methods
-from ntk_shortcuts.entry import predict_bias
-from ntk_shortcuts.results.prediction import Prediction, UntrustedPredictionWarning
-from ntk_shortcuts.methods.dataset import predict_outputs
-from ntk_shortcuts.methods.leading_order import linear_bias, output_direction
-from ntk_shortcuts.analysis.influence import Influence, influence
-from ntk_shortcuts.analysis.laziness import laziness_gap
-from ntk_shortcuts.analysis.motion import KernelMotion, kernel_motion
-from ntk_shortcuts.networks.preprocessed import Preprocessed, whitened
-from ntk_shortcuts.analysis.search import Crossing, Extreme, critical_ratio, halving_time, most_biased
-from ntk_shortcuts.experiments.sweeps.sweep import sweep
-from ntk_shortcuts.training.rules import DivergenceWarning, GradientDescent, GradientFlow, Ridge, TrainingRule
+from ntk_shortcuts.results.issues import DivergenceWarning, UntrustedPredictionWarning
+from ntk_shortcuts.results.prediction import Prediction
+from ntk_shortcuts.training.rules import GradientDescent, GradientFlow, Ridge
 
 __all__ = [
     "MLP",
-    "Activation",
-    "Crossing",
     "Dataset",
+    "DatasetAveraged",
     "DivergenceWarning",
-    "Embedding",
-    "Ensemble",
-    "Extreme",
-    "FiniteWidthMoments",
     "GenerativeModel",
+    "GivenDataset",
     "GradientDescent",
     "GradientFlow",
-    "Influence",
-    "KernelMotion",
-    "KernelSpectrum",
-    "Kernels",
+    "LeadingOrder",
     "LeakyReLU",
+    "MonteCarlo",
+    "Population",
+    "PopulationFlow",
     "Prediction",
-    "Preprocessed",
-    "Quadrature",
     "Ridge",
-    "Telescope",
-    "TrainingRule",
     "UntrustedPredictionWarning",
+    "analysis",
     "bias_map",
-    "critical_ratio",
-    "direction_reliance",
-    "edgeworth_density",
-    "empirical_nngp",
     "empirical_ntk",
-    "expected_reliance",
-    "finite_width_moments",
-    "halving_time",
-    "influence",
-    "kernel_motion",
+    "experiments",
+    "finite_width",
     "kernel_spectrum",
-    "known_activations",
+    "kernels",
     "known_methods",
-    "laziness_gap",
-    "linear_bias",
-    "linearized_outputs",
-    "most_biased",
-    "optimal_reliance",
-    "optimal_reliance_limit",
-    "output_direction",
-    "output_fourth_cumulant",
+    "linear",
+    "metrics",
+    "predict",
     "predict_bias",
     "predict_outputs",
-    "reliance",
-    "shortcut_bias",
     "sweep",
-    "telescope",
     "train_ensemble",
-    "train_ensembles",
     "whitened",
 ]
 __version__ = "0.1.0"
+
+# Names of 0.1, which go with 0.3.
+_MOVED = {
+    **dict.fromkeys(["direction_reliance", "halving_time", "linear_bias", "optimal_reliance"], "linear"),
+    **dict.fromkeys(["optimal_reliance_limit", "output_direction"], "linear"),
+    **dict.fromkeys(["FiniteWidthMoments", "edgeworth_density", "finite_width_moments"], "finite_width"),
+    "output_fourth_cumulant": "finite_width",
+    **dict.fromkeys(["Activation", "Kernels", "Quadrature", "empirical_nngp", "known_activations"], "kernels"),
+    **dict.fromkeys(["expected_reliance", "reliance", "shortcut_bias"], "metrics"),
+    **dict.fromkeys(["Crossing", "Extreme", "Influence", "KernelMotion", "KernelSpectrum", "Telescope"], "analysis"),
+    **dict.fromkeys(["critical_ratio", "influence", "kernel_motion", "laziness_gap", "linearized_outputs"], "analysis"),
+    **dict.fromkeys(["most_biased", "telescope"], "analysis"),
+    **dict.fromkeys(["Ensemble", "train_ensembles"], "experiments"),
+    "Embedding": "laws",
+    "Preprocessed": "networks",
+    "TrainingRule": "training",
+}
+
+
+def __getattr__(name: str) -> _Any:
+    if name not in _MOVED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ntk_shortcuts.results.issues import give_deprecation
+
+    give_deprecation(f"ntk_shortcuts.{name} has moved: use ntk_shortcuts.{_MOVED[name]}.{name}")
+    return getattr(_importlib.import_module(f"ntk_shortcuts.{_MOVED[name]}"), name)

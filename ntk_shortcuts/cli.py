@@ -683,8 +683,7 @@ def _method_options(
     """Options to hand on: what was given (None: was not), and the key or the data set where the method takes one."""
     import jax
 
-    from ntk_shortcuts.experiments.sweeps.maps import method_options
-    from ntk_shortcuts.methods.registry import METHODS
+    from ntk_shortcuts.methods import METHODS, method_options
     from ntk_shortcuts.validation import require_integer
 
     require_integer("seed", seed, 0)

@@ -1,20 +1,17 @@
-"""Predicted shortcut bias: one entry, methods registered by name."""
+"""The entries: a law, a network and training rule in; a prediction out, and one warning with all that keeps it from being trusted."""
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
-from ntk_shortcuts.analysis.laziness import with_laziness
+from ntk_shortcuts.analysis.laziness import laziness_notes
 from ntk_shortcuts.compilation import make_room
-from ntk_shortcuts.laws.two_features.model import GenerativeModel
-from ntk_shortcuts.methods import METHODS, known_methods
-from ntk_shortcuts.methods.registry import require_specs
-from ntk_shortcuts.networks.mlp import MLP
-from ntk_shortcuts.numerics import is_traced
+from ntk_shortcuts.laws.kernel import LawKernel
+from ntk_shortcuts.methods import Method, resolve
+from ntk_shortcuts.numerics import in_float64, is_traced
+from ntk_shortcuts.results.issues import give
 from ntk_shortcuts.results.prediction import Prediction
-from ntk_shortcuts.training.rules import TrainingRule
-from ntk_shortcuts.validation import require
+from ntk_shortcuts.training.rules import TrainingRule, require_rule
 
 
 def default_method(num_samples: int | None) -> str:
@@ -22,67 +19,103 @@ def default_method(num_samples: int | None) -> str:
     return "population" if num_samples is None else "dataset_averaged"
 
 
-def predict_bias(
-    model: GenerativeModel,
+def predict(
+    law: Any,
     network: Any,
     training: TrainingRule,
-    num_samples: int | None = None,
-    method: str | None = None,
     *,
-    key: Any = None,
+    num_samples: int | None = None,
+    method: str | Method | None = None,
+    probes: Any = None,
     check_laziness: bool = True,
     **options: Any,
 ) -> Prediction:
-    """Predict the shortcut bias of a network trained on two-feature data, without training it.
+    """Predict the outputs of a network trained on data of a law, without training it.
 
     Args:
-        model: the data law.
-        network: an infinitely wide `MLP`, or a stax network through
-            `ntk_shortcuts.kernels.neural_tangents.from_stax`; an `MLP` of finite width with method="population_flow".
+        law: the data law, a `GenerativeModel` for instance.
+        network: an infinitely wide `MLP`, a stax network through `ntk_shortcuts.kernels.neural_tangents.from_stax`, anything with
+            `kernels(x1, x2)`; a network of finite width with method="population_flow".
         training: `GradientFlow`, `GradientDescent` or `Ridge` (squared loss (1/(2N)) sum (f - y)^2, time = learning rate x
             steps). Array parameters give several answers in one pass.
         num_samples: N; None for infinite data.
-        method: "dataset_averaged" (the analytic average over data sets of N samples; the default with num_samples),
-            "population" (infinite data; the default without), "dataset" (one given data set; the default with one),
-            "monte_carlo" (averaged over sampled data sets), "leading_order" (closed forms,
-            infinite data), "population_flow" (networks of finite width, whose kernel moves; infinite data, or a data set of N
-            samples each), and others: see `known_methods()`.
-        key: `jax.random` key, for methods that sample.
-        check_laziness: where an `MLP` of finite width is given to a frozen-kernel method, compare with a coarse flow of such
-            networks (:func:`laziness_gap`; seconds, most of them compilation): diagnostic `laziness_gap`, and an
-            `UntrustedPredictionWarning` above 0.1.
-        **options: of the method; an unknown one is an error that lists those there are.
+        method: a method object, `Population(tolerance=1e-3)` for instance, or its name for one with default options:
+            "dataset_averaged" (the analytic average over data sets of N samples; the default with num_samples), "population"
+            (infinite data; the default without), "dataset" (one given data set; the default with one), "monte_carlo" (averaged
+            over sampled data sets), "leading_order" (closed forms, infinite data), "population_flow" (networks of finite width,
+            whose kernel moves; infinite data, or a data set of N samples each); see `known_methods()`.
+        probes: points of the law (n, ...) at which outputs are predicted; by default where its metric is read.
+        check_laziness: where a network of finite width is given to a frozen-kernel method, compare with a coarse flow of such
+            networks (:func:`ntk_shortcuts.analysis.laziness_gap`; seconds, most of them compilation): diagnostic `laziness_gap`,
+            and an issue above 0.1.
+        **options: of the method, such as `random_init`, `tolerance`, `key`, `dataset`; an unknown one is an error that lists
+            those there are.
 
     Returns:
-        A `Prediction`: bias, reliance, optimal_reliance, mean and std at the probes, diagnostics.
+        A `Prediction`: mean and std at the points, diagnostics, issues; for two features bias, reliance, optimal_reliance.
 
     Raises:
         ValueError: unknown method or option, or an argument out of range, before any work is done.
 
+    Warns:
+        UntrustedPredictionWarning: once, with all of the prediction's issues.
+
     Example:
+        >>> from ntk_shortcuts import MLP, GenerativeModel, GradientFlow, predict
         >>> model = GenerativeModel(predictivity=(0.85, 0.90), amplification=(4.0, 1.0))
-        >>> from ntk_shortcuts import MLP, GradientFlow
+        >>> prediction = predict(model, MLP(depth=1), GradientFlow(time=30.0), random_init=False)
+        >>> round(prediction.bias, 2), prediction.issues
+        (1.13, ())
+    """
+    kernel = LawKernel(law, network)
+    require_rule(training)
+    if not is_traced(kernel, training, options):
+        make_room()
+    chosen = resolve(_default(num_samples, options) if method is None else method, options)
+    if not chosen.moves_kernel:
+        kernel.law.require_resolved(kernel.network)
+    prediction = _predicted(kernel, training, num_samples, chosen, probes, check_laziness)
+    give(prediction.issues)
+    return prediction
+
+
+def predict_bias(
+    model: Any,
+    network: Any,
+    training: TrainingRule,
+    num_samples: int | None = None,
+    method: str | Method | None = None,
+    *,
+    key: Any = None,
+    **options: Any,
+) -> Prediction:
+    """Predict the shortcut bias of a network trained on two-feature data, without training it.
+
+    :func:`predict` with `num_samples` and `method` by position, and a `key` that may be None. Arguments, options, errors and
+    warnings are those of :func:`predict`.
+
+    Example:
+        >>> from ntk_shortcuts import MLP, GenerativeModel, GradientFlow
+        >>> model = GenerativeModel(predictivity=(0.85, 0.90), amplification=(4.0, 1.0))
         >>> prediction = predict_bias(model, MLP(depth=1), GradientFlow(time=30.0), random_init=False)
         >>> round(prediction.bias, 2)
         1.13
     """
-    require_specs(model, network, training)
-    if not is_traced(model, network, training, options):
-        make_room()
-    method = default_method(num_samples) if method is None and "dataset" not in options else method or "dataset"
-    require(method in METHODS, "method", f"one of {', '.join(known_methods())}", method)
-    predictor = METHODS[method]
-    accepted = [name for name, p in inspect.signature(predictor).parameters.items() if p.kind is p.KEYWORD_ONLY]
     if key is not None:
         options["key"] = key
-    for name in options:
-        require(name in accepted, "option", f'one of {", ".join(accepted)} for method="{method}"', name)
-    if "dataset" in accepted:
-        require("dataset" in options, "dataset", f'given for method="{method}"', None)
-    if isinstance(network, MLP) and method != "population_flow":
-        network.require_resolved(model)
-    prediction = predictor(model, network, training, num_samples, **options)
-    # A weighted loss is another problem than the one that the coarse flow solves.
-    if check_laziness and method != "population_flow" and options.get("sample_weight") is None:
-        return with_laziness(prediction, model, network, training, options.get("random_init", True))
-    return prediction
+    return predict(model, network, training, num_samples=num_samples, method=method, **options)
+
+
+def _default(num_samples: int | None, options: dict[str, Any]) -> str:
+    return "dataset" if "dataset" in options else default_method(num_samples)
+
+
+@in_float64
+def _predicted(
+    kernel: LawKernel, training: TrainingRule, num_samples: Any, method: Method, probes: Any, check_laziness: bool
+) -> Prediction:
+    points = kernel.law.test_points(probes)
+    outputs = method(kernel, training, num_samples, points)
+    if check_laziness:
+        outputs = outputs.with_notes(*laziness_notes(outputs, kernel, training, method))
+    return Prediction(outputs, points, method.name)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ntk_shortcuts.laws.two_features.model import Dataset, GenerativeModel
+from ntk_shortcuts.analysis.influence import Influence
 from ntk_shortcuts.analysis.spectrum import KernelSpectrum
 from ntk_shortcuts.analysis.telescope import Telescope
-from ntk_shortcuts.analysis.influence import Influence
+from ntk_shortcuts.laws.two_features.dataset import Dataset
+from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.results.prediction import Prediction
 from ntk_shortcuts.validation import require
 

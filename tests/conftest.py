@@ -16,7 +16,7 @@ os.environ.setdefault("XLA_FLAGS", UNOPTIMIZED)
 jax.config.update("jax_enable_x64", True)
 
 # Scripts without tests: one needs mpmath's optional gmpy2, the other the extra `browser`.
-collect_ignore = ["reference/make_kernel_references.py", "browser/check_site.py"]
+collect_ignore = ["reference/make_kernel_references.py", "browser/check_site.py", "snapshot/make_snapshot.py"]
 
 
 # Each example may compile and the machine may be busy: neither is a fault. Quick runs try the same few examples every time

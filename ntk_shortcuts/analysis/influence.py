@@ -8,16 +8,17 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ntk_shortcuts.metrics.reliance import mean_sign_slope
+from ntk_shortcuts.laws.eigenfunctions import sector_features, sector_spectra
+from ntk_shortcuts.laws.kernel import LawKernel, own_sectors
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
-from ntk_shortcuts.nodes.parity import is_angular, own_sector_kernels, sector_kernels
-from ntk_shortcuts.analysis.spectrum import sector_features, sector_spectra
-from ntk_shortcuts.numerics import in_float64, solve_each
-from ntk_shortcuts.methods.average.dataset_averaged import predict_dataset_averaged
+from ntk_shortcuts.methods.average.dataset_averaged import DatasetAveraged
 from ntk_shortcuts.methods.average.deterministic_equivalent import averaged_resolvent, scalar_kappa
-from ntk_shortcuts.methods.registry import require_specs
-from ntk_shortcuts.laws.two_features.polar import latent_rays
-from ntk_shortcuts.training.rules import RationalFilter, TrainingRule
+from ntk_shortcuts.metrics.reliance import mean_sign_slope
+from ntk_shortcuts.nodes.base import Nodes
+from ntk_shortcuts.nodes.parity import stacked
+from ntk_shortcuts.numerics import in_float64, solve_each
+from ntk_shortcuts.results.issues import give
+from ntk_shortcuts.training.rules import RationalFilter, TrainingRule, require_rule
 from ntk_shortcuts.typing import Array, Float, Latents
 from ntk_shortcuts.validation import as_points, require, require_integer
 
@@ -70,17 +71,17 @@ def influence(
         >>> bool(result.negative[0] < 0 < result.positive[0])  # labelled by its core; labelled by its shortcut
         True
     """
-    require_specs(model, network, training)
+    kernel = LawKernel(model, network)
+    require_rule(training)
     require_integer("num_samples", num_samples, 2)
     require(training.batch_shape == (), "training", "a rule with scalar parameters", training)
     latents = model.probe_grid(61) if latents is None else as_points("latents", latents, dimension=2)
-    prediction = predict_dataset_averaged(model, network, training, num_samples, random_init=random_init)
-    slope = mean_sign_slope(prediction.mean, prediction.std, prediction.probes)
-    homogeneous = is_angular(model, network)
-    nodes = (72, 28) if homogeneous else (24, 10)
-    label_part, residual_part = _influence(
-        model, network, training, float(num_samples), latents, prediction.probes, slope, nodes, homogeneous
-    )
+    probes = kernel.law.test_points()
+    outputs = DatasetAveraged(random_init=random_init)(kernel, training, num_samples, probes)
+    give(outputs.issues)
+    slope = mean_sign_slope(outputs.mean, outputs.std, probes.points)
+    nodes = kernel.nodes(0, "influence")
+    label_part, residual_part = _influence(kernel, training, float(num_samples), latents, probes.points, slope, nodes)
     expectation = model.class_expectation(latents)
     positive, negative = ((y * label_part - residual_part) / num_samples for y in (1.0, -1.0))
     return Influence(
@@ -94,38 +95,35 @@ def influence(
 
 @eqx.filter_jit
 def _influence(
-    model: GenerativeModel,
-    network: Any,
+    kernel: LawKernel,
     training: TrainingRule,
     num_samples: float,
     latents: jax.Array,
     probes: jax.Array,
     slope: jax.Array,
-    nodes: tuple[int, int],
-    homogeneous: bool,
+    rays: Nodes,
 ) -> tuple[jax.Array, jax.Array]:
     """Sums over probes of slope x influence: what multiplies the label, and what is subtracted for f_k."""
-    rays = latent_rays(model, *nodes, homogeneous)
-    spectra = sector_spectra(model, network, rays)
-    modes = min(_MODES, rays.mass.shape[0])
-    features = sector_features(model, network, rays, latents, modes, 1, spectra)
-    at_probes = sector_features(model, network, rays, probes, modes, 1, spectra).probes
-    own = jnp.stack([k.ntk for k in own_sector_kernels(sector_kernels(model, network), latents)])
-    tail = jnp.maximum(own - jnp.sum(features.probes**2, axis=2), 0)
+    spectra = sector_spectra(kernel, rays)
+    modes = min(_MODES, rays.count)
+    features = sector_features(kernel, rays, latents, modes, 1, spectra)
+    at_probes = sector_features(kernel, rays, probes, modes, 1, spectra).points
+    own = stacked(own_sectors(kernel.in_sectors(), latents)).ntk
+    tail = jnp.maximum(own - jnp.sum(features.points**2, axis=2), 0)
     direction = jnp.einsum("p,apm->am", slope, at_probes)
     eigenvalues = spectra.basis.eigenvalues.ravel()
-    transposed = jnp.swapaxes(features.probes, 1, 2) + 0j
+    transposed = jnp.swapaxes(features.points, 1, 2) + 0j
 
     def at_one_pole(pole: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         s, residue = pole
         start = scalar_kappa(s, eigenvalues, num_samples)
         resolvent = averaged_resolvent(s, start, rays, features, num_samples)
         density = jnp.sum(rays.weights * rays.radius**2 * resolvent.inverse_kappa, axis=1)
-        matrix = features.gram + (jnp.swapaxes(features.rays, 1, 2) * density) @ features.rays
+        matrix = features.gram + (jnp.swapaxes(features.nodes, 1, 2) * density) @ features.nodes
         solution = solve_each(matrix, transposed)  # (sector, modes, n)
         kappa = -s + jnp.sum(jnp.sum(transposed * solution, axis=1) + tail, axis=0) / num_samples
         source = jnp.sum(rays.weights * rays.radius * rays.targets * resolvent.inverse_kappa, axis=1)
-        fitted = features.probes[0] @ (resolvent.solution[0] @ source)
+        fitted = features.points[0] @ (resolvent.solution[0] @ source)
         weight = residue * jnp.einsum("am,amn->n", direction, solution) / kappa
         return weight, weight * fitted
 

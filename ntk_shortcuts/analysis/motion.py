@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.metrics.reliance import optimal_reliance, reliance
-from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.kernels.empirical import empirical_ntk
-from ntk_shortcuts.networks.mlp import MLP, require_finite_network
-from ntk_shortcuts.numerics import in_float64
+from ntk_shortcuts.laws.kernel import LawKernel
+from ntk_shortcuts.laws.two_features.mixture import mixture_nodes
+from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.methods.flow.equation import FlowPoints, FlowRules, flow_parameters
-from ntk_shortcuts.laws.two_features.polar import mixture_nodes
+from ntk_shortcuts.metrics.reliance import Reliance, reliance
+from ntk_shortcuts.networks.base import require_finite_network
+from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.training.rules import GradientFlow
 from ntk_shortcuts.typing import Key
 from ntk_shortcuts.validation import require, require_integer
@@ -46,7 +49,7 @@ class KernelMotion(eqx.Module):
 @in_float64
 def kernel_motion(
     model: GenerativeModel,
-    network: MLP,
+    network: Any,
     training: GradientFlow,
     *,
     key: Key,
@@ -77,6 +80,7 @@ def kernel_motion(
     Source: alignment is that of Cristianini et al. (2001), not centred; the rest is worked out for this package.
 
     Example:
+        >>> from ntk_shortcuts import MLP
         >>> network = MLP(1, width=16, parameterization="standard", initialization="torch")
         >>> model, training = GenerativeModel(amplification=(4.0, 1.0)), GradientFlow([0.0, 30.0])
         >>> motion = kernel_motion(model, network, training, key=jax.random.key(0), num_inits=1)  # doctest: +SKIP
@@ -91,15 +95,16 @@ def kernel_motion(
     times = np.atleast_1d(np.asarray(training.time, np.float64))
     require(bool(np.isfinite(times).all()), "time", "finite", times)
     stops, where = np.unique(np.append(times, 0.0), return_inverse=True)
+    kernel = LawKernel(model, network)
     nodes, weights = mixture_nodes(model, order)
     points = FlowPoints(nodes, weights, model.class_expectation(nodes), model.probe_grid())
     numbers = jnp.zeros(()), jnp.asarray(step_tolerance)
     rules = FlowRules(*numbers, "squared", centred=False, orthogonal=False, max_steps=max_steps, dtype="float32")
     keys = jax.random.split(key, num_inits)
-    path, inputs = flow_parameters(model, network, keys, points, jnp.asarray(stops), rules)
+    path, inputs = flow_parameters(kernel, keys, points, jnp.asarray(stops), rules)
     finished = all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(path))
     require(finished, "max_steps", f"enough to reach time {stops[-1]:g}", max_steps)
-    rows = [_row(model, network, points, stops, where[:-1], modes, *_member(path, inputs, i)) for i in range(num_inits)]
+    rows = [_row(kernel, points, stops, where[:-1], modes, *_member(path, inputs, i)) for i in range(num_inits)]
     return KernelMotion(times, *(np.stack(column) for column in zip(*rows, strict=True)))
 
 
@@ -108,8 +113,7 @@ def _member(path: tuple, inputs: jax.Array, index: int) -> tuple:
 
 
 def _row(
-    model: GenerativeModel,
-    network: MLP,
+    law_kernel: LawKernel,
     points: FlowPoints,
     stops: np.ndarray,
     where: np.ndarray,
@@ -118,9 +122,10 @@ def _row(
     inputs: jax.Array,
 ) -> tuple:
     """The entries of KernelMotion of one network, in order and at the times asked for."""
+    network = law_kernel.network
     count, root = len(points.weights), np.sqrt(np.asarray(points.weights))
-    targets = root * np.stack([model.class_expectation(points.nodes), *np.sign(points.nodes.T)])
-    optimum = float(optimal_reliance(model))
+    targets = root * np.stack([points.targets, *np.sign(points.nodes.T)])
+    optimum = float(Reliance().optimal(law_kernel.law.test_points()))
 
     def at(index: int) -> tuple:
         params = jax.tree.map(lambda leaf: leaf[index], path)

@@ -12,14 +12,12 @@ import numpy as np
 from scipy import optimize
 from scipy.stats import qmc
 
-from ntk_shortcuts.metrics.reliance import direction_reliance, optimal_reliance_limit
-from ntk_shortcuts.laws.two_features.model import GenerativeModel
-from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.entry import predict_bias
-from ntk_shortcuts.methods.leading_order import linear_bias
+from ntk_shortcuts.laws.kernel import LawKernel
+from ntk_shortcuts.laws.two_features.model import GenerativeModel
+from ntk_shortcuts.laws.two_features.optimum import optimal_reliance_limit
 from ntk_shortcuts.results.prediction import Prediction
-from ntk_shortcuts.methods.registry import require_specs
-from ntk_shortcuts.training.rules import GradientFlow
+from ntk_shortcuts.training.rules import GradientFlow, require_rule
 from ntk_shortcuts.validation import require, require_integer, require_values
 
 PARAMETERS = ("amplification_ratio", "shortcut_predictivity", "correlation", "time", "num_samples")
@@ -88,7 +86,8 @@ def critical_ratio(
     require(parameter in PARAMETERS, "parameter", f"one of {', '.join(PARAMETERS)}", parameter)
     require_values("level", level, (), "a finite number", np.isfinite)
     low, high = _BRACKETS[parameter] if bracket is None else _range("bracket", bracket, "")
-    require_specs(model, network, training)
+    LawKernel(model, network)
+    require_rule(training)
     _require_time(training, (parameter,))
     require(parameter != "num_samples" or num_samples is not None, "num_samples", "given to vary it", num_samples)
     logarithmic = parameter in _LOGARITHMIC
@@ -150,7 +149,8 @@ def most_biased(
         low, _ = _range("bounds", pair, f", for {name}")
         require(name not in _LOGARITHMIC or low > 0, "bounds", f"positive for {name}", pair)
     require(bool(bounds), "bounds", "of at least one parameter", bounds)
-    require_specs(model, network, training)
+    LawKernel(model, network)
+    require_rule(training)
     _require_time(training, tuple(bounds))
     require_integer("starts", starts, 1)
     names = list(bounds)
@@ -177,48 +177,6 @@ def most_biased(
     gradient = dict(zip(names, (-found.jac * chain).tolist(), strict=True))
     highest, _ = _predict(model, network, training, num_samples, at, options)
     return Extreme(at, float(highest.bias), gradient, str(found.message))
-
-
-@in_float64
-def halving_time(model: GenerativeModel, network: Any) -> float:
-    r"""Time at which gradient flow has halved the bias that a linear network starts with, on infinite data. Label D5.3.
-
-    A root in t of :func:`ntk_shortcuts.linear_bias`, the only one: the bias falls monotonically in size. For
-    \(\alpha_s\gg\alpha_c\) it no longer depends on \(\alpha_s\): with \(M=\Sigma+\mu\mu^\top\), the optimal reliance R*,
-    c the NTK's slope and \(\kappa=(1-R^*)/2\),
-
-    \[t_{1/2}\to\frac{M_{ss}}{c\,\alpha_c^2\det M}\,\ln\frac{1+\kappa\mu_sM_{sc}/(\mu_cM_{ss})}
-      {1-\kappa w^*_s\mu_s/(w^*_c\mu_c)}\]
-
-    up to a relative correction of order \((\alpha_c/\alpha_s)^2\).
-
-    Args:
-        network: as in :func:`ntk_shortcuts.output_direction`: linear, or one hidden layer of ReLU without biases.
-
-    Raises:
-        ValueError: a model whose bias at the start is 0; amplifications more than a factor 1e4 apart, whose slow eigenvalue
-            double precision does not resolve; or as in :func:`ntk_shortcuts.output_direction`.
-
-    Example:
-        >>> from ntk_shortcuts import MLP
-        >>> round(halving_time(GenerativeModel(amplification=(4.0, 1.0)), MLP(0)), 1)
-        48.6
-    """
-    amplification = np.asarray(model.amplification)
-    spread = float(amplification.max() / amplification.min())
-    require(spread <= 1e4, "amplification", "within a factor 1e4 of each other (beyond it, take the limit)", amplification)
-    start = float(direction_reliance(model, amplification**2 * model.means) - optimal_reliance_limit(model))
-    require(abs(start) > 1e-9, "model", "one with a bias at the start of training", f"a bias of {start:.1e}")
-
-    def excess(log_time: float) -> float:
-        return float(linear_bias(model, network, GradientFlow(np.exp(log_time)))) / start - 0.5
-
-    early = late = 0.0
-    while excess(early) < 0:
-        early -= 3
-    while excess(late) > 0:
-        late += 3
-    return float(np.exp(optimize.brentq(excess, early, late, xtol=1e-13)))
 
 
 def _range(name: str, pair: Any, place: str) -> tuple[float, float]:

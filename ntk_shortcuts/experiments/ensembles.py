@@ -17,13 +17,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ntk_shortcuts.metrics.reliance import optimal_reliance, reliance
 from ntk_shortcuts.compilation import make_room
-from ntk_shortcuts.laws.two_features.model import Dataset, GenerativeModel
-from ntk_shortcuts.training.losses import resolve_loss
-from ntk_shortcuts.networks.mlp import MLP, Parameters, require_finite_network
+from ntk_shortcuts.laws.two_features.dataset import Dataset
+from ntk_shortcuts.laws.two_features.model import GenerativeModel
+from ntk_shortcuts.laws.two_features.optimum import optimal_reliance
+from ntk_shortcuts.laws.two_features.plane import plane_basis
+from ntk_shortcuts.metrics.reliance import reliance
+from ntk_shortcuts.networks.base import require_finite_network
+from ntk_shortcuts.networks.mlp import MLP, Parameters
 from ntk_shortcuts.numerics import without_key_type
-from ntk_shortcuts.laws.two_features.plane import plane_basis, plane_inputs, plane_parameters
+from ntk_shortcuts.training.losses import resolve_loss
 from ntk_shortcuts.training.rules import GradientDescent
 from ntk_shortcuts.typing import Array, Float, Key, Latents
 from ntk_shortcuts.validation import as_points, require, require_integer, require_key
@@ -358,7 +361,7 @@ def _sample(
     basis = plane_basis(embedding) if reduced else jnp.zeros((0, 0))
     inputs = [data.inputs, embedding(probes), validation.inputs]
     if reduced:
-        inputs = [plane_inputs(network, x, basis) for x in inputs]
+        inputs = [network.plane_inputs(x, basis) for x in inputs]
     return data, _Training(inputs[0], data.labels, inputs[1], inputs[2], validation.labels, basis)
 
 
@@ -379,7 +382,7 @@ def _start(settings: _Settings, data: _Training, init_key: Key, order_key: Key) 
     network = settings.network
     params = network.init(init_key, settings.input_dim, data.inputs.dtype)
     if settings.reduced:
-        params = plane_parameters(params, data.basis)
+        params = network.on_plane(params, data.basis)
     count = data.inputs.shape[0]
     initial = network.apply(params, data.inputs)
     state = _State(params, settings.optimizer.init(params), jnp.arange(count), initial, order_key)

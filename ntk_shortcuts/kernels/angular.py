@@ -14,8 +14,8 @@ from numpy.polynomial import chebyshev
 from numpy.polynomial import polynomial as polynomials
 
 from ntk_shortcuts.kernels.activations.base import Activation
-from ntk_shortcuts.kernels.recursion import AffineLayer, Kernels, mlp_kernels
 from ntk_shortcuts.kernels.moments import PairMoments
+from ntk_shortcuts.kernels.recursion import AffineLayer, Kernels, mlp_kernels
 from ntk_shortcuts.numerics import angle, is_traced, safe_sqrt, split_horner
 from ntk_shortcuts.typing import Array, Float
 

@@ -41,11 +41,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.kernels.recursion import Kernels
+from ntk_shortcuts.networks.base import Network
+from ntk_shortcuts.networks.inputs import two_inputs
 from ntk_shortcuts.numerics import in_float64, is_traced
-from ntk_shortcuts.typing import Array, Float, Key, Latents
-from ntk_shortcuts.validation import as_points, require, require_finite, require_integer
+from ntk_shortcuts.typing import Key
+from ntk_shortcuts.validation import require, require_finite, require_integer
 
 __all__ = ["StaxNetwork", "from_stax", "load"]
 
@@ -264,11 +265,12 @@ class _EmptyLoader(importlib.abc.Loader):
         pass
 
 
-class StaxNetwork(eqx.Module):
+class StaxNetwork(Network):
     """An infinitely wide network given by a neural-tangents `kernel_fn`; made by :func:`from_stax`.
 
-    It stands wherever an infinite `MLP` does: predictions ask a network for nothing but :meth:`kernels` and
-    :meth:`latent_kernels`.
+    It stands wherever an infinite `MLP` does. Points of a data law are embedded in R^d by one draw, with the network's `key`, of
+    the law's embedding, the features' directions orthogonal. A dense network's kernels depend on inner products alone, which are
+    then those of d -> infinity (with nesting up to O(1/sqrt(d))); any other network's depend on the draw.
     """
 
     kernel_fn: Callable[..., Any] = eqx.field(static=True)
@@ -276,7 +278,7 @@ class StaxNetwork(eqx.Module):
     key: Key
 
     @in_float64
-    def kernels(self, x1: Float[Array, "n1 d"], x2: Float[Array, "n2 d"] | None = None) -> Kernels:
+    def kernels(self, x1: Any, x2: Any = None) -> Kernels:
         """NNGP and NTK, each (n1, n2), between inputs (n1, d) and (n2, d); x2=None means x1.
 
         Inputs become (n, *input_shape) where an input shape was given. float32 inputs are computed in
@@ -286,8 +288,9 @@ class StaxNetwork(eqx.Module):
             ValueError: inputs that do not fit input_shape; kernels that are missing, not (n1, n2), or not
                 finite.
         """
-        x1 = as_points("x1", x1)
-        x2 = None if x2 is None else as_points("x2", x2, dimension=x1.shape[1]).astype(x1.dtype)
+        first, second = two_inputs(x1, x2)
+        x1 = first.vectors(self.key)
+        x2 = None if second is None else second.vectors(self.key).astype(x1.dtype)
         images1 = self._as_images("x1", x1)
         images2 = None if x2 is None else self._as_images("x2", x2)
         # neural-tangents adds integers to floats and vectors to matrices, whatever the session allows itself.
@@ -296,18 +299,6 @@ class StaxNetwork(eqx.Module):
         shape = (x1.shape[0], x1.shape[0] if x2 is None else x2.shape[0])
         nngp, ntk = (_checked(name, getattr(result, name, None), shape, x1.dtype) for name in ("nngp", "ntk"))
         return Kernels(nngp=nngp, ntk=ntk)
-
-    @in_float64
-    def latent_kernels(self, model: GenerativeModel, latents1: Latents, latents2: Latents | None = None) -> Kernels:
-        """Kernels between embedded latents (n1, 2) and (n2, 2) of a data model; latents2=None: latents1.
-
-        The latents are embedded in R^d by one draw, with the network's `key`, of the model's embedding, the
-        two features' directions orthogonal. A dense network's kernels depend on inner products alone, which
-        are then those of d -> infinity (with nesting up to O(1/sqrt(d))); any other network's depend on the
-        draw.
-        """
-        embedding = model.embedding(self.key, orthogonal=True)
-        return self.kernels(embedding(latents1), None if latents2 is None else embedding(latents2))
 
     def _as_images(self, name: str, points: jax.Array) -> jax.Array:
         if self.input_shape is None:
@@ -330,7 +321,7 @@ def from_stax(kernel_fn: Callable[..., Any], input_shape: Sequence[int] | None =
         kernel_fn: the third entry of what `stax.serial(...)` returns, jitted or batched (`nt.batch`) or not.
         input_shape: shape of one input, channels last: (10, 10, 1) for an image; its product must be d. None
             leaves inputs as vectors (d,).
-        key: of the embedding that :meth:`StaxNetwork.latent_kernels` draws; `jax.random.key(0)` by default.
+        key: of the embedding of a data law's points; `jax.random.key(0)` by default.
             It cannot matter for dense networks without nesting.
 
     Raises:

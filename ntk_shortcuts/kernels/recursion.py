@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from ntk_shortcuts.kernels.activations.base import Activation
-from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.kernels.activations.piecewise_linear import Linear
+from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.kernels.tiles import mirrored, take, tiled, tiled_symmetric
 from ntk_shortcuts.typing import Scalar
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,10 +14,10 @@ from jax.scipy.linalg import solve_triangular
 from scipy.linalg.lapack import dpstrf  # pyright: ignore[reportAttributeAccessIssue]  made when SciPy is compiled
 
 from ntk_shortcuts.numerics import is_traced
+from ntk_shortcuts.results.issues import Issue, LowRank
 from ntk_shortcuts.training.frozen_kernel import OutputLaw
-from ntk_shortcuts.results.prediction import UntrustedPredictionWarning
-from ntk_shortcuts.training.spectral import apply_filter
 from ntk_shortcuts.training.rules import SpectralFilter, TrainingRule
+from ntk_shortcuts.training.spectral import apply_filter
 from ntk_shortcuts.typing import Array, Float
 from ntk_shortcuts.validation import require_values
 
@@ -101,24 +100,18 @@ def require_tolerance(rank_tolerance: float | None) -> None:
 
 def low_rank_where_asked(
     problem: Problem, random_init: bool, rank_tolerance: float | None
-) -> tuple[OutputLaw, dict[str, float]] | None:
-    """The law in the span of landmarks, and its diagnostics; None where the whole kernel is to be solved."""
+) -> tuple[OutputLaw, dict[str, float], tuple[Issue, ...]] | None:
+    """The law in the span of landmarks, its diagnostics and issues; None where the whole kernel is to be solved."""
     few = len(problem.points) <= DENSE_LIMIT
     if (rank_tolerance is None and few) or is_traced(problem.points, problem.probes, problem.rule, problem.weights):
         return None
     tolerance = _DEFAULT_TOLERANCE if rank_tolerance is None else float(rank_tolerance)
     law, sizes = low_rank_outputs(problem, random_init, tolerance)
     if sizes["low_rank_error"] <= tolerance:
-        return law, sizes
+        return law, sizes, ()
     if few:
         return None
-    warnings.warn(
-        f"{len(problem.points)} samples through {sizes['rank']:.0f} landmarks: outputs may be off by "
-        f"{sizes['low_rank_error']:.1e}, above rank_tolerance = {tolerance:g}",
-        UntrustedPredictionWarning,
-        stacklevel=3,
-    )
-    return law, sizes
+    return law, sizes, (LowRank(sizes["low_rank_error"], len(problem.points), int(sizes["rank"]), tolerance),)
 
 
 def low_rank_outputs(problem: Problem, random_init: bool, tolerance: float) -> tuple[OutputLaw, dict[str, float]]:

@@ -1,0 +1,17 @@
+"""Numbers read off outputs: one file a concept."""
+
+from ntk_shortcuts.metrics.agreement import Agreement
+from ntk_shortcuts.metrics.base import Metric, Reading
+from ntk_shortcuts.metrics.reliance import Reliance, expected_reliance, reliance
+from ntk_shortcuts.metrics.shortcut_bias import ShortcutBias, shortcut_bias
+
+__all__ = [
+    "Agreement",
+    "Metric",
+    "Reading",
+    "Reliance",
+    "ShortcutBias",
+    "expected_reliance",
+    "reliance",
+    "shortcut_bias",
+]

@@ -1,8 +1,7 @@
 r"""What a network is to the rest of the toolkit: facts about its kernel, the kernels, and, of finite width, init and apply.
 
-A network sees points through an :class:`Inputs`: vectors, or points of a data law of which only inner products are needed. New
-networks are one file: a subclass of :class:`Network` that says its facts and gives `kernels`; one that can be trained is a
-:class:`FiniteNetwork`.
+A new network is one file: a subclass of :class:`Network` that says its facts and gives `kernels`; one that can be trained is a
+:class:`FiniteNetwork`. Points come as arrays, or as a data law's :class:`~ntk_shortcuts.networks.inputs.Inputs`.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from typing import Any, NamedTuple
 import jax
 
 from ntk_shortcuts.kernels.angular import AngularKernels
-from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.kernels.recursion import Kernels
+from ntk_shortcuts.networks.inputs import Inputs
 from ntk_shortcuts.spec import Spec
 from ntk_shortcuts.typing import Array, Float, Key
 from ntk_shortcuts.validation import require
@@ -25,40 +24,21 @@ class KernelFacts(NamedTuple):
 
     - `homogeneous`: \(\Theta(rx,r'x')=rr'\Theta(x,x')\) for r, r' > 0, and so the NNGP kernel.
     - `linear`: outputs are linear in the inputs, so that the kernel has no eigenvalues beyond their dimension.
+    - `of_inner_products`: the kernel depends on norms and inner products alone.
     - `width`: of the hidden layers where it is finite and matters; None for a network that is its own infinite-width limit.
     """
 
     homogeneous: bool = False
     linear: bool = False
+    of_inner_products: bool = False
     width: int | None = None
-
-
-class Inputs(Spec):
-    """Points as a network sees them."""
-
-    @property
-    @abc.abstractmethod
-    def input_dim(self) -> int:
-        """The dimension d that kernels divide inner products by."""
-
-    @abc.abstractmethod
-    def moments(self, other: Inputs) -> PairMoments:
-        """Inner products of all pairs, not divided by d."""
-
-    @abc.abstractmethod
-    def coordinates(self) -> Float[Array, "n k"] | None:
-        """Coordinates in an orthonormal basis, whose inner products they have; None where there is no such basis of few."""
-
-    @abc.abstractmethod
-    def vectors(self, key: Key) -> Float[Array, "n d"]:
-        """The points as vectors in R^d; a random embedding is drawn with the key."""
 
 
 class Network(Spec):
     """A network whose kernels are known.
 
     A subclass gives `kernels`; `facts` where it knows any; `angular_kernels` where it is homogeneous and its kernel in the plane
-    is a polynomial in the angle; `polynomial` where its kernel is a function of norms and one inner product.
+    is a polynomial in the angle.
     """
 
     @property
@@ -68,18 +48,13 @@ class Network(Spec):
 
     @abc.abstractmethod
     def kernels(self, x1: Any, x2: Any = None) -> Kernels:
-        """NNGP and NTK, each (n1, n2), between inputs (n1, ...) and (n2, ...), or :class:`Inputs`; x2=None means x1."""
+        """NNGP and NTK, each (n1, n2), between inputs (n1, ...) and (n2, ...), or `Inputs`; x2=None means x1."""
 
     def angular_kernels(self, input_dim: int) -> AngularKernels | None:
         """The kernels as polynomials in the angle between points of the plane; None where they are none."""
         return None
 
-    @property
-    def of_inner_products(self) -> bool:
-        """Whether the kernel depends on inner products alone, so that no embedding has to be drawn."""
-        return False
-
-    def require_resolved(self, largest_square: float, input_dim: int) -> None:
+    def require_resolved(self, largest_square: Any, input_dim: int) -> None:
         """Refuse points of so large a squared norm that the kernel is not resolved there; by default none are."""
 
 
@@ -107,6 +82,13 @@ class FiniteNetwork(Network):
     def plane_inputs(self, x: Float[Array, "n d"], basis: Float[Array, "d k"]) -> Float[Array, "n k"]:
         """Inputs of the reduced network."""
         return x @ basis
+
+
+def require_finite_network(network: Any, allowed: str = "an integer for a finite network") -> None:
+    """Refuse all but networks of finite width that can be drawn; one without hidden layers has no width."""
+    known = isinstance(network, FiniteNetwork)
+    require(known, "network", "a finite network, such as an MLP with a width", type(network).__name__)
+    require(network.is_finite, "width", allowed, network.facts.width)
 
 
 def as_network(network: Any) -> Network:

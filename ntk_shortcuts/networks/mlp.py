@@ -10,17 +10,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.laws.two_features.model import GenerativeModel
-from ntk_shortcuts.kernels.angular import AngleSeries, AngularKernels, angle_series
-from ntk_shortcuts.kernels.devices import by_rows
 from ntk_shortcuts.kernels.activations.base import Activation, ActivationLike, resolve_activation
 from ntk_shortcuts.kernels.activations.hermite import Quadrature
-from ntk_shortcuts.kernels.recursion import AffineLayer, Kernels, blockwise, linear_profiles, mlp_kernels
-from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.kernels.activations.piecewise_linear import Linear
+from ntk_shortcuts.kernels.angular import AngleSeries, AngularKernels, angle_series
+from ntk_shortcuts.kernels.devices import by_rows
+from ntk_shortcuts.kernels.moments import PairMoments
+from ntk_shortcuts.kernels.recursion import AffineLayer, Kernels, blockwise, linear_profiles, mlp_kernels
 from ntk_shortcuts.kernels.tiles import mirrored
+from ntk_shortcuts.networks.base import FiniteNetwork, KernelFacts, require_finite_network
+from ntk_shortcuts.networks.inputs import two_inputs
 from ntk_shortcuts.numerics import in_float64, is_traced, real_leaf
-from ntk_shortcuts.typing import Array, Float, Key, Latents, Scalar
+from ntk_shortcuts.typing import Array, Float, Key, Scalar
 from ntk_shortcuts.validation import as_points, require, require_integer, require_values
 
 PARAMETERIZATIONS = ("ntk", "standard")
@@ -32,7 +33,7 @@ _RESOLVED = 0.05
 Parameters = tuple[tuple[jax.Array, jax.Array | None], ...]
 
 
-class MLP(eqx.Module):
+class MLP(FiniteNetwork):
     r"""A fully connected network with a scalar linear readout.
 
     NTK parameterisation: \(z^l=\sqrt{\sigma_w^2/n_{l-1}}\,W^lh^{l-1}+\sigma_bb^l\) with all weights and biases N(0, 1);
@@ -136,8 +137,19 @@ class MLP(eqx.Module):
         hidden = 1 if self.width is None else self.width  # unused at infinite width: no rate depends on it
         return [input_dim, *[hidden] * self.depth]
 
+    @property
+    def facts(self) -> KernelFacts:
+        linear = self.depth == 0 or isinstance(self.activation, Linear)
+        width = self.width if self.depth > 0 else None
+        return KernelFacts(self.is_homogeneous, linear, of_inner_products=True, width=width)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether it can be drawn: of finite width, or without hidden layers."""
+        return self.width is not None or self.depth == 0
+
     @in_float64
-    def kernels(self, x1: Float[Array, "n1 d"], x2: Float[Array, "n2 d"] | None = None) -> Kernels:
+    def kernels(self, x1: Any, x2: Any = None) -> Kernels:
         """NNGP and NTK between inputs (n1, d) and (n2, d); x2=None means x1.
 
         The Gaussian expectations are those of infinite width; a finite `width` enters through the learning-rate
@@ -146,8 +158,15 @@ class MLP(eqx.Module):
         Raises:
             ValueError: shapes that do not fit, NaN or infinite entries.
         """
-        points1, points2 = _two_sets("x1", x1, "x2", x2)
-        return self._between(points1, points2, None, points1.shape[1])
+        first, second = two_inputs(x1, x2)
+        scaled = first.scaled()
+        if scaled is None:
+            return self._from_moments(first.moments(first if second is None else second), first.input_dim)
+        points, scale = scaled
+        others = None
+        if second is not None and (seen := second.scaled()) is not None:
+            others = seen[0].astype(points.dtype)
+        return self._between(points, others, scale, first.input_dim)
 
     @in_float64
     def kernels_from_gram(
@@ -184,17 +203,6 @@ class MLP(eqx.Module):
                 f"{excess:.3g} more",
             )
         return self._from_moments(PairMoments.from_gram(g12, *diagonals), input_dim)
-
-    @in_float64
-    def latent_kernels(self, model: GenerativeModel, latents1: Latents, latents2: Latents | None = None) -> Kernels:
-        """Kernels between embedded latents (n1, 2) and (n2, 2) of a data model, as d -> infinity; latents2=None means latents1.
-
-        Angles come from the latents themselves, so that nearly parallel and antiparallel points keep full accuracy.
-        """
-        points1, points2 = _two_sets("latents1", latents1, "latents2", latents2, dimension=2)
-        if model.nesting != (0, 0):
-            return self._from_moments(model.latent_moments(points1, points2), model.input_dim)
-        return self._between(points1, points2, jnp.asarray(model.amplification, points1.dtype), model.input_dim)
 
     def angular_kernels(self, input_dim: int) -> AngularKernels:
         """The kernels as polynomials in the angle between points of the plane, for a homogeneous network only.
@@ -267,16 +275,15 @@ class MLP(eqx.Module):
         return kernels
 
     @in_float64
-    def require_resolved(self, model: GenerativeModel) -> None:
-        """Refuse a model whose probes have pre-activations that the activation's quadrature does not resolve.
+    def require_resolved(self, largest_square: Any, input_dim: int) -> None:
+        """Refuse inputs of a squared norm whose pre-activations the activation's quadrature does not resolve.
 
         For where the kernels themselves are traced and cannot tell. Closed forms have no limit.
         """
-        if not isinstance(self.activation, Quadrature) or is_traced(self, model):
+        if not isinstance(self.activation, Quadrature) or is_traced(self, largest_square):
             return
-        corner = model.latent_moments(model.probe_grid(2)).variance1[0]
-        at, error = corner / model.input_dim, 0.0
-        for layer in self.layers(model.input_dim)[:-1]:
+        at, error = largest_square / input_dim, 0.0
+        for layer in self.layers(input_dim)[:-1]:
             at, found = self.activation.second_moment(layer.weight_variance * at + layer.bias_variance)
             error = max(error, float(found))
         self._require_resolved(error, _RESOLVED)
@@ -331,6 +338,16 @@ class MLP(eqx.Module):
             return normal
         return normal * jnp.sqrt(jnp.asarray(variance, dtype) / divisor)
 
+    def on_plane(self, params: Parameters, basis: Float[Array, "d k"]) -> Parameters:
+        """Parameters of the reduced network: the first layer's weights projected, all others unchanged."""
+        (weights, biases), *rest = params
+        return ((basis.astype(weights.dtype).T @ weights, biases), *rest)
+
+    def plane_inputs(self, x: Float[Array, "n d"], basis: Float[Array, "d k"]) -> Float[Array, "n k"]:
+        r"""Inputs of the reduced network: \(Q^\top x\), in the NTK parameterisation times \(\sqrt{k/d}\) for its other fan-in."""
+        coordinates = x @ basis
+        return coordinates * jnp.sqrt(basis.shape[1] / basis.shape[0]) if self.parameterization == "ntk" else coordinates
+
     def apply(self, params: Parameters, x: Float[Array, "n d"]) -> Float[Array, "n"]:
         """Outputs (n,) at inputs (n, d), in the parameters' dtype.
 
@@ -350,20 +367,6 @@ class MLP(eqx.Module):
                     biases = biases * jnp.sqrt(jnp.asarray(self.bias_variance, biases.dtype))
                 hidden = hidden + biases[None, :]
         return hidden[:, 0]
-
-
-def require_finite_network(network: Any, allowed: str = "an integer for a finite network") -> None:
-    """Refuse all but an MLP of finite width; one without hidden layers has none."""
-    require(isinstance(network, MLP), "network", "an MLP", type(network).__name__)
-    require(network.width is not None or network.depth == 0, "width", allowed, network.width)
-
-
-def _two_sets(name1: str, x1: Any, name2: str, x2: Any, dimension: int | None = None) -> tuple[jax.Array, jax.Array | None]:
-    """Points (n1, d) and (n2, d) of one dtype; None for the second set where it is the first."""
-    points1 = as_points(name1, x1, dimension)
-    if x2 is None or x2 is x1:
-        return points1, None
-    return points1, as_points(name2, x2, dimension=points1.shape[1]).astype(points1.dtype)
 
 
 @eqx.filter_jit

@@ -1,0 +1,1 @@
+"""Nodes: the points that carry a data law, and those at which outputs are asked for."""

@@ -1,4 +1,8 @@
-"""Odd and even parts of a kernel under z -> -z, a symmetry of the data law and of every network with symmetric weights."""
+r"""Symmetry of a data law under (z, y) -> (-z, -y), and the sectors into which it splits functions.
+
+With it odd and even functions do not mix, each sector is solved on one node of every pair z, -z, and half of the test points say
+it all. A law without it has one sector, that of all functions. Whoever sums over sectors needs to know no more.
+"""
 
 from __future__ import annotations
 
@@ -7,63 +11,124 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.kernels.recursion import Kernels
+from ntk_shortcuts.nodes.base import SampleWeight, evaluate_weight
+from ntk_shortcuts.numerics import is_traced
+from ntk_shortcuts.spec import Spec
 from ntk_shortcuts.validation import require
 
-Sectors = tuple[Kernels, Kernels]
-SectorKernels = Callable[[jax.Array, jax.Array], Sectors]
+Sectors = tuple[Kernels, ...]
+PointKernels = Callable[[jax.Array, jax.Array], Kernels]
+Unfold = Callable[[jax.Array, jax.Array, Any], tuple]
 
 
-def require_kernels(model: Any, network: Any) -> None:
-    """Refuse what is no data law, or has no kernels between its latents."""
-    require(isinstance(model, GenerativeModel), "model", "a GenerativeModel", model)
-    fits = hasattr(network, "latent_kernels") and hasattr(network, "kernels")
-    require(fits, "network", "an MLP, or a stax network through from_stax", network)
+class Parity(Spec):
+    """No symmetry: one sector, which holds all functions. The target lies in the first sector, here and in all others.
 
-
-def is_angular(model: GenerativeModel, network: Any) -> bool:
-    """Whether the kernel between latents is a product of norms and a function of an angle."""
-    return model.nesting == (0, 0) and bool(getattr(network, "is_homogeneous", False))
-
-
-def sector_kernels(model: GenerativeModel, network: Any) -> SectorKernels:
-    """A function of latents (n1, 2) and (n2, 2) to the odd and even parts (K(z, z') -+ K(z, -z')) / 2.
-
-    They act on functions of a half-plane. Homogeneous networks in the plane take the polynomial in the angle; its error
-    is the result's `quadrature_error`.
+    - `even`, `odd` (sectors, sectors), of 0 and 1: whether multiplication by an even, an odd function leads from the second
+      sector to the first.
     """
-    if is_angular(model, network):
-        profile = network.angular_kernels(model.input_dim)
-        amplification = jnp.asarray(model.amplification)
-        return lambda z1, z2: profile.sectors(z1 * amplification, z2 * amplification)
 
-    def general(z1: jax.Array, z2: jax.Array) -> Sectors:
+    @property
+    def sectors(self) -> int:
+        """How many."""
+        return 1
+
+    @property
+    def even(self) -> np.ndarray:
+        """Whether an even factor leads from one sector (second axis) to another (first axis)."""
+        return np.ones((1, 1))
+
+    @property
+    def odd(self) -> np.ndarray:
+        """Whether an odd factor does."""
+        return np.ones((1, 1))
+
+    def split(self, kernels: PointKernels, points1: jax.Array, points2: jax.Array) -> Sectors:
+        """The kernel's part in each sector."""
+        return (kernels(points1, points2),)
+
+    def fold(self, points: jax.Array) -> tuple[jax.Array, Unfold]:
+        """The points to solve for, and what turns mean, variance and their errors there into those at all points."""
+        return points, lambda mean, variance, error: (mean, variance, error)
+
+    def require_symmetric(self, kernels: PointKernels, points: jax.Array) -> None:
+        """Refuse a kernel that mixes the sectors."""
+
+    def require_symmetric_weight(self, sample_weight: SampleWeight, points: jax.Array, method: str) -> None:
+        """Refuse weights of samples that break the symmetry."""
+
+
+class OddEven(Parity):
+    """The symmetry (z, y) -> (-z, -y): odd functions, which hold the target, and even ones."""
+
+    @property
+    def sectors(self) -> int:
+        return 2
+
+    @property
+    def even(self) -> np.ndarray:
+        return np.eye(2)
+
+    @property
+    def odd(self) -> np.ndarray:
+        return 1 - np.eye(2)
+
+    def split(self, kernels: PointKernels, points1: jax.Array, points2: jax.Array) -> Sectors:
+        """Odd and even parts (K(z, z') -+ K(z, -z')) / 2, which act on functions of a half-space."""
         # One evaluation, not one for z2 and one for -z2: compiling a kernel takes longer than evaluating it.
-        both, count = network.latent_kernels(model, z1, jnp.concatenate([z2, -z2])), z2.shape[0]
+        both, count = kernels(points1, jnp.concatenate([points2, -points2])), points2.shape[0]
 
         def part(kernel: jax.Array, sign: float) -> jax.Array:
             return (kernel[:, :count] + sign * kernel[:, count:]) / 2
 
         error = jnp.asarray(both.quadrature_error)
-        odd, even = (Kernels(part(both.nngp, sign), part(both.ntk, sign), error) for sign in (-1.0, 1.0))
-        return odd, even
+        return tuple(Kernels(part(both.nngp, sign), part(both.ntk, sign), error) for sign in (-1.0, 1.0))
 
-    return general
+    def fold(self, points: jax.Array) -> tuple[jax.Array, Unfold]:
+        """A grid that holds -z in reverse order is solved on its first half, any other set as it is."""
+        mirrored = not is_traced(points) and len(points) % 2 == 0 and np.array_equal(points, -np.asarray(points)[::-1])
+        if not mirrored:
+            return super().fold(points)
+
+        def all_of(half: jax.Array, sign: float) -> jax.Array:
+            return jnp.concatenate([half, sign * half[..., ::-1]], axis=-1)
+
+        def unfold(mean: jax.Array, variance: jax.Array | None, error: Any) -> tuple:
+            everywhere = type(error)(all_of(error.mean, -1), all_of(error.variance, 1))
+            return all_of(mean, -1), None if variance is None else all_of(variance, 1), everywhere
+
+        return points[: len(points) // 2], unfold
+
+    def require_symmetric(self, kernels: PointKernels, points: jax.Array) -> None:
+        """Refuse a kernel that is not symmetric under (x, x') -> (-x, -x')."""
+        some = points[:: max(1, points.shape[0] // 4)]
+        there, back = (np.asarray(kernels(z, z).ntk) for z in (some, -some))
+        change, size = np.max(np.abs(there - back)), np.max(np.abs(there))
+        require(
+            bool(change <= 1e-6 * size),
+            "network",
+            "a kernel with Theta(-x, -x') = Theta(x, x'), as every network with symmetric random weights has",
+            f"a relative difference of {change / size:.2g}",
+        )
+
+    def require_symmetric_weight(self, sample_weight: SampleWeight, points: jax.Array, method: str) -> None:
+        if is_traced(points):
+            return
+        ones = jnp.ones(points.shape[0], points.dtype)
+        for y in (1.0, -1.0):
+            there, back = (np.asarray(evaluate_weight(sample_weight, s * points, s * y * ones)) for s in (1.0, -1.0))
+            worst = int(np.argmax(np.abs(there - back)))
+            require(
+                bool(np.allclose(there, back, rtol=1e-9, atol=0)),
+                "sample_weight",
+                f'symmetric, w(-z, -y) = w(z, y), for method="{method}" (or method="monte_carlo")',
+                f"{there[worst]:g} and {back[worst]:g} at z = {np.asarray(points[worst]).tolist()}, y = {y:g} and the opposite",
+            )
 
 
-def stacked_sector_kernels(sectors: SectorKernels, nodes: jax.Array, probes: jax.Array) -> tuple[Sectors, Sectors]:
-    """Kernels between the nodes, and between probes and nodes, from one evaluation for both (see `general`)."""
-    together, count = sectors(jnp.concatenate([nodes, probes]), nodes), nodes.shape[0]
-
-    def rows(start: int | None, stop: int | None) -> Sectors:
-        odd, even = (Kernels(k.nngp[start:stop], k.ntk[start:stop], k.quadrature_error) for k in together)
-        return odd, even
-
-    return rows(None, count), rows(count, None)
-
-
-def own_sector_kernels(sectors: SectorKernels, points: jax.Array) -> Sectors:
-    """Kernels of each point with itself, (n,)."""
-    return jax.vmap(lambda z: jax.tree.map(jnp.squeeze, sectors(z[None], z[None])))(points)
+def stacked(sectors: Sectors) -> Kernels:
+    """Kernels with the sector as first axis."""
+    return jax.tree.map(lambda *parts: jnp.stack([jnp.asarray(part) for part in parts]), *sectors)

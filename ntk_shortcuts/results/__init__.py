@@ -1,0 +1,1 @@
+"""Outputs, predictions and their issues."""

@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 
 from ntk_shortcuts.kernels.recursion import Kernels
-from ntk_shortcuts.results.output_error import OutputError, error_directions, mean_rounding, variance_rounding
-from ntk_shortcuts.training.spectral import SpectralDiagnostics, apply_filter
+from ntk_shortcuts.results.outputs import OutputError
+from ntk_shortcuts.training.rounding import error_directions, mean_rounding, variance_rounding
 from ntk_shortcuts.training.rules import TrainingRule
+from ntk_shortcuts.training.spectral import SpectralDiagnostics, apply_filter
 from ntk_shortcuts.typing import Array, Float
 
 

@@ -8,7 +8,7 @@ lambda g(lambda). Parameters may carry one leading axis, to evaluate several tim
 from __future__ import annotations
 
 import abc
-import warnings
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -16,15 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.numerics import is_traced, real_leaf
+from ntk_shortcuts.results.issues import Divergence, Issue
+from ntk_shortcuts.spec import Spec
 from ntk_shortcuts.typing import Array, Complex, Float, Scalar
 from ntk_shortcuts.validation import require, require_values
 
 # Times beyond this over the largest eigenvalue are infinite to float64; the limit keeps a pole this close to 0.
 _NEGLIGIBLE = 1e9
-
-
-class DivergenceWarning(UserWarning):
-    """Gradient descent with learning rate x largest eigenvalue above 2 diverges."""
 
 
 class RationalFilter(eqx.Module):
@@ -42,15 +40,16 @@ class RationalFilter(eqx.Module):
         return jnp.sum(terms, axis=-2).real
 
 
-class SpectralFilter(eqx.Module):
+class SpectralFilter(Spec):
     """What is done to each eigenfunction of a kernel: g(lambda)."""
 
     @abc.abstractmethod
     def filter(self, eigenvalues: Float[Array, "modes"], num_samples: int | None) -> Float[Array, "*batch modes"]:
         """g at eigenvalues > 0; num_samples is N, or None for infinite data."""
 
-    def check(self, largest_eigenvalue: float) -> None:
-        """Warn where the rule does not converge on this spectrum."""
+    def issues(self, largest_eigenvalue: Any) -> tuple[Issue, ...]:
+        """What keeps the rule from converging on a spectrum up to there."""
+        return ()
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
@@ -68,6 +67,11 @@ class TrainingRule(SpectralFilter):
     @abc.abstractmethod
     def expansion(self, num_samples: int | None) -> tuple[Scalar, Scalar]:
         """g(0) and g'(0): the start of training; infinite where a rule has no start. Label D6.3."""
+
+
+def require_rule(training: object) -> None:
+    """Refuse what is no training rule."""
+    require(isinstance(training, TrainingRule), "training", "a training rule such as GradientFlow(time=30.0)", training)
 
 
 def _expand(parameter: Scalar, eigenvalues: jax.Array) -> jax.Array:
@@ -193,17 +197,12 @@ class GradientDescent(TrainingRule):
         residues = np.stack([np.pad(residues, (0, count - len(residues))) for _, residues in rows])
         return RationalFilter(jnp.asarray(poles.reshape(*shape, count)), jnp.asarray(residues.reshape(*shape, count)))
 
-    def check(self, largest_eigenvalue: float) -> None:
+    def issues(self, largest_eigenvalue: Any) -> tuple[Issue, ...]:
         if is_traced(self.learning_rate, largest_eigenvalue):
-            return
-        product = float(np.max(self.learning_rate)) * float(largest_eigenvalue)
-        if product > 2:
-            warnings.warn(
-                f"gradient descent diverges: learning_rate x lambda_max = {product:.4g} exceeds 2 "
-                f"(lambda_max = {float(largest_eigenvalue):.4g}; use learning_rate < {2 / float(largest_eigenvalue):.4g})",
-                DivergenceWarning,
-                stacklevel=2,
-            )
+            return ()
+        largest = float(largest_eigenvalue)
+        product = float(np.max(self.learning_rate)) * largest
+        return (Divergence(product, largest),) if product > 2 else ()
 
 
 class Ridge(TrainingRule):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -111,3 +112,8 @@ def divided_differences(gains: Any, eigenvalues: jax.Array) -> jax.Array:
     mean_slope = (slopes[..., :, None] + slopes[..., None, :]) / 2
     safe_gap = jnp.where(close, 1, gap)
     return jnp.where(_like(close, difference), mean_slope, difference / _like(safe_gap, difference))
+
+
+def describe_spectrum(spectrum: SpectralDiagnostics) -> dict[str, float]:
+    """Spectral diagnostics as plain numbers."""
+    return {field.name: float(getattr(spectrum, field.name)) for field in dataclasses.fields(spectrum)}

@@ -13,15 +13,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.entry import predict_bias
 from ntk_shortcuts.experiments.comparison.environment import environment
 from ntk_shortcuts.experiments.comparison.statistics import initialisation_error, resolution
 from ntk_shortcuts.experiments.ensembles import Ensemble, train_ensemble
-from ntk_shortcuts.laws.two_features.model import Dataset, GenerativeModel
 from ntk_shortcuts.experiments.sweeps.maps import spec_parameters
+from ntk_shortcuts.laws.two_features.dataset import Dataset
+from ntk_shortcuts.laws.two_features.model import GenerativeModel
+from ntk_shortcuts.laws.two_features.plane import plane_basis
 from ntk_shortcuts.networks.mlp import MLP
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.laws.two_features.plane import plane_basis, plane_inputs
-from ntk_shortcuts.entry import predict_bias
 from ntk_shortcuts.results.prediction import Prediction
 from ntk_shortcuts.training.rules import GradientDescent
 from ntk_shortcuts.typing import Key, Latents
@@ -208,7 +209,7 @@ def compare(configuration: Configuration, seed: int = 0) -> dict[str, Any]:
 def _in_plane(network: MLP, data: Dataset, probes: Latents) -> tuple[Dataset, jax.Array]:
     """The data set and the probes as inputs of two dimensions with the same kernels, which cost less than those in R^d."""
     basis = plane_basis(data.embedding)
-    inputs, at_probes = (plane_inputs(network, jnp.asarray(x), basis) for x in (data.inputs, data.embedding(probes)))
+    inputs, at_probes = (network.plane_inputs(jnp.asarray(x), basis) for x in (data.inputs, data.embedding(probes)))
     return Dataset.from_arrays(inputs, data.labels), at_probes
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
+from ntk_shortcuts.entry import default_method, predict_bias
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
+from ntk_shortcuts.methods import METHODS, known_methods, method_options
 from ntk_shortcuts.networks.mlp import MLP
 from ntk_shortcuts.numerics import without_key_type
-from ntk_shortcuts.entry import default_method, predict_bias
-from ntk_shortcuts.methods import known_methods
-from ntk_shortcuts.methods.registry import METHODS
 from ntk_shortcuts.training.rules import TrainingRule
 from ntk_shortcuts.validation import require
 
@@ -207,12 +205,6 @@ def versions() -> dict[str, str]:
     from ntk_shortcuts import __version__
 
     return {"ntk_shortcuts_version": __version__, "jax_version": jax.__version__}
-
-
-def method_options(method: str) -> dict[str, Any]:
-    """Keyword options of a method with their defaults (None where there is none)."""
-    parameters = inspect.signature(METHODS[method]).parameters.values()
-    return {p.name: None if p.default is p.empty else p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
 def _axis(name: str, values: Any, allowed: str, test: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

@@ -16,14 +16,13 @@ import jax
 import numpy as np
 
 from ntk_shortcuts.compilation import make_room
+from ntk_shortcuts.entry import default_method, predict_bias
+from ntk_shortcuts.experiments.sweeps.maps import netcdf_value, plain_value, run_parameters, spec_parameters, versions
+from ntk_shortcuts.experiments.sweeps.table import SweepTable, optional_module
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
-from ntk_shortcuts.experiments.sweeps.maps import method_options, netcdf_value, plain_value, run_parameters, spec_parameters, versions
+from ntk_shortcuts.methods import METHODS, known_methods, method_options
 from ntk_shortcuts.networks.mlp import MLP
 from ntk_shortcuts.numerics import without_key_type
-from ntk_shortcuts.entry import default_method, predict_bias
-from ntk_shortcuts.methods import known_methods
-from ntk_shortcuts.methods.registry import METHODS
-from ntk_shortcuts.experiments.sweeps.table import SweepTable, optional_module
 from ntk_shortcuts.training.rules import GradientDescent, GradientFlow, Ridge, TrainingRule
 from ntk_shortcuts.validation import require, require_integer
 

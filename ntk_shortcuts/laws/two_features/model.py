@@ -11,9 +11,18 @@ import numpy as np
 from jax.core import Tracer
 from jax.scipy.special import ndtr, ndtri
 
-from ntk_shortcuts.laws.two_features.embedding import Embedding, draw_embedding, latent_moments
 from ntk_shortcuts.kernels.moments import PairMoments
-from ntk_shortcuts.numerics import in_float64, real_leaf
+from ntk_shortcuts.laws.base import DataLaw, SectorKernels
+from ntk_shortcuts.laws.two_features import polar
+from ntk_shortcuts.laws.two_features.dataset import Dataset
+from ntk_shortcuts.laws.two_features.embedding import Embedding, draw_embedding, latent_moments
+from ntk_shortcuts.metrics.reliance import Reliance
+from ntk_shortcuts.networks.base import KernelFacts, Network
+from ntk_shortcuts.networks.inputs import Inputs
+from ntk_shortcuts.nodes.base import Nodes
+from ntk_shortcuts.nodes.parity import OddEven, Sectors
+from ntk_shortcuts.nodes.test_points import TestPoints
+from ntk_shortcuts.numerics import in_float64, is_traced, real_leaf, safe_sqrt
 from ntk_shortcuts.typing import Array, Float, Key, Latents, Pair, Scalar
 from ntk_shortcuts.validation import as_labels, as_points, require, require_integer, require_values
 
@@ -21,38 +30,7 @@ from ntk_shortcuts.validation import as_labels, as_points, require, require_inte
 _ndtri = jax.jit(ndtri)
 
 
-class Dataset(eqx.Module):
-    """A sample: latents (n, 2), labels (n,) in {-1, +1}, inputs (n, d), and the embedding that made the inputs.
-
-    Your own data needs inputs and labels only: `Dataset.from_arrays(inputs, labels)`.
-    """
-
-    inputs: Float[Array, "n d"]
-    labels: Float[Array, "n"]
-    latents: Float[Array, "n 2"] | None = None
-    embedding: Embedding | None = None
-
-    @classmethod
-    @in_float64
-    def from_arrays(cls, inputs: Any, labels: Any, latents: Any = None) -> Dataset:
-        """A data set from arrays of your own.
-
-        Raises:
-            ValueError: wrong shapes, NaN or infinite entries, labels not in {-1, +1}.
-
-        Example:
-            >>> Dataset.from_arrays([[0.0, 1.0, 2.0], [1.0, 0.0, 1.0]], [1, -1]).inputs.shape
-            (2, 3)
-        """
-        inputs = as_points("inputs", inputs)
-        labels = as_labels("labels", labels, count=inputs.shape[0]).astype(inputs.dtype)
-        if latents is not None:
-            latents = as_points("latents", latents, dimension=2)
-            require(latents.shape[0] == inputs.shape[0], "latents", f"of shape ({inputs.shape[0]}, 2)", latents)
-        return cls(inputs, labels, latents)
-
-
-class GenerativeModel(eqx.Module):
+class GenerativeModel(DataLaw):
     r"""Two-feature data of Hermann, Mobahi, Fel & Mozer (ICLR 2024), section 3; index 0 is the shortcut, 1 the core.
 
     \[P(y=\pm1)=\tfrac12,\quad z\mid y\sim N(y\mu,\Sigma),\quad \Sigma=\begin{pmatrix}1&\sigma\\\sigma&1\end{pmatrix},\quad
@@ -333,6 +311,111 @@ class GenerativeModel(eqx.Module):
         A sampled embedding in R^d differs from it by O(1/sqrt(d)).
         """
         return self.latent_moments(latents1, latents2).covariance
+
+    # What a data law says of itself (ntk_shortcuts.laws.base).
+
+    @property
+    def metric(self) -> Reliance:
+        """The reliance on the shortcut: the bias is it less a constant."""
+        return Reliance()
+
+    @property
+    def parity(self) -> OddEven:
+        r"""\(p(-z,-y)=p(z,y)\)."""
+        return OddEven()
+
+    def merges_rays(self, facts: KernelFacts) -> bool:
+        """For homogeneous kernels, where the features are not nested."""
+        return facts.homogeneous and self.nesting == (0, 0)
+
+    def levels(self, facts: KernelFacts, purpose: str) -> int:
+        """Rules of nodes (:mod:`ntk_shortcuts.laws.two_features.polar`)."""
+        return len(polar.ladder(purpose, self.merges_rays(facts)))
+
+    def nodes(self, level: int, facts: KernelFacts, purpose: str) -> Nodes:
+        """Nodes in graded polar coordinates, one of each pair z, -z; rays are merged where the kernel allows it."""
+        return polar.refined_nodes(self, level, purpose, self.merges_rays(facts))
+
+    def sector_kernels(self, network: Network) -> SectorKernels:
+        """Odd and even parts; for homogeneous networks in the plane from the polynomial in the angle.
+
+        The polynomial's error is the result's `quadrature_error`.
+        """
+        profile = network.angular_kernels(self.input_dim) if self.merges_rays(network.facts) else None
+        if profile is None:
+            return super().sector_kernels(network)
+        amplification = jnp.asarray(self.amplification)
+
+        def sectors(z1: jax.Array, z2: jax.Array) -> Sectors:
+            return profile.sectors(z1 * amplification, z2 * amplification)
+
+        return sectors
+
+    def inputs(self, points: Any) -> Inputs:
+        """Embedded latents as d -> infinity, or as one draw of the embedding where a network needs vectors."""
+        return EmbeddedLatents(self, as_points("latents", points, dimension=2))
+
+    @in_float64
+    def test_points(self, points: Any = None) -> TestPoints:
+        """The 30 x 30 probe grid, or latents (n, 2), with the sides of both features and the signs of the Bayes classifier."""
+        points = self.probe_grid() if points is None else as_points("probes", points, dimension=2)
+        return _test_points(self, points)
+
+    def require_resolved(self, network: Network) -> None:
+        """At the corner of the probe grid, the largest of inputs."""
+        if not is_traced(self, network):
+            network.require_resolved(self.latent_moments(self.probe_grid(2)).variance1[0], self.input_dim)
+
+    @property
+    def flattest(self) -> Any:
+        """The ratio of the eigenvalues of the inputs' second moment; None with nesting."""
+        if self.nesting != (0, 0):
+            return None
+        large, small = self.second_moment_eigenvalues
+        return small / large
+
+    @property
+    def two_features(self) -> GenerativeModel:
+        """Itself."""
+        return self
+
+
+class EmbeddedLatents(Inputs):
+    """Latents (n, 2) of a model, as networks see them."""
+
+    model: GenerativeModel
+    latents: Latents
+
+    @property
+    def input_dim(self) -> int:
+        return self.model.input_dim
+
+    def scaled(self) -> tuple[jax.Array, jax.Array] | None:
+        """Latents and amplifications. Angles come from the latents themselves, so that nearly parallel and antiparallel points keep
+        full accuracy."""
+        if self.model.nesting != (0, 0):
+            return None
+        latents = jnp.asarray(self.latents)
+        return latents, jnp.asarray(self.model.amplification, latents.dtype)
+
+    def moments(self, other: EmbeddedLatents) -> PairMoments:
+        return self.model.latent_moments(self.latents, other.latents)
+
+    def vectors(self, key: Key) -> jax.Array:
+        """One draw of the embedding, the two features' directions orthogonal."""
+        return self.model.embedding(key, orthogonal=True)(self.latents)
+
+
+@eqx.filter_jit
+def _test_points(model: GenerativeModel, probes: jax.Array) -> TestPoints:
+    direction = model.bayes_direction.astype(probes.dtype)
+    outputs = probes @ direction
+    # Equal predictivities put probes on the boundary itself, where only rounding would decide.
+    rounding = 8 * jnp.finfo(probes.dtype).eps * (jnp.abs(probes) @ jnp.abs(direction))
+    optimal = jnp.sign(jnp.where(jnp.abs(outputs) <= rounding, 0, outputs))
+    sides = jnp.sign(probes)
+    attributes = {"shortcut": sides[:, 0], "core": sides[:, 1]}
+    return TestPoints(probes, attributes, optimal, safe_sqrt(jnp.sum(probes**2, axis=-1)))
 
 
 def _pair(value: Any) -> Any:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from ntk_shortcuts.laws.two_features.embedding import Embedding
-from ntk_shortcuts.networks.mlp import MLP, Parameters
 from ntk_shortcuts.numerics import safe_divide
 from ntk_shortcuts.typing import Array, Float
 from ntk_shortcuts.validation import require
@@ -21,25 +20,10 @@ from ntk_shortcuts.validation import require
 def plane_basis(embedding: Embedding) -> Float[Array, "d 2"]:
     """Orthonormal basis of the span of w_s and w_c, the first along w_s.
 
+    `network.on_plane(params, basis)` and `network.plane_inputs(x, basis)` are the reduced network's parameters and inputs.
+
     Raises:
         ValueError: an embedding with nesting, whose inputs do not lie in a plane.
-    """
-    require(not any(embedding.layers), "nesting", "(0, 0) for the reduction to the plane", [len(a) for a in embedding.layers])
-    shortcut, core = embedding.directions
-    # Written out: a batched QR would be a batched LAPACK call.
-    first = shortcut / jnp.linalg.norm(shortcut)
-    rest = core - (first @ core) * first
-    return jnp.stack([first, safe_divide(rest, jnp.linalg.norm(rest))], axis=1)
-
-
-def plane_inputs(network: MLP, inputs: Float[Array, "n d"], basis: Float[Array, "d 2"]) -> Float[Array, "n 2"]:
-    r"""Inputs of the reduced network: \(Q^\top x\), in the NTK parameterisation times \(\sqrt{2/d}\) for its other fan-in."""
-    coordinates = inputs @ basis
-    return coordinates * jnp.sqrt(2 / basis.shape[0]) if network.parameterization == "ntk" else coordinates
-
-
-def plane_parameters(params: Parameters, basis: Float[Array, "d 2"]) -> Parameters:
-    """Parameters of the reduced network: the first layer's weights projected, all others unchanged.
 
     Example:
         >>> import jax
@@ -47,9 +31,13 @@ def plane_parameters(params: Parameters, basis: Float[Array, "d 2"]) -> Paramete
         >>> model, network = GenerativeModel(), MLP(1, width=8)
         >>> data = model.sample(jax.random.key(0), 4)
         >>> params, basis = network.init(jax.random.key(1), 100), plane_basis(data.embedding)
-        >>> reduced = network.apply(plane_parameters(params, basis), plane_inputs(network, data.inputs, basis))
+        >>> reduced = network.apply(network.on_plane(params, basis), network.plane_inputs(data.inputs, basis))
         >>> bool(jnp.allclose(reduced, network.apply(params, data.inputs), atol=1e-6))
         True
     """
-    (weights, biases), *rest = params
-    return ((basis.astype(weights.dtype).T @ weights, biases), *rest)
+    require(not any(embedding.layers), "nesting", "(0, 0) for the reduction to the plane", [len(a) for a in embedding.layers])
+    shortcut, core = embedding.directions
+    # Written out: a batched QR would be a batched LAPACK call.
+    first = shortcut / jnp.linalg.norm(shortcut)
+    rest = core - (first @ core) * first
+    return jnp.stack([first, safe_divide(rest, jnp.linalg.norm(rest))], axis=1)

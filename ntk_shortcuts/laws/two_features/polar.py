@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.laws.two_features.model import GenerativeModel
+from ntk_shortcuts.nodes.base import Nodes
 from ntk_shortcuts.numerics import safe_divide
-from ntk_shortcuts.typing import Array, Float
 
 # The radial density is that of a unit Gaussian around |mean|; beyond 8.5 standard deviations it holds 1e-16.
 _RADIAL_RANGE = 8.5
@@ -20,41 +19,39 @@ _RADIAL_RANGE = 8.5
 _DISTANT = 3.0
 
 
-class LatentRays(eqx.Module):
-    r"""Nodes of the data law on rays, folded by its symmetry (z, y) -> (-z, -y): one of each pair z, -z.
-
-    Node (g, j) lies at `radius[g, j] * directions[g]`, in a half-plane. For odd functions,
-    \(\int ab\,p\,dz=\sum_{gj}w_{gj}\,a(z_{gj})\,b(z_{gj})\). A function with f(r z) = r f(z) is known from its values at the
-    `directions`, and integrals of products of two of them need one node per ray, of weight `mass`.
-
-    - `directions` (rays, 2); `radius`, `weights` (sum 1 up to the rule's error), `targets` (E[y | z]), each (rays, radii).
-    """
-
-    directions: Float[Array, "rays 2"]
-    radius: Float[Array, "rays radii"]
-    weights: Float[Array, "rays radii"]
-    targets: Float[Array, "rays radii"]
-
-    @property
-    def mass(self) -> Float[Array, "rays"]:
-        r"""\(\sum_jw_{gj}r_{gj}^2\)."""
-        return jnp.sum(self.weights * self.radius**2, axis=1)
-
-    @property
-    def slope(self) -> Float[Array, "rays"]:
-        r"""Targets as a function with f(r z) = r f(z): \(\sum_jw_{gj}r_{gj}f^*_{gj}\) over the mass; 0 on rays without mass."""
-        return safe_divide(jnp.sum(self.weights * self.radius * self.targets, axis=1), self.mass)
-
-    def padded(self, rays: int, radii: int) -> LatentRays:
-        """The same rule with nodes of weight 0 added, up to (rays, radii): rules of one shape share a compiled program."""
-        short, narrow = (size - present for size, present in zip((rays, radii), self.radius.shape, strict=True))
-        directions = jnp.pad(self.directions, ((0, short), (0, 0)), mode="edge")
-        radius = jnp.pad(self.radius, ((0, short), (0, narrow)), mode="edge")
-        weights, targets = (jnp.pad(a, ((0, short), (0, narrow))) for a in (self.weights, self.targets))
-        return LatentRays(directions, radius, weights, targets)
+# Rules (angles, radii) by purpose, for kernels whose rays are merged and for others, from coarse to fine.
+_LADDERS: dict[str, tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]] = {
+    # Angles are doubled until the bias moves by less than the tolerance. A general network also needs the radius resolved.
+    "operator": (
+        ((64, 48), (128, 48), (256, 48), (512, 48), (1024, 48)),
+        ((24, 10), (36, 14), (54, 18), (80, 24)),
+    ),
+    "resolvents": (
+        ((24, 18), (36, 20), (54, 24), (80, 28), (120, 32), (180, 36)),
+        ((18, 8), (24, 10), (36, 14), (54, 18)),
+    ),
+    "spectrum": (((64, 24), (128, 32), (256, 48)), ((18, 8), (24, 10), (36, 14), (54, 18))),
+    "influence": (((72, 28),), ((24, 10),)),
+}
+# The first two rules of a refinement nearly always do: of merged rays they have one shape, so that what is computed with them
+# needs one compiled program.
+_OF_ONE_SHAPE = ("operator", "resolvents")
 
 
-def latent_rays(model: GenerativeModel, angles: int, radii: int, homogeneous: bool) -> LatentRays:
+def ladder(purpose: str, merged: bool) -> tuple[tuple[int, int], ...]:
+    """Rules (angles, radii) for a purpose, from coarse to fine."""
+    return _LADDERS[purpose][0 if merged else 1]
+
+
+@eqx.filter_jit
+def refined_nodes(model: Any, level: int, purpose: str, merged: bool) -> Nodes:
+    """Rule number `level` for a purpose."""
+    rules = ladder(purpose, merged)
+    nodes = latent_rays(model, *rules[level], merged)
+    return nodes.padded(*rules[1]) if merged and level == 0 and purpose in _OF_ONE_SHAPE else nodes
+
+
+def latent_rays(model: Any, angles: int, radii: int, homogeneous: bool) -> Nodes:
     r"""Periodic trapezoidal rule in a graded angle, times Gauss-Legendre in the radius.
 
     Kernels of wide networks have their kinks along rays of the effective coordinates u = alpha z, while the density is
@@ -64,6 +61,7 @@ def latent_rays(model: GenerativeModel, angles: int, radii: int, homogeneous: bo
     whitened angle \(\theta\) at which that sum is \(\varphi\).
 
     Args:
+        model: a `GenerativeModel`.
         angles, radii: nodes of each factor.
         homogeneous: (angles, radii) nodes, for kernels with Theta(r z, r' z') = r r' Theta(z, z'); otherwise every node is
             a ray of its own, (angles * radii, 1), of radius 1.
@@ -93,106 +91,9 @@ def latent_rays(model: GenerativeModel, angles: int, radii: int, homogeneous: bo
     targets = jnp.tanh(radius * along[:, None])
     rays = directions @ factor.T
     if homogeneous:
-        return LatentRays(rays, radius, weights, targets)
+        return Nodes(rays, radius, weights, targets)
     points = (radius[..., None] * rays[:, None, :]).reshape(-1, 2)
-    return LatentRays(points, jnp.ones_like(weights).reshape(-1, 1), weights.reshape(-1, 1), targets.reshape(-1, 1))
-
-
-@eqx.filter_jit
-def refined_rays(model: GenerativeModel, rules: Sequence[tuple[int, int]], level: int, homogeneous: bool) -> LatentRays:
-    """Rule number `level` of a refinement, (angles, radii) each.
-
-    The first two rules nearly always do: for homogeneous kernels they have one shape, so that what is computed with them needs
-    one compiled program.
-    """
-    rays = latent_rays(model, *rules[level], homogeneous)
-    return rays.padded(*rules[:2][-1]) if homogeneous and level == 0 else rays
-
-
-def mixture_nodes(
-    model: GenerativeModel, order: int, negligible: float = 1e-5
-) -> tuple[Float[Array, "nodes 2"], Float[Array, "nodes"]]:
-    """Nodes of the data law over the whole plane: an order x order Hermite rule around each class mean.
-
-    For few nodes and smooth functions of no parity, such as the outputs of a network in training.
-
-    Args:
-        order: nodes per axis and component.
-        negligible: nodes of at most this weight (of a total of 1) are left out, and the rest rescaled to sum 1.
-
-    Returns:
-        Latents (nodes, 2), one of each pair z, -z in either half, and weights (nodes,).
-
-    Example:
-        >>> nodes, weights = mixture_nodes(GenerativeModel(), 8)
-        >>> nodes.shape, bool(jnp.allclose(weights @ nodes**2, 1 + GenerativeModel().means ** 2, rtol=0.01))
-        ((88, 2), True)
-    """
-    points, weights = np.polynomial.hermite_e.hermegauss(order)
-    product = np.outer(weights, weights).ravel() / (2 * np.pi)
-    kept = product / 2 > min(negligible, product.max() / 4)
-    grid = np.stack(np.meshgrid(points, points, indexing="ij"), axis=-1).reshape(-1, 2)[kept]
-    one_class = model.means[None, :] + grid @ model.whitening.T
-    half = product[kept] / product[kept].sum() / 2
-    return jnp.concatenate([one_class, -one_class]), jnp.asarray(np.concatenate([half, half]))
-
-
-def density_nodes(
-    model: GenerativeModel, along: int, across: int, negligible: float = 1e-5
-) -> tuple[Float[Array, "nodes 2"], Float[Array, "nodes"], Float[Array, "nodes"]]:
-    r"""Nodes of the data law over the whole plane: Gauss rules of the density itself, in whitened coordinates.
-
-    There the law is \(\tfrac12N(m,I)+\tfrac12N(-m,I)\), a product: the mixture of two normals along m, on which E[y | z]
-    depends alone, times a normal across. Each factor has its own Gauss rule. This takes fewer nodes than a rule
-    around each class mean (`mixture_nodes`), and on the turned grid a network that sees one feature meets many values of it.
-
-    Args:
-        along, across: nodes of the factors.
-        negligible: nodes of at most this weight (of a total of 1) are left out, and the rest rescaled to sum 1.
-
-    Returns:
-        Latents (nodes, 2), of each z also -z, weights (nodes,), and targets (nodes,): E[y | z] projected onto the polynomials
-        of degree below `along`, whose sums with such polynomials are exact. E[y | z] itself, a tanh, is no polynomial.
-
-    Source: Golub & Welsch (1969), with the recursion of Stieltjes for the mixture.
-
-    Example:
-        >>> nodes, weights, targets = density_nodes(GenerativeModel(), 10, 8)
-        >>> nodes.shape, bool(jnp.allclose(weights @ nodes**2, 1 + GenerativeModel().means ** 2, rtol=0.01))
-        ((56, 2), True)
-    """
-    factor, mean = (np.asarray(value, np.float64) for value in (model.whitening, model.whitened_mean))
-    distance = np.linalg.norm(mean)
-    # Without any mean all directions are alike.
-    first = mean / distance if distance > 0 else np.array([1.0, 0.0])
-    turn = np.stack([first, [-first[1], first[0]]])
-    points, weights, targets = _mixture_rule(distance, along)
-    others, other_weights = np.polynomial.hermite_e.hermegauss(across)
-    product = np.outer(weights, other_weights / np.sqrt(2 * np.pi)).ravel()
-    kept = product > min(negligible, product.max() / 2)
-    grid = np.stack(np.meshgrid(points, others, indexing="ij"), axis=-1).reshape(-1, 2)[kept]
-    targets = np.repeat(targets, across)[kept]
-    return jnp.asarray(grid @ turn @ factor.T), jnp.asarray(product[kept] / product[kept].sum()), jnp.asarray(targets)
-
-
-def _mixture_rule(distance: float, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Gauss rule of the mixture of N(distance, 1) and N(-distance, 1), and tanh(distance x) projected onto its polynomials."""
-    fine, weights = np.polynomial.hermite_e.hermegauss(count + 40)
-    fine = np.concatenate([fine + distance, fine - distance])
-    root = np.sqrt(np.concatenate([weights, weights]) / weights.sum() / 2)
-    # Stieltjes' recursion for orthogonal polynomials on the fine points, times the root of their weights. The component that a
-    # point was drawn around has the mean tanh(distance x) given the point.
-    component = np.repeat([1.0, -1.0], count + 40)
-    off, moments = np.zeros(count), np.zeros(count)
-    last, polynomial = np.zeros_like(root), root / np.linalg.norm(root)
-    for degree in range(count):
-        moments[degree] = (component * root) @ polynomial
-        after = fine * polynomial - (off[degree - 1] * last if degree else 0)
-        last, polynomial = polynomial, after / np.linalg.norm(after)
-        off[degree] = np.linalg.norm(after)
-    # The diagonal is zero by symmetry. Eigenvectors hold the polynomials' values at the nodes, times the root of the weights.
-    values, vectors = np.linalg.eigh(np.diag(off[:-1], 1) + np.diag(off[:-1], -1))
-    return values, vectors[0] ** 2, moments @ vectors / vectors[0]
+    return Nodes(points, jnp.ones_like(weights).reshape(-1, 1), weights.reshape(-1, 1), targets.reshape(-1, 1))
 
 
 def _squeeze(mean: jax.Array) -> jax.Array:

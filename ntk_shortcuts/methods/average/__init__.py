@@ -1,0 +1,1 @@
+"""The average over data sets."""

@@ -18,9 +18,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.analysis.spectrum import SectorFeatures
+from ntk_shortcuts.laws.eigenfunctions import SectorFeatures
+from ntk_shortcuts.nodes.base import Nodes
 from ntk_shortcuts.numerics import solve_each
-from ntk_shortcuts.laws.two_features.polar import LatentRays
 from ntk_shortcuts.typing import Array, Complex, Float
 
 _TOLERANCE = 1e-10
@@ -31,14 +31,14 @@ FORMS = ("local", "one_step", "scalar")
 class Resolvent(eqx.Module):
     r"""The averaged resolvent at one s.
 
-    - `inverse_kappa` (rays, radii): 1/kappa at the nodes.
-    - `solution` (sector, modes, rays): \((C+\dots)^{-1}\Phi^T\), so that \(H(x,z)=\Phi_x\,\mathrm{solution}_z\).
+    - `inverse_kappa` (nodes, radii): 1/kappa at the nodes.
+    - `solution` (sector, modes, nodes): \((C+\dots)^{-1}\Phi^T\), so that \(H(x,z)=\Phi_x\,\mathrm{solution}_z\).
     - `residual`: relative change of the last iteration; `margin`: the least -Im kappa / |kappa| (or Re for real s), positive
       where the Stieltjes sign is right; `iterations`.
     """
 
-    inverse_kappa: Complex[Array, "rays radii"]
-    solution: Complex[Array, "sector modes rays"]
+    inverse_kappa: Complex[Array, "nodes radii"]
+    solution: Complex[Array, "sector modes nodes"]
     residual: jax.Array
     margin: jax.Array
     iterations: jax.Array
@@ -87,7 +87,7 @@ class _State(NamedTuple):
 def averaged_resolvent(
     s: Complex[Array, ""],
     start: Complex[Array, ""],
-    rays: LatentRays,
+    nodes: Nodes,
     features: SectorFeatures,
     num_samples: Float[Array, ""] | float,
     form: str = "local",
@@ -102,8 +102,8 @@ def averaged_resolvent(
         start: the scalar form's kappa.
         form: "local"; "scalar" keeps \(\kappa\) the same everywhere; "one_step" is one local iteration from the scalar form.
     """
-    square = rays.radius**2
-    transposed = jnp.swapaxes(features.rays, 1, 2)
+    square = nodes.radius**2
+    transposed = jnp.swapaxes(features.nodes, 1, 2)
 
     def inverse_kappa(eta: jax.Array) -> jax.Array:
         if form == "scalar":
@@ -111,15 +111,15 @@ def averaged_resolvent(
         return 1 / (-s + square * eta[:, None])
 
     def solve(inverse: jax.Array) -> jax.Array:
-        density = jnp.sum(rays.weights * square * inverse, axis=1)
-        matrix = features.gram + (transposed * density) @ features.rays
+        density = jnp.sum(nodes.weights * square * inverse, axis=1)
+        matrix = features.gram + (transposed * density) @ features.nodes
         return solve_each(matrix, transposed + 0j)
 
     def leverage(solution: jax.Array) -> jax.Array:
         return jnp.sum(jnp.sum(transposed * solution, axis=1) + features.tail, axis=0) / num_samples
 
     def average(eta: jax.Array) -> jax.Array:
-        return jnp.full_like(eta, jnp.sum(rays.mass * eta)) if form == "scalar" else eta
+        return jnp.full_like(eta, jnp.sum(nodes.mass * eta)) if form == "scalar" else eta
 
     def update(eta: jax.Array) -> jax.Array:
         return average(leverage(solve(inverse_kappa(eta))))

@@ -1,34 +1,38 @@
 r"""Finite networks, feature learning included: gradient flow of the network itself on the population risk.
 
 The data is two-dimensional, so that the risk is a sum over quadrature nodes and the network one on the plane
-(:mod:`ntk_shortcuts.laws.two_features.plane`): nothing is sampled but initialisations, and, where asked for, the counts of samples at the nodes.
+(:mod:`ntk_shortcuts.laws.two_features.plane`): nothing is sampled but initialisations, and, where asked for, the counts of samples
+at the nodes.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import warnings
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.metrics.reliance import optimal_reliance, reliance, reliance_between_probes
-from ntk_shortcuts.laws.two_features.model import GenerativeModel
-from ntk_shortcuts.training.losses import resolve_loss
-from ntk_shortcuts.networks.mlp import MLP, require_finite_network
-from ntk_shortcuts.numerics import in_float64, is_traced
-from ntk_shortcuts.methods.flow.equation import Drawn, FlowPath, FlowPoints, FlowRules, differentiable_outputs, draw, flow_from
+from ntk_shortcuts.laws.kernel import LawKernel
+from ntk_shortcuts.laws.two_features.mixture import density_nodes, mixture_nodes
+from ntk_shortcuts.methods.base import Method
+from ntk_shortcuts.methods.flow.equation import Drawn, FlowPath, FlowPoints, FlowRules, draw, flow_from
 from ntk_shortcuts.methods.flow.minibatches import Minibatches, minibatches
-from ntk_shortcuts.results.prediction import Prediction, UntrustedPredictionWarning, plain
-from ntk_shortcuts.methods.registry import register_method
-from ntk_shortcuts.laws.two_features.polar import density_nodes, mixture_nodes
+from ntk_shortcuts.methods.flow.sensitivities import differentiable_outputs
+from ntk_shortcuts.methods.refine import refine
+from ntk_shortcuts.networks.base import require_finite_network
+from ntk_shortcuts.nodes.test_points import TestPoints
+from ntk_shortcuts.numerics import in_float64, is_traced
+from ntk_shortcuts.results.issues import Issue, LostOutputs, OutOfSteps, Unconverged, UndecidedProbes
+from ntk_shortcuts.results.outputs import SampledOutputs
+from ntk_shortcuts.training.losses import resolve_loss
 from ntk_shortcuts.training.rules import GradientDescent, GradientFlow
-from ntk_shortcuts.typing import Key, Latents, Scalar
-from ntk_shortcuts.validation import as_points, require, require_integer, require_key, require_values
+from ntk_shortcuts.typing import Key
+from ntk_shortcuts.validation import require, require_integer, require_key, require_values
 
 # Nodes across of the rule, with 4/3 as many along: refined until the bias moves by less than the tolerance.
 _ORDERS = (10, 16, 24, 36)
@@ -42,55 +46,20 @@ _PADDED = 320
 _FIRST = 4
 
 
-class _Path(NamedTuple):
-    """Of each initialisation: outputs (inits, times, probes), reliance (inits, times), time reached, steps and the largest
-    initial output that was subtracted (inits,)."""
-
-    outputs: np.ndarray
-    reliance: np.ndarray
-    reached: np.ndarray
-    steps: np.ndarray
-    subtracted: np.ndarray
-
-
-@register_method("population_flow")
-@in_float64
-def predict_population_flow(
-    model: GenerativeModel,
-    network: MLP,
-    training: GradientFlow | GradientDescent,
-    num_samples: int | None = None,
-    *,
-    key: Key | None = None,
-    num_inits: int = 16,
-    loss: str = "squared",
-    momentum: float = 0.0,
-    weight_decay: float = 0.0,
-    batch_size: int | None = None,
-    probes: Latents | None = None,
-    random_init: bool = True,
-    orthogonal: bool = False,
-    tolerance: float = 0.03,
-    order: int | None = None,
-    step_tolerance: float = 1e-2,
-    max_steps: int = 20_000,
-    dtype: Any = "float32",
-) -> Prediction:
-    r"""Bias of finite networks trained by gradient flow on infinitely many samples or on N, averaged over initialisations.
+class PopulationFlow(Method):
+    r"""Finite networks trained by gradient flow on infinitely many samples or on N, averaged over initialisations.
 
     \[\dot\theta=-\nabla_\theta\sum_mw_m\sum_{y=\pm1}P(y\mid z_m)\,\ell(f_\theta(z_m),y)-\lambda\theta,\qquad
       \ell(f,y)=\tfrac12(f-y)^2\ \text{or}\ \log(1+e^{-yf}).\]
 
-    Unlike the frozen-kernel methods it lets the kernel move. Each initialisation has a random embedding of its own.
+    Unlike the frozen-kernel methods it lets the kernel move. Each initialisation has a random embedding of its own. The network is
+    finite (a linear one of any width), of any activation, parameterisation and initialisation. `GradientDescent` is taken as flow
+    for time learning_rate x steps; the squared loss is half of PyTorch's mean squared error, which runs twice as fast. With
+    `num_samples` = N, even, every initialisation has a data set of N samples of its own, half of either class, each at a node of
+    the quadrature: that has the mean and the covariance of sampling noise, at a cost that does not grow with N. The
+    initialisations are those of infinite data under the same key.
 
     Args:
-        network: an `MLP` of finite width (of any width at depth 0), any activation, parameterisation and initialisation.
-        training: `GradientFlow(time)`, or `GradientDescent(learning_rate, steps)`, taken as flow for time learning_rate x
-            steps. The squared loss is half of PyTorch's mean squared error, which runs twice as fast. Several times in one
-            pass.
-        num_samples: None, or N, even: then every initialisation has a data set of N samples of its own, half of either class,
-            each at a node of the quadrature. That has the mean and the covariance of sampling noise, at a cost that does not
-            grow with N. The initialisations are those of infinite data under the same key.
         key: `jax.random` key.
         num_inits: initialisations averaged.
         loss: "squared" or "logistic".
@@ -99,7 +68,6 @@ def predict_population_flow(
         batch_size: None, or samples per step of a `GradientDescent` with one learning rate: the flow then has the noise of such
             steps (:mod:`ntk_shortcuts.methods.flow.minibatches`), on fresh samples of the data law, or on the data set of
             `num_samples` in a new random order every epoch.
-        probes: latents (n, 2) at which reliance is measured; the 30 x 30 grid by default.
         random_init: False: train and report f - f_0, which starts at zero.
         orthogonal: make the two feature directions exactly orthogonal, as they are for large d.
         tolerance: nodes are refined until the mean bias of the first four initialisations moves by less than this, or the
@@ -112,150 +80,194 @@ def predict_population_flow(
         max_steps: of the solver.
         dtype: of the parameters; the solver's error is above float32's rounding.
 
-    Returns:
-        A Prediction: `bias` and `reliance` are means over initialisations of each network's own (no Gaussian assumption),
-        `bias_std` the standard deviation of the bias over them, `mean` and `std` of the outputs likewise. Diagnostics:
-        `bias_standard_error` (largest over times), `discretization_error` (that last move; NaN with `order`),
-        `nodes`, `converged` (1, 0), `solver_steps` (largest over initialisations), `time_reached`, `undecided` (the part of
-        the reliance that probes with outputs below step_tolerance/10 of the largest decide, at most; largest over times).
+    Outputs are samples of networks: bias and reliance are means over initialisations of each network's own (no Gaussian
+    assumption), `bias_std` the standard deviation of the bias over them. Diagnostics: `bias_standard_error` (largest over times),
+    `discretization_error` (that last move; NaN with `order`), `nodes`, `converged` (1, 0), `solver_steps` (largest over
+    initialisations), `time_reached`, `undecided` (the part of the reliance that probes with outputs below step_tolerance/10 of the
+    largest decide, at most; largest over times).
+
+    Issues: a solver out of steps, whose predictions beyond are NaN; a bias that moves by more than the tolerance at the finest
+    rule; outputs f - f_0 within rounding of f_0; undecided probes of a weight above the tolerance.
 
     Raises:
         ValueError: an argument out of range, width None, a loss that does not exist, nesting, an infinite time, another
             training rule.
 
-    Numerics: an adaptive, stabilised Runge-Kutta method (:mod:`ntk_shortcuts.methods.flow.chebyshev`) under diffrax. A solver that runs out
-    of steps warns, with the time it reached (a derivative, when it is computed); what lies beyond is NaN. So do a bias that
-    moves by more than the tolerance at the finest rule, and undecided probes of that weight. Derivatives in predictivities,
-    amplifications, correlation, variances and times (:mod:`ntk_shortcuts.methods.flow.equation`) are those of the reliance with each
+    Numerics: an adaptive, stabilised Runge-Kutta method (:mod:`ntk_shortcuts.methods.flow.chebyshev`) under diffrax. Derivatives in
+    predictivities, amplifications, correlation, variances and times (:mod:`ntk_shortcuts.methods.flow.sensitivities`) are those of the reliance with each
     probe's sign averaged over its cell of the grid, which is smooth; the traced prediction holds that reliance. Source: worked
     out for this package; the reduction to the plane is exact.
 
     Example:
+        >>> from ntk_shortcuts import MLP, GenerativeModel, predict_bias
         >>> network = MLP(1, width=16, parameterization="standard", initialization="torch")
         >>> model, training = GenerativeModel(amplification=(4.0, 1.0)), GradientFlow([2.0, 60.0])
-        >>> p = predict_population_flow(model, network, training, key=jax.random.key(0), num_inits=4)
+        >>> p = predict_bias(model, network, training, method=PopulationFlow(key=jax.random.key(0), num_inits=4))
         >>> bool(p.bias[0] > 0.5 > p.bias[1]), p.bias_std.shape
         (True, (2,))
     """
-    if num_samples is not None:
-        require_integer("num_samples", num_samples, 2)
-        require(num_samples % 2 == 0, "num_samples", "even, half of either class", num_samples)
-    require_finite_network(network, 'an integer with method="population_flow" (infinitely wide networks: method="population")')
-    require(not any(model.nesting), "nesting", '(0, 0) with method="population_flow"', model.nesting)
-    require_key(key, 'a jax.random key with method="population_flow"')
-    require_integer("num_inits", num_inits, 1)
-    resolve_loss(loss)
-    require_values("momentum", momentum, (), "in [0, 1)", lambda v: (v >= 0) & (v < 1))
-    require_values("weight_decay", weight_decay, (), ">= 0 and finite", lambda v: (v >= 0) & (v < np.inf))
-    require_values("tolerance", tolerance, (), "positive", lambda v: v > 0)
-    require_values("step_tolerance", step_tolerance, (), "in (0, 0.1]", lambda v: (v > 0) & (v <= 0.1))
-    require_integer("max_steps", max_steps, 1)
-    if order is not None:
-        require_integer("order", order, 1)
-    speed = 1 / (1 - momentum)
-    numbers = (jnp.asarray(weight_decay), jnp.asarray(step_tolerance))
-    count = None if num_samples is None else jnp.asarray(float(num_samples))
-    rules = FlowRules(*numbers, loss, not random_init, orthogonal, max_steps, str(jnp.dtype(dtype)), count)
-    sampled = num_samples is not None or batch_size is not None
-    if sampled and order is None:
-        order = _SAMPLED_ORDER
-    if is_traced(model, network, training):
-        for name, value in (("num_samples", num_samples), ("batch_size", batch_size)):
+
+    name: ClassVar[str] = "population_flow"
+    moves_kernel: ClassVar[bool] = True
+
+    key: Key | None = None
+    num_inits: int = eqx.field(default=16, static=True)
+    loss: str = eqx.field(default="squared", static=True)
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    batch_size: int | None = eqx.field(default=None, static=True)
+    random_init: bool = True
+    orthogonal: bool = eqx.field(default=False, static=True)
+    tolerance: float = 0.03
+    order: int | None = eqx.field(default=None, static=True)
+    step_tolerance: float = 1e-2
+    max_steps: int = eqx.field(default=20_000, static=True)
+    dtype: Any = eqx.field(default="float32", static=True)
+
+    def __call__(self, kernel: LawKernel, training: Any, num_samples: Any, points: TestPoints) -> SampledOutputs:
+        self._check(kernel, num_samples)
+        rules = self._rules(num_samples)
+        sampled = num_samples is not None or self.batch_size is not None
+        order = _SAMPLED_ORDER if sampled and self.order is None else self.order
+        if is_traced(kernel, training):
+            return self._traced(kernel, training, num_samples, points, order or _TRACED_ORDER, rules)
+        times = _times(training)
+        if self.batch_size is not None:
+            batches = _minibatches(self.batch_size, training, num_samples, self.momentum)
+            rules = dataclasses.replace(rules, batches=batches)
+        stops, where = np.unique(np.atleast_1d(times), return_inverse=True)
+        keys = jax.random.split(self.key, self.num_inits)
+        flows = _Flows(kernel, keys, points.points, jnp.asarray(stops * self._speed), rules)
+        model = kernel.law.two_features
+
+        def run(chosen: slice, nodes: tuple) -> _Path:
+            path = flows(chosen, nodes)
+            outputs = np.array(path.outputs, np.float64)[:, where]
+            if not self.random_init:
+                outputs[:, np.atleast_1d(times) == 0] = 0  # f_0 - f_0, which two roundings of f_0 need not be
+            return _Path(outputs, *(np.asarray(part) for part in path[1:]), nodes)
+
+        # The rule is chosen on the first networks, by the move of their bias from the next coarser rule to this one.
+        orders = _ORDERS if order is None else (order,)
+        refined = refine(
+            lambda level: run(slice(_FIRST), _padded_nodes(model, orders[level], sampled)),
+            len(orders),
+            lambda path: kernel.law.metric(SampledOutputs(path.outputs), points),
+            self.tolerance,
+        )
+        path = refined.found
+        if self.num_inits > _FIRST:
+            path = path.joined(run(slice(_FIRST, None), path.nodes))
+        return self._noted(kernel, points, path, times, refined.change, order is not None)
+
+    @property
+    def _speed(self) -> float:
+        """Of heavy-ball momentum, in its limit of small learning rates."""
+        return 1 / (1 - self.momentum)
+
+    def _check(self, kernel: LawKernel, num_samples: Any) -> None:
+        if num_samples is not None:
+            require_integer("num_samples", num_samples, 2)
+            require(num_samples % 2 == 0, "num_samples", "even, half of either class", num_samples)
+        allowed = 'an integer with method="population_flow" (infinitely wide networks: method="population")'
+        require_finite_network(kernel.network, allowed)
+        model = kernel.law.two_features
+        require(model is not None, "model", 'a GenerativeModel with method="population_flow"', kernel.law)
+        require(not any(model.nesting), "nesting", '(0, 0) with method="population_flow"', model.nesting)
+        require_key(self.key, 'a jax.random key with method="population_flow"')
+        require_integer("num_inits", self.num_inits, 1)
+        resolve_loss(self.loss)
+        require_values("momentum", self.momentum, (), "in [0, 1)", lambda v: (v >= 0) & (v < 1))
+        require_values("weight_decay", self.weight_decay, (), ">= 0 and finite", lambda v: (v >= 0) & (v < np.inf))
+        require_values("tolerance", self.tolerance, (), "positive", lambda v: v > 0)
+        require_values("step_tolerance", self.step_tolerance, (), "in (0, 0.1]", lambda v: (v > 0) & (v <= 0.1))
+        require_integer("max_steps", self.max_steps, 1)
+        if self.order is not None:
+            require_integer("order", self.order, 1)
+
+    def _rules(self, num_samples: int | None) -> FlowRules:
+        numbers = (jnp.asarray(self.weight_decay), jnp.asarray(self.step_tolerance))
+        count = None if num_samples is None else jnp.asarray(float(num_samples))
+        dtype = str(jnp.dtype(self.dtype))
+        return FlowRules(*numbers, self.loss, not self.random_init, self.orthogonal, self.max_steps, dtype, count)
+
+    def _traced(
+        self, kernel: LawKernel, training: Any, num_samples: Any, points: TestPoints, order: int, rules: FlowRules
+    ) -> SampledOutputs:
+        """Inside JAX's transformations: one rule of nodes, and signs averaged over the cells of the grid, which are smooth."""
+        for name, value in (("num_samples", num_samples), ("batch_size", self.batch_size)):
             require(value is None, name, "None where derivatives are taken: samples are counted at nodes", value)
-        require(probes is None, "probes", "None where derivatives are taken: they need the grid", probes)
-        keys = jax.random.split(key, num_inits)
-        return _traced_prediction(model, network, training, keys, speed, order or _TRACED_ORDER, rules)
-    times = _times(training)
-    if batch_size is not None:
-        rules = dataclasses.replace(rules, batches=_minibatches(batch_size, training, num_samples, momentum))
-    probes = model.probe_grid() if probes is None else as_points("probes", probes, dimension=2)
+        given = None if is_traced(points.points) else np.asarray(points.points)
+        on_grid = given is None or np.array_equal(given, kernel.law.two_features.probe_grid())
+        require(on_grid, "probes", "None where derivatives are taken: they need the grid", given)
+        if isinstance(training, GradientFlow):
+            times = jnp.asarray(training.time)
+        else:
+            times = jnp.asarray(training.learning_rate) * jnp.asarray(training.steps)
+        flat = jnp.atleast_1d(times) * self._speed
+        ascending = jnp.argsort(flat)
 
-    optimum = optimal_reliance(model, probes)
-    stops, where = np.unique(np.atleast_1d(times), return_inverse=True)
-    keys = jax.random.split(key, num_inits)
-    flows = _Flows(model, network, keys, probes, jnp.asarray(stops * speed), rules)
+        def at_nodes(model: Any) -> FlowPoints:
+            nodes, weights = mixture_nodes(model, order)
+            return FlowPoints(nodes, weights, model.class_expectation(nodes), model.probe_grid())
 
-    def run(chosen: slice, points: tuple) -> _Path:
-        path = flows(chosen, points)
-        outputs = np.array(path.outputs, np.float64)[:, where]
-        if not random_init:
-            outputs[:, np.atleast_1d(times) == 0] = 0  # f_0 - f_0, which two roundings of f_0 need not be
-        found = np.where(np.isfinite(outputs).all(-1), np.asarray(reliance(outputs, probes)), np.nan)
-        return _Path(outputs, found, np.asarray(path.reached), np.asarray(path.steps), np.asarray(path.subtracted))
+        keys = jax.random.split(self.key, self.num_inits)
+        outputs = differentiable_outputs(kernel, keys, at_nodes, flat[ascending], rules)
+        # The weights are those of the model's dtype: derivatives of the reliance are taken in float64.
+        outputs = outputs.astype(flat.dtype)[:, jnp.argsort(ascending)].reshape(len(keys), *times.shape, -1)
+        return SampledOutputs(outputs, in_cells=True)
 
-    # The rule is chosen on the first networks, by the move of their bias from the next coarser rule to this one.
-    move, first = np.nan, None
-    for rung in _ORDERS if order is None else (order,):
-        points = _padded_nodes(model, rung, sampled)
-        coarse, first = first, run(slice(_FIRST), points)
-        if coarse is not None:
-            moves = np.abs(first.reliance.mean(0) - coarse.reliance.mean(0))
-            move = float(np.max(moves[np.isfinite(moves)], initial=0.0))
-        if move <= tolerance:
-            break
-    parts = [first] if num_inits <= _FIRST else [first, run(slice(_FIRST, None), points)]
-    path = _Path(*(np.concatenate(part) for part in zip(*parts, strict=True)))
-    outputs, found, reached = path.outputs, path.reliance, path.reached
-    finished = bool(np.all(reached >= np.asarray(stops[-1] * speed, dtype)))
-    reached = stops[-1] if finished else float(np.min(reached)) / speed
-    if not finished:
-        warnings.warn(
-            f"the solver ran out of max_steps={max_steps} at time {reached:.4g} of {stops[-1]:.4g}: predictions beyond are "
-            "NaN; raise max_steps or step_tolerance",
-            UntrustedPredictionWarning,
-            stacklevel=3,
-        )
-    if move > tolerance:
-        warnings.warn(
-            f"the bias still moved by {move:.2g}, more than tolerance={tolerance:g}, at the finest rule of nodes",
-            UntrustedPredictionWarning,
-            stacklevel=3,
-        )
-    # Between two nearly equal outputs only their rounding is left.
-    lost = np.max(np.abs(outputs), axis=-1) < 100 * float(jnp.finfo(dtype).eps) * path.subtracted[:, None]
-    # Without a target (both predictivities 1/2) f - f_0 stays 0.
-    if lost[:, np.atleast_1d(times) > 0].any() and np.any(np.asarray(model.means) > 0):
-        warnings.warn(
-            f"at time {np.max(np.atleast_1d(times)[lost.any(0)]):.3g} the outputs f - f_0 are within the rounding of f_0 in "
-            f'{jnp.dtype(dtype)}, and their signs noise; dtype="float64" reaches further, and before the kernel moves '
-            'method="population" has the answer',
-            UntrustedPredictionWarning,
-            stacklevel=3,
-        )
-    # Probes on the boundary to the solver's error, as a linear network's at equal predictivities: their signs are noise.
-    signs = np.sign(np.asarray(probes))
-    near = np.abs(outputs) < step_tolerance / 10 * np.max(np.abs(outputs), axis=-1, keepdims=True)
-    undecided = float(np.max(np.mean(near @ np.abs(signs[:, 0] - signs[:, 1]), axis=0))) / len(signs)
-    if undecided > tolerance:
-        warnings.warn(
-            f"probes within the solver's error of the decision boundary decide up to {undecided:.2g} of the bias: others "
-            "(probes=) do not lie on it",
-            UntrustedPredictionWarning,
-            stacklevel=3,
-        )
-    spread = found.std(0, ddof=1) if num_inits > 1 else np.full(found.shape[1:], np.nan)
-    shape = np.shape(times)
-    errors = spread / np.sqrt(num_inits)
-    averaged = jnp.asarray(found.mean(0).reshape(shape))
-    return Prediction(
-        bias=plain(averaged - optimum),
-        reliance=plain(averaged),
-        optimal_reliance=plain(optimum),
-        mean=jnp.asarray(outputs.mean(0).reshape(*shape, -1)),
-        std=jnp.asarray(outputs.std(0, ddof=min(1, num_inits - 1)).reshape(*shape, -1)),
-        probes=probes,
-        method="population_flow",
-        bias_std=plain(jnp.asarray(spread.reshape(shape))),
-        diagnostics={
-            "bias_standard_error": float(np.max(errors)),
+    def _noted(
+        self, kernel: LawKernel, points: TestPoints, path: _Path, times: np.ndarray, move: float, fixed: bool
+    ) -> SampledOutputs:
+        """The outputs with what the solver and the nodes may have missed."""
+        wanted, dtype, each = float(np.max(times)), jnp.dtype(self.dtype), np.atleast_1d(times)
+        issues: list[Issue] = []
+        finished = bool(np.all(path.reached >= np.asarray(wanted * self._speed, self.dtype)))
+        reached = wanted if finished else float(np.min(path.reached)) / self._speed
+        if not finished:
+            issues.append(OutOfSteps(reached, wanted, self.max_steps))
+        if move > self.tolerance:
+            issues.append(Unconverged(move, float(self.tolerance)))
+        # Between two nearly equal outputs only their rounding is left.
+        largest = np.max(np.abs(path.outputs), axis=-1)
+        lost = largest < 100 * float(jnp.finfo(dtype).eps) * path.subtracted[:, None]
+        # Without a target (both predictivities 1/2) f - f_0 stays 0.
+        if lost[:, each > 0].any() and np.any(np.asarray(kernel.law.two_features.means) > 0):
+            issues.append(LostOutputs(float(np.max(each[lost.any(0)])), str(dtype)))
+        # Probes on the boundary to the solver's error, as a linear network's at equal predictivities: their signs are noise.
+        near = np.abs(path.outputs) < self.step_tolerance / 10 * largest[..., None]
+        differ = np.abs(np.asarray(points.attributes["shortcut"]) - np.asarray(points.attributes["core"]))
+        undecided = float(np.max(np.mean(near @ differ, axis=0))) / len(differ)
+        if undecided > self.tolerance:
+            issues.append(UndecidedProbes(undecided))
+        outputs = SampledOutputs(path.outputs.reshape(len(path.outputs), *np.shape(times), -1))
+        spread = np.asarray(kernel.law.metric.read(outputs, points).spread) if self.num_inits > 1 else np.nan
+        diagnostics = {
+            "bias_standard_error": float(np.max(spread / np.sqrt(self.num_inits))),
             "discretization_error": move,
-            "nodes": float(jnp.count_nonzero(points[1])),
-            "converged": float(finished and (order is not None or move <= tolerance)),
+            "nodes": float(jnp.count_nonzero(path.nodes[1])),
+            "converged": float(finished and (fixed or move <= self.tolerance)),
             "solver_steps": float(np.max(path.steps)),
             "time_reached": float(reached),
             "undecided": undecided,
-        },
-    )
+        }
+        return outputs.with_notes(diagnostics, tuple(issues))
+
+
+class _Path(NamedTuple):
+    """Of each initialisation: outputs (inits, times, probes), time reached, steps and the largest initial output that was
+    subtracted (inits,); and the nodes."""
+
+    outputs: np.ndarray
+    reached: np.ndarray
+    steps: np.ndarray
+    subtracted: np.ndarray
+    nodes: tuple
+
+    def joined(self, other: _Path) -> _Path:
+        """With the initialisations of another on the same nodes."""
+        return _Path(*(np.concatenate(part) for part in zip(self[:-1], other[:-1], strict=True)), self.nodes)
 
 
 def _minibatches(batch_size: int, training: Any, num_samples: int | None, momentum: float) -> Minibatches:
@@ -280,49 +292,15 @@ def _times(training: Any) -> np.ndarray:
     return times
 
 
-def _traced_prediction(
-    model: GenerativeModel, network: MLP, training: Any, keys: jax.Array, speed: Scalar, order: int, rules: FlowRules
-) -> Prediction:
-    """The prediction inside JAX's transformations: one rule of nodes, and the smooth reliance of the cells of the grid."""
-    if isinstance(training, GradientFlow):
-        times = jnp.asarray(training.time)
-    else:
-        times = jnp.asarray(training.learning_rate) * jnp.asarray(training.steps)
-    flat = jnp.atleast_1d(times) * speed
-    ascending = jnp.argsort(flat)
-
-    def points(model: GenerativeModel) -> FlowPoints:
-        nodes, weights = mixture_nodes(model, order)
-        return FlowPoints(nodes, weights, model.class_expectation(nodes), model.probe_grid())
-
-    outputs = differentiable_outputs(model, network, keys, points, flat[ascending], rules)
-    # The weights are those of the model's dtype: derivatives of the reliance are taken in float64.
-    outputs = outputs.astype(flat.dtype)[:, jnp.argsort(ascending)].reshape(len(keys), *times.shape, -1)
-    probes = model.probe_grid()
-    found = reliance_between_probes(outputs, probes)
-    optimum = optimal_reliance(model, probes)
-    spread = {"ddof": min(1, len(keys) - 1)}
-    return Prediction(
-        bias=found.mean(0) - optimum,
-        reliance=found.mean(0),
-        optimal_reliance=optimum,
-        mean=outputs.mean(0),
-        std=outputs.std(0, **spread),
-        probes=probes,
-        method="population_flow",
-        bias_std=found.std(0, **spread),
-    )
-
-
 class _Flows:
     """Flows of the networks of some keys, drawn once."""
 
-    def __init__(self, model: GenerativeModel, network: MLP, keys: jax.Array, probes: Any, times: jax.Array, rules: FlowRules):
-        self.network, self.probes, self.times, self.rules = network, probes, times, rules
-        self.drawn = [draw(model, network, key, rules) for key in keys]
+    def __init__(self, kernel: LawKernel, keys: jax.Array, probes: Any, times: jax.Array, rules: FlowRules):
+        self.network, self.probes, self.times, self.rules = kernel.network, probes, times, rules
+        self.drawn = [draw(kernel, key, rules) for key in keys]
 
-    def __call__(self, chosen: slice, points: tuple) -> FlowPath:
-        points = FlowPoints(*points, self.probes)
+    def __call__(self, chosen: slice, nodes: tuple) -> FlowPath:
+        points = FlowPoints(*nodes, self.probes)
 
         @in_float64
         def one(drawn: Drawn) -> FlowPath:
@@ -336,7 +314,7 @@ class _Flows:
         return jax.tree.map(lambda *leaves: np.stack(leaves), *paths)
 
 
-def _padded_nodes(model: GenerativeModel, order: int, sampled: bool) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _padded_nodes(model: Any, order: int, sampled: bool) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Nodes, weights and targets, padded with nodes of no weight."""
     if sampled:  # the targets of the density's own rule are projections, and no probabilities
         nodes, weights = mixture_nodes(model, order)

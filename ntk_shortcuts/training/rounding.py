@@ -1,33 +1,20 @@
-"""Errors that predicted outputs may have, and what rounding makes of them."""
+"""What rounding makes of trained outputs."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.training.spectral import SpectralDiagnostics
+from ntk_shortcuts.results.outputs import DRAWS
 from ntk_shortcuts.training.rules import TrainingRule
+from ntk_shortcuts.training.spectral import SpectralDiagnostics
 from ntk_shortcuts.typing import Array, Float
 
 # Of an entry of a kernel, as measured (2 to 8).
 _ROUNDINGS = 4
-DRAWS = 6
-
-
-class OutputError(eqx.Module):
-    """Errors that the law of the outputs at the probes may have.
-
-    - `mean` (*batch, draws, probes): draws of the mean's. Errors of different probes go together, which decides how far they
-      move a count of signs.
-    - `variance` (*batch, probes): size of the variance's, of either sign and independent between probes.
-    """
-
-    mean: Float[Array, "*batch draws probes"]
-    variance: Float[Array, "*batch probes"]
 
 
 def error_directions(size: int, dtype: Any, draws: int = DRAWS) -> Float[Array, "m draws"]:

@@ -1,0 +1,88 @@
+"""A data law: what the data are, and how the rest of the toolkit meets them.
+
+A new law is one file with a subclass of :class:`DataLaw`: where its nodes lie, how a network sees its points, and what is
+measured. Whatever a law knows beyond that (a symmetry, rays, Gaussian moments) it says by overriding a default here.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from ntk_shortcuts.kernels.recursion import Kernels
+from ntk_shortcuts.metrics.base import Metric
+from ntk_shortcuts.networks.base import KernelFacts, Network
+from ntk_shortcuts.networks.inputs import Inputs
+from ntk_shortcuts.nodes.base import Nodes
+from ntk_shortcuts.nodes.parity import Parity, Sectors
+from ntk_shortcuts.nodes.test_points import TestPoints
+from ntk_shortcuts.spec import Spec
+from ntk_shortcuts.typing import Key
+
+SectorKernels = Callable[[jax.Array, jax.Array], Sectors]
+
+PURPOSES = ("operator", "resolvents", "spectrum", "influence")
+"""What nodes are for: one function of the kernel matrix; many inverses of it, which want few nodes; its eigenfunctions; one pass
+of inverses without refinement."""
+
+
+class DataLaw(Spec):
+    """What the data are."""
+
+    @property
+    @abc.abstractmethod
+    def metric(self) -> Metric:
+        """The number that users of this law ask for first; nodes are refined until it stays."""
+
+    @abc.abstractmethod
+    def levels(self, facts: KernelFacts, purpose: str) -> int:
+        """How many rules of nodes there are, from coarse to fine."""
+
+    @abc.abstractmethod
+    def nodes(self, level: int, facts: KernelFacts, purpose: str) -> Nodes:
+        """The rule of that level, for a kernel of which `facts` are known and one of `PURPOSES`."""
+
+    @abc.abstractmethod
+    def inputs(self, points: Any) -> Inputs:
+        """Points of the law as a network sees them."""
+
+    @abc.abstractmethod
+    def test_points(self, points: Any = None) -> TestPoints:
+        """Where outputs are asked for; by default where the law's own metric is read."""
+
+    @abc.abstractmethod
+    def sample(self, key: Key, num_samples: int) -> Any:
+        """Draw a data set: inputs, labels, latents, and the embedding that made the inputs."""
+
+    @property
+    def parity(self) -> Parity:
+        """The symmetry (z, y) -> (-z, -y), where the law has it."""
+        return Parity()
+
+    def merges_rays(self, facts: KernelFacts) -> bool:
+        """Whether nodes along one ray are merged for such a kernel."""
+        return False
+
+    def sector_kernels(self, network: Network) -> SectorKernels:
+        """A function of two sets of points to the kernel's part in each sector of the law's parity."""
+
+        def between(points1: jax.Array, points2: jax.Array) -> Kernels:
+            return network.kernels(self.inputs(points1), self.inputs(points2))
+
+        return lambda points1, points2: self.parity.split(between, points1, points2)
+
+    def require_resolved(self, network: Network) -> None:
+        """Refuse a network whose kernel is not resolved at this law's test points; by default none is."""
+
+    @property
+    def flattest(self) -> Any:
+        """Second moments of the inputs along the direction in which they vary least, relative to the largest; None: not known."""
+        return None
+
+    @property
+    def two_features(self) -> Any:
+        """The paper's model of two features where the law is one: for closed forms and reductions that hold for it alone."""
+        return None

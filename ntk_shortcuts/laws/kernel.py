@@ -1,0 +1,86 @@
+"""The kernel under a law: where a data law meets a network, once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from ntk_shortcuts.kernels.recursion import Kernels
+from ntk_shortcuts.laws.base import DataLaw, SectorKernels
+from ntk_shortcuts.networks.base import Network, as_network
+from ntk_shortcuts.nodes.base import Nodes
+from ntk_shortcuts.nodes.parity import Parity, Sectors
+from ntk_shortcuts.numerics import in_float64
+from ntk_shortcuts.validation import require
+
+
+class LawKernel(eqx.Module):
+    """A network's kernels between points of a data law; what every method gets instead of the two.
+
+    Args:
+        law: the data law.
+        network: an infinitely wide network, or anything with `kernels(x1, x2)`.
+
+    Raises:
+        ValueError: something that is no law or has no kernels.
+
+    Example:
+        >>> from ntk_shortcuts import MLP, GenerativeModel
+        >>> kernel = LawKernel(GenerativeModel(), MLP(1))
+        >>> kernel([[1.0, -1.0], [0.5, 2.0]]).ntk.shape
+        (2, 2)
+    """
+
+    law: DataLaw
+    network: Network
+
+    def __init__(self, law: DataLaw, network: Any):
+        require(isinstance(law, DataLaw), "model", "a data law such as a GenerativeModel", law)
+        self.law = law
+        self.network = as_network(network)
+
+    @in_float64
+    def __call__(self, points1: Any, points2: Any = None) -> Kernels:
+        """NNGP and NTK between points of the law, each (n1, n2); points2=None means points1."""
+        second = None if points2 is None or points2 is points1 else self.law.inputs(points2)
+        return self.network.kernels(self.law.inputs(points1), second)
+
+    @property
+    def parity(self) -> Parity:
+        """The law's symmetry."""
+        return self.law.parity
+
+    def levels(self, purpose: str) -> int:
+        """Rules of nodes, from coarse to fine."""
+        return self.law.levels(self.network.facts, purpose)
+
+    def nodes(self, level: int, purpose: str) -> Nodes:
+        """The law's nodes for this kernel."""
+        return self.law.nodes(level, self.network.facts, purpose)
+
+    def in_sectors(self) -> SectorKernels:
+        """A function of two sets of points to the kernel's parts in the sectors of the law's parity."""
+        return self.law.sector_kernels(self.network)
+
+    def require_symmetric(self, points: jax.Array) -> None:
+        """Refuse a network that breaks the law's symmetry."""
+        if not self.law.merges_rays(self.network.facts):
+            self.parity.require_symmetric(self, points)
+
+
+def own_sectors(sectors: SectorKernels, points: jax.Array) -> Sectors:
+    """Kernels of each point with itself, (n,) in each sector."""
+    return jax.vmap(lambda z: jax.tree.map(jnp.squeeze, sectors(z[None], z[None])))(points)
+
+
+def train_and_cross(sectors: SectorKernels, nodes: jax.Array, points: jax.Array) -> tuple[Sectors, Sectors]:
+    """Kernels between the nodes, and between points and nodes, from one evaluation for both: compiling takes longest."""
+    together, count = sectors(jnp.concatenate([nodes, points]), nodes), nodes.shape[0]
+
+    def rows(start: int | None, stop: int | None) -> Sectors:
+        return tuple(Kernels(k.nngp[start:stop], k.ntk[start:stop], k.quadrature_error) for k in together)
+
+    return rows(None, count), rows(count, None)

@@ -1,0 +1,100 @@
+"""Prediction methods as objects: their fields are their options; a name stands for the object with default options.
+
+A new method is one file with a subclass of :class:`Method` that names itself, `name: ClassVar[str] = "mine"`.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import Any, ClassVar
+
+import jax
+
+from ntk_shortcuts.laws.kernel import LawKernel
+from ntk_shortcuts.metrics.base import Metric
+from ntk_shortcuts.nodes.test_points import TestPoints
+from ntk_shortcuts.results.outputs import Outputs
+from ntk_shortcuts.spec import Spec
+from ntk_shortcuts.training.rules import TrainingRule
+from ntk_shortcuts.validation import require, require_values
+
+METHODS: dict[str, type[Method]] = {}
+
+
+class Method(Spec):
+    """How outputs are predicted: called with the kernel under a law, a training rule, N (None: infinite data) and test points."""
+
+    name: ClassVar[str] = ""
+    needs_dataset: ClassVar[bool] = False
+    moves_kernel: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if name := cls.__dict__.get("name"):
+            require(name not in METHODS, "name", "one that no method has yet", name)
+            METHODS[name] = cls
+
+    @abc.abstractmethod
+    def __call__(self, kernel: LawKernel, training: TrainingRule, num_samples: Any, points: TestPoints) -> Outputs:
+        """The outputs at the test points.
+
+        Raises:
+            ValueError: an argument out of range, before any work is done.
+        """
+
+    def test_points(self, kernel: LawKernel, probes: Any) -> TestPoints:
+        """Where outputs are asked for: the law's own test points, or those given."""
+        return kernel.law.test_points(probes)
+
+
+def known_methods() -> list[str]:
+    """The registered method names."""
+    return sorted(METHODS)
+
+
+def method_options(method: str | Method) -> dict[str, Any]:
+    """Options of a method with their values, or defaults where a name is given; None where there is none."""
+    if isinstance(method, Method):
+        return {field.name: getattr(method, field.name) for field in dataclasses.fields(method)}
+    fields = dataclasses.fields(METHODS[method])
+    return {field.name: None if field.default is dataclasses.MISSING else field.default for field in fields}
+
+
+def resolve(method: str | Method, options: dict[str, Any]) -> Method:
+    """The method of a name, or the object given, with some options set.
+
+    Raises:
+        ValueError: an unknown name; an unknown option, which lists those there are and the methods that have it.
+    """
+    known = isinstance(method, Method) or (isinstance(method, str) and method in METHODS)
+    require(known, "method", f"one of {', '.join(known_methods())}", method)
+    kind = type(method) if isinstance(method, Method) else METHODS[method]
+    accepted = [field.name for field in dataclasses.fields(kind)]
+    for option in options:
+        others = [name for name in known_methods() if option in method_options(name)]
+        elsewhere = f' ("{option}" is an option of {", ".join(others)})' if others else ""
+        require(option in accepted, "option", f'one of {", ".join(accepted)} for method="{kind.name}"{elsewhere}', option)
+    if isinstance(method, Method):
+        return dataclasses.replace(method, **options) if options else method
+    required = [f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING and f.name not in options]
+    for option in required:
+        require(False, option, f'given for method="{kind.name}"', None)
+    return kind(**options)
+
+
+def require_tolerance(tolerance: Any) -> None:
+    """Refuse a tolerance of refinement that is not positive."""
+    require_values("tolerance", tolerance, (), "positive", lambda v: v > 0)
+
+
+def require_infinite(num_samples: Any, method: str) -> None:
+    """Refuse a number of samples where the method is for infinite data."""
+    require(num_samples is None, "num_samples", f'None for method="{method}" (infinite data)', num_samples)
+
+
+def watched(metric: Metric, outputs: Outputs, points: TestPoints) -> Any:
+    """The number whose moves decide refinement, and the largest move under the outputs' own error (None where traced)."""
+    reading = metric.read(outputs, points)
+    moved = None if reading.move is None or isinstance(reading.move, jax.core.Tracer) else float(jax.numpy.max(reading.move))
+    return reading.value, moved

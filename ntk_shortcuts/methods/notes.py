@@ -1,0 +1,49 @@
+"""Diagnostics and issues that several methods find in the same way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from ntk_shortcuts.laws.base import DataLaw
+from ntk_shortcuts.results.issues import ROUNDING_OF_BIAS, Rounding, UnresolvedDirection, UnresolvedLabels
+from ntk_shortcuts.training.frozen_kernel import OutputLaw
+from ntk_shortcuts.training.rules import TrainingRule
+
+
+def rounding_notes(outputs: Any, moved: float | None) -> Any:
+    """Outputs with the largest move of the bias under errors of the arithmetic, or of a sum of resolvents."""
+    if moved is None:
+        return outputs
+    issues = () if moved <= ROUNDING_OF_BIAS else (Rounding(moved),)
+    return outputs.with_notes({"rounding_error": moved}, issues)
+
+
+def unresolved_direction(
+    law: DataLaw, training: TrainingRule, largest: Any, resolution: float, num_samples: Any = None
+) -> tuple[UnresolvedDirection, ...]:
+    """Where one direction of the data has too little variance for the method, and so much time that it is learnt.
+
+    Args:
+        largest: eigenvalue; resolution: smallest eigenvalue, relative to it, of which the method says itself what it misses.
+    """
+    if law.flattest is None:
+        return ()
+    ratio = float(law.flattest)
+    eigenvalue = float(largest) * ratio
+    learnt = float(jnp.max(training.filter(jnp.asarray([eigenvalue]), num_samples))) * eigenvalue
+    return (UnresolvedDirection(ratio, learnt),) if ratio < resolution and learnt > 1e-3 else ()
+
+
+def unresolved_labels(network: Any, training: TrainingRule, law: OutputLaw, num_samples: int) -> tuple[UnresolvedLabels, ...]:
+    """Where training goes on until it reaches eigenvalues below rounding, and labels lie there.
+
+    Linear networks have none: their kernels are zero beyond the dimension of the inputs.
+    """
+    if network.facts.linear:
+        return ()
+    resolution = num_samples * jnp.finfo(law.mean.dtype).eps * jnp.asarray(law.spectrum.largest_eigenvalue)
+    learnt = float(jnp.max(training.filter(resolution[None], num_samples) * resolution))
+    dropped = float(law.spectrum.mass_dropped)
+    return (UnresolvedLabels(dropped, float(resolution)),) if learnt > 0.01 and dropped > 0.01 else ()

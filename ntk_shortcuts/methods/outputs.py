@@ -1,0 +1,78 @@
+"""Outputs of an infinitely wide network at inputs of any kind, trained on data of any kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from ntk_shortcuts.methods.exact import exact_outputs, loss_weights
+from ntk_shortcuts.methods.low_rank import Problem
+from ntk_shortcuts.methods.notes import unresolved_labels
+from ntk_shortcuts.networks.base import as_network
+from ntk_shortcuts.numerics import in_float64, is_traced
+from ntk_shortcuts.results.issues import ROUNDING_OF_OUTPUTS, RoundedOutputs, give
+from ntk_shortcuts.results.outputs import require_finite_outputs
+from ntk_shortcuts.training.frozen_kernel import OutputLaw
+from ntk_shortcuts.training.rules import TrainingRule
+from ntk_shortcuts.typing import Array, Float
+from ntk_shortcuts.validation import as_points, require
+
+
+@in_float64
+def predict_outputs(
+    network: Any,
+    training: TrainingRule,
+    inputs: Float[Array, "n d"],
+    labels: Float[Array, "n"],
+    probe_inputs: Float[Array, "probes d"],
+    full_covariance: bool = True,
+) -> OutputLaw:
+    r"""Law of an infinitely wide network's outputs, trained on (inputs, labels), over initialisations. Label D4.4.
+
+    \(m=\Theta(x,X)Fy\) and \(\mathrm{cov}=K(x,x')+AK(X,X)A'^T-AK(X,x')-K(x,X)A'^T\), \(A=\Theta(x,X)F\),
+    \(F=g(\Theta/N)/N\).
+
+    Args:
+        network: an infinite MLP or a stax network.
+        inputs: (n, d) of any kind.
+        labels: real targets (n,).
+        probe_inputs: where to predict, (probes, d).
+        full_covariance: `variance` is then (probes, probes); else its diagonal (probes,).
+
+    Returns:
+        OutputLaw(mean, variance, spectrum, error): `error` holds draws of the rounding of the mean, and the size of that of the
+        variance (label D4.7).
+
+    Raises:
+        ValueError: shapes that do not fit, NaN or infinite entries.
+
+    Warns:
+        UntrustedPredictionWarning: labels along eigenvalues that rounding hides and training would reach, or rounding of the
+            mean above a thousandth of the largest output or label.
+
+    Numerics: eigenvalues below n eps lambda_max are zero to the arithmetic and are left out, so that rank-deficient
+    kernels have a finite limit at t = infinity. Source: Lee et al. (2019), section 2.2.
+    """
+    inputs = as_points("inputs", inputs)
+    probe_inputs = as_points("probe_inputs", probe_inputs, dimension=inputs.shape[1]).astype(inputs.dtype)
+    labels = jnp.asarray(labels, inputs.dtype)
+    require(labels.shape == inputs.shape[:1], "labels", f"of shape ({inputs.shape[0]},)", labels)
+    network = as_network(network)
+    problem = Problem(network.kernels, training, inputs, labels, probe_inputs, loss_weights(inputs, None))
+    law = exact_outputs(problem, True, full_covariance)
+    if not is_traced(law):
+        require_finite_outputs(law.mean, law.variance)
+        issues = (
+            *training.issues(law.spectrum.largest_eigenvalue),
+            *unresolved_labels(network, training, law, inputs.shape[0]),
+            *_rounded_outputs(law, float(jnp.max(jnp.abs(labels)))),
+        )
+        give(issues)
+    return law
+
+
+def _rounded_outputs(law: OutputLaw, size: float) -> tuple[RoundedOutputs, ...]:
+    error = float(jnp.max(jnp.sqrt(jnp.mean(law.error.mean**2, axis=-2))))
+    scale = max(float(jnp.max(jnp.abs(law.mean))), size)
+    return () if error <= ROUNDING_OF_OUTPUTS * scale else (RoundedOutputs(error, scale),)

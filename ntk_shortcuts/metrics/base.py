@@ -1,0 +1,65 @@
+"""A metric: one number read off outputs at test points, by the sign that a classifier takes there.
+
+A new metric is one file with a subclass of :class:`Metric`; it takes Gaussian outputs and sampled ones alike.
+"""
+
+from __future__ import annotations
+
+import abc
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from ntk_shortcuts.nodes.test_points import TestPoints
+from ntk_shortcuts.numerics import in_float64
+from ntk_shortcuts.results.outputs import Outputs
+from ntk_shortcuts.spec import Spec
+from ntk_shortcuts.typing import Array, Float
+
+
+class Reading(NamedTuple):
+    """A metric of some outputs, (*batch,): its `value`, its `spread` over samples (None for a law), and the largest `move` under
+    the outputs' own error (None without one)."""
+
+    value: jax.Array
+    spread: jax.Array | None
+    move: jax.Array | None
+
+
+class Metric(Spec):
+    """A number read off the signs at the test points, linear in them, so that it may be taken of expected signs."""
+
+    @abc.abstractmethod
+    def of_signs(self, signs: Float[Array, "*batch n"], points: TestPoints) -> Float[Array, "*batch"]:
+        """The metric of (expected) signs."""
+
+    @in_float64
+    def read(self, outputs: Outputs, points: TestPoints) -> Reading:
+        """The expectation over all that is random, with its spread over samples and its move under the outputs' error."""
+        return _read(self, outputs.with_notes_dropped(), points)
+
+    def __call__(self, outputs: Outputs, points: TestPoints) -> Any:
+        """The expectation over all that is random, (*batch,)."""
+        return self.read(outputs, points).value
+
+    @in_float64
+    def optimal(self, points: TestPoints) -> Any:
+        """The metric of the Bayes-optimal classifier."""
+        if points.optimal is None:
+            raise ValueError("points must be of a law whose Bayes-optimal classifier is known; got none")
+        return self.of_signs(jnp.asarray(points.optimal), points)
+
+
+@eqx.filter_jit
+def _read(metric: Metric, outputs: Outputs, points: TestPoints) -> Reading:
+    values = metric.of_signs(outputs.signs(points), points)
+    shifted = outputs.shifted()
+    move = None
+    if shifted is not None:
+        move = jnp.max(jnp.abs(metric.of_signs(shifted.signs(points), points) - values[..., None]), axis=-1)
+        move = move if outputs.samples is None else jnp.max(move, axis=0)
+    if outputs.samples is None:
+        return Reading(values, None, move)
+    return Reading(jnp.mean(values, axis=0), jnp.std(values, axis=0, ddof=min(1, outputs.samples - 1)), move)

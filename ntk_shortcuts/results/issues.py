@@ -1,0 +1,323 @@
+"""Issues: what is wrong with a prediction, how large it is, and what to do; given once, as one warning, by whoever was called.
+
+Each kind is a class here, with an anchor of its name on the page of issues. Nothing below the entries warns.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import sys
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+ROUNDING_OF_BIAS = 2e-3
+"""Moves of the bias by rounding beyond this are an issue."""
+ROUNDING_OF_OUTPUTS = 1e-3
+"""And errors of mean outputs beyond this part of the largest output or label."""
+LAZINESS = 0.1
+"""A frozen bias is trusted to this."""
+
+_PACKAGE = str(Path(__file__).parents[1])
+# Frames between a user and an entry: decorators, and transformations.
+_BETWEEN = ("equinox", "jax", "jaxtyping", "beartype", "functools.py", "contextlib.py")
+
+
+class UntrustedPredictionWarning(UserWarning):
+    """An error estimate of the prediction is above the tolerance."""
+
+
+class DivergenceWarning(UntrustedPredictionWarning):
+    """Gradient descent with learning rate x largest eigenvalue above 2 diverges."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Issue(abc.ABC):
+    """Something that keeps a prediction from being trusted, of the given size."""
+
+    size: float
+
+    @property
+    def kind(self) -> str:
+        """The name of the kind, and the anchor on the page of issues."""
+        return type(self).__name__
+
+    @property
+    def category(self) -> type[Warning]:
+        """Of the warning that says it."""
+        return UntrustedPredictionWarning
+
+    @property
+    @abc.abstractmethod
+    def what(self) -> str:
+        """What was found, and how large it is."""
+
+    @property
+    @abc.abstractmethod
+    def advice(self) -> str:
+        """What to do."""
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.advice}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Unconverged(Issue):
+    """The number that refinement watches still moved at the finest rule of nodes, by `size`."""
+
+    tolerance: float
+
+    @property
+    def what(self) -> str:
+        return f"the bias still moved by {self.size:.2g}, more than tolerance={self.tolerance:g}, at the finest rule of nodes"
+
+    @property
+    def advice(self) -> str:
+        return "trust it to that"
+
+
+@dataclasses.dataclass(frozen=True)
+class Rounding(Issue):
+    """Errors of the arithmetic, or of a sum of resolvents, move the bias by up to `size`. Label D4.7."""
+
+    @property
+    def what(self) -> str:
+        return f"rounding moves the bias by up to {self.size:.2g}: at some probes the outputs are within the error of the arithmetic"
+
+    @property
+    def advice(self) -> str:
+        return (
+            "either the random output at initialisation is many orders of magnitude above what is left of it "
+            "(random_init=False leaves it out), or training reaches a direction in which the data hardly vary"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class RoundedOutputs(Issue):
+    """Rounding moves mean outputs by up to `size`; the largest output or label is `scale`. Label D4.7."""
+
+    scale: float
+
+    @property
+    def what(self) -> str:
+        return (
+            f"rounding moves the mean output by up to {self.size:.2g}, where the largest output or label is {self.scale:.2g}: "
+            "training reaches eigenvalues that the arithmetic hardly resolves"
+        )
+
+    @property
+    def advice(self) -> str:
+        return "a finite time or a ridge decides them"
+
+
+@dataclasses.dataclass(frozen=True)
+class UnresolvedDirection(Issue):
+    """Inputs vary in one direction by `size` of the other only (second moments), below the arithmetic, and it would be learnt."""
+
+    learnt: float
+
+    @property
+    def what(self) -> str:
+        return (
+            f"the inputs' second moment in one direction is {self.size:.1g} of that in the other, below the resolution of the "
+            f"arithmetic, and {self.learnt:.1g} of the target's part there would be learnt, but is left out"
+        )
+
+    @property
+    def advice(self) -> str:
+        return 'linear networks and one hidden layer of ReLU have a closed form, method="leading_order"'
+
+
+@dataclasses.dataclass(frozen=True)
+class UnresolvedLabels(Issue):
+    """A part `size` of the labels' square lies along eigenvalues below `resolution`, which training would reach."""
+
+    resolution: float
+
+    @property
+    def what(self) -> str:
+        return (
+            f"{self.size:.2g} of the labels' square lies along eigenvalues below {self.resolution:.2g}, which rounding hides and "
+            "this training would reach: the outputs leave them out"
+        )
+
+    @property
+    def advice(self) -> str:
+        return "a finite time or a ridge decides them"
+
+
+@dataclasses.dataclass(frozen=True)
+class FewSamples(Issue):
+    """An average over data sets of so few samples (`size`) leaves out what is of relative order 1/N."""
+
+    @property
+    def what(self) -> str:
+        return (
+            f"{self.size:.0f} samples are few for an average over data sets: terms of relative order 1/N are left out, which "
+            "move the bias by up to 0.12 at N = 2 and 0.06 at N = 4 (linear network)"
+        )
+
+    @property
+    def advice(self) -> str:
+        return 'method="monte_carlo" has none'
+
+
+@dataclasses.dataclass(frozen=True)
+class UntrustedAverage(Issue):
+    """Some estimate of a data-set average is above its tolerance; `size` is the last move of the bias under refinement."""
+
+    tolerance: float
+    residual: float
+    margin: float
+    filter_error: float
+
+    @property
+    def what(self) -> str:
+        return (
+            f"the prediction is not to be trusted to {self.tolerance:g}: the bias moved by {self.size:.2g} in the last "
+            f"refinement, fixed-point residual {self.residual:.1g}, Stieltjes margin {self.margin:.1g}, filter error "
+            f"{self.filter_error:.1g}"
+        )
+
+    @property
+    def advice(self) -> str:
+        return 'a larger tolerance accepts it, and method="monte_carlo" is independent of it'
+
+
+@dataclasses.dataclass(frozen=True)
+class LowRank(Issue):
+    """Landmarks stand for a data set's kernel with an error estimated at `size`."""
+
+    samples: int
+    rank: int
+    tolerance: float
+
+    @property
+    def what(self) -> str:
+        return (
+            f"{self.samples} samples through {self.rank} landmarks: outputs may be off by {self.size:.1e}, above "
+            f"rank_tolerance = {self.tolerance:g}"
+        )
+
+    @property
+    def advice(self) -> str:
+        return "a shorter time or a ridge needs fewer landmarks"
+
+
+@dataclasses.dataclass(frozen=True)
+class LazinessGap(Issue):
+    """At this width the kernel moves: a flow of such networks puts the bias `size` away from the frozen kernel's."""
+
+    width: int
+
+    @property
+    def what(self) -> str:
+        return (
+            f"at width {self.width} the kernel moves: a coarse flow of such networks puts the bias {self.size:.2f} from that of "
+            "the frozen kernel"
+        )
+
+    @property
+    def advice(self) -> str:
+        return 'method="population_flow" predicts them'
+
+
+@dataclasses.dataclass(frozen=True)
+class OutOfSteps(Issue):
+    """The solver of a flow stopped at time `size`."""
+
+    wanted: float
+    max_steps: int | None = None
+
+    @property
+    def what(self) -> str:
+        steps = "" if self.max_steps is None else f"={self.max_steps}"
+        return (
+            f"the solver ran out of max_steps{steps} at time {self.size:.4g} of {self.wanted:.4g}: predictions beyond and their "
+            "derivatives are NaN"
+        )
+
+    @property
+    def advice(self) -> str:
+        return "raise max_steps or step_tolerance"
+
+
+@dataclasses.dataclass(frozen=True)
+class LostOutputs(Issue):
+    """Up to time `size` the outputs f - f_0 are within the rounding of f_0."""
+
+    dtype: str
+
+    @property
+    def what(self) -> str:
+        return (
+            f"at time {self.size:.3g} the outputs f - f_0 are within the rounding of f_0 in {self.dtype}, and their signs noise"
+        )
+
+    @property
+    def advice(self) -> str:
+        return 'dtype="float64" reaches further, and before the kernel moves method="population" has the answer'
+
+
+@dataclasses.dataclass(frozen=True)
+class UndecidedProbes(Issue):
+    """Probes within the solver's error of the decision boundary decide `size` of the bias."""
+
+    @property
+    def what(self) -> str:
+        return f"probes within the solver's error of the decision boundary decide up to {self.size:.2g} of the bias"
+
+    @property
+    def advice(self) -> str:
+        return "others (probes=) do not lie on it"
+
+
+@dataclasses.dataclass(frozen=True)
+class Divergence(Issue):
+    """Gradient descent diverges: learning rate x largest eigenvalue is `size`, above 2."""
+
+    largest_eigenvalue: float
+
+    @property
+    def category(self) -> type[Warning]:
+        return DivergenceWarning
+
+    @property
+    def what(self) -> str:
+        return (
+            f"gradient descent diverges: learning_rate x lambda_max = {self.size:.4g} exceeds 2 "
+            f"(lambda_max = {self.largest_eigenvalue:.4g})"
+        )
+
+    @property
+    def advice(self) -> str:
+        return f"use learning_rate < {2 / self.largest_eigenvalue:.4g}"
+
+
+def give(issues: Iterable[Issue]) -> None:
+    """Say all issues in one warning, at the line of the user's code that led here."""
+    issues = tuple(issues)
+    if not issues:
+        return
+    categories = {issue.category for issue in issues}
+    _warn(" | ".join(map(str, issues)), max(categories, key=lambda category: len(category.__mro__)))
+
+
+def _warn(message: str, category: type[Warning]) -> None:
+    frame = sys._getframe(1)
+    while frame.f_back is not None and _is_between(frame.f_code.co_filename):
+        frame = frame.f_back
+    registry = frame.f_globals.setdefault("__warningregistry__", {})
+    module = frame.f_globals.get("__name__", "<unknown>")
+    warnings.warn_explicit(message, category, frame.f_code.co_filename, frame.f_lineno, module, registry)
+
+
+def give_deprecation(message: str) -> None:
+    """Say once, at the line of the user's code, that a name has moved."""
+    _warn(message, DeprecationWarning)
+
+
+def _is_between(filename: str) -> bool:
+    path = Path(filename)
+    return filename.startswith(_PACKAGE) or any(name in path.parts for name in _BETWEEN)

@@ -1,0 +1,184 @@
+"""Outputs at test points: what every method returns, as a Gaussian law or as samples, with what they may be off by."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ntk_shortcuts.nodes.test_points import TestPoints
+from ntk_shortcuts.numerics import in_float64, is_traced, safe_sqrt
+from ntk_shortcuts.results.issues import Issue
+from ntk_shortcuts.results.signs import cell_signs, decided, expected_sign
+from ntk_shortcuts.typing import Array, Float
+from ntk_shortcuts.validation import require
+
+DRAWS = 6
+
+
+class OutputError(eqx.Module):
+    """Errors that the law of the outputs at the test points may have.
+
+    - `mean` (*batch, draws, n): draws of the mean's. Errors of different points go together, which decides how far they move a
+      count of signs.
+    - `variance` (*batch, n): size of the variance's, of either sign and independent between points.
+    """
+
+    mean: Float[Array, "*batch draws n"]
+    variance: Float[Array, "*batch n"]
+
+
+class Outputs(eqx.Module):
+    """Outputs at n test points, for one training rule or a batch of them.
+
+    - `diagnostics`: size of every approximation made, by name. `issues`: what keeps them from being trusted.
+    """
+
+    # Fields of both subclasses, which dataclasses would put first if they stood here.
+    if TYPE_CHECKING:
+        diagnostics: dict[str, float]
+        issues: tuple[Issue, ...]
+
+    @property
+    @abc.abstractmethod
+    def mean(self) -> Float[Array, "*batch n"]:
+        """Over all that is random."""
+
+    @property
+    @abc.abstractmethod
+    def std(self) -> Float[Array, "*batch n"]:
+        """Standard deviation over all that is random."""
+
+    @property
+    def of_networks(self) -> bool:
+        """Whether they are samples of single networks."""
+        return False
+
+    @property
+    @abc.abstractmethod
+    def samples(self) -> int | None:
+        """How many samples; None for a law."""
+
+    @abc.abstractmethod
+    def signs(self, points: TestPoints) -> Float[Array, "*samples_and_batch n"]:
+        """Expected sign of each output; of each sample along the first axis."""
+
+    def shifted(self) -> Outputs | None:
+        """The outputs moved by draws of their error, of both signs, along an axis before the last; None without an error."""
+        return None
+
+    def with_notes(self, diagnostics: dict[str, float] | None = None, issues: tuple[Issue, ...] = ()) -> Any:
+        """The same outputs with diagnostics and issues added."""
+        noted = {**self.diagnostics, **(diagnostics or {})}
+        return dataclasses.replace(self, diagnostics=noted, issues=(*self.issues, *issues))
+
+    def with_notes_dropped(self) -> Any:
+        """The bare outputs, whose type does not depend on what was found."""
+        return dataclasses.replace(self, diagnostics={}, issues=())
+
+
+class GaussianOutputs(Outputs):
+    """A Gaussian law of each output: `location` and `variance` (None: no spread), (*batch, n); `error`: of both."""
+
+    location: Float[Array, "*batch n"]
+    variance: Float[Array, "*batch n"] | None
+    error: OutputError | None = None
+    diagnostics: dict[str, float] = eqx.field(default_factory=dict)
+    issues: tuple[Issue, ...] = eqx.field(default=(), static=True)
+
+    @property
+    def mean(self) -> jax.Array:
+        return self.location
+
+    @property
+    @in_float64
+    def std(self) -> jax.Array:
+        return jnp.zeros_like(self.location) if self.variance is None else safe_sqrt(jnp.asarray(self.variance))
+
+    @property
+    def samples(self) -> None:
+        return None
+
+    def signs(self, points: TestPoints) -> jax.Array:
+        return expected_sign(decided(jnp.asarray(self.location), jnp.asarray(points.reach)), self.std)
+
+    def shifted(self) -> GaussianOutputs | None:
+        if self.error is None:
+            return None
+        mean, variance = _shifted(self.location, self.std**2, self.error)
+        return GaussianOutputs(mean, variance)
+
+
+class SampledOutputs(Outputs):
+    """Outputs of samples: of networks, or of data sets over which each has a Gaussian law.
+
+    - `values` (samples, *batch, n); `variances` likewise (None: no spread within a sample); `error`: of both.
+    - `networks`: whether samples are single networks, rather than data sets.
+    - `in_cells`: whether the signs are averaged over cells of a square grid, as where derivatives are taken.
+    """
+
+    values: Float[Array, "samples *batch n"]
+    variances: Float[Array, "samples *batch n"] | None = None
+    error: OutputError | None = None
+    diagnostics: dict[str, float] = eqx.field(default_factory=dict)
+    issues: tuple[Issue, ...] = eqx.field(default=(), static=True)
+    networks: bool = eqx.field(default=True, static=True)
+    in_cells: bool = eqx.field(default=False, static=True)
+
+    @property
+    @in_float64
+    def mean(self) -> jax.Array:
+        return jnp.mean(jnp.asarray(self.values), axis=0)
+
+    @property
+    @in_float64
+    def std(self) -> jax.Array:
+        values = jnp.asarray(self.values)
+        if self.variances is None:
+            return jnp.std(values, axis=0, ddof=min(1, len(values) - 1))
+        within = jnp.mean(jnp.asarray(self.variances), axis=0)
+        return safe_sqrt(within + jnp.var(values, axis=0, ddof=min(1, len(values) - 1)))
+
+    @property
+    def of_networks(self) -> bool:
+        return self.networks
+
+    @property
+    def samples(self) -> int:
+        return len(self.values)
+
+    def signs(self, points: TestPoints) -> jax.Array:
+        values = jnp.asarray(self.values)
+        if self.in_cells:
+            return cell_signs(values)
+        spread = jnp.zeros_like(values) if self.variances is None else safe_sqrt(jnp.asarray(self.variances))
+        return expected_sign(decided(values, jnp.asarray(points.reach)), spread)
+
+    def shifted(self) -> SampledOutputs | None:
+        if self.error is None or self.variances is None:
+            return None
+        return SampledOutputs(*_shifted(self.values, self.variances, self.error), networks=self.networks)
+
+
+def _shifted(mean: jax.Array, variance: jax.Array, error: OutputError) -> tuple[jax.Array, jax.Array]:
+    mean, variance = jnp.asarray(mean), jnp.asarray(variance)
+    draws = np.random.default_rng(1).normal(size=(DRAWS, mean.shape[-1])).astype(mean.dtype)
+    noise = jnp.asarray(error.variance)[..., None, :] * draws
+    # Both ways, and twice the expected size: the outputs hold such an error already.
+    by_mean, by_variance = (
+        jnp.concatenate([2 * part, -2 * part], axis=-2) for part in (jnp.broadcast_to(error.mean, noise.shape), noise)
+    )
+    return mean[..., None, :] + by_mean, jnp.maximum(variance[..., None, :] + by_variance, 0)
+
+
+def require_finite_outputs(mean: jax.Array, spread: jax.Array | None) -> None:
+    """Refuse outputs that overflowed; traced ones cannot tell."""
+    leaves = [mean] if spread is None else [mean, spread]
+    if not is_traced(leaves):
+        finite = all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in leaves)
+        require(finite, "outputs", f"finite: kernel and training rule within the range of {mean.dtype}", "an overflow")
