@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ntk_shortcuts.plotting.style import SERIES, new_figure
+from ntk_shortcuts.plotting.style import new_figure, series_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,7 +36,7 @@ def plot_agreement(panels: Sequence[Scatter]) -> Figure:
             for j, depth in enumerate(depths):
                 chosen = (panel.times == time) & (panel.depths == depth)
                 points = (panel.predicted[chosen], panel.trained[chosen], panel.errors[chosen])
-                style = {"color": SERIES[i % 6][0], "marker": SERIES[j % 6][1]}
+                style = {"color": series_style(i)[0], "marker": series_style(j)[1]}
                 axes.errorbar(*points, linestyle="none", markersize=5, fillstyle="none", elinewidth=0.9, **style)
         axes.set(xlabel="predicted shortcut bias", xlim=(low, high), ylim=(low, high), aspect="equal")
         axes.set_title(panel.title, fontsize="small")
@@ -44,9 +44,9 @@ def plot_agreement(panels: Sequence[Scatter]) -> Figure:
     figure.axes[0].set_ylabel("mean bias of the trained networks")
     from matplotlib.lines import Line2D
 
-    colours = [Line2D([], [], color=SERIES[i % 6][0], lw=3, label=f"t = {time:g}") for i, time in enumerate(times)]
+    colours = [Line2D([], [], color=series_style(i)[0], lw=3, label=f"t = {time:g}") for i, time in enumerate(times)]
     shapes = [
-        Line2D([], [], color="black", marker=SERIES[j % 6][1], fillstyle="none", lw=0, label=f"depth {depth}")
+        Line2D([], [], color="black", marker=series_style(j)[1], fillstyle="none", lw=0, label=f"depth {depth}")
         for j, depth in enumerate(depths)
     ]
     handles = [*colours, *shapes]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ntk_shortcuts.plotting.style import SERIES, new_figure
+from ntk_shortcuts.plotting.style import new_figure, series_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +31,8 @@ def plot_gaps(panels: Mapping[str, Sequence[Gaps]], xlabel: str, base: int = 10)
     """
     figure = new_figure((5.6 * len(panels), 4.4))
     for axes, (title, series) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
-        for (colour, marker), line in zip(SERIES, series, strict=False):
+        for index, line in enumerate(series):
+            colour, marker = series_style(index)
             seen = np.asarray(line.gaps) > 0
             at, gaps, errors = (np.asarray(values)[seen] for values in (line.at, line.gaps, line.errors))
             # A bar that would reach 0 stops short of it.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ntk_shortcuts.plotting.style import SERIES, new_figure
+from ntk_shortcuts.plotting.style import new_figure, series_style
 from ntk_shortcuts.validation import require
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ def plot_release_times(records: Sequence[Mapping[str, Any]]) -> Figure:
     figure = new_figure((9.0, 3.6))
     depths, widths = (sorted({r[name] for r in records}) for name in ("depth", "width"))
     for axes, depth in zip(figure.subplots(1, len(depths), sharey=True, squeeze=False)[0], depths, strict=True):
-        for (colour, marker), width in zip(SERIES, widths, strict=False):
+        for index, width in enumerate(widths):
+            colour, marker = series_style(index)
             for name, line in (("release", "-"), ("frozen_release", ":")):
                 found = sorted((r["core"], r[name]) for r in records if (r["depth"], r["width"]) == (depth, width) and r[name])
                 points = np.array(found).reshape(-1, 2).T

@@ -21,7 +21,10 @@ BIAS_COLOURS, OUTPUT_COLOURS = "RdBu_r", "PuOr"
 # Near the ends of the first, for lines.
 RED, BLUE = "#b2182b", "#2166ac"
 # Okabe and Ito's colours, safe for colour-blind readers; markers tell the same series apart.
-SERIES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P"))
+_SERIES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P"))
+
+# Parameters of training rules as figures name them.
+RULE_WORDS = {"time": "time", "learning_rate": "learning rate", "steps": "steps", "strength": "ridge"}
 
 
 def new_figure(size: tuple[float, float]) -> Figure:
@@ -30,6 +33,12 @@ def new_figure(size: tuple[float, float]) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=size, dpi=150, layout="constrained")
+
+
+def series_style(index: int) -> tuple[str, str]:
+    """Colour and marker of the index-th series; 36 pairs differ."""
+    turn = index // len(_SERIES)
+    return _SERIES[index % len(_SERIES)][0], _SERIES[(index + turn) % len(_SERIES)][1]
 
 
 def cell_edges(centres: np.ndarray) -> np.ndarray:
