@@ -44,25 +44,26 @@ def _scatter(table: list[dict], prediction: str) -> plotting.Scatter:
 
 
 def _width_panels(records: Sequence[dict]) -> dict[str, list[plotting.Gaps]]:
-    """Gaps over width in the middle of the times, for the least and the greatest depth that has a fit."""
+    """Gaps over width in the middle of the times, for each depth that has a fit; the title names the time, or the lines do."""
     laws = {(depth, time, gap): law for depth, time, gap, law in width_exponents(records)}
+    fitted = {depth: rows for depth, rows in studies_of(records).items() if any(key[0] == depth for key in laws)}
+    middles = {depth: len(rows[0]["times"]) // 2 for depth, rows in fitted.items()}
+    times = {depth: rows[0]["times"][middles[depth]] for depth, rows in fitted.items()}
+    one_time = len(set(times.values())) == 1
     panels: dict[str, list[plotting.Gaps]] = {"outputs": [], "bias": []}
-    for depth, rows in studies_of(records).items():
-        time = rows[0]["times"][len(rows[0]["times"]) // 2]
-        if not any(key[:2] == (depth, time) for key in laws):
-            continue
+    for depth, rows in fitted.items():
         widths = np.array([r["parameters"]["width"] for r in rows])
-        for gap, (squares, errors) in squared_gaps(rows, len(rows[0]["times"]) // 2).items():
-            law, (kind, what) = laws[depth, time, gap], gap.split(", ")
+        where = f"depth {depth}" if one_time else f"depth {depth}, t = {times[depth]:g}"
+        for gap, (squares, errors) in squared_gaps(rows, middles[depth]).items():
+            law, (kind, what) = laws[depth, times[depth], gap], gap.split(", ")
             sizes = np.sqrt(np.maximum(squares, 0))
             bars = errors / (2 * np.where(sizes > 0, sizes, 1))
-            label = f"{what}, depth {depth}: exponent {law}".replace("+-", r"$\pm$")
+            label = f"{what}, {where}: exponent {law}".replace("+-", r"$\pm$")
             fit = (law.scale, law.exponent) if law.resolved else None
             panels[kind].append(plotting.Gaps(label, widths, sizes, bars, fit))
-    time = next(iter(studies_of(records).values()))[0]["times"]
-    when = f"t = {time[len(time) // 2]:g}"
-    return {f"gap of the {kind} ({'root mean square over probes, ' if kind == 'outputs' else ''}{when})": lines
-            for kind, lines in panels.items()}  # fmt: skip
+    notes = {"outputs": ["root mean square over probes"], "bias": []}
+    when = f"t = {next(iter(times.values())):g}" if one_time else "each in the middle of its times"
+    return {f"gap of the {kind} ({', '.join([*notes[kind], when])})": lines for kind, lines in panels.items()}
 
 
 def _time_panels(records: Sequence[dict]) -> dict[str, list[plotting.Gaps]]:
