@@ -291,6 +291,25 @@ def test_the_report_on_an_unfinished_run_of_studies_without_a_common_width():
     assert "width 64" in figures["depth_time"].axes[0].get_title()
 
 
+def test_the_figure_over_width_names_the_time_that_each_line_shows():
+    study = [Configuration(MODEL, ns.MLP(1, width=width), (3.0, 9.0), 20, 1, 3) for width in (16, 32, 64)]
+    table = Configuration(MODEL, ns.MLP(1, width=16), (3.0, 9.0), 20, 2, 3)
+    later = [Configuration(MODEL, ns.MLP(2, width=width), (3.0, 9.0, 27.0, 81.0), 20, 1, 3) for width in (16, 32, 64)]
+
+    def panel(configurations):
+        axes = comparison.report_figures([fake(c) for c in configurations])["width"].axes[1]
+        return axes.get_title(), [text.get_text().split(":")[0] for text in axes.get_legend().get_texts()]
+
+    title, labels = panel([table, *study])
+    assert title == "gap of the bias (t = 9)"
+    assert labels == ["one network, depth 1", "ensemble mean, depth 1"]
+    title, labels = panel([table, *study, *later])
+    assert title == "gap of the bias (each in the middle of its times)"
+    assert labels == [
+        f"{what}, depth {where}" for where in ("1, t = 9", "2, t = 27") for what in ("one network", "ensemble mean")
+    ]
+
+
 @pytest.mark.parametrize(
     ("change", "name"),
     [

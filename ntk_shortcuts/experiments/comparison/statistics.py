@@ -11,8 +11,12 @@ from scipy.optimize import OptimizeWarning, curve_fit
 
 from ntk_shortcuts.validation import require
 
-# Blocks of a record that hold a prediction of the mean bias.
-PREDICTIONS = ("own_init", "expected", "averaged")
+# Blocks of a record that hold a prediction of the mean bias, and what each predicts for.
+PREDICTIONS = {
+    "own_init": "same data sets, each network's own initial output",
+    "expected": "same data sets, expectation over initialisations",
+    "averaged": "analytic average over data sets and initialisations",
+}
 
 
 def resolution(count: int, num_probes: int) -> float:

@@ -1,0 +1,37 @@
+"""Figures of results. Nothing is computed here: predictions and maps go in, matplotlib Figures come out.
+
+They are made without pyplot: no global state, no display needed. Save one with `figure.savefig("file.png")`.
+"""
+
+from ntk_shortcuts.plotting.agreement import Scatter, plot_agreement
+from ntk_shortcuts.plotting.bias_map import Inset, plot_bias_map
+from ntk_shortcuts.plotting.bias_over_time import plot_bias_over_time
+from ntk_shortcuts.plotting.decision_surface import plot_decision_surface
+from ntk_shortcuts.plotting.gaps import Gaps, plot_gaps
+from ntk_shortcuts.plotting.influence import plot_influence
+from ntk_shortcuts.plotting.release_times import plot_release_times
+from ntk_shortcuts.plotting.spectrum import plot_spectrum
+from ntk_shortcuts.plotting.style import BIAS_LABEL, PREDICTIVITY_LABEL, RATIO_LABEL, TIME_LABEL
+from ntk_shortcuts.plotting.surfaces import Surfaces, plot_surfaces
+from ntk_shortcuts.plotting.telescope import plot_telescope
+
+__all__ = [
+    "BIAS_LABEL",
+    "PREDICTIVITY_LABEL",
+    "RATIO_LABEL",
+    "TIME_LABEL",
+    "Gaps",
+    "Inset",
+    "Scatter",
+    "Surfaces",
+    "plot_agreement",
+    "plot_bias_map",
+    "plot_bias_over_time",
+    "plot_decision_surface",
+    "plot_gaps",
+    "plot_influence",
+    "plot_release_times",
+    "plot_spectrum",
+    "plot_surfaces",
+    "plot_telescope",
+]

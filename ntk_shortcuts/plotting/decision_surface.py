@@ -1,0 +1,160 @@
+"""Predicted output over the latent plane, with the boundary it makes and the Bayes-optimal one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ntk_shortcuts.laws.two_features.dataset import Dataset
+from ntk_shortcuts.laws.two_features.model import GenerativeModel
+from ntk_shortcuts.plotting.style import (
+    CORE_LABEL,
+    OUTPUT_COLOURS,
+    OUTPUT_LABEL,
+    RULE_WORDS,
+    SHORTCUT_LABEL,
+    cell_edges,
+    new_figure,
+)
+from ntk_shortcuts.results.prediction import Prediction
+from ntk_shortcuts.training.rules import TrainingRule
+from ntk_shortcuts.validation import require, require_integer
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MAX_POINTS = 150
+
+
+def plot_decision_surface(
+    prediction: Prediction,
+    model: GenerativeModel,
+    dataset: Dataset | None = None,
+    *,
+    index: int = -1,
+    training: TrainingRule | None = None,
+) -> Figure:
+    """Predicted mean output over the latent plane, its decision boundary, and the Bayes-optimal one.
+
+    Args:
+        prediction: at the probes of a grid.
+        model: for the Bayes boundary and the class means.
+        dataset: training points to show instead of the class means, if it has latents; the legend says how many of how many.
+        index: which of several times (steps, strengths) of the training rule to show, as in a list; the title names it.
+        training: the rule of the prediction, for the title to name its time instead of the place in the list.
+
+    Raises:
+        ValueError: probes that are not a grid, an index out of range, or a rule of another number of times.
+
+    Example:
+        >>> from ntk_shortcuts import MLP, GradientFlow, predict_bias
+        >>> model, training = GenerativeModel(), GradientFlow(time=[3.0, 30.0])
+        >>> prediction = predict_bias(model, MLP(depth=0), training, random_init=False)
+        >>> plot_decision_surface(prediction, model, index=0, training=training).axes[0].get_title()
+        'population: shortcut bias 0.338, time 3 (1 of 2)'
+    """
+    figure = new_figure((6.0, 4.8))
+    axes = figure.subplots()
+    shown = choose(prediction, index, training)
+    surface = draw_surface(axes, prediction.probes, shown.mean, model, dataset)
+    axes.set_title(", ".join([f"{prediction.method}: shortcut bias {shown.bias:.3f}", *shown.setting]), fontsize="small")
+    figure.colorbar(surface, ax=axes, label=OUTPUT_LABEL, extend="both")
+    return figure
+
+
+class Shown(NamedTuple):
+    """One of a prediction's times: mean (probes,), bias, and its name for a title, in a list that is empty if it is alone."""
+
+    mean: np.ndarray
+    bias: float
+    setting: list[str]
+
+
+def choose(prediction: Prediction, index: int, training: TrainingRule | None) -> Shown:
+    """The index-th of a prediction's times, with a name, so that no figure shows one of several without saying which."""
+    mean, biases = np.asarray(prediction.mean), np.asarray(prediction.bias)
+    require(mean.ndim <= 2, "prediction", "of one model, its mean of shape (probes,) or (T, probes)", mean)
+    count = 1 if mean.ndim == 1 else len(mean)
+    allowed = f"an integer from {-count} to {count - 1} (the prediction has {count})"
+    place = require_integer("index", index, -count, allowed)
+    require(place < count, "index", allowed, index)
+    place %= count
+    setting = [] if count == 1 else [f"setting {place + 1} of {count} of the training rule"]
+    if training is not None:
+        setting = [_rule_name(training, place, mean.shape[:-1]) + (f" ({place + 1} of {count})" if count > 1 else "")]
+    return Shown(mean.reshape(count, -1)[place], float(biases.reshape(-1)[place]), setting)
+
+
+def _rule_name(training: TrainingRule, place: int, shape: tuple[int, ...]) -> str:
+    require(isinstance(training, TrainingRule), "training", "None or the training rule of the prediction", training)
+    require(training.batch_shape == shape, "training", f"the rule of the prediction, its parameters of shape {shape}", training)
+    numbers = {name: value for name, value in vars(training).items() if np.asarray(value).dtype.kind in "iuf"}
+    values = {RULE_WORDS.get(name, name): np.broadcast_to(value, shape).reshape(-1)[place] for name, value in numbers.items()}
+    return ", ".join(f"{word} {value:g}" for word, value in values.items()) or type(training).__name__
+
+
+def draw_surface(axes: Axes, probes: Any, mean: np.ndarray, model: GenerativeModel, dataset: Dataset | None) -> Any:
+    """Draw on axes that a figure of several panels made; returns the mesh, for a colour bar."""
+    from matplotlib.lines import Line2D
+
+    shortcut, core, mean = _on_grid(np.asarray(probes), mean)
+    limit = min(1.0, float(np.max(np.abs(mean)))) or 1.0
+    surface = axes.pcolormesh(
+        cell_edges(shortcut), cell_edges(core), mean.T, cmap=OUTPUT_COLOURS, vmin=-limit, vmax=limit, rasterized=True
+    )
+    frame = ((shortcut[0], shortcut[-1]), (core[0], core[-1]))
+    if np.min(mean) < 0 < np.max(mean):
+        axes.contour(shortcut, core, mean.T, levels=[0.0], colors="black", linewidths=2.2)
+    # The line w . z = 0 through the origin, long enough to leave the frame.
+    normal = np.asarray(model.bayes_direction)
+    if np.any(normal != 0):
+        along = np.array([-normal[1], normal[0]]) / np.hypot(*normal) * np.hypot(shortcut[-1], core[-1]) * 2
+        axes.plot([-along[0], along[0]], [-along[1], along[1]], color="black", linestyle="--", linewidth=1.6)
+    handles = [
+        Line2D([], [], color="black", linewidth=2.2, label="predicted boundary"),
+        Line2D([], [], color="black", linestyle="--", linewidth=1.6, label="Bayes boundary"),
+    ]
+    show_points = dataset is not None and dataset.latents is not None
+    # Black and white stand out from every colour of the surface; the shape tells the class as well.
+    for label, colour, edge, shape in ((1, "white", "black", "o"), (-1, "black", "white", "^")):
+        if show_points:
+            of_class = np.asarray(dataset.latents)[np.asarray(dataset.labels) == label]
+            points = of_class[: _MAX_POINTS // 2]
+            style = {"markersize": 4.5, "markeredgewidth": 0.7}
+            name = f"class {label:+d}" + (f", {len(points)} of {len(of_class)}" if len(points) < len(of_class) else "")
+        else:
+            points = label * np.asarray(model.means)[None, :]
+            style = {"markersize": 10, "markeredgewidth": 1.0}
+            name = f"mean of class {label:+d}"
+        (line,) = axes.plot(
+            *points.T,
+            marker=shape,
+            color=colour,
+            markeredgecolor=edge,
+            linestyle="none",
+            label=name,
+            **style,
+        )
+        handles.append(line)
+    axes.set(xlim=frame[0], ylim=frame[1], xlabel=SHORTCUT_LABEL, ylabel=CORE_LABEL)
+    axes.legend(
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.13),
+        ncols=2,
+        fontsize="small",
+        frameon=False,
+    )
+    return surface
+
+
+def _on_grid(probes: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Axes of the probe grid, and the mean over (shortcut, core)."""
+    # Opposite ends may differ in the last bit; rounding merges them.
+    keys = np.round(probes, 9)
+    shortcut, core = np.unique(keys[:, 0]), np.unique(keys[:, 1])
+    full = len(shortcut) * len(core) == len(probes) and min(len(shortcut), len(core)) >= 2
+    require(full, "prediction.probes", "a full grid, as model.probe_grid() is", probes)
+    return shortcut, core, mean[np.lexsort((keys[:, 1], keys[:, 0]))].reshape(len(shortcut), len(core))
