@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ntk_shortcuts.cli.command import Command
 from ntk_shortcuts.cli.derive import derive
 from ntk_shortcuts.cli.map import map_command
 from ntk_shortcuts.cli.predict import predict
@@ -32,7 +33,7 @@ app = typer.Typer(
     help="Predict the shortcut bias of neural networks analytically, without training them.",
 )
 for name, function in COMMANDS.items():
-    app.command(name)(function)
+    app.command(name, cls=Command)(function)
 
 # typer re-exports BadParameter, but not its base for everything that is wrong with a command line. Newer
 # versions carry their own copy of click, so importing click's would miss it.
