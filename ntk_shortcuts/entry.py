@@ -1,4 +1,5 @@
-"""The entries: a law, a network and training rule in; a prediction out, and one warning with all that keeps it from being trusted."""
+"""The entries: a law, a network and training rule in; a prediction out, and one warning with all that keeps it from being
+trusted."""
 
 from __future__ import annotations
 
@@ -34,8 +35,8 @@ def predict(
 
     Args:
         law: the data law, a `GenerativeModel` for instance.
-        network: an infinitely wide `MLP`, a stax network through `ntk_shortcuts.kernels.neural_tangents.from_stax`, anything with
-            `kernels(x1, x2)`; a network of finite width with method="population_flow".
+        network: an infinitely wide `MLP`, a stax network through `ntk_shortcuts.kernels.neural_tangents.from_stax`, anything
+            with `kernels(x1, x2)`; a network of finite width with method="population_flow".
         training: `GradientFlow`, `GradientDescent` or `Ridge` (squared loss (1/(2N)) sum (f - y)^2, time = learning rate x
             steps). Array parameters give several answers in one pass.
         num_samples: N; None for infinite data.
@@ -46,8 +47,8 @@ def predict(
             whose kernel moves; infinite data, or a data set of N samples each); see `known_methods()`.
         probes: points of the law (n, ...) at which outputs are predicted; by default where its metric is read.
         check_laziness: where a network of finite width is given to a frozen-kernel method, compare with a coarse flow of such
-            networks (:func:`ntk_shortcuts.analysis.laziness_gap`; seconds, most of them compilation): diagnostic `laziness_gap`,
-            and an issue above 0.1.
+            networks (:func:`ntk_shortcuts.analysis.laziness_gap`; seconds, most of them compilation): diagnostic
+            `laziness_gap`, and an issue above 0.1.
         **options: of the method, such as `random_init`, `tolerance`, `key`, `dataset`; an unknown one is an error that lists
             those there are.
 

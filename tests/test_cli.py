@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import textwrap
 
 import jax
 import numpy as np
@@ -147,7 +148,7 @@ def test_validate_writes_records_and_report(capsys, tmp_path, monkeypatch):
     from test_comparison import configurations, fake
 
     monkeypatch.setattr("ntk_shortcuts.experiments.comparison.records.compare", fake)
-    monkeypatch.setitem(ns.comparison.PRESETS, "quick", configurations)
+    monkeypatch.setitem(ntk_shortcuts.experiments.comparison.PRESETS, "quick", configurations)
     status, out, err = run(capsys, "validate --json --output", tmp_path / "new")
     found = json.loads(out)
     assert status == 0 and "5/5" in err and "wrote" in err
@@ -217,6 +218,65 @@ def test_bad_arguments_exit_2_with_one_line(capsys, line, name, tmp_path, monkey
     assert out == ""
     assert err.startswith("error: ") and err.count("\n") == 1 and name in err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "predict --amplification 4 --time 30",
+            "amplification must be two numbers, shortcut core, as in --amplification 1 1; got 4",
+        ),
+        (
+            "map --amplification --depth 2",
+            "amplification must be two numbers, shortcut core, as in --amplification 4 1; got none",
+        ),
+        ("predict --amplification=-4 --json", "two numbers, shortcut core, as in --amplification 1 1; got -4"),
+        ("sweep --axis depth=1 --predictivity 0.8", "two numbers, shortcut core, as in --predictivity 0.85 0.9; got 0.8"),
+        ("spectrum --nesting 1 -h", "nesting must be two integers, shortcut core, as in --nesting 0 0; got 1"),
+        ("predict --nesting 1 2 3", "nesting must be two integers, shortcut core, as in --nesting 0 0; got 1 2 3"),
+        ("map --ratios 1 8 --json", "three numbers, MIN MAX COUNT, as in --ratios 0.125 8 15; got 1 8"),
+        ("map --predictivities 0.6,0.8,3", "three numbers, MIN MAX COUNT, as in --predictivities 0.55 0.9 15; got 0.6,0.8,3"),
+        ("predict --method --time 30", "method must be given a value; got --time"),
+        ("sweep --axis depth=1 --store --json", "store must be given a value; got --json"),
+        ("predict --loss logistic", 'loss must be given with --method population_flow; got method="population"'),
+        ("map --num-inits 2", 'num_inits must be given with --method population_flow; got method="population"'),
+        (
+            "sweep --axis depth=1 --batch-size 4",
+            'batch_size must be given with --method population_flow; got method="population"',
+        ),
+        ("predict --num-datasets 4 --num-samples 20", "num_datasets must be given with --method monte_carlo; got"),
+        ("predict --loss logistic --num-samples 20", 'population_flow; got method="dataset_averaged"'),
+    ],
+)
+def test_a_mistake_is_named_with_the_way_out(capsys, line, message):
+    status, out, err = run(capsys, line)
+    assert status == 2 and out == "" and err.count("\n") == 1
+    assert err.startswith("error: ") and message in err
+
+
+@pytest.mark.parametrize(
+    "values", ["--amplification=4 1", "--amplification 2 2 --amplification 4 1", "--time inf --amplification 4 1e0"]
+)
+def test_values_of_an_option_may_be_spelled_in_any_way(capsys, values):
+    status, out, _ = run(capsys, f"predict --json --no-random-init --tolerance 0.1 {values}")
+    assert status == 0 and json.loads(out)["amplification"] == [4.0, 1.0]
+
+
+def test_the_command_line_itself_imports_nothing_that_computes():
+    # The package is empty here, so that what it imports does not count.
+    lines = """
+        import sys, types, importlib.util
+        package = types.ModuleType("ntk_shortcuts")
+        package.__path__ = list(importlib.util.find_spec("ntk_shortcuts").submodule_search_locations)
+        sys.modules["ntk_shortcuts"] = package
+        from ntk_shortcuts.cli import main
+        assert main(["sweep", "--help"]) == 0 and main(["sweep", "--axis", "depth"]) == 2
+        loaded = {"jax", "equinox", "numpy", "xarray", "matplotlib", "sympy"} & set(sys.modules)
+        assert not loaded, loaded
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(lines)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_output_is_checked_before_computing(capsys, monkeypatch):

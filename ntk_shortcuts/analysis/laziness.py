@@ -72,8 +72,8 @@ def laziness_notes(
     """The diagnostic `laziness_gap` (largest over times) of a frozen-kernel prediction, and an issue above 0.1.
 
     A gap above it has to show without the networks' own outputs at initialisation too: the smaller of both counts.
-    Nothing where no finite width was given, where the loss is weighted (another problem than that of the coarse flow), or where the
-    flow does not apply (nesting, ridge, infinite time, tracing).
+    Nothing where no finite width was given, where the loss is weighted (another problem than that of the coarse flow), or
+    where the flow does not apply (nesting, ridge, infinite time, tracing).
     """
     options, model, width = method_options(method), kernel.law.two_features, kernel.network.facts.width
     finite = width is not None and isinstance(kernel.network, FiniteNetwork)

@@ -186,8 +186,8 @@ def train_ensembles(
         centred: train and report f - f_0, which starts at zero.
         num_validation: size of a further sample of each data law, on which the accuracy is recorded; even.
         probes: latents (n, 2) at which outputs are recorded; the 30 x 30 grid by default.
-        plane: train the exactly equivalent networks on the plane (:mod:`ntk_shortcuts.laws.two_features.plane`), which costs nothing in d;
-            None: where the optimiser is `optax.sgd` (also in a `functools.partial`) and the data has no nesting.
+        plane: train the exactly equivalent networks on the plane (:mod:`ntk_shortcuts.laws.two_features.plane`), which costs
+            nothing in d; None: where the optimiser is `optax.sgd` (also in a `functools.partial`) and the data has no nesting.
         orthogonal: make the two feature directions exactly orthogonal, as they are for large d.
         dtype: of parameters and data; by default JAX's current default float.
         checkpoint: directory in which finished networks and the running state are kept; a run that was killed goes on from

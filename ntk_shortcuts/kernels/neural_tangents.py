@@ -268,9 +268,9 @@ class _EmptyLoader(importlib.abc.Loader):
 class StaxNetwork(Network):
     """An infinitely wide network given by a neural-tangents `kernel_fn`; made by :func:`from_stax`.
 
-    It stands wherever an infinite `MLP` does. Points of a data law are embedded in R^d by one draw, with the network's `key`, of
-    the law's embedding, the features' directions orthogonal. A dense network's kernels depend on inner products alone, which are
-    then those of d -> infinity (with nesting up to O(1/sqrt(d))); any other network's depend on the draw.
+    It stands wherever an infinite `MLP` does. Points of a data law are embedded in R^d by one draw, with the network's `key`,
+    of the law's embedding, the features' directions orthogonal. A dense network's kernels depend on inner products alone,
+    which are then those of d -> infinity (with nesting up to O(1/sqrt(d))); any other network's depend on the draw.
     """
 
     kernel_fn: Callable[..., Any] = eqx.field(static=True)

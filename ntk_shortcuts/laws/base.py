@@ -25,8 +25,8 @@ from ntk_shortcuts.typing import Key
 SectorKernels = Callable[[jax.Array, jax.Array], Sectors]
 
 PURPOSES = ("operator", "resolvents", "spectrum", "influence")
-"""What nodes are for: one function of the kernel matrix; many inverses of it, which want few nodes; its eigenfunctions; one pass
-of inverses without refinement."""
+"""What nodes are for: one function of the kernel matrix; many inverses of it, which want few nodes; its eigenfunctions; one
+pass of inverses without refinement."""
 
 
 class DataLaw(Spec):
@@ -79,7 +79,8 @@ class DataLaw(Spec):
 
     @property
     def flattest(self) -> Any:
-        """Second moments of the inputs along the direction in which they vary least, relative to the largest; None: not known."""
+        """Second moments of the inputs along the direction in which they vary least, relative to the largest; None: not
+        known."""
         return None
 
     @property

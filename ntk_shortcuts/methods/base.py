@@ -23,7 +23,8 @@ METHODS: dict[str, type[Method]] = {}
 
 
 class Method(Spec):
-    """How outputs are predicted: called with the kernel under a law, a training rule, N (None: infinite data) and test points."""
+    """How outputs are predicted: called with the kernel under a law, a training rule, N (None: infinite data) and test
+    points."""
 
     name: ClassVar[str] = ""
     needs_dataset: ClassVar[bool] = False

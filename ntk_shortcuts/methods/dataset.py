@@ -44,8 +44,8 @@ class GivenDataset(Method):
         rank_tolerance: largest error of mean and standard deviation at the probes that the reduction may make, by its own
             estimate; 1e-4 above 6000 samples.
 
-    Issues: the estimate stays above it with 2048 landmarks (up to 6000 samples the whole kernel is solved instead); labels along
-    eigenvalues below rounding; rounding that moves the bias.
+    Issues: the estimate stays above it with 2048 landmarks (up to 6000 samples the whole kernel is solved instead); labels
+    along eigenvalues below rounding; rounding that moves the bias.
 
     Raises:
         ValueError: num_samples that is not the data set's size; labels not in {-1, +1}; probe_inputs missing or of

@@ -56,8 +56,9 @@ class LeadingOrder(Method):
         random_init: include the random output at initialisation; else f_0 = 0.
         regime: "quadratic" or "short_time".
 
-    Diagnostics of "quadratic": `kernel_error`, the largest deviation of the quadratic from the NTK at norm R over angles, relative
-    to its value at angle 0. Of "short_time": `expansion_parameter` \(g(0)\lambda_{\max}\), with those of the population method.
+    Diagnostics of "quadratic": `kernel_error`, the largest deviation of the quadratic from the NTK at norm R over angles,
+    relative to its value at angle 0. Of "short_time": `expansion_parameter` \(g(0)\lambda_{\max}\), with those of the
+    population method.
 
     Raises:
         ValueError: num_samples given; unknown regime; "quadratic" with nesting or a network that gives no kernels of a

@@ -17,7 +17,7 @@ from ntk_shortcuts.methods.notes import rounding_notes, unresolved_labels
 from ntk_shortcuts.nodes.base import SampleWeight, evaluate_weight
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.results.issues import Issue
-from ntk_shortcuts.results.outputs import OutputError, SampledOutputs, require_finite_outputs
+from ntk_shortcuts.results.outputs import SampledOutputs, require_finite_outputs
 from ntk_shortcuts.training.rules import TrainingRule
 from ntk_shortcuts.training.spectral import describe_spectrum
 from ntk_shortcuts.typing import Key
@@ -36,9 +36,9 @@ class MonteCarlo(Method):
             (1/(2N)) sum w (f - y)^2; not normalised. The bias stays relative to the optimum of the unweighted law.
         rank_tolerance: as for method="dataset".
 
-    `mean` and `std` are those of the output over data sets and initialisations; signs are averaged data set by data set, so that no
-    Gaussian law over data sets is assumed. Diagnostics: `bias_standard_error` (of the mean over data sets; the largest one for
-    several times) and `num_datasets`.
+    `mean` and `std` are those of the output over data sets and initialisations; signs are averaged data set by data set, so
+    that no Gaussian law over data sets is assumed. Diagnostics: `bias_standard_error` (of the mean over data sets; the largest
+    one for several times) and `num_datasets`.
 
     Raises:
         ValueError: key or num_samples (N, even) missing or out of range.
@@ -71,9 +71,7 @@ class MonteCarlo(Method):
         variances = jnp.stack([jnp.zeros_like(law.mean) if law.variance is None else law.variance for law in laws])
         errors = None
         if all(law.error is not None for law in laws):
-            errors = OutputError(
-                *(jnp.stack(parts) for parts in zip(*((e.mean, e.variance) for e in (law.error for law in laws))))
-            )
+            errors = jax.tree.map(lambda *parts: jnp.stack(parts), *[law.error for law in laws])
         outputs = SampledOutputs(means, variances, errors, networks=False)
         issues += unresolved_labels(kernel.network, training, laws[-1], num_samples)
         return self._noted(kernel, outputs, points, {**describe_spectrum(laws[-1].spectrum), **extra}, issues)

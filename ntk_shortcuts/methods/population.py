@@ -26,12 +26,12 @@ class Population(Method):
         random_init: include the random output at initialisation (f_0 Gaussian with the NNGP kernel); else f_0 = 0.
         tolerance: nodes are refined until the bias moves by less than this, or the finest rule is reached.
         sample_weight: a function of latents (n, 2) and labels (n,) to the weights (n,) of samples in the loss,
-            (1/(2N)) sum w (f - y)^2, symmetric where the law is, w(-z, -y) = w(z, y); not normalised, so that their mean sets the
-            clock. The bias stays relative to the optimum of the unweighted law.
+            (1/(2N)) sum w (f - y)^2, symmetric where the law is, w(-z, -y) = w(z, y); not normalised, so that their mean sets
+            the clock. The bias stays relative to the optimum of the unweighted law.
 
-    Diagnostics: `discretization_error` (the last move of the bias), `nodes`, `converged` (1 or 0), `rounding_error` (the largest
-    move of the bias under errors of the arithmetic; Label D4.7), the spectrum's condition and dropped mass, and the kernel's own
-    quadrature error.
+    Diagnostics: `discretization_error` (the last move of the bias), `nodes`, `converged` (1 or 0), `rounding_error` (the
+    largest move of the bias under errors of the arithmetic; Label D4.7), the spectrum's condition and dropped mass, and the
+    kernel's own quadrature error.
 
     Issues: the bias moves by more than the tolerance at the finest rule of nodes, by more than 0.002 under rounding, or a
     direction in which the data hardly vary would be learnt and is below the arithmetic.
@@ -40,8 +40,8 @@ class Population(Method):
         ValueError: num_samples given, a tolerance that is not positive, or weights that are not symmetric.
 
     Numerics: for two features nodes in graded polar coordinates (:func:`ntk_shortcuts.laws.two_features.polar.latent_rays`);
-    bias-free networks of homogeneous activations need one node per ray. Without `random_init` the bias counts signs on a grid and
-    moves in steps of 0.0022. Under a JAX transformation the second rule is used without refinement.
+    bias-free networks of homogeneous activations need one node per ray. Without `random_init` the bias counts signs on a grid
+    and moves in steps of 0.0022. Under a JAX transformation the second rule is used without refinement.
 
     Example:
         >>> from ntk_shortcuts import MLP, GenerativeModel, GradientFlow, predict_bias

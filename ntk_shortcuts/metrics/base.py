@@ -20,8 +20,8 @@ from ntk_shortcuts.typing import Array, Float
 
 
 class Reading(NamedTuple):
-    """A metric of some outputs, (*batch,): its `value`, its `spread` over samples (None for a law), and the largest `move` under
-    the outputs' own error (None without one)."""
+    """A metric of some outputs, (*batch,): its `value`, its `spread` over samples (None for a law), and the largest `move`
+    under the outputs' own error (None without one)."""
 
     value: jax.Array
     spread: jax.Array | None

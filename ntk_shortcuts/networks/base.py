@@ -37,8 +37,8 @@ class KernelFacts(NamedTuple):
 class Network(Spec):
     """A network whose kernels are known.
 
-    A subclass gives `kernels`; `facts` where it knows any; `angular_kernels` where it is homogeneous and its kernel in the plane
-    is a polynomial in the angle.
+    A subclass gives `kernels`; `facts` where it knows any; `angular_kernels` where it is homogeneous and its kernel in the
+    plane is a polynomial in the angle.
     """
 
     @property

@@ -344,7 +344,8 @@ class MLP(FiniteNetwork):
         return ((basis.astype(weights.dtype).T @ weights, biases), *rest)
 
     def plane_inputs(self, x: Float[Array, "n d"], basis: Float[Array, "d k"]) -> Float[Array, "n k"]:
-        r"""Inputs of the reduced network: \(Q^\top x\), in the NTK parameterisation times \(\sqrt{k/d}\) for its other fan-in."""
+        r"""Inputs of the reduced network: \(Q^\top x\), in the NTK parameterisation times \(\sqrt{k/d}\) for its other
+        fan-in."""
         coordinates = x @ basis
         return coordinates * jnp.sqrt(basis.shape[1] / basis.shape[0]) if self.parameterization == "ntk" else coordinates
 

@@ -22,9 +22,9 @@ class Nodes(eqx.Module):
     r"""Points of a data law, each with one or several radii along its ray.
 
     Node (g, j) lies at `radius[g, j] * points[g]`, and \(\int ab\,p\,dz=\sum_{gj}w_{gj}\,a(z_{gj})\,b(z_{gj})\) for functions
-    of the sector that the nodes carry. Where kernel and targets are those of a homogeneous network, f(r z) = r f(z) is known from
-    its values at the `points`, and one merged node per ray of weight `mass` and target `slope` does. Other nodes are rays of one
-    radius, 1, for which mass and slope are the weight and the target themselves.
+    of the sector that the nodes carry. Where kernel and targets are those of a homogeneous network, f(r z) = r f(z) is known
+    from its values at the `points`, and one merged node per ray of weight `mass` and target `slope` does. Other nodes are rays
+    of one radius, 1, for which mass and slope are the weight and the target themselves.
 
     - `points` (nodes, ...): of the law; latents, or inputs.
     - `radius`, `weights` (sum 1 up to the rule's error), `targets` (E[y | z]), each (nodes, radii).

@@ -1,7 +1,7 @@
 r"""Symmetry of a data law under (z, y) -> (-z, -y), and the sectors into which it splits functions.
 
-With it odd and even functions do not mix, each sector is solved on one node of every pair z, -z, and half of the test points say
-it all. A law without it has one sector, that of all functions. Whoever sums over sectors needs to know no more.
+With it odd and even functions do not mix, each sector is solved on one node of every pair z, -z, and half of the test points
+say it all. A law without it has one sector, that of all functions. Whoever sums over sectors needs to know no more.
 """
 
 from __future__ import annotations

@@ -83,7 +83,8 @@ class Rounding(Issue):
 
     @property
     def what(self) -> str:
-        return f"rounding moves the bias by up to {self.size:.2g}: at some probes the outputs are within the error of the arithmetic"
+        where = "at some probes the outputs are within the error of the arithmetic"
+        return f"rounding moves the bias by up to {self.size:.2g}: {where}"
 
     @property
     def advice(self) -> str:
@@ -113,7 +114,8 @@ class RoundedOutputs(Issue):
 
 @dataclasses.dataclass(frozen=True)
 class UnresolvedDirection(Issue):
-    """Inputs vary in one direction by `size` of the other only (second moments), below the arithmetic, and it would be learnt."""
+    """Inputs vary in one direction by `size` of the other only (second moments), below the arithmetic, and it would be
+    learnt."""
 
     learnt: float
 
@@ -138,8 +140,8 @@ class UnresolvedLabels(Issue):
     @property
     def what(self) -> str:
         return (
-            f"{self.size:.2g} of the labels' square lies along eigenvalues below {self.resolution:.2g}, which rounding hides and "
-            "this training would reach: the outputs leave them out"
+            f"{self.size:.2g} of the labels' square lies along eigenvalues below {self.resolution:.2g}, which rounding hides "
+            "and this training would reach: the outputs leave them out"
         )
 
     @property
@@ -214,8 +216,8 @@ class LazinessGap(Issue):
     @property
     def what(self) -> str:
         return (
-            f"at width {self.width} the kernel moves: a coarse flow of such networks puts the bias {self.size:.2f} from that of "
-            "the frozen kernel"
+            f"at width {self.width} the kernel moves: a coarse flow of such networks puts the bias {self.size:.2f} from that "
+            "of the frozen kernel"
         )
 
     @property
@@ -234,8 +236,8 @@ class OutOfSteps(Issue):
     def what(self) -> str:
         steps = "" if self.max_steps is None else f"={self.max_steps}"
         return (
-            f"the solver ran out of max_steps{steps} at time {self.size:.4g} of {self.wanted:.4g}: predictions beyond and their "
-            "derivatives are NaN"
+            f"the solver ran out of max_steps{steps} at time {self.size:.4g} of {self.wanted:.4g}: predictions beyond and "
+            "their derivatives are NaN"
         )
 
     @property

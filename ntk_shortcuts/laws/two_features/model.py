@@ -391,8 +391,8 @@ class EmbeddedLatents(Inputs):
         return self.model.input_dim
 
     def scaled(self) -> tuple[jax.Array, jax.Array] | None:
-        """Latents and amplifications. Angles come from the latents themselves, so that nearly parallel and antiparallel points keep
-        full accuracy."""
+        """Latents and amplifications. Angles come from the latents themselves, so that nearly parallel and antiparallel points
+        keep full accuracy."""
         if self.model.nesting != (0, 0):
             return None
         latents = jnp.asarray(self.latents)

@@ -1,4 +1,5 @@
-"""The Bayes-optimal classifier of two features: its reliance on probes, and that of any linear classifier in the limit of many."""
+"""The Bayes-optimal classifier of two features: its reliance on probes, and that of any linear classifier in the limit of
+many."""
 
 from __future__ import annotations
 

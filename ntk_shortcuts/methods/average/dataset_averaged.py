@@ -61,13 +61,14 @@ class DatasetAveraged(Method):
         feedback: let the predictor's own variance over data sets act as noise in the residuals of left-out points.
         uniform_noise: replace the label noise 1 - f*(z)^2 by its average over the data law.
 
-    `std` is over data sets and initialisations together. Diagnostics: `data_std` (root mean square over the test points of the part
-    over data sets), `discretization_error` (last move of the bias under refinement), `nodes`, `modes_kept`,
+    `std` is over data sets and initialisations together. Diagnostics: `data_std` (root mean square over the test points of the
+    part over data sets), `discretization_error` (last move of the bias under refinement), `nodes`, `modes_kept`,
     `fixed_point_residual`, `stieltjes_margin` (positive: the right root), `iterations`, `filter_error` (of the resolvent sum,
     relative), `rounding_error` (the move of the bias by that error at the probes, and by rounding), `initial_mass_dropped`,
     `converged` and `trusted` (1 or 0).
 
-    Issues: a prediction that is not trusted, few samples, `rounding_error` above 0.002, a direction in which the data hardly vary.
+    Issues: a prediction that is not trusted, few samples, `rounding_error` above 0.002, a direction in which the data hardly
+    vary.
 
     Raises:
         ValueError: num_samples missing or below 2; unknown form; a kernel that is not symmetric.

@@ -76,7 +76,8 @@ def averaged_law(
     residual_part = label_part * (targets - radius * fitted[:, :, None])
     by_label = _contract(resolvents.solution, label_part)
     by_residual = _contract(resolvents.solution, residual_part)
-    # Averages over one class are `together` plus or minus `apart`: the residual lies in the first sector, an odd factor takes it on.
+    # Averages over one class are `together` plus or minus `apart`: the residual lies in the first sector, an odd factor takes
+    # it on.
     together = parity.even[:, :1] * jnp.sum(weights * by_residual, axis=(2, 3))
     apart = parity.odd[:, :1] * jnp.sum(weights * (noise * by_label + targets * by_residual), axis=(2, 3)) * switches.balanced
 

@@ -78,8 +78,8 @@ class Start(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """A network at initialisation, reduced to the plane where it can be, the frame (2, 2) that takes latents to its inputs, (2, d)
-    where it cannot, and the key of its data set."""
+    """A network at initialisation, reduced to the plane where it can be, the frame (2, 2) that takes latents to its inputs,
+    (2, d) where it cannot, and the key of its data set."""
 
     params: Any
     frame: Float[Array, "2 k"]

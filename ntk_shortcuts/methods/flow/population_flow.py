@@ -1,8 +1,8 @@
 r"""Finite networks, feature learning included: gradient flow of the network itself on the population risk.
 
 The data is two-dimensional, so that the risk is a sum over quadrature nodes and the network one on the plane
-(:mod:`ntk_shortcuts.laws.two_features.plane`): nothing is sampled but initialisations, and, where asked for, the counts of samples
-at the nodes.
+(:mod:`ntk_shortcuts.laws.two_features.plane`): nothing is sampled but initialisations, and, where asked for, the counts of
+samples at the nodes.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ class PopulationFlow(Method):
     \[\dot\theta=-\nabla_\theta\sum_mw_m\sum_{y=\pm1}P(y\mid z_m)\,\ell(f_\theta(z_m),y)-\lambda\theta,\qquad
       \ell(f,y)=\tfrac12(f-y)^2\ \text{or}\ \log(1+e^{-yf}).\]
 
-    Unlike the frozen-kernel methods it lets the kernel move. Each initialisation has a random embedding of its own. The network is
-    finite (a linear one of any width), of any activation, parameterisation and initialisation. `GradientDescent` is taken as flow
-    for time learning_rate x steps; the squared loss is half of PyTorch's mean squared error, which runs twice as fast. With
-    `num_samples` = N, even, every initialisation has a data set of N samples of its own, half of either class, each at a node of
-    the quadrature: that has the mean and the covariance of sampling noise, at a cost that does not grow with N. The
-    initialisations are those of infinite data under the same key.
+    Unlike the frozen-kernel methods it lets the kernel move. Each initialisation has a random embedding of its own. The
+    network is finite (a linear one of any width), of any activation, parameterisation and initialisation. `GradientDescent` is
+    taken as flow for time learning_rate x steps; the squared loss is half of PyTorch's mean squared error, which runs twice as
+    fast. With `num_samples` = N, even, every initialisation has a data set of N samples of its own, half of either class, each
+    at a node of the quadrature: that has the mean and the covariance of sampling noise, at a cost that does not grow with N.
+    The initialisations are those of infinite data under the same key.
 
     Args:
         key: `jax.random` key.
@@ -73,18 +73,18 @@ class PopulationFlow(Method):
         tolerance: nodes are refined until the mean bias of the first four initialisations moves by less than this, or the
             finest rule is reached.
         order: a fixed rule without refinement, of this many nodes across and 4/3 as many along
-            (:func:`ntk_shortcuts.laws.two_features.polar.density_nodes`). Hermite nodes per axis and class where derivatives are taken (12
-            unless given) and with num_samples or batch_size (16).
+            (:func:`ntk_shortcuts.laws.two_features.polar.density_nodes`). Hermite nodes per axis and class where derivatives
+            are taken (12 unless given) and with num_samples or batch_size (16).
         step_tolerance: error of one step that the solver accepts, in the Euclidean norm of the parameters; from 0.01 to
             0.001 the bias was seen to move by up to 0.004.
         max_steps: of the solver.
         dtype: of the parameters; the solver's error is above float32's rounding.
 
     Outputs are samples of networks: bias and reliance are means over initialisations of each network's own (no Gaussian
-    assumption), `bias_std` the standard deviation of the bias over them. Diagnostics: `bias_standard_error` (largest over times),
-    `discretization_error` (that last move; NaN with `order`), `nodes`, `converged` (1, 0), `solver_steps` (largest over
-    initialisations), `time_reached`, `undecided` (the part of the reliance that probes with outputs below step_tolerance/10 of the
-    largest decide, at most; largest over times).
+    assumption), `bias_std` the standard deviation of the bias over them. Diagnostics: `bias_standard_error` (largest over
+    times), `discretization_error` (that last move; NaN with `order`), `nodes`, `converged` (1, 0), `solver_steps` (largest over
+    initialisations), `time_reached`, `undecided` (the part of the reliance that probes with outputs below step_tolerance/10 of
+    the largest decide, at most; largest over times).
 
     Issues: a solver out of steps, whose predictions beyond are NaN; a bias that moves by more than the tolerance at the finest
     rule; outputs f - f_0 within rounding of f_0; undecided probes of a weight above the tolerance.
@@ -93,10 +93,11 @@ class PopulationFlow(Method):
         ValueError: an argument out of range, width None, a loss that does not exist, nesting, an infinite time, another
             training rule.
 
-    Numerics: an adaptive, stabilised Runge-Kutta method (:mod:`ntk_shortcuts.methods.flow.chebyshev`) under diffrax. Derivatives in
-    predictivities, amplifications, correlation, variances and times (:mod:`ntk_shortcuts.methods.flow.sensitivities`) are those of the reliance with each
-    probe's sign averaged over its cell of the grid, which is smooth; the traced prediction holds that reliance. Source: worked
-    out for this package; the reduction to the plane is exact.
+    Numerics: an adaptive, stabilised Runge-Kutta method (:mod:`ntk_shortcuts.methods.flow.chebyshev`) under diffrax.
+    Derivatives in predictivities, amplifications, correlation, variances and times
+    (:mod:`ntk_shortcuts.methods.flow.sensitivities`) are those of the reliance with each probe's sign averaged over its cell
+    of the grid, which is smooth; the traced prediction holds that reliance. Source: worked out for this package; the reduction
+    to the plane is exact.
 
     Example:
         >>> from ntk_shortcuts import MLP, GenerativeModel, predict_bias

@@ -1,0 +1,92 @@
+"""`ntk-shortcuts derive`: formulas from sympy, checked against the code."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ntk_shortcuts.cli.options import JsonOption, takes_options
+from ntk_shortcuts.cli.printing import print_json, print_table, report_written
+from ntk_shortcuts.cli.progress import ProgressBar
+
+
+@dataclass(frozen=True)
+class DeriveOptions:
+    """What is derived, and where it is written."""
+
+    labels: Annotated[list[str] | None, typer.Argument(metavar="[LABEL]...", help="Such as D1.1, or D1 for a group.")] = None
+    everything: Annotated[bool, typer.Option("--all", help="All labels; prints one row for each.")] = False
+    output: Annotated[Path, typer.Option(metavar="FOLDER", help="Made if missing.")] = Path("derived")
+    gallery: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="With --all: of the gallery's figures. [default: OUTPUT/gallery]")
+    ] = None
+
+    def check(self) -> None:
+        if self.everything and self.labels:
+            raise ValueError(f"label must not be given with --all; got {' '.join(self.labels)}")
+        if self.gallery is not None and not self.everything:
+            raise ValueError(f"gallery must be given with --all; got {str(self.gallery)!r}")
+        for name, folder in (("output", self.output), ("gallery", self.gallery_folder)):
+            if folder.exists() and not folder.is_dir():
+                raise ValueError(f"{name} must be a folder; got {str(folder)!r}")
+
+    @property
+    def gallery_folder(self) -> Path:
+        return self.gallery or self.output / "gallery"
+
+
+@takes_options()
+def derive(chosen: DeriveOptions, output: JsonOption) -> None:
+    """Derive formulas symbolically, check them against the code, and draw them; without a label, list what there is.
+
+    Writes LABEL.md and LABEL.png into the output folder; --all draws the figures of the gallery as well. Exit status 1 if a
+    check fails.
+    """
+    from ntk_shortcuts import derivation as derivations
+
+    chosen.check()
+    if not (chosen.everything or chosen.labels):
+        titles = {label: entry.title for label, entry in derivations.load_derivations().items()}
+        if output.json:
+            print_json({"derivations": titles})
+        else:
+            print_table(titles)
+        return
+    done = _derived(chosen)
+    if output.json:
+        print_json({"derivations": [result.summary() for result in done], "outputs": str(chosen.output)})
+    elif chosen.everything:
+        page = derivations.index_markdown(done)
+        (chosen.output / "index.md").write_text(page)
+        print(page, end="")
+    else:
+        print("\n".join(result.page for result in done), end="")
+    report_written([chosen.output])
+    failed = [f"{result.derivation.label} ({check.name})" for result in done for check in result.checks if not check.passed]
+    if failed:
+        print(f"error: checks failed: {', '.join(failed)}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _derived(chosen: DeriveOptions) -> list[Any]:
+    """The derivations, written to the output folder, and with --all the figures of the gallery."""
+    from ntk_shortcuts import derivation as derivations
+
+    entries = derivations.select(chosen.labels) if chosen.labels else list(derivations.load_derivations().values())
+    drawings = derivations.gallery() if chosen.everything else []
+    chosen.output.mkdir(parents=True, exist_ok=True)
+    done = []
+    with ProgressBar("deriving") as progress:
+        for number, entry in enumerate(entries, 1):
+            done.append(derivations.derive(entry, chosen.output))
+            progress(number, len(entries) + len(drawings))
+        for number, draw in enumerate(drawings, len(entries) + 1):
+            chosen.gallery_folder.mkdir(parents=True, exist_ok=True)
+            for name, figure in draw().items():
+                derivations.save_figure(figure, chosen.gallery_folder / f"{name}.png", pixels=1100)
+            progress(number, len(entries) + len(drawings))
+    return done

@@ -1,0 +1,19 @@
+"""The options of the commands, in groups: each is written once, and taken by every command that has it."""
+
+from ntk_shortcuts.cli.options.groups import takes_options
+from ntk_shortcuts.cli.options.law import LawOptions
+from ntk_shortcuts.cli.options.method import MethodOptions
+from ntk_shortcuts.cli.options.network import NetworkOptions
+from ntk_shortcuts.cli.options.output import FIGURE_SUFFIXES, FileOptions, JsonOption
+from ntk_shortcuts.cli.options.rule import RuleOptions
+
+__all__ = [
+    "FIGURE_SUFFIXES",
+    "FileOptions",
+    "JsonOption",
+    "LawOptions",
+    "MethodOptions",
+    "NetworkOptions",
+    "RuleOptions",
+    "takes_options",
+]

@@ -1,0 +1,30 @@
+"""Options of the data law."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ntk_shortcuts import GenerativeModel
+
+
+@dataclass(frozen=True)
+class LawOptions:
+    """The law of the data: its fields are those of `GenerativeModel`."""
+
+    predictivity: Annotated[tuple[float, float], typer.Option(metavar="S C", help="rho of shortcut and core, in [0.5, 1).")] = (
+        0.85,
+        0.90,
+    )
+    amplification: Annotated[tuple[float, float], typer.Option(metavar="S C", help="alpha of shortcut and core.")] = (1.0, 1.0)
+    correlation: Annotated[float, typer.Option(help="sigma of the features within a class.")] = 0.6
+    nesting: Annotated[tuple[int, int], typer.Option(metavar="S C", help="tanh layers that hide each feature.")] = (0, 0)
+    input_dim: Annotated[int, typer.Option(help="Input dimension d.")] = 100
+
+    def model(self) -> GenerativeModel:
+        from ntk_shortcuts import GenerativeModel
+
+        return GenerativeModel(**vars(self))

@@ -1,0 +1,55 @@
+"""Options of the training rule."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ntk_shortcuts import TrainingRule
+
+_DEFAULT_TIME = 30.0
+
+
+@dataclass(frozen=True)
+class RuleOptions:
+    """The training rule, chosen by the options that are given: gradient flow, gradient descent or a ridge."""
+
+    time: Annotated[float | None, typer.Option(help="Gradient flow for this time (default rule, 30); inf allowed.")] = None
+    learning_rate: Annotated[float | None, typer.Option(help="Gradient descent, with --steps.")] = None
+    steps: Annotated[float | None, typer.Option(help="Gradient descent, with --learning-rate.")] = None
+    ridge: Annotated[float | None, typer.Option("--ridge", help="Kernel ridge regression of this strength.")] = None
+
+    def check(self) -> None:
+        """One rule, and all of it."""
+        descent = self.learning_rate is not None or self.steps is not None
+        given = {"--time": self.time is not None, "--learning-rate/--steps": descent, "--ridge": self.ridge is not None}
+        chosen = [name for name, is_given in given.items() if is_given]
+        if len(chosen) > 1:
+            raise ValueError(
+                f"training rule must be one of --time, --learning-rate with --steps, --ridge; got {' and '.join(chosen)}"
+            )
+        if descent and (self.learning_rate is None or self.steps is None):
+            missing, other = ("learning-rate", "steps") if self.learning_rate is None else ("steps", "learning-rate")
+            raise ValueError(f"{missing} must be given with --{other}; got none")
+
+    def along(self, axes: dict[str, list[Any]]) -> RuleOptions:
+        """The rule that the axes of a sweep ask for: an axis of another than gradient flow chooses it.
+
+        The first value of the axis stands in for the option.
+        """
+        options = {"learning_rate": "learning_rate", "steps": "steps", "strength": "ridge"}
+        chosen = {option: axes[axis][0] for axis, option in options.items() if axis in axes and getattr(self, option) is None}
+        return dataclasses.replace(self, **chosen)
+
+    def training(self) -> TrainingRule:
+        from ntk_shortcuts import GradientDescent, GradientFlow, Ridge
+
+        if self.ridge is not None:
+            return Ridge(self.ridge)
+        if self.learning_rate is not None:
+            return GradientDescent(self.learning_rate, self.steps)
+        return GradientFlow(_DEFAULT_TIME if self.time is None else self.time)

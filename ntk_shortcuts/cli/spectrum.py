@@ -1,0 +1,52 @@
+"""`ntk-shortcuts spectrum`: what a network can learn from a law, and when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from ntk_shortcuts.cli.options import FIGURE_SUFFIXES, FileOptions, JsonOption, LawOptions, NetworkOptions, takes_options
+from ntk_shortcuts.cli.printing import print_columns, print_json, report_written
+
+
+@dataclass(frozen=True)
+class SpectrumOptions:
+    """How much of the spectrum."""
+
+    modes: Annotated[int, typer.Option(help="Eigenfunctions, of both parities together; at most 32.")] = 12
+
+
+@takes_options()
+def spectrum(law: LawOptions, network: NetworkOptions, part: SpectrumOptions, output: JsonOption, files: FileOptions) -> None:
+    """Eigenfunctions of the NTK under the data law: what is learnt, when, and which feature it follows."""
+    paths = files.paths(FIGURE_SUFFIXES, "a spectrum")
+    from ntk_shortcuts import __version__, kernel_spectrum
+    from ntk_shortcuts.experiments.sweeps.maps import spec_parameters
+
+    model, mlp = law.model(), network.network()
+    result = kernel_spectrum(model, mlp, part.modes)
+    for path in paths:
+        from ntk_shortcuts.plotting import plot_spectrum
+
+        plot_spectrum(result).savefig(path)
+    report_written(paths)
+    columns = {
+        "eigenvalues": result.eigenvalues,
+        "learning_times": result.learning_times,
+        "odd": result.odd,
+        "target_coefficients": result.target_coefficients,
+        "shortcut_alignments": result.shortcut_alignments,
+        "core_alignments": result.core_alignments,
+    }
+    if output.json:
+        totals = {"trace": float(result.trace), "label_noise": float(result.label_noise)}
+        parameters = {**spec_parameters(model), **spec_parameters(mlp), "modes": part.modes}
+        about = {"diagnostics": result.diagnostics, "ntk_shortcuts_version": __version__}
+        print_json({**columns, **totals, **parameters, **about})
+        return
+    rows = []
+    for _, time, odd, *overlaps in zip(*columns.values(), strict=True):
+        rows.append([f"{float(time):.4g}", "odd" if odd else "even", *(f"{float(v):+.3f}" for v in overlaps)])
+    print_columns(["learning time", "parity", "target", "shortcut", "core"], rows)
