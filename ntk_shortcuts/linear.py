@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +13,7 @@ from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.laws.two_features.optimum import direction_reliance, optimal_reliance, optimal_reliance_limit
 from ntk_shortcuts.methods.quadratic import odd_weights, quadratic_kernels, require_polynomial
-from ntk_shortcuts.numerics import in_float64
+from ntk_shortcuts.numerics import compiled, in_float64
 from ntk_shortcuts.training.rules import GradientFlow, TrainingRule
 from ntk_shortcuts.typing import Array, Float
 from ntk_shortcuts.validation import require
@@ -54,7 +53,7 @@ def output_direction(model: GenerativeModel, network: Any, training: TrainingRul
     return _linear_direction(kernel, training)
 
 
-@eqx.filter_jit
+@compiled
 def _linear_direction(kernel: LawKernel, training: TrainingRule) -> jax.Array:
     model = kernel.law.two_features
     return odd_weights(model, quadratic_kernels(kernel)[1][1], training) * jnp.asarray(model.amplification)

@@ -7,10 +7,13 @@ is zero; the docstring says so.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,20 +28,66 @@ def is_traced(*trees: Any) -> bool:
     return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees))
 
 
-def in_float64(function: Function) -> Function:
-    """Run a function of the theory in float64 whatever the user's global setting is.
+class _Call(threading.local):
+    """Whether this thread is inside a function of the theory, which then keeps to JAX's arrays."""
 
-    The setting is switched for the duration of the call only. Under a JAX transformation (`jit`, `grad`,
-    `vmap`) the precision was chosen when the transformation began, so the ambient one is kept: call the
-    transformed function inside `jax.enable_x64(True)` for float64 derivatives.
+    inside = False
+
+
+_call = _Call()
+
+
+def in_float64(function: Function) -> Function:
+    """Run a function of the theory in float64 whatever the user's global setting is, and return NumPy's arrays.
+
+    The setting is switched for the duration of the call only, and the outermost call hands out NumPy's float64, so that a
+    program without x64 has nothing to trip over. Where nothing traced comes in, this holds inside a JAX transformation too: the
+    result is a constant of it. With traced arguments the precision was chosen when the transformation began and the ambient one
+    is kept: call the transformed function inside `jax.enable_x64(True)` for float64 derivatives.
     """
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        if jax.config.read("jax_enable_x64") or is_traced(args, kwargs):
+        if _call.inside or is_traced(args, kwargs):
             return function(*args, **kwargs)
-        with jax.enable_x64(True):
-            return function(*args, **kwargs)
+        with contextlib.ExitStack() as stack:
+            if isinstance(jnp.zeros(()), Tracer):
+                stack.enter_context(jax.ensure_compile_time_eval())
+            if not jax.config.read("jax_enable_x64"):
+                stack.enter_context(jax.enable_x64(True))
+            _call.inside = True
+            stack.callback(setattr, _call, "inside", False)
+            return as_numpy(function(*args, **kwargs))
+
+    return wrapper  # type: ignore[return-value]
+
+
+def as_numpy(tree: Any) -> Any:
+    """The arrays of a result as NumPy's; those spread over several devices, random keys and traced values as they are."""
+
+    def converted(leaf: Any) -> Any:
+        if not isinstance(leaf, jax.Array) or isinstance(leaf, Tracer) or jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return leaf
+        return np.asarray(leaf) if len(leaf.devices()) == 1 else leaf
+
+    return jax.tree.map(converted, tree)
+
+
+def compiled(function: Function) -> Function:
+    """`equinox.filter_jit` for functions that run in either precision.
+
+    NumPy's arrays become JAX's before the call. Given as they are, JAX may take one in the precision of an earlier call of the
+    same function (seen with JAX 0.10.2: a program for float64 is handed float32 numbers, and fails).
+    """
+    jitted = eqx.filter_jit(function)
+
+    def as_jax(leaf: Any) -> Any:
+        return jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        args, kwargs = jax.tree.map(as_jax, (args, kwargs))
+        return jitted(*args, **kwargs)
 
     return wrapper  # type: ignore[return-value]
 

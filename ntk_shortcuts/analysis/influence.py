@@ -16,7 +16,7 @@ from ntk_shortcuts.methods.average.deterministic_equivalent import averaged_reso
 from ntk_shortcuts.metrics.reliance import mean_sign_slope
 from ntk_shortcuts.nodes.base import Nodes
 from ntk_shortcuts.nodes.parity import stacked
-from ntk_shortcuts.numerics import in_float64, solve_each
+from ntk_shortcuts.numerics import compiled, in_float64, solve_each
 from ntk_shortcuts.results.issues import give
 from ntk_shortcuts.training.rules import RationalFilter, TrainingRule, require_rule
 from ntk_shortcuts.typing import Array, Float, Latents
@@ -93,7 +93,7 @@ def influence(
     )
 
 
-@eqx.filter_jit
+@compiled
 def _influence(
     kernel: LawKernel,
     training: TrainingRule,

@@ -14,7 +14,7 @@ from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.methods.refine import refine
 from ntk_shortcuts.nodes.base import Nodes
-from ntk_shortcuts.numerics import in_float64, safe_divide
+from ntk_shortcuts.numerics import compiled, in_float64, safe_divide
 from ntk_shortcuts.typing import Array, Bool, Float, Latents
 from ntk_shortcuts.validation import require, require_integer, require_values
 
@@ -89,7 +89,7 @@ def kernel_spectrum(
     return dataclasses.replace(result, diagnostics={**sizes, **diagnostics})
 
 
-@eqx.filter_jit
+@compiled
 def _kernel_spectrum(kernel: LawKernel, rays: Nodes, modes: int, probes: jax.Array) -> KernelSpectrum:
     spectra = sector_spectra(kernel, rays)
     eigenvalues = spectra.basis.eigenvalues.ravel()

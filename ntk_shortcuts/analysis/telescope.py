@@ -16,7 +16,7 @@ from ntk_shortcuts.laws.two_features.plane import plane_basis
 from ntk_shortcuts.metrics.shortcut_bias import shortcut_bias
 from ntk_shortcuts.networks.base import require_finite_network
 from ntk_shortcuts.networks.mlp import MLP, Parameters
-from ntk_shortcuts.numerics import in_float64
+from ntk_shortcuts.numerics import compiled, in_float64
 from ntk_shortcuts.results.issues import give
 from ntk_shortcuts.training.rules import GradientDescent, TrainingRule
 from ntk_shortcuts.training.spectral import apply_filter
@@ -213,7 +213,7 @@ def telescope(
     )
 
 
-@eqx.filter_jit
+@compiled
 def _descend(
     network: MLP, params: Parameters, inputs: jax.Array, labels: jax.Array, rate: jax.Array, count: jax.Array
 ) -> Parameters:

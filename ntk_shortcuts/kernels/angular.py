@@ -16,7 +16,7 @@ from numpy.polynomial import polynomial as polynomials
 from ntk_shortcuts.kernels.activations.base import Activation
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.kernels.recursion import AffineLayer, Kernels, mlp_kernels
-from ntk_shortcuts.numerics import angle, is_traced, safe_sqrt, split_horner
+from ntk_shortcuts.numerics import angle, compiled, is_traced, safe_sqrt, split_horner
 from ntk_shortcuts.typing import Array, Float
 
 _COEFFICIENTS = 40
@@ -66,7 +66,7 @@ def _transform() -> np.ndarray:
     return np.cos(np.outer(degrees, _ARGUMENTS)) * (2 - (degrees == 0))[:, None] / _NODES
 
 
-@eqx.filter_jit
+@compiled
 def _exact_profile(x: np.ndarray, layers: Sequence[AffineLayer], activation: Activation, input_dim: int) -> Kernels:
     """Kernels between unit vectors at the angles theta = pi (1 - x)/2, (n,)."""
     theta = jnp.asarray(np.pi * (1 - x) / 2)

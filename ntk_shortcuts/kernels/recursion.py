@@ -14,6 +14,7 @@ from ntk_shortcuts.kernels.activations.base import Activation
 from ntk_shortcuts.kernels.activations.piecewise_linear import Linear
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.kernels.tiles import mirrored, take, tiled, tiled_symmetric
+from ntk_shortcuts.numerics import compiled
 from ntk_shortcuts.typing import Scalar
 
 
@@ -43,7 +44,7 @@ class AffineLayer(eqx.Module):
     bias_rate: Scalar = 1.0
 
 
-@eqx.filter_jit
+@compiled
 def mlp_kernels(moments: PairMoments, layers: Sequence[AffineLayer], activation: Activation, input_dim: int) -> Kernels:
     r"""The recursion, for layers \(l = 0..L\):
 

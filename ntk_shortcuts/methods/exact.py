@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from ntk_shortcuts.methods.low_rank import Problem
+from ntk_shortcuts.numerics import compiled
 from ntk_shortcuts.training.frozen_kernel import OutputLaw, continued_outputs, trained_outputs
 
-_trained, _continued = eqx.filter_jit(trained_outputs), eqx.filter_jit(continued_outputs)
+_trained, _continued = compiled(trained_outputs), compiled(continued_outputs)
 
 
 def exact_outputs(problem: Problem, random_init: bool, full_covariance: bool = False) -> OutputLaw:

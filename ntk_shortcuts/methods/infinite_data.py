@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
@@ -14,7 +13,7 @@ from ntk_shortcuts.methods.notes import rounding_notes, unresolved_direction
 from ntk_shortcuts.methods.refine import refine
 from ntk_shortcuts.nodes.base import Nodes, SampleWeight
 from ntk_shortcuts.nodes.test_points import TestPoints
-from ntk_shortcuts.numerics import is_traced
+from ntk_shortcuts.numerics import compiled, is_traced
 from ntk_shortcuts.results.outputs import GaussianOutputs, OutputError, require_finite_outputs
 from ntk_shortcuts.training.frozen_kernel import OutputLaw, trained_outputs
 from ntk_shortcuts.training.rules import SpectralFilter
@@ -73,7 +72,7 @@ class _Solved(NamedTuple):
     moved: float | None
 
 
-@eqx.filter_jit
+@compiled
 def _outputs(
     kernel: LawKernel,
     rule: SpectralFilter,

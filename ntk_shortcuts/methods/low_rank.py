@@ -13,7 +13,7 @@ import numpy as np
 from jax.scipy.linalg import solve_triangular
 from scipy.linalg.lapack import dpstrf  # pyright: ignore[reportAttributeAccessIssue]  made when SciPy is compiled
 
-from ntk_shortcuts.numerics import is_traced
+from ntk_shortcuts.numerics import compiled, is_traced
 from ntk_shortcuts.results.issues import Issue, LowRank
 from ntk_shortcuts.training.frozen_kernel import OutputLaw
 from ntk_shortcuts.training.rules import SpectralFilter, TrainingRule
@@ -228,7 +228,7 @@ def _diagonals(kernels: Callable, points: jax.Array) -> tuple[jax.Array, jax.Arr
     return own.nngp[:, 0, 0], own.ntk[:, 0, 0]
 
 
-@eqx.filter_jit
+@compiled
 def _reduced_law(
     moments: _Moments, tangent: jax.Array, prior: jax.Array, own: jax.Array | None, rule: TrainingRule, count: int
 ) -> OutputLaw:

@@ -8,12 +8,11 @@ from __future__ import annotations
 import abc
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from ntk_shortcuts.nodes.test_points import TestPoints
-from ntk_shortcuts.numerics import in_float64
+from ntk_shortcuts.numerics import compiled, in_float64
 from ntk_shortcuts.results.outputs import Outputs
 from ntk_shortcuts.spec import Spec
 from ntk_shortcuts.typing import Array, Float
@@ -52,7 +51,7 @@ class Metric(Spec):
         return self.of_signs(jnp.asarray(points.optimal), points)
 
 
-@eqx.filter_jit
+@compiled
 def _read(metric: Metric, outputs: Outputs, points: TestPoints) -> Reading:
     values = metric.of_signs(outputs.signs(points), points)
     shifted = outputs.shifted()

@@ -20,7 +20,7 @@ from ntk_shortcuts.kernels.recursion import AffineLayer, Kernels, blockwise, lin
 from ntk_shortcuts.kernels.tiles import mirrored
 from ntk_shortcuts.networks.base import FiniteNetwork, KernelFacts, require_finite_network
 from ntk_shortcuts.networks.inputs import two_inputs
-from ntk_shortcuts.numerics import in_float64, is_traced, real_leaf
+from ntk_shortcuts.numerics import compiled, in_float64, is_traced, real_leaf
 from ntk_shortcuts.typing import Array, Float, Key, Scalar
 from ntk_shortcuts.validation import as_points, require, require_integer, require_values
 
@@ -370,7 +370,7 @@ class MLP(FiniteNetwork):
         return hidden[:, 0]
 
 
-@eqx.filter_jit
+@compiled
 def _largest_entry(kernels: Kernels) -> jax.Array:
     return jnp.maximum(*(jnp.max(jnp.abs(kernel)) for kernel in (kernels.nngp, kernels.ntk)))
 
@@ -381,7 +381,7 @@ def _squared_norms(points: jax.Array, scale: jax.Array | None) -> np.ndarray:
         return np.einsum("ij,ij->i", amplified, amplified)
 
 
-@eqx.filter_jit
+@compiled
 def _moment_kernels(
     moments: PairMoments, layers: Sequence[AffineLayer], activation: Activation, input_dim: int, series: AngleSeries | None
 ) -> Kernels:
@@ -390,7 +390,7 @@ def _moment_kernels(
     return Kernels(*series.of_moments(moments), jnp.asarray(series.error, moments.covariance.dtype))
 
 
-@eqx.filter_jit
+@compiled
 def _point_kernels(
     points1: jax.Array,
     points2: jax.Array | None,

@@ -22,7 +22,7 @@ from ntk_shortcuts.networks.inputs import Inputs
 from ntk_shortcuts.nodes.base import Nodes
 from ntk_shortcuts.nodes.parity import OddEven, Sectors
 from ntk_shortcuts.nodes.test_points import TestPoints
-from ntk_shortcuts.numerics import in_float64, is_traced, real_leaf, safe_sqrt
+from ntk_shortcuts.numerics import compiled, in_float64, is_traced, real_leaf, safe_sqrt
 from ntk_shortcuts.typing import Array, Float, Key, Latents, Pair, Scalar
 from ntk_shortcuts.validation import as_labels, as_points, require, require_integer, require_values
 
@@ -406,7 +406,7 @@ class EmbeddedLatents(Inputs):
         return self.model.embedding(key, orthogonal=True)(self.latents)
 
 
-@eqx.filter_jit
+@compiled
 def _test_points(model: GenerativeModel, probes: jax.Array) -> TestPoints:
     direction = model.bayes_direction.astype(probes.dtype)
     outputs = probes @ direction

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.nodes.base import Nodes
-from ntk_shortcuts.numerics import safe_divide
+from ntk_shortcuts.numerics import compiled, safe_divide
 
 # The radial density is that of a unit Gaussian around |mean|; beyond 8.5 standard deviations it holds 1e-16.
 _RADIAL_RANGE = 8.5
@@ -43,7 +42,7 @@ def ladder(purpose: str, merged: bool) -> tuple[tuple[int, int], ...]:
     return _LADDERS[purpose][0 if merged else 1]
 
 
-@eqx.filter_jit
+@compiled
 def refined_nodes(model: Any, level: int, purpose: str, merged: bool) -> Nodes:
     """Rule number `level` for a purpose."""
     rules = ladder(purpose, merged)

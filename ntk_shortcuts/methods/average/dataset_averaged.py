@@ -26,7 +26,7 @@ from ntk_shortcuts.methods.notes import rounding_notes, unresolved_direction
 from ntk_shortcuts.methods.refine import Refined, refine
 from ntk_shortcuts.nodes.base import Nodes
 from ntk_shortcuts.nodes.test_points import TestPoints
-from ntk_shortcuts.numerics import is_traced
+from ntk_shortcuts.numerics import compiled, is_traced
 from ntk_shortcuts.results.issues import FewSamples, Issue, UntrustedAverage
 from ntk_shortcuts.results.outputs import GaussianOutputs, OutputError, require_finite_outputs
 from ntk_shortcuts.training.rules import RationalFilter, TrainingRule
@@ -181,7 +181,7 @@ def _require_count(num_samples: Any) -> None:
         require_integer("num_samples", num_samples, 2)
 
 
-_spectra = eqx.filter_jit(sector_spectra)
+_spectra = compiled(sector_spectra)
 
 
 def _averaged(
@@ -227,4 +227,4 @@ def _averaged(
     return eqx.tree_at(lambda a: (a.filter_error, a.error), law, (jnp.maximum(error, size), errors))
 
 
-_jitted_law = eqx.filter_jit(_averaged)
+_jitted_law = compiled(_averaged)

@@ -17,6 +17,7 @@ from jax.flatten_util import ravel_pytree
 from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.laws.two_features.plane import plane_basis
 from ntk_shortcuts.methods.flow.minibatches import Minibatches, Pieces, draw_pieces
+from ntk_shortcuts.numerics import compiled
 from ntk_shortcuts.training.losses import resolve_loss
 from ntk_shortcuts.typing import Array, Float, Key, Scalar
 
@@ -103,7 +104,7 @@ def draw(kernel: LawKernel, key: Key, rules: FlowRules) -> Drawn:
     return Drawn(reduced, network.plane_inputs(embedded, basis), data_key)
 
 
-@eqx.filter_jit
+@compiled
 def _embedded_axes(model: Any, key: Key, orthogonal: bool) -> tuple[jax.Array, jax.Array]:
     """Inputs of the latents' unit vectors, and the basis of the plane: compiled once for networks of all shapes."""
     embedding = model.embedding(key, orthogonal)
@@ -111,7 +112,7 @@ def _embedded_axes(model: Any, key: Key, orthogonal: bool) -> tuple[jax.Array, j
     return embedding(jnp.eye(2, dtype=basis.dtype)), basis
 
 
-@eqx.filter_jit
+@compiled
 def flow_path(kernel: LawKernel, keys: jax.Array, points: FlowPoints, times: jax.Array, rules: FlowRules) -> FlowPath:
     """Flows of the networks of these keys, with outputs at sorted times."""
     return jax.vmap(lambda key: flow_from(draw(kernel, key, rules), kernel.network, points, times, rules))(keys)
@@ -131,7 +132,7 @@ def flow_from(drawn: Drawn, network: Any, points: FlowPoints, times: jax.Array, 
     return _flow_from(drawn, labels, network, points, times, rules)
 
 
-@eqx.filter_jit
+@compiled
 def _flow_from(drawn: Drawn, labels: Labels, network: Any, points: FlowPoints, times: jax.Array, rules: FlowRules) -> FlowPath:
     start = started(drawn, labels, network, points, rules)
     outputs, last, steps = integrate(
@@ -144,7 +145,7 @@ def _flow_from(drawn: Drawn, labels: Labels, network: Any, points: FlowPoints, t
     return FlowPath(jnp.where(jnp.isfinite(outputs), outputs, jnp.nan), last, steps, jnp.max(jnp.abs(start.offset)))
 
 
-@eqx.filter_jit
+@compiled
 def flow_parameters(
     kernel: LawKernel, keys: jax.Array, points: FlowPoints, times: jax.Array, rules: FlowRules
 ) -> tuple[Any, jax.Array]:
@@ -172,7 +173,7 @@ def started(drawn: Drawn, labels: Labels, network: Any, points: FlowPoints, rule
     return Start(drawn.params, inputs, offset, jax.tree.map(cast, labels))
 
 
-@eqx.filter_jit
+@compiled
 def draw_labels(key: Key, points: FlowPoints, rules: FlowRules) -> Labels:
     positive, weights = (1 + points.targets) / 2, points.weights
     if rules.num_samples is not None:
