@@ -3,14 +3,17 @@ trusted."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
+
+import numpy as np
 
 from ntk_shortcuts.analysis.laziness import laziness_notes
 from ntk_shortcuts.compilation import make_room
 from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.methods import Method, resolve
 from ntk_shortcuts.numerics import in_float64, is_traced
-from ntk_shortcuts.results.issues import give
+from ntk_shortcuts.results.issues import Issue, ShortcutIsOptimal, UnseenTarget, give
 from ntk_shortcuts.results.prediction import Prediction
 from ntk_shortcuts.training.rules import TrainingRule, require_rule
 
@@ -117,6 +120,20 @@ def _predicted(
 ) -> Prediction:
     points = kernel.law.test_points(probes)
     outputs = method(kernel, training, num_samples, points)
+    if not kernel.sees_target and method.learns_the_law:
+        outputs = outputs.silenced(UnseenTarget(0.0))
     if check_laziness:
-        outputs = outputs.with_notes(*laziness_notes(outputs, kernel, training, method))
-    return Prediction(outputs, points, method.name)
+        outputs = outputs.with_notes(*laziness_notes(outputs, kernel, training, method, points))
+    prediction = Prediction(outputs, points, method.name)
+    return dataclasses.replace(prediction, outputs=outputs.with_notes(issues=_of_the_law(prediction)))
+
+
+def _of_the_law(prediction: Prediction) -> tuple[Issue, ...]:
+    """What a reader of the bias must know of the law: that its shortcut may be the better feature."""
+    points = prediction.points
+    if is_traced(points, prediction.outputs) or points.optimal is None:
+        return ()
+    optimal = float(prediction.optimal_reliance)
+    if optimal <= 0:
+        return ()
+    return (ShortcutIsOptimal(optimal, float(np.min(prediction.accuracy_conflicting))),)

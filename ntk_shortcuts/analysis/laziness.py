@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.laws.kernel import LawKernel
-from ntk_shortcuts.methods import Method, Population, PopulationFlow, method_options
+from ntk_shortcuts.methods import GivenDataset, Method, Population, PopulationFlow, method_options
+from ntk_shortcuts.methods.flow.equation import FlowRules
+from ntk_shortcuts.methods.flow.population_flow import flow_times
+from ntk_shortcuts.methods.flow.samples import flow_on_samples
 from ntk_shortcuts.networks.base import FiniteNetwork
+from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import is_traced
 from ntk_shortcuts.results.issues import LAZINESS, Issue, LazinessGap
 from ntk_shortcuts.results.outputs import Outputs
@@ -17,6 +23,8 @@ from ntk_shortcuts.training.rules import GradientDescent, GradientFlow, Training
 from ntk_shortcuts.validation import require
 
 _COARSE = {"order": 6, "num_inits": 2, "step_tolerance": 3e-2}
+_MOST_SAMPLES = 2000
+_MAX_STEPS = 20_000
 
 
 def laziness_gap(
@@ -67,26 +75,57 @@ def _gap(
 
 
 def laziness_notes(
-    outputs: Outputs, kernel: LawKernel, training: TrainingRule, method: Method
+    outputs: Outputs, kernel: LawKernel, training: TrainingRule, method: Method, points: TestPoints
 ) -> tuple[dict[str, float], tuple[Issue, ...]]:
     """The diagnostic `laziness_gap` (largest over times) of a frozen-kernel prediction, and an issue above 0.1.
 
-    A gap above it has to show without the networks' own outputs at initialisation too: the smaller of both counts.
-    Nothing where no finite width was given, where the loss is weighted (another problem than that of the coarse flow), or
-    where the flow does not apply (nesting, ridge, infinite time, tracing).
+    Networks flow on the data law, or on a given data set's own samples. A gap above it has to show without the networks' own
+    outputs at initialisation too: the smaller of both counts. Nothing where no finite width was given, where the loss is
+    weighted (another problem than that of the coarse flow), or where the flow does not apply (nesting, ridge, infinite time,
+    tracing, a data set of more than 2000 samples).
     """
-    options, model, width = method_options(method), kernel.law.two_features, kernel.network.facts.width
+    options, width = method_options(method), kernel.network.facts.width
     finite = width is not None and isinstance(kernel.network, FiniteNetwork)
     if method.moves_kernel or not finite or options.get("sample_weight") is not None:
         return {}, ()
-    if model is None or any(model.nesting) or not isinstance(training, GradientFlow | GradientDescent):
+    if is_traced(kernel, training, outputs) or not isinstance(training, GradientFlow | GradientDescent):
         return {}, ()
-    if is_traced(kernel, training, outputs) or not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(training)):
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(training)):
+        return {}, ()
+    if isinstance(method, GivenDataset):
+        return _on_samples(outputs, kernel, training, method, points, width)
+    model = kernel.law.two_features
+    if model is None or any(model.nesting):
         return {}, ()
     random_init = options.get("random_init", True)
-    gaps = _gap(kernel, training, random_init, frozen=outputs if method.name == "population" else None)
+    gaps = _gap(kernel, training, random_init, frozen=outputs if isinstance(method, Population) else None)
     if random_init and np.max(gaps) > LAZINESS:
         # The outputs at initialisation of two networks scatter the bias, lazy or not; centred ones have no such part.
         gaps = np.minimum(gaps, _gap(kernel, training, random_init=False))
-    gap = float(np.max(gaps))
-    return {"laziness_gap": gap}, (LazinessGap(gap, width),) if gap > LAZINESS else ()
+    return _notes(float(np.max(gaps)), width, on_samples=False)
+
+
+def _on_samples(
+    outputs: Outputs, kernel: LawKernel, training: TrainingRule, method: GivenDataset, points: TestPoints, width: int
+) -> tuple[dict[str, float], tuple[Issue, ...]]:
+    """The same on a data set, whose inputs need not be those of the law at all."""
+    inputs, labels = np.asarray(method.dataset.inputs), np.asarray(method.dataset.labels)
+    if len(inputs) > _MOST_SAMPLES or method.initial_outputs is not None:
+        return {}, ()
+    at_probes = method.inputs_of(points)
+    centred = dataclasses.replace(method, random_init=False)(kernel, training, None, points)
+    gaps = []
+    for random_init, frozen in ((method.random_init, outputs), (False, centred)):
+        rules = FlowRules(
+            jnp.asarray(0.0), jnp.asarray(_COARSE["step_tolerance"]), "squared", not random_init, False, _MAX_STEPS, "float32"
+        )
+        keys = jax.random.split(jax.random.key(0), _COARSE["num_inits"])
+        moving = flow_on_samples(kernel.network, inputs, labels, at_probes, flow_times(training), rules, keys)
+        gaps.append(np.abs(np.asarray(kernel.law.metric(moving, points)) - np.asarray(kernel.law.metric(frozen, points))))
+        if np.max(gaps[0]) <= LAZINESS:
+            break
+    return _notes(float(np.max(np.min(gaps, axis=0))), width, on_samples=True)
+
+
+def _notes(gap: float, width: int, on_samples: bool) -> tuple[dict[str, float], tuple[Issue, ...]]:
+    return {"laziness_gap": gap}, (LazinessGap(gap, width, on_samples),) if gap > LAZINESS else ()

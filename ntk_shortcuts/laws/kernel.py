@@ -53,6 +53,11 @@ class LawKernel(eqx.Module):
         """The law's symmetry."""
         return self.law.parity
 
+    @property
+    def sees_target(self) -> bool:
+        """Whether the network can learn anything of this law's target: not an even one an odd target."""
+        return not (self.network.facts.even and self.parity.sectors == 2)
+
     def levels(self, purpose: str) -> int:
         """Rules of nodes, from coarse to fine."""
         return self.law.levels(self.network.facts, purpose)

@@ -29,6 +29,7 @@ class Method(Spec):
     name: ClassVar[str] = ""
     needs_dataset: ClassVar[bool] = False
     moves_kernel: ClassVar[bool] = False
+    learns_the_law: ClassVar[bool] = True
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

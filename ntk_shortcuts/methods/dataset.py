@@ -54,6 +54,7 @@ class GivenDataset(Method):
 
     name: ClassVar[str] = "dataset"
     needs_dataset: ClassVar[bool] = True
+    learns_the_law: ClassVar[bool] = False
 
     dataset: Dataset
     probe_inputs: Float[Array, "probes d"] | None = None
@@ -81,18 +82,23 @@ class GivenDataset(Method):
         count = inputs.shape[0]
         labels = as_labels("dataset.labels", self.dataset.labels, count=count).astype(inputs.dtype)
         require(num_samples in (None, count), "num_samples", f"None or {count}, the size of the data set", num_samples)
+        probe_inputs = self.inputs_of(points).astype(inputs.dtype)
+        weight = None if self.sample_weight is None else checked_weight(self.sample_weight, count)
+        return Problem(kernel.network.kernels, training, inputs, labels, probe_inputs, loss_weights(inputs, weight))
+
+    def inputs_of(self, points: TestPoints) -> jax.Array:
+        """The test points as inputs (probes, d)."""
+        dimension, count = self.dataset.inputs.shape[1], points.points.shape[0]
         probe_inputs = self.probe_inputs
         if probe_inputs is None:
             embedding = self.dataset.embedding
             allowed = "given for data of your own, whose embedding of the probes is unknown"
             require(embedding is not None, "probe_inputs", allowed, None)
             probe_inputs = embedding(points.points)
-        probe_inputs = as_points("probe_inputs", probe_inputs, dimension=inputs.shape[1]).astype(inputs.dtype)
-        probes = points.points.shape[0]
-        allowed = f"of shape ({probes}, {inputs.shape[1]}), one row per probe"
-        require(probe_inputs.shape[0] == probes, "probe_inputs", allowed, probe_inputs)
-        weight = None if self.sample_weight is None else checked_weight(self.sample_weight, count)
-        return Problem(kernel.network.kernels, training, inputs, labels, probe_inputs, loss_weights(inputs, weight))
+        probe_inputs = as_points("probe_inputs", probe_inputs, dimension=dimension)
+        allowed = f"of shape ({count}, {dimension}), one row per probe"
+        require(probe_inputs.shape[0] == count, "probe_inputs", allowed, probe_inputs)
+        return probe_inputs
 
     def _continued(self, problem: Problem) -> tuple[OutputLaw, dict[str, float], tuple[Issue, ...]]:
         """From the networks' own initial outputs on."""

@@ -45,6 +45,7 @@ class MonteCarlo(Method):
     """
 
     name: ClassVar[str] = "monte_carlo"
+    learns_the_law: ClassVar[bool] = False
 
     key: Key | None = None
     num_datasets: int = eqx.field(default=16, static=True)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.laws.kernel import LawKernel
-from ntk_shortcuts.numerics import safe_divide
+from ntk_shortcuts.numerics import safe_divide, safe_sqrt
 from ntk_shortcuts.training.rules import SpectralFilter, TrainingRule
 from ntk_shortcuts.training.spectral import apply_filter, divided_differences
 from ntk_shortcuts.typing import Array, Float
@@ -104,13 +104,16 @@ def _weights_by_eigenvalues(model: Any, slope: jax.Array, rule: TrainingRule) ->
     target = amplification * means
     adjugate = (means - means[::-1]) + (1 - sigma) * means[::-1]  # adj(Sigma) mu
     remainder = amplification * ((amplification**2)[::-1] * adjugate - eigenvalues[1] * means)
-    eigenvalues = slope * eigenvalues
+    # A kernel without an odd part has slope 0, up to rounding of either sign, and learns nothing.
+    seen = slope > 0
+    slope, inner = jnp.where(seen, slope, 0), jnp.where(seen, slope, 1)
+    eigenvalues = inner * eigenvalues
 
     def gains(values: jax.Array) -> jax.Array:
         return rule.filter(values, None)
 
     difference = divided_differences(gains, eigenvalues)[..., 0, 1, None]
-    return slope * (gains(eigenvalues)[..., 0, None] * target - slope * difference * remainder)
+    return slope * (gains(eigenvalues)[..., 0, None] * target - inner * difference * remainder)
 
 
 @_weights_by_eigenvalues.def_jvp
@@ -133,7 +136,8 @@ def kernel_variance(
     Args:
         features: phi at the probes, (n, k); ntk, nngp: the weights a, (k,); second_moments: E[phi phi^T].
     """
-    root = jnp.sqrt(ntk)
+    # Rounding may take a weight that is 0 below it.
+    root = safe_sqrt(ntk)
     operator = root[:, None] * second_moments * root[None, :]
     # What is learnt of each mode, 1 in the end, and not g(T) times the moments again, whose rounding it would magnify.
     learnt, _ = apply_filter(operator, jnp.eye(second_moments.shape[0]), _Learnt(training), num_samples=None)

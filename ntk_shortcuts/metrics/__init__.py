@@ -2,11 +2,13 @@
 
 from ntk_shortcuts.metrics.agreement import Agreement
 from ntk_shortcuts.metrics.base import Metric, Reading
+from ntk_shortcuts.metrics.core_accuracy import CoreAccuracy
 from ntk_shortcuts.metrics.reliance import Reliance, expected_reliance, reliance
 from ntk_shortcuts.metrics.shortcut_bias import ShortcutBias, shortcut_bias
 
 __all__ = [
     "Agreement",
+    "CoreAccuracy",
     "Metric",
     "Reading",
     "Reliance",

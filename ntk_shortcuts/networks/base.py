@@ -23,12 +23,14 @@ class KernelFacts(NamedTuple):
     r"""What a kernel is known to be, for those who can do better with it.
 
     - `homogeneous`: \(\Theta(rx,r'x')=rr'\Theta(x,x')\) for r, r' > 0, and so the NNGP kernel.
+    - `even`: outputs are even functions of the inputs, so that no odd target can be learnt.
     - `linear`: outputs are linear in the inputs, so that the kernel has no eigenvalues beyond their dimension.
     - `of_inner_products`: the kernel depends on norms and inner products alone.
     - `width`: of the hidden layers where it is finite and matters; None for a network that is its own infinite-width limit.
     """
 
     homogeneous: bool = False
+    even: bool = False
     linear: bool = False
     of_inner_products: bool = False
     width: int | None = None

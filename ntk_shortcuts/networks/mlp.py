@@ -141,7 +141,8 @@ class MLP(FiniteNetwork):
     def facts(self) -> KernelFacts:
         linear = self.depth == 0 or isinstance(self.activation, Linear)
         width = self.width if self.depth > 0 else None
-        return KernelFacts(self.is_homogeneous, linear, of_inner_products=True, width=width)
+        even = self.depth > 0 and not self.has_biases and self.activation.is_even
+        return KernelFacts(self.is_homogeneous, even, linear, of_inner_products=True, width=width)
 
     @property
     def is_finite(self) -> bool:

@@ -77,6 +77,10 @@ class Outputs(eqx.Module):
         noted = {**self.diagnostics, **(diagnostics or {})}
         return dataclasses.replace(self, diagnostics=noted, issues=(*self.issues, *issues))
 
+    @abc.abstractmethod
+    def silenced(self, issue: Issue) -> Any:
+        """The same outputs with mean 0 and without an error: of a network that sees nothing of the target, by that issue."""
+
     def with_notes_dropped(self) -> Any:
         """The bare outputs, whose type does not depend on what was found."""
         return dataclasses.replace(self, diagnostics={}, issues=())
@@ -103,6 +107,9 @@ class GaussianOutputs(Outputs):
     @property
     def samples(self) -> None:
         return None
+
+    def silenced(self, issue: Issue) -> GaussianOutputs:
+        return dataclasses.replace(self, location=jnp.zeros_like(self.location), error=None, issues=(issue,))
 
     def signs(self, points: TestPoints) -> jax.Array:
         return expected_sign(decided(jnp.asarray(self.location), jnp.asarray(points.reach)), self.std)
@@ -151,6 +158,10 @@ class SampledOutputs(Outputs):
     @property
     def samples(self) -> int:
         return len(self.values)
+
+    def silenced(self, issue: Issue) -> SampledOutputs:
+        # What single networks do is not known to be 0: a finite one has its own output at initialisation.
+        return dataclasses.replace(self, issues=(*self.issues, issue))
 
     def signs(self, points: TestPoints) -> jax.Array:
         values = jnp.asarray(self.values)

@@ -9,6 +9,7 @@ import equinox as eqx
 import numpy as np
 
 from ntk_shortcuts.metrics.base import Metric, Reading
+from ntk_shortcuts.metrics.core_accuracy import CoreAccuracy
 from ntk_shortcuts.metrics.reliance import Reliance
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import is_traced
@@ -43,6 +44,19 @@ class Prediction(eqx.Module):
     def optimal_reliance(self) -> Any:
         """Reliance of the Bayes-optimal classifier."""
         return plain(Reliance().optimal(self.points))
+
+    @property
+    def accuracy_conflicting(self) -> Any:
+        """Part of the test points where shortcut and core conflict that go with the core; there the shortcut misleads.
+
+        (1 - reliance)/2 on the probe grid, where the two groups of either label are of one size.
+        """
+        return plain(CoreAccuracy(conflicting=True)(self.outputs, self.points))
+
+    @property
+    def accuracy_agreeing(self) -> Any:
+        """Part of the test points where shortcut and core agree that go with both."""
+        return plain(CoreAccuracy(conflicting=False)(self.outputs, self.points))
 
     @property
     def bias_std(self) -> Any:

@@ -13,8 +13,11 @@ from typing import TypeAlias
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from ntk_shortcuts.kernels.moments import PairMoments
+from ntk_shortcuts.numerics import is_traced
 
 ELEMENTWISE_BLOCK = (256, 512)
 """Block sides for an exact dual of many elementwise steps. Entries are enough for XLA to share an operation among the cores,
@@ -45,6 +48,15 @@ class Activation(eqx.Module):
     def is_homogeneous(self) -> bool:
         """Whether phi(r x) = r phi(x) for every r > 0."""
         return False
+
+    @property
+    def is_even(self) -> bool:
+        """Whether phi(-x) = phi(x), by its values on a grid; a traced activation is not known to be."""
+        if is_traced(self):
+            return False
+        points = np.linspace(0.05, 5.0, 23)
+        there, back = (np.asarray(self(jnp.asarray(sign * points))) for sign in (1, -1))
+        return bool(np.all(np.abs(there - back) <= 1e-5 * np.max(np.abs(there))))
 
     @property
     def block_sides(self) -> tuple[int, int] | None:

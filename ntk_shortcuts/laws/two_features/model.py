@@ -9,13 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.scipy.special import ndtr, ndtri
+from jax.scipy.special import ndtri
 
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.laws.base import DataLaw, SectorKernels
 from ntk_shortcuts.laws.two_features import polar
 from ntk_shortcuts.laws.two_features.dataset import Dataset
 from ntk_shortcuts.laws.two_features.embedding import Embedding, draw_embedding, latent_moments
+from ntk_shortcuts.laws.two_features.fit import fitted_features
 from ntk_shortcuts.metrics.reliance import Reliance
 from ntk_shortcuts.networks.base import KernelFacts, Network
 from ntk_shortcuts.networks.inputs import Inputs
@@ -23,8 +24,9 @@ from ntk_shortcuts.nodes.base import Nodes
 from ntk_shortcuts.nodes.parity import OddEven, Sectors
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import compiled, in_float64, is_traced, real_leaf, safe_sqrt
+from ntk_shortcuts.results.issues import give
 from ntk_shortcuts.typing import Array, Float, Key, Latents, Pair, Scalar
-from ntk_shortcuts.validation import as_labels, as_points, require, require_integer, require_values
+from ntk_shortcuts.validation import as_points, require, require_integer, require_values
 
 # As one program: step by step its twenty operations would be compiled one by one.
 _ndtri = jax.jit(ndtri)
@@ -111,28 +113,12 @@ class GenerativeModel(DataLaw):
         Raises:
             ValueError: wrong shapes or labels; a feature that is constant within a class, or lower on average in
                 class +1 (flip its sign), or so separated that its predictivity rounds to 1.
+
+        Warns:
+            UntrustedPredictionWarning: a feature that is not Gaussian within a class, such as an attribute of two values.
         """
-        latents = np.asarray(as_points("latents", latents, dimension=2), np.float64)
-        labels = np.asarray(as_labels("labels", labels, count=len(latents)))
-        positive, negative = latents[labels > 0], latents[labels < 0]
-        counts = (len(positive), len(negative))
-        require(min(counts) >= 2, "labels", "at least two of each of -1 and +1", f"{counts[1]} and {counts[0]}")
-        residuals = np.concatenate([positive - positive.mean(axis=0), negative - negative.mean(axis=0)])
-        covariance = residuals.T @ residuals / (len(latents) - 2)
-        scale = np.sqrt(np.diag(covariance))
-        require(bool(np.all(scale > 0)), "latents", "of positive spread within a class in both columns", scale)
-        means = (positive.mean(axis=0) - negative.mean(axis=0)) / (2 * scale)
-        require(
-            bool(np.all(means >= 0)),
-            "latents",
-            "higher on average in class +1 in both columns (flip the sign of a column)",
-            means,
-        )
-        estimates = {
-            "predictivity": np.asarray(ndtr(means), np.float64),
-            "correlation": float(covariance[0, 1] / np.prod(scale)),
-            "amplification": scale,
-        }
+        estimates, issues = fitted_features(latents, labels)
+        give(issues)
         return cls(**{**estimates, **parameters})
 
     def with_shortcut(

@@ -132,7 +132,7 @@ class PopulationFlow(Method):
         order = _SAMPLED_ORDER if sampled and self.order is None else self.order
         if is_traced(kernel, training):
             return self._traced(kernel, training, num_samples, points, order or _TRACED_ORDER, rules)
-        times = _times(training)
+        times = flow_times(training)
         if self.batch_size is not None:
             batches = _minibatches(self.batch_size, training, num_samples, self.momentum)
             rules = dataclasses.replace(rules, batches=batches)
@@ -281,7 +281,7 @@ def _minibatches(batch_size: int, training: Any, num_samples: int | None, moment
     return minibatches(batch_size, float(training.learning_rate), momentum, float(np.max(np.asarray(training.steps))))
 
 
-def _times(training: Any) -> np.ndarray:
+def flow_times(training: Any) -> np.ndarray:
     """Times of the flow: learning rate x steps."""
     allowed = 'GradientFlow or GradientDescent with method="population_flow"'
     require(isinstance(training, GradientFlow | GradientDescent), "training", allowed, type(training).__name__)
