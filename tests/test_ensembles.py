@@ -130,8 +130,8 @@ class Killed(Exception):
 
 
 def test_a_killed_run_resumes_to_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr("ntk_shortcuts.experiments.ensembles._SEGMENT_SECONDS", 0.0)  # a checkpoint after every step
-    monkeypatch.setattr("ntk_shortcuts.experiments.ensembles._MEMBER_BYTES", 3 * 6 * 30 * 16 * 4)  # groups of three members
+    monkeypatch.setattr("ntk_shortcuts.experiments.ensembles.groups._SEGMENT_SECONDS", 0.0)  # a checkpoint after every step
+    monkeypatch.setattr("ntk_shortcuts.experiments.ensembles.memory._MEMBER_BYTES", 3 * 6 * 30 * 16 * 4)  # groups of three
     options = {"batch_size": 8, "optimizer": functools.partial(optax.sgd, momentum=0.9), "dtype": jnp.float32}
     whole = train(**options)
     calls = []
@@ -193,8 +193,8 @@ def test_damaged_and_foreign_checkpoints_are_named_and_nothing_is_unpickled(tmp_
 
 _RUN = """
 import sys, jax, numpy as np, ntk_shortcuts as ns
-from ntk_shortcuts.experiments import ensembles
-ensembles._SEGMENT_SECONDS = 0.0  # a checkpoint after every step
+from ntk_shortcuts.experiments.ensembles import groups
+groups._SEGMENT_SECONDS = 0.0  # a checkpoint after every step
 result = ns.train_ensemble(
     ns.GenerativeModel(amplification=(4.0, 1.0)), ns.MLP(2, width=32, parameterization="standard", initialization="torch"),
     ns.GradientDescent(0.02, np.array([50, 400])), 200, 2, 2, key=jax.random.key(1), batch_size=64, num_validation=100,

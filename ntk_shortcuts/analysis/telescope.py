@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.metrics.reliance import shortcut_bias
-from ntk_shortcuts.laws.two_features.model import Dataset, GenerativeModel
 from ntk_shortcuts.kernels.empirical import empirical_ntk
+from ntk_shortcuts.laws.two_features.model import Dataset, GenerativeModel
+from ntk_shortcuts.laws.two_features.plane import plane_basis
+from ntk_shortcuts.metrics.reliance import shortcut_bias
 from ntk_shortcuts.networks.mlp import MLP, Parameters, require_finite_network
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.laws.two_features.plane import plane_basis, plane_inputs, plane_parameters
-from ntk_shortcuts.training.spectral import apply_filter
 from ntk_shortcuts.training.rules import GradientDescent, TrainingRule
+from ntk_shortcuts.training.spectral import apply_filter
 from ntk_shortcuts.typing import Array, Float, Key, Latents
 from ntk_shortcuts.validation import as_labels, as_points, require, require_integer
 
@@ -187,8 +187,8 @@ def telescope(
     params = network.init(init_key, inputs.shape[1])
     if model.nesting == (0, 0):
         basis = plane_basis(dataset.embedding)
-        params = plane_parameters(params, basis)
-        inputs, probe_inputs = (plane_inputs(network, x, basis) for x in (inputs, probe_inputs))
+        params = network.on_plane(params, basis)
+        inputs, probe_inputs = (network.plane_inputs(x, basis) for x in (inputs, probe_inputs))
     points = np.concatenate([[0], steps.astype(np.int64)])
     path = _path(network, params, inputs, labels, float(training.learning_rate), points)
     trained = jax.vmap(network.apply, (0, None))(path, probe_inputs)

@@ -10,15 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.laws.two_features.model import GenerativeModel
-from ntk_shortcuts.kernels.angular import AngleSeries, AngularKernels, angle_series
-from ntk_shortcuts.kernels.devices import by_rows
 from ntk_shortcuts.kernels.activations.base import Activation, ActivationLike, resolve_activation
 from ntk_shortcuts.kernels.activations.hermite import Quadrature
-from ntk_shortcuts.kernels.recursion import AffineLayer, Kernels, blockwise, linear_profiles, mlp_kernels
-from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.kernels.activations.piecewise_linear import Linear
+from ntk_shortcuts.kernels.angular import AngleSeries, AngularKernels, angle_series
+from ntk_shortcuts.kernels.devices import by_rows
+from ntk_shortcuts.kernels.moments import PairMoments
+from ntk_shortcuts.kernels.recursion import AffineLayer, Kernels, blockwise, linear_profiles, mlp_kernels
 from ntk_shortcuts.kernels.tiles import mirrored
+from ntk_shortcuts.laws.two_features.model import GenerativeModel
+from ntk_shortcuts.networks.base import FiniteNetwork
 from ntk_shortcuts.numerics import in_float64, is_traced, real_leaf
 from ntk_shortcuts.typing import Array, Float, Key, Latents, Scalar
 from ntk_shortcuts.validation import as_points, require, require_integer, require_values
@@ -32,7 +33,7 @@ _RESOLVED = 0.05
 Parameters = tuple[tuple[jax.Array, jax.Array | None], ...]
 
 
-class MLP(eqx.Module):
+class MLP(FiniteNetwork):
     r"""A fully connected network with a scalar linear readout.
 
     NTK parameterisation: \(z^l=\sqrt{\sigma_w^2/n_{l-1}}\,W^lh^{l-1}+\sigma_bb^l\) with all weights and biases N(0, 1);
@@ -135,6 +136,11 @@ class MLP(eqx.Module):
         )
         hidden = 1 if self.width is None else self.width  # unused at infinite width: no rate depends on it
         return [input_dim, *[hidden] * self.depth]
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether it can be drawn: of finite width, or without hidden layers."""
+        return self.width is not None or self.depth == 0
 
     @in_float64
     def kernels(self, x1: Float[Array, "n1 d"], x2: Float[Array, "n2 d"] | None = None) -> Kernels:
@@ -330,6 +336,16 @@ class MLP(eqx.Module):
         if self.parameterization == "ntk":
             return normal
         return normal * jnp.sqrt(jnp.asarray(variance, dtype) / divisor)
+
+    def on_plane(self, params: Parameters, basis: Float[Array, "d k"]) -> Parameters:
+        """Parameters of the reduced network: the first layer's weights projected, all others unchanged."""
+        (weights, biases), *rest = params
+        return ((basis.astype(weights.dtype).T @ weights, biases), *rest)
+
+    def plane_inputs(self, x: Float[Array, "n d"], basis: Float[Array, "d k"]) -> Float[Array, "n k"]:
+        r"""Inputs of the reduced network: \(Q^\top x\), in the NTK parameterisation times \(\sqrt{k/d}\), for the fan-in."""
+        coordinates = x @ basis
+        return coordinates * jnp.sqrt(basis.shape[1] / basis.shape[0]) if self.parameterization == "ntk" else coordinates
 
     def apply(self, params: Parameters, x: Float[Array, "n d"]) -> Float[Array, "n"]:
         """Outputs (n,) at inputs (n, d), in the parameters' dtype.

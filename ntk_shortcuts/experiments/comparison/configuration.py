@@ -20,7 +20,7 @@ from ntk_shortcuts.laws.two_features.model import Dataset, GenerativeModel
 from ntk_shortcuts.experiments.sweeps.maps import spec_parameters
 from ntk_shortcuts.networks.mlp import MLP
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.laws.two_features.plane import plane_basis, plane_inputs
+from ntk_shortcuts.laws.two_features.plane import plane_basis
 from ntk_shortcuts.entry import predict_bias
 from ntk_shortcuts.results.prediction import Prediction
 from ntk_shortcuts.training.rules import GradientDescent
@@ -208,7 +208,7 @@ def compare(configuration: Configuration, seed: int = 0) -> dict[str, Any]:
 def _in_plane(network: MLP, data: Dataset, probes: Latents) -> tuple[Dataset, jax.Array]:
     """The data set and the probes as inputs of two dimensions with the same kernels, which cost less than those in R^d."""
     basis = plane_basis(data.embedding)
-    inputs, at_probes = (plane_inputs(network, jnp.asarray(x), basis) for x in (data.inputs, data.embedding(probes)))
+    inputs, at_probes = (network.plane_inputs(jnp.asarray(x), basis) for x in (data.inputs, data.embedding(probes)))
     return Dataset.from_arrays(inputs, data.labels), at_probes
 
 

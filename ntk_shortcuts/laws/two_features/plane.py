@@ -12,7 +12,6 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from ntk_shortcuts.laws.two_features.embedding import Embedding
-from ntk_shortcuts.networks.mlp import MLP, Parameters
 from ntk_shortcuts.numerics import safe_divide
 from ntk_shortcuts.typing import Array, Float
 from ntk_shortcuts.validation import require
@@ -21,8 +20,20 @@ from ntk_shortcuts.validation import require
 def plane_basis(embedding: Embedding) -> Float[Array, "d 2"]:
     """Orthonormal basis of the span of w_s and w_c, the first along w_s.
 
+    `network.on_plane(params, basis)` and `network.plane_inputs(x, basis)` are the reduced network's parameters and inputs.
+
     Raises:
         ValueError: an embedding with nesting, whose inputs do not lie in a plane.
+
+    Example:
+        >>> import jax
+        >>> from ntk_shortcuts import MLP, GenerativeModel
+        >>> model, network = GenerativeModel(), MLP(1, width=8)
+        >>> data = model.sample(jax.random.key(0), 4)
+        >>> params, basis = network.init(jax.random.key(1), 100), plane_basis(data.embedding)
+        >>> reduced = network.apply(network.on_plane(params, basis), network.plane_inputs(data.inputs, basis))
+        >>> bool(jnp.allclose(reduced, network.apply(params, data.inputs), atol=1e-6))
+        True
     """
     require(not any(embedding.layers), "nesting", "(0, 0) for the reduction to the plane", [len(a) for a in embedding.layers])
     shortcut, core = embedding.directions
@@ -32,24 +43,17 @@ def plane_basis(embedding: Embedding) -> Float[Array, "d 2"]:
     return jnp.stack([first, safe_divide(rest, jnp.linalg.norm(rest))], axis=1)
 
 
-def plane_inputs(network: MLP, inputs: Float[Array, "n d"], basis: Float[Array, "d 2"]) -> Float[Array, "n 2"]:
-    r"""Inputs of the reduced network: \(Q^\top x\), in the NTK parameterisation times \(\sqrt{2/d}\) for its other fan-in."""
-    coordinates = inputs @ basis
-    return coordinates * jnp.sqrt(2 / basis.shape[0]) if network.parameterization == "ntk" else coordinates
+def shared_plane(embedding: Embedding | None, *inputs: Float[Array, "n d"]) -> Float[Array, "d 2"] | None:
+    """Basis of the plane of the two features, where all the inputs lie in it to rounding; else None.
 
-
-def plane_parameters(params: Parameters, basis: Float[Array, "d 2"]) -> Parameters:
-    """Parameters of the reduced network: the first layer's weights projected, all others unchanged.
-
-    Example:
-        >>> import jax
-        >>> from ntk_shortcuts import MLP, GenerativeModel
-        >>> model, network = GenerativeModel(), MLP(1, width=8)
-        >>> data = model.sample(jax.random.key(0), 4)
-        >>> params, basis = network.init(jax.random.key(1), 100), plane_basis(data.embedding)
-        >>> reduced = network.apply(plane_parameters(params, basis), plane_inputs(network, data.inputs, basis))
-        >>> bool(jnp.allclose(reduced, network.apply(params, data.inputs), atol=1e-6))
-        True
+    Inputs that were changed since they were embedded (noise added, say) need not.
     """
-    (weights, biases), *rest = params
-    return ((basis.astype(weights.dtype).T @ weights, biases), *rest)
+    if embedding is None or any(embedding.layers):
+        return None
+    basis = plane_basis(embedding)
+    for x in inputs:
+        x = x.astype(jnp.result_type(x, basis))
+        outside = jnp.max(jnp.abs(x - (x @ basis.astype(x.dtype)) @ basis.astype(x.dtype).T))
+        if outside > 100 * jnp.finfo(basis.dtype).eps * jnp.max(jnp.abs(x)):
+            return None
+    return basis

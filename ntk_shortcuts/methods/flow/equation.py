@@ -25,7 +25,7 @@ from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.training.losses import resolve_loss
 from ntk_shortcuts.networks.mlp import MLP, Parameters
 from ntk_shortcuts.numerics import is_traced
-from ntk_shortcuts.laws.two_features.plane import plane_basis, plane_inputs, plane_parameters
+from ntk_shortcuts.laws.two_features.plane import plane_basis
 from ntk_shortcuts.methods.flow.minibatches import Minibatches, Pieces, draw_pieces
 from ntk_shortcuts.results.prediction import UntrustedPredictionWarning
 from ntk_shortcuts.typing import Array, Float, Key, Scalar
@@ -103,8 +103,8 @@ def draw(model: GenerativeModel, network: MLP, key: Key, rules: FlowRules) -> Dr
     """
     embedding_key, init_key = jax.random.split(key)
     embedded, basis = _embedded_axes(model, embedding_key, rules.orthogonal)
-    frame = plane_inputs(network, embedded, basis)
-    params = plane_parameters(network.init(init_key, model.input_dim, rules.dtype), basis)
+    frame = network.plane_inputs(embedded, basis)
+    params = network.on_plane(network.init(init_key, model.input_dim, rules.dtype), basis)
     # Not one of the two keys above, so that the same networks start on infinite and on finite data.
     return Drawn(params, frame, jax.random.fold_in(key, 2))
 
