@@ -143,15 +143,14 @@ def test_a_checkpoint_of_functions_of_the_same_name_is_refused_by_what_they_comp
     def activation(scale):
         return lambda x: jnp.tanh(scale * x)
 
-    def run(scale, centred):
-        network = ns.MLP(1, activation(scale), width=16)
-        return train(network, checkpoint=tmp_path / f"run{centred}", centred=centred)
+    def run(scale):
+        # Centred: the outputs recorded at the start are zero, whatever the network.
+        return train(ns.MLP(1, activation(scale), width=16), checkpoint=tmp_path / "run", centred=True)
 
-    for centred in (False, True):
-        first = run(1.0, centred)
-        np.testing.assert_array_equal(run(1.0, centred).outputs, first.outputs)
-        with pytest.raises(ValueError, match=r"checkpoint must be .*members-000000\.eqx, of other networks"):
-            run(1.5, centred)
+    first = run(1.0)
+    np.testing.assert_array_equal(run(1.0).outputs, first.outputs)
+    with pytest.raises(ValueError, match=r"checkpoint must be .*members-000000\.eqx, of other networks"):
+        run(1.5)
     train(Gated(), rate=0.03, checkpoint=tmp_path / "gated")
     with pytest.raises(ValueError, match=r"checkpoint must be .*of another run"):
         train(Gated(size=0.5), rate=0.03, checkpoint=tmp_path / "gated")

@@ -40,7 +40,7 @@ def checked_steps(training: GradientDescent) -> np.ndarray:
 
 
 def require_trainable(network: FiniteNetwork, num_samples: int, input_dim: int) -> None:
-    """Refuse a network that cannot be drawn, or whose outputs are not one number a sample: (n, 1) would broadcast with labels."""
+    """Refuse a network that cannot be drawn, or whose outputs are not (n,): those of (n, 1) would broadcast with the labels."""
     allowed = "an MLP of finite width, or another network with init and apply"
     require(isinstance(network, FiniteNetwork), "network", allowed, type(network).__name__)
     if not network.is_finite:

@@ -115,8 +115,8 @@ class Given(Source):
         return "for inputs not known to lie in the plane of the two features" if self.given.basis is None else None
 
     def tasks(self, model: GenerativeModel, network: FiniteNetwork, key: Key, probes: Any, reduced: bool) -> list[Task]:
-        inputs, labels, probe_inputs, basis = self.given
         with jax.enable_x64(True):
+            inputs, labels, probe_inputs, basis = jax.tree.map(lambda values: values.astype(jnp.float64), self.given)
             validation = None
             if self.num_validation is not None:
                 # The key of the first data set of a sampled run: its data set, given back, meets the same validation data.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
-
 from ntk_shortcuts.laws.two_features.model import Dataset
 from ntk_shortcuts.laws.two_features.plane import shared_plane
 from ntk_shortcuts.numerics import in_float64
@@ -47,7 +45,7 @@ def given_data(dataset: Dataset, num_samples: int | None, probes: Latents, probe
         allowed = "with its embedding, or with probe_inputs= given: where the probes lie among inputs of your own is not known"
         require(dataset.embedding is not None, "dataset", allowed, None)
         probe_inputs = dataset.embedding(probes)
-    probe_inputs = as_points("probe_inputs", probe_inputs, dimension=dimension).astype(inputs.dtype)
+    probe_inputs = as_points("probe_inputs", probe_inputs, dimension=dimension)
     allowed = f"of shape ({probes.shape[0]}, {dimension}), one row per probe"
     require(probe_inputs.shape[0] == probes.shape[0], "probe_inputs", allowed, probe_inputs)
-    return GivenData(jnp.asarray(inputs), labels, probe_inputs, shared_plane(dataset.embedding, inputs, probe_inputs))
+    return GivenData(inputs, labels, probe_inputs, shared_plane(dataset.embedding, inputs, probe_inputs))

@@ -52,8 +52,8 @@ def shared_plane(embedding: Embedding | None, *inputs: Float[Array, "n d"]) -> F
         return None
     basis = plane_basis(embedding)
     for x in inputs:
-        x = x.astype(jnp.result_type(x, basis))
-        outside = jnp.max(jnp.abs(x - (x @ basis.astype(x.dtype)) @ basis.astype(x.dtype).T))
+        x = x.astype(basis.dtype)
+        outside = jnp.max(jnp.abs(x - (x @ basis) @ basis.T))
         if outside > 100 * jnp.finfo(basis.dtype).eps * jnp.max(jnp.abs(x)):
             return None
     return basis
