@@ -44,7 +44,7 @@ def _products(program: Jaxpr) -> int:
     total = 0
     for equation in program.eqns:
         if equation.primitive.name in _PRODUCTS:
-            total += sum(int(np.prod(variable.aval.shape)) for variable in equation.outvars)
+            total += sum(int(np.prod(variable.aval.shape)) for variable in equation.outvars)  # type: ignore[attr-defined]
         inner = [part for value in equation.params.values() for part in (value if isinstance(value, tuple) else (value,))]
         programs = [part.jaxpr if isinstance(part, ClosedJaxpr) else part for part in inner]
         # A scan keeps what each of its turns makes.
