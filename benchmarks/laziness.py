@@ -27,7 +27,7 @@ from jax.flatten_util import ravel_pytree
 from sklearn.metrics import roc_auc_score
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.laws.two_features.plane import plane_basis, plane_inputs, plane_parameters
+from ntk_shortcuts.laws.two_features.plane import plane_basis
 from ntk_shortcuts.laws.two_features.polar import mixture_nodes
 
 RESULTS = pathlib.Path(__file__).parent / "results"
@@ -48,8 +48,8 @@ def naive(model, network, times, key):
     embedding = model.embedding(embedding_key)
     nodes, weights = mixture_nodes(model, 8)
     basis = plane_basis(embedding)
-    inputs = plane_inputs(network, embedding(nodes), basis).astype("float32")
-    start = plane_parameters(network.init(init_key, model.input_dim, "float32"), basis)
+    inputs = network.plane_inputs(embedding(nodes), basis).astype("float32")
+    start = network.on_plane(network.init(init_key, model.input_dim, "float32"), basis)
     flat, restore = ravel_pytree(start)
     root = jnp.sqrt(weights).astype("float32")
 

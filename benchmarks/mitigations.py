@@ -27,7 +27,7 @@ import optax
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.experiments.comparison import read_lines
-from ntk_shortcuts.laws.two_features.plane import plane_basis, plane_inputs
+from ntk_shortcuts.laws.two_features.plane import plane_basis
 from ntk_shortcuts.laws.two_features.polar import mixture_nodes
 
 SAMPLES, TIME, RATE, WIDTH, DATASETS = 300, 30.0, 0.5, 512, 32
@@ -171,7 +171,7 @@ def plane_data(seed: int, whiten: bool):
     for index in range(DATASETS):
         data = MODEL.sample(jax.random.fold_in(jax.random.key(seed), index), SAMPLES)
         basis = plane_basis(data.embedding)
-        inputs, probes = (np.asarray(plane_inputs(network, x, basis)) for x in (data.inputs, data.embedding(grid)))
+        inputs, probes = (np.asarray(network.plane_inputs(x, basis)) for x in (data.inputs, data.embedding(grid)))
         if whiten:
             root = np.linalg.inv(np.linalg.cholesky(inputs.T @ inputs / SAMPLES)) * np.sqrt(2 / MODEL.input_dim)
             inputs, probes = inputs @ root.T, probes @ root.T

@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -112,6 +113,65 @@ def test_centred_ensembles_start_at_zero_and_several_laws_train_side_by_side():
     np.testing.assert_allclose(alone.bias, ns.shortcut_bias(alone.outputs, MODEL), atol=1e-7)
 
 
+def own(network=NETWORK, steps=(2, 12), num_inits=3, rate=0.3, **options):
+    training = ns.GradientDescent(rate, np.array(steps))
+    return ns.train_ensemble(MODEL, network, training, num_inits=num_inits, **{"key": KEY, **options})
+
+
+def test_a_data_set_given_back_trains_the_same_networks_as_when_it_was_sampled():
+    first = train(count=(1, 3), num_validation=20)
+    data = first.dataset(0)
+    again = own(dataset=data, num_validation=20)
+    assert again.plane and again.outputs.shape == first.outputs.shape == (2, 1, 3, 900)
+    bare = ns.Dataset.from_arrays(data.inputs, data.labels)
+    alone = own(dataset=bare, probe_inputs=data.embedding(first.probes), num_samples=30)
+    assert not alone.plane and alone.datasets.embedding is None and np.isnan(alone.validation_accuracy).all()
+    for ensemble in (again, alone):
+        for name in ("outputs", "initial_outputs", "initial_train_outputs", "train_loss"):
+            np.testing.assert_allclose(getattr(ensemble, name), getattr(first, name), atol=1e-10, err_msg=name)
+        np.testing.assert_array_equal(ensemble.bias, first.bias)
+        np.testing.assert_array_equal(ensemble.dataset(0).inputs, data.inputs)
+    np.testing.assert_array_equal(again.validation_accuracy, first.validation_accuracy)
+
+
+def test_data_of_ones_own_of_any_size_balance_and_dimension_is_the_plain_loop(rng):
+    inputs, labels, probes = rng.normal(size=(7, 5)), np.array([1, 1, 1, 1, 1, -1, -1]), rng.normal(size=(4, 5))
+    options = {"dataset": ns.Dataset.from_arrays(inputs, labels), "probes": [[1, 1], [1, -1], [-1, 1], [-1, -1]]}
+    ensemble = own(steps=5, num_inits=1, probe_inputs=probes, **options)
+    params = NETWORK.init(jax.random.split(jax.random.split(KEY, 3)[1], 1)[0], 5)
+    gradient = jax.grad(lambda p: jnp.mean((NETWORK.apply(p, inputs) - labels) ** 2) / 2)
+    for _ in range(5):
+        params = jax.tree.map(lambda p, g: p - 0.3 * g, params, gradient(params))
+    np.testing.assert_allclose(ensemble.outputs[0, 0], NETWORK.apply(params, probes), atol=1e-12)
+    with jax.enable_x64(False), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert own(steps=5, probe_inputs=probes, **options).outputs.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_datasets": 2}, "num_datasets must be 1 with dataset="),
+        ({"num_samples": 10}, "num_samples must be None or 6, the size of dataset"),
+        ({"probe_inputs": None}, "dataset must be with its embedding, or with probe_inputs= given"),
+        ({"probe_inputs": np.eye(3)}, r"probe_inputs must be of shape \(2, 3\), one row per probe"),
+        ({"num_validation": 4}, "num_validation must be None for data without its embedding"),
+        ({"orthogonal": True}, "orthogonal must be False with dataset="),
+        ({"plane": True}, "plane must be False or None for inputs not known to lie in the plane"),
+        ({"batch_size": 7}, "batch_size must be at most N"),
+        ({"dataset": np.eye(3)}, "dataset must be a Dataset"),
+        ({"dataset": None}, "probe_inputs must be None without dataset="),
+    ],
+)
+def test_what_does_not_go_with_a_given_data_set_is_named(change, message):
+    data = ns.Dataset.from_arrays(np.eye(6, 3), [1, -1, 1, -1, 1, -1])
+    options = {"dataset": data, "probes": np.ones((2, 2)), "probe_inputs": np.eye(2, 3)}
+    with pytest.raises(ValueError, match=f"^{message}"):
+        own(**{**options, **change})
+    with pytest.raises(ValueError, match="models must be a single one with dataset="):
+        ns.train_ensembles([MODEL, MODEL], NETWORK, ns.GradientDescent(0.3, 2), key=KEY, **options)
+
+
 @pytest.mark.slow
 def test_early_stopping_takes_the_first_best_validation_accuracy():
     ensemble = train(steps=(1, 4, 12, 40), num_validation=50)
@@ -123,6 +183,8 @@ def test_early_stopping_takes_the_first_best_validation_accuracy():
         np.testing.assert_array_equal(best.outputs[data, init], ensemble.outputs[first, data, init])
     with pytest.raises(ValueError, match="num_validation must be"):
         train(steps=3).at_best_validation()
+    with pytest.raises(ValueError, match="num_validation must be"):
+        train().at_best_validation()
 
 
 class Killed(Exception):
@@ -130,8 +192,8 @@ class Killed(Exception):
 
 
 def test_a_killed_run_resumes_to_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr("ntk_shortcuts.experiments.ensembles._SEGMENT_SECONDS", 0.0)  # a checkpoint after every step
-    monkeypatch.setattr("ntk_shortcuts.experiments.ensembles._MEMBER_BYTES", 3 * 6 * 30 * 16 * 4)  # groups of three members
+    monkeypatch.setattr("ntk_shortcuts.experiments.ensembles.groups._SEGMENT_SECONDS", 0.0)  # a checkpoint after every step
+    monkeypatch.setattr("ntk_shortcuts.experiments.ensembles.memory._MEMBER_BYTES", 3 * 6 * 30 * 16 * 4)  # groups of three
     options = {"batch_size": 8, "optimizer": functools.partial(optax.sgd, momentum=0.9), "dtype": jnp.float32}
     whole = train(**options)
     calls = []
@@ -193,8 +255,8 @@ def test_damaged_and_foreign_checkpoints_are_named_and_nothing_is_unpickled(tmp_
 
 _RUN = """
 import sys, jax, numpy as np, ntk_shortcuts as ns
-from ntk_shortcuts.experiments import ensembles
-ensembles._SEGMENT_SECONDS = 0.0  # a checkpoint after every step
+from ntk_shortcuts.experiments.ensembles import groups
+groups._SEGMENT_SECONDS = 0.0  # a checkpoint after every step
 result = ns.train_ensemble(
     ns.GenerativeModel(amplification=(4.0, 1.0)), ns.MLP(2, width=32, parameterization="standard", initialization="torch"),
     ns.GradientDescent(0.02, np.array([50, 400])), 200, 2, 2, key=jax.random.key(1), batch_size=64, num_validation=100,

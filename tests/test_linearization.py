@@ -1,5 +1,7 @@
 """Linearised and telescoped predictions: equal to explicit Jacobians, exact where they must be, convergent along the path."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -133,3 +135,28 @@ def test_own_data_needs_its_embedding_and_divergence_is_an_error():
         run(ns.MLP(1, width=4), [3], (1,), count=None, dataset=bare)
     with pytest.raises(FloatingPointError, match="by step 300"):
         run(ns.MLP(2, "linear", width=4), [300], (1,), rate=1e4)
+
+
+def test_own_data_with_its_probes_is_followed_as_the_same_data_with_its_embedding():
+    data = MODEL.sample(KEY, 8)
+    probes = MODEL.probe_grid(4)
+    options = {"count": None, "probes": probes}
+    expected = run(ns.MLP(1, width=4), [3, 10], (1, 2), dataset=data, **options)
+    bare, placed = ns.Dataset.from_arrays(data.inputs, data.labels), data.embedding(probes)
+    found = run(ns.MLP(1, width=4), [3, 10], (1, 2), dataset=bare, probe_inputs=placed, **options)
+    assert expected.inputs.shape == (8, 2) and found.inputs.shape == (8, 20)
+    for name in ("trained", "telescoped", "kernel_change", "kernel_alignment", "target_alignment"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=1e-10, err_msg=name)
+    np.testing.assert_array_equal(found.telescoped_bias, expected.telescoped_bias)
+    # Inputs that were moved out of the plane are not taken for those of the embedding.
+    noise = 0.1 * jax.random.normal(KEY, data.inputs.shape)
+    noisy = dataclasses.replace(data, inputs=data.inputs + noise)
+    found = run(ns.MLP(1, width=4), [3, 10], (1, 2), dataset=noisy, **options)
+    bare = ns.Dataset.from_arrays(noisy.inputs, data.labels)
+    expected = run(ns.MLP(1, width=4), [3, 10], (1, 2), dataset=bare, probe_inputs=placed, **options)
+    np.testing.assert_allclose(found.trained, expected.trained, atol=1e-12)
+    for change, name in (({"probe_inputs": placed[:3]}, "probe_inputs"), ({"count": 6}, "num_samples")):
+        with pytest.raises(ValueError, match=f"^{name} must be"):
+            run(ns.MLP(1, width=4), [3], (1,), **{**options, "dataset": bare, "probe_inputs": placed, **change})
+    with pytest.raises(ValueError, match="probe_inputs must be None without dataset="):
+        run(ns.MLP(1, width=4), [3], (1,), probes=probes, probe_inputs=placed)

@@ -14,6 +14,7 @@ import pytest
 
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.kernels import Kernels, neural_tangents
+from ntk_shortcuts.networks import neural_tangents as loader
 from ntk_shortcuts.networks.mlp import MLP
 
 installed = pytest.mark.skipif(importlib.util.find_spec("neural_tangents") is None, reason="needs neural-tangents")
@@ -118,13 +119,14 @@ def test_message_when_it_does_not_load_on_this_jax():
     script = """
         import sys
         from ntk_shortcuts.kernels import neural_tangents
-        finders, builtin = list(sys.meta_path), neural_tangents.importlib.import_module
+        from ntk_shortcuts.networks import neural_tangents as loader
+        finders, builtin = list(sys.meta_path), loader.importlib.import_module
 
         def broken(name):
             builtin(name)
             raise AttributeError("something is gone")
 
-        neural_tangents.importlib.import_module = broken
+        loader.importlib.import_module = broken
         try:
             neural_tangents.load()
         except ImportError as error:
@@ -138,23 +140,23 @@ def test_message_when_it_does_not_load_on_this_jax():
 
 def test_without_metadata_no_version_is_named(monkeypatch):
     def missing(name):
-        raise neural_tangents.importlib.metadata.PackageNotFoundError(name)
+        raise loader.importlib.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(neural_tangents.importlib.metadata, "version", missing)
-    assert neural_tangents._installed_version() is None
+    monkeypatch.setattr(loader.importlib.metadata, "version", missing)
+    assert loader._installed_version() is None
 
 
 def test_finder_leaves_other_modules_and_missing_ones_alone():
-    finder = neural_tangents._Finder(neural_tangents._overlays())
+    finder = loader._Finder(loader._overlays())
     assert finder.find_spec("numpy") is None
     assert finder.find_spec("neural_tangents.no_such_module", []) is None
 
 
 def test_substitutes_for_functions_that_jax_dropped():
-    assert neural_tangents._safe_map(lambda a, b: a - b, [3, 4], [1, 1]) == [2, 3]
-    assert neural_tangents._safe_zip("ab", [1, 2]) == [("a", 1), ("b", 2)]
+    assert loader._safe_map(lambda a, b: a - b, [3, 4], [1, 1]) == [2, 3]
+    assert loader._safe_zip("ab", [1, 2]) == [("a", 1), ("b", 2)]
     with pytest.raises(ValueError, match="shorter"):
-        neural_tangents._safe_zip([1, 2], [1])
+        loader._safe_zip([1, 2], [1])
 
 
 @installed

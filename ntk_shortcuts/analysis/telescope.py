@@ -11,8 +11,8 @@ import numpy as np
 
 from ntk_shortcuts.kernels.empirical import empirical_ntk
 from ntk_shortcuts.laws.two_features.dataset import Dataset
+from ntk_shortcuts.laws.two_features.given import given_data
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
-from ntk_shortcuts.laws.two_features.plane import plane_basis
 from ntk_shortcuts.metrics.shortcut_bias import shortcut_bias
 from ntk_shortcuts.networks.base import require_finite_network
 from ntk_shortcuts.networks.mlp import MLP, Parameters
@@ -21,7 +21,7 @@ from ntk_shortcuts.results.issues import give
 from ntk_shortcuts.training.rules import GradientDescent, TrainingRule
 from ntk_shortcuts.training.spectral import apply_filter
 from ntk_shortcuts.typing import Array, Float, Key, Latents
-from ntk_shortcuts.validation import as_labels, as_points, require, require_integer
+from ntk_shortcuts.validation import as_points, require, require_integer
 
 
 class Telescope(eqx.Module):
@@ -37,7 +37,7 @@ class Telescope(eqx.Module):
     - `kernel_alignment` (T + 1,): \(\langle\Theta_t,\Theta_0\rangle/(|\Theta_t||\Theta_0|)\), 1 where only its size changes.
     - `target_alignment` (T + 1,): \(y^T\Theta_ty/(|\Theta_t|_F|y|^2)\).
     - `params`: parameters at each step, leaves (T + 1, ...); `inputs` (N, .), `probe_inputs` (probes, .): what they act on. On
-      the plane where the features are not nested (:mod:`ntk_shortcuts.laws.two_features.plane`).
+      the plane where the inputs are known to lie in it (:mod:`ntk_shortcuts.laws.two_features.plane`).
     - `dataset`, `probes` (probes, 2).
     """
 
@@ -129,6 +129,7 @@ def telescope(
     key: Key,
     dataset: Dataset | None = None,
     probes: Latents | None = None,
+    probe_inputs: Float[Array, "probes d"] | None = None,
 ) -> Telescope:
     r"""Train one network, and predict it from its kernels at S points of its path.
 
@@ -149,15 +150,17 @@ def telescope(
             the rule, the kernel is renewed at \(t_{\lfloor iT/S\rfloor}\), i = 0..S-1: where the steps are spaced in log time,
             so are the segments.
         key: `jax.random` key, for the data set and for the parameters.
-        dataset: a data set with its embedding, instead of num_samples.
+        dataset: a data set instead of num_samples, from `model.sample` or your own by `Dataset.from_arrays(inputs, labels)`.
         probes: latents (n, 2); the 30 x 30 grid by default.
+        probe_inputs: the probes as inputs (n, d) among those of `dataset`; by default embedded as the data set was, which your
+            own data cannot do.
 
     Raises:
         ValueError: naming the argument, the allowed values and the value got.
         FloatingPointError: training diverged.
 
-    Numerics: float64. One eigendecomposition of the N x N kernel for each point where some prediction renews it. Features
-    without nesting are reduced to the plane, so that nothing grows with d.
+    Numerics: float64. One eigendecomposition of the N x N kernel for each point where some prediction renews it. Data sets of
+    features without nesting are reduced to the plane, so that nothing grows with d.
 
     Source: Jeffares, Curth & van der Schaar (2024), "Deep learning through a telescoping lens", equation 5, whose segments
     are single steps of the optimiser, along the actual updates of the parameters; this one moves by its own residuals.
@@ -180,16 +183,13 @@ def telescope(
     sample_key, init_key = jax.random.split(key)
     if dataset is None:
         require(num_samples is not None, "num_samples", "an even integer >= 2, or dataset= given", num_samples)
+        require(probe_inputs is None, "probe_inputs", "None without dataset=", probe_inputs)
         dataset = model.sample(sample_key, num_samples)
-    require(num_samples in (None, len(dataset.labels)), "num_samples", f"None or {len(dataset.labels)}", num_samples)
-    require(dataset.embedding is not None, "dataset", "with its embedding, which the probes need", "none")
-    labels = as_labels("dataset.labels", dataset.labels).astype(jnp.float64)
     probes = model.probe_grid() if probes is None else as_points("probes", probes, dimension=2)
-
-    inputs, probe_inputs = dataset.inputs.astype(jnp.float64), dataset.embedding(probes).astype(jnp.float64)
+    given = given_data(dataset, num_samples, probes, probe_inputs)
+    inputs, labels, probe_inputs, basis = jax.tree.map(lambda values: values.astype(jnp.float64), given)
     params = network.init(init_key, inputs.shape[1])
-    if model.nesting == (0, 0):
-        basis = plane_basis(dataset.embedding)
+    if basis is not None:
         params = network.on_plane(params, basis)
         inputs, probe_inputs = (network.plane_inputs(x, basis) for x in (inputs, probe_inputs))
     points = np.concatenate([[0], steps.astype(np.int64)])

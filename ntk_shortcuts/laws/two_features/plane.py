@@ -41,3 +41,19 @@ def plane_basis(embedding: Embedding) -> Float[Array, "d 2"]:
     first = shortcut / jnp.linalg.norm(shortcut)
     rest = core - (first @ core) * first
     return jnp.stack([first, safe_divide(rest, jnp.linalg.norm(rest))], axis=1)
+
+
+def shared_plane(embedding: Embedding | None, *inputs: Float[Array, "n d"]) -> Float[Array, "d 2"] | None:
+    """Basis of the plane of the two features, where all the inputs lie in it to rounding; else None.
+
+    Inputs that were changed since they were embedded (noise added, say) need not.
+    """
+    if embedding is None or any(embedding.layers):
+        return None
+    basis = plane_basis(embedding)
+    for x in inputs:
+        x = x.astype(basis.dtype)
+        outside = jnp.max(jnp.abs(x - (x @ basis) @ basis.T))
+        if outside > 100 * jnp.finfo(basis.dtype).eps * jnp.max(jnp.abs(x)):
+            return None
+    return basis

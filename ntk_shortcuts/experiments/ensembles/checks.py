@@ -1,0 +1,72 @@
+"""What a run accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from ntk_shortcuts.experiments.ensembles.sources import Source
+from ntk_shortcuts.laws.two_features.model import GenerativeModel
+from ntk_shortcuts.networks.base import FiniteNetwork
+from ntk_shortcuts.training.losses import resolve_loss
+from ntk_shortcuts.training.rules import GradientDescent
+from ntk_shortcuts.validation import require, require_integer
+
+# Optimisers whose updates commute with rotations of the weights, so that the reduction to the plane is exact.
+ROTATION_INVARIANT = (optax.sgd,)
+
+Optimizer = Callable[[Any], optax.GradientTransformation]
+
+
+def checked_laws(models: Sequence[GenerativeModel]) -> list[GenerativeModel]:
+    models = list(models)
+    require(len(models) >= 1 and all(isinstance(m, GenerativeModel) for m in models), "model", "a GenerativeModel", models)
+    shapes = {(m.nesting, m.input_dim) for m in models}
+    require(len(shapes) == 1, "models", "of one nesting and one input_dim", shapes)
+    return models
+
+
+def checked_steps(training: GradientDescent) -> np.ndarray:
+    require(isinstance(training, GradientDescent), "training", "GradientDescent(learning_rate, steps)", training)
+    require(np.ndim(training.learning_rate) == 0, "learning_rate", "a number", training.learning_rate)
+    steps = np.atleast_1d(np.asarray(training.steps))
+    require(bool(np.isfinite(steps).all()) and len(steps) > 0, "steps", "finite", steps)
+    return steps.astype(np.int64)
+
+
+def require_trainable(network: FiniteNetwork, num_samples: int, input_dim: int) -> None:
+    """Refuse a network that cannot be drawn, or whose outputs are not (n,): those of (n, 1) would broadcast with the labels."""
+    allowed = "an MLP of finite width, or another network with init and apply"
+    require(isinstance(network, FiniteNetwork), "network", allowed, type(network).__name__)
+    if not network.is_finite:
+        network.init(jax.random.key(0), input_dim)  # says what is missing
+    inputs = jax.ShapeDtypeStruct((num_samples, input_dim), jnp.result_type(float))
+    outputs = jax.eval_shape(lambda x: network.apply(network.init(jax.random.key(0), input_dim), x), inputs)
+    allowed = f"with apply(params, x) that returns one number a sample, ({num_samples},)"
+    require(outputs.shape == (num_samples,), "network", allowed, outputs)
+
+
+def checked_batches(loss: str, optimizer: Optimizer, batch_size: int | None, num_samples: int) -> int:
+    resolve_loss(loss)
+    require(callable(optimizer), "optimizer", "a function from the learning rate to an optax optimiser", optimizer)
+    if batch_size is None:
+        return num_samples
+    require(1 <= require_integer("batch_size", batch_size, 1) <= num_samples, "batch_size", "at most N", batch_size)
+    return batch_size
+
+
+def reduces(plane: bool | None, optimizer: Optimizer, network: FiniteNetwork, source: Source) -> bool:
+    """Whether networks are trained on the plane."""
+    obstacle = source.outside_plane()
+    if obstacle is None:
+        basis = jax.ShapeDtypeStruct((source.input_dim, 2), jnp.result_type(float))
+        start = jax.eval_shape(lambda b: network.on_plane(network.init(jax.random.key(0), source.input_dim), b), basis)
+        obstacle = "for a network without a reduction to the plane" if start is None else None
+    require(not plane or obstacle is None, "plane", f"False or None {obstacle}", plane)
+    invariant = getattr(optimizer, "func", optimizer) in ROTATION_INVARIANT
+    return (invariant and obstacle is None) if plane is None else bool(plane)

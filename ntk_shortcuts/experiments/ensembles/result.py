@@ -1,0 +1,123 @@
+"""What a run of trained networks leaves: outputs, biases, and the data and parameters behind them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ntk_shortcuts.laws.two_features.dataset import Dataset
+from ntk_shortcuts.laws.two_features.model import GenerativeModel
+from ntk_shortcuts.laws.two_features.optimum import optimal_reliance
+from ntk_shortcuts.metrics.reliance import reliance
+from ntk_shortcuts.training.rules import GradientDescent
+from ntk_shortcuts.typing import Array, Float
+from ntk_shortcuts.validation import require
+
+
+class Ensemble(eqx.Module):
+    """Outputs and biases of networks trained on D data sets from I initialisations each.
+
+    A leading axis T is there where the steps of the training rule were an array.
+
+    - `outputs`: (*T, D, I, probes); `initial_outputs`: (D, I, probes); `initial_train_outputs`: (D, I, N), at the training
+      inputs. Centred ensembles have f - f_0 in all three.
+    - `bias`, `reliance`: (*T, D, I); `optimal_reliance`: a number; `probes`: latents (probes, 2).
+    - `train_loss`: (*T, D, I), of the loss trained on; `validation_accuracy`: (*T, D, I), NaN without validation data.
+    - `steps`: (*T,), `datasets`: the D data sets as one batched `Dataset`, `params`: final parameters, batched (D, I).
+    - `plane`: whether the networks were reduced to the plane, `params` then being those of the reduced networks.
+    """
+
+    outputs: Float[Array, "*times datasets inits probes"]
+    initial_outputs: Float[Array, "datasets inits probes"]
+    initial_train_outputs: Float[Array, "datasets inits n"]
+    bias: Float[Array, "*times datasets inits"]
+    reliance: Float[Array, "*times datasets inits"]
+    optimal_reliance: float
+    probes: Float[Array, "probes 2"]
+    train_loss: Float[Array, "*times datasets inits"]
+    validation_accuracy: Float[Array, "*times datasets inits"]
+    steps: np.ndarray
+    datasets: Dataset
+    params: Any
+    plane: bool = eqx.field(static=True)
+
+    @property
+    def mean_bias(self) -> Any:
+        """Mean over data sets and initialisations: a float, or (T,)."""
+        mean = np.asarray(self.bias, np.float64).mean(axis=(-2, -1))
+        return float(mean) if mean.ndim == 0 else mean
+
+    @property
+    def standard_error(self) -> Any:
+        """Standard error of `mean_bias`: a float, or (T,).
+
+        Networks on the same data set are not independent: with D > 1 it comes from the spread of the data sets' means, and is
+        the error of an average over data sets; with D = 1 from the spread of initialisations; NaN for a single network.
+        """
+        bias = np.asarray(self.bias, np.float64)
+        values = bias.mean(axis=-1) if bias.shape[-2] > 1 else bias[..., 0, :]
+        count = values.shape[-1]
+        error = values.std(axis=-1, ddof=1) / np.sqrt(count) if count > 1 else np.full(values.shape[:-1], np.nan)
+        return float(error) if error.ndim == 0 else error
+
+    def dataset(self, index: int) -> Dataset:
+        """One of the data sets, for `predict_bias(..., method="dataset", dataset=...)`."""
+        return jax.tree.map(lambda leaf: leaf[index], self.datasets)
+
+    def at_best_validation(self) -> Ensemble:
+        """Early stopping: each network at the first recorded step of its highest validation accuracy.
+
+        Raises:
+            ValueError: without validation data, or with one recorded step only.
+        """
+        accuracy = np.asarray(self.validation_accuracy)
+        require(accuracy.ndim == 3 and bool(np.isfinite(accuracy).all()), "num_validation", "given, with several steps", None)
+        best = np.argmax(accuracy, axis=0)
+
+        def chosen(values: Any) -> Any:
+            index = best.reshape(1, *best.shape, *[1] * (values.ndim - 3))
+            return jnp.take_along_axis(jnp.asarray(values), jnp.asarray(index), axis=0)[0]
+
+        recorded = ("outputs", "bias", "reliance", "train_loss", "validation_accuracy")
+        changes = {name: chosen(getattr(self, name)) for name in recorded}
+        return dataclasses.replace(self, steps=self.steps[best], **changes)
+
+
+def assembled(
+    model: GenerativeModel,
+    probes: jax.Array,
+    datasets: list[Dataset],
+    record: Any,
+    training: GradientDescent,
+    steps: np.ndarray,
+    plane: bool,
+) -> Ensemble:
+    """The ensemble of one law from the records of its networks, leaves (D, I, ...)."""
+    # Members-first records (D, I, T, ...) become times-first.
+    outputs, loss, accuracy = (
+        np.moveaxis(value, 2, 0) for value in (record.outputs, record.train_loss, record.validation_accuracy)
+    )
+    if np.ndim(training.steps) == 0:
+        outputs, loss, accuracy, steps = outputs[0], loss[0], accuracy[0], steps[0]
+    found = np.asarray(reliance(np.asarray(outputs, np.float64), probes))
+    optimum = float(optimal_reliance(model, probes))
+    return Ensemble(
+        outputs=outputs,
+        initial_outputs=record.initial_outputs,
+        initial_train_outputs=record.initial_train_outputs,
+        bias=found - optimum,
+        reliance=found,
+        optimal_reliance=optimum,
+        probes=np.asarray(probes),
+        train_loss=loss,
+        validation_accuracy=accuracy,
+        steps=steps,
+        datasets=jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *datasets),
+        params=record.params,
+        plane=plane,
+    )
