@@ -212,6 +212,24 @@ def test_equinox_module(rng):
     assert relative(theta, ns.empirical_ntk(ours, params, x1, x2)) < ROUNDING
 
 
+class Residual(eqx.Module):
+    """A network that is more than affine layers with activations between."""
+
+    network: ns.MLP
+
+    def apply(self, params, x):
+        return self.network.apply(params, x) + jnp.tanh(x[:, 0])
+
+
+def test_networks_that_are_not_layered_are_differentiated(rng):
+    network, params = make(depth=1)
+    x1, x2 = points(rng, 4, 3)
+    theta = ns.empirical_ntk(Residual(network), params, x1, x2)
+    np.testing.assert_allclose(theta, ns.empirical_ntk(network, params, x1, x2), rtol=1e-12)
+    with pytest.raises(ValueError, match="network must be an MLP of affine layers and one activation"):
+        ns.empirical_nngp(Residual(network), params, x1)
+
+
 def test_inputs_of_any_shape(rng):
     kernel = {"filter": jnp.asarray(rng.normal(size=(3, 3, 1, 4))), "readout": jnp.asarray(rng.normal(size=4))}
 

@@ -111,9 +111,25 @@ class MLP(FiniteNetwork):
         Raises:
             ValueError: standard parameterisation of an infinitely wide network with hidden layers, whose kernel diverges.
         """
-        fan_ins = self._fan_ins(input_dim)
-        by_fan_in = {fan_in: self._layer(fan_in) for fan_in in fan_ins[:2]}  # of the hidden layers all the same
+        return self.affine_layers(self._fan_ins(input_dim))
+
+    @property
+    def is_layered(self) -> bool:
+        """Whether the network is affine layers with one activation between: its empirical kernels are then made layer by layer
+        (:class:`~ntk_shortcuts.kernels.empirical.LayeredNetwork`)."""
+        return True
+
+    def affine_layers(self, fan_ins: Sequence[int | float]) -> tuple[AffineLayer, ...]:
+        """Variances and learning-rate factors of affine layers of these fan-ins, the readout last."""
+        by_fan_in = {fan_in: self._layer(fan_in) for fan_in in set(fan_ins)}  # of the hidden layers all the same
         return tuple(by_fan_in[fan_in] for fan_in in fan_ins)
+
+    def scales(self, fan_ins: Sequence[int], dtype: Any) -> tuple[tuple[jax.Array, jax.Array], ...]:
+        """What multiplies weights and biases of each layer in function: 1 in the standard parameterisation."""
+        if self.parameterization == "standard":
+            return tuple((jnp.ones((), dtype), jnp.ones((), dtype)) for _ in fan_ins)
+        weight, bias = (jnp.asarray(variance, dtype) for variance in (self.weight_variance, self.bias_variance))
+        return tuple((jnp.sqrt(weight / fan_in), jnp.sqrt(bias)) for fan_in in fan_ins)
 
     def _layer(self, fan_in: int | float) -> AffineLayer:
         weight, bias = self.weight_variance, self.bias_variance
