@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.kernels.activations.base import Activation, ActivationLike, resolve_activation
+from ntk_shortcuts.kernels.activations.base import Activation
 from ntk_shortcuts.kernels.activations.hermite import Quadrature
 from ntk_shortcuts.kernels.activations.piecewise_linear import Linear
+from ntk_shortcuts.kernels.activations.resolve import ActivationLike, resolve_activation
 from ntk_shortcuts.kernels.angular import AngleSeries, AngularKernels, angle_series
 from ntk_shortcuts.kernels.devices import by_rows
 from ntk_shortcuts.kernels.moments import PairMoments

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.kernels.activations.base import ELEMENTWISE_BLOCK, Activation, Dual, register
+from ntk_shortcuts.kernels.activations.base import ELEMENTWISE_BLOCK, Activation, Dual
+from ntk_shortcuts.kernels.activations.registry import register
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import arctan2, safe_divide, safe_sqrt
 

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.kernels.activations.base import Activation, Dual, register
+from ntk_shortcuts.kernels.activations.base import Activation, Dual
+from ntk_shortcuts.kernels.activations.registry import register
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import safe_divide, safe_sqrt
 

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.kernels.activations.base import ELEMENTWISE_BLOCK, Activation, Dual, register
+from ntk_shortcuts.kernels.activations.base import ELEMENTWISE_BLOCK, Activation, Dual
+from ntk_shortcuts.kernels.activations.registry import register
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import angle_of_half_tangent, real_leaf, safe_sqrt
 from ntk_shortcuts.typing import Scalar
