@@ -43,7 +43,8 @@ class MLP(FiniteNetwork):
 
     Args:
         depth: number of hidden layers L >= 0; 0 is a linear model.
-        activation: a registered name (`ntk_shortcuts.known_activations()`), an `Activation`, or a JAX function.
+        activation: a registered name (`ntk_shortcuts.known_activations()`), an `Activation`, or a JAX function of one variable
+            (`jax.nn.relu` is "relu"; `jax.nn.gelu` is "gelu_tanh", JAX's approximation, and "gelu" the exact one).
         width: of every hidden layer; None is infinitely wide.
         weight_variance: sigma_w^2 > 0.
         bias_variance: sigma_b^2 >= 0; at 0 the network has no biases.
@@ -53,6 +54,10 @@ class MLP(FiniteNetwork):
 
     Raises:
         ValueError: naming the argument, the allowed values and the value got.
+
+    Warns:
+        UnresolvedActivationWarning: a function with a kink that is no registered activation
+            (:func:`~ntk_shortcuts.kernels.activations.resolve.resolve_activation`).
 
     Example:
         >>> kernels = MLP(depth=1).kernels([[1.0, 0.0]], [[0.0, 2.0]])

@@ -5,7 +5,7 @@ from ntk_shortcuts.kernels.activations.base import Activation, Dual
 from ntk_shortcuts.kernels.activations.hermite import Quadrature
 from ntk_shortcuts.kernels.activations.piecewise_linear import LeakyReLU
 from ntk_shortcuts.kernels.activations.registry import known_activations, register
-from ntk_shortcuts.kernels.activations.resolve import ActivationLike, resolve_activation
+from ntk_shortcuts.kernels.activations.resolve import ActivationLike, UnresolvedActivationWarning, resolve_activation
 
 __all__ = [
     "Activation",
@@ -13,6 +13,7 @@ __all__ = [
     "Dual",
     "LeakyReLU",
     "Quadrature",
+    "UnresolvedActivationWarning",
     "known_activations",
     "register",
     "resolve_activation",

@@ -94,4 +94,4 @@ def _angle_gap(
     return arctan2(2 * stable, (1 + ratio * (root_q * inverse)) * (root_q + 4 * q * scaled))
 
 
-register(Erf())
+register(Erf(), jax.scipy.special.erf, jax.lax.erf)

@@ -127,6 +127,6 @@ def _piecewise_linear_dual(moments: PairMoments, slope: jax.Array | None) -> Dua
     return Dual(post, derivative)
 
 
-register(Linear())
-register(ReLU())
-register(LeakyReLU())
+register(Linear(), jax.nn.identity)
+register(ReLU(), jax.nn.relu)
+register(LeakyReLU(), jax.nn.leaky_relu)
