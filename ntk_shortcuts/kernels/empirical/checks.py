@@ -25,7 +25,7 @@ def checked_memory(memory: float) -> int:
 def checked_layers(
     network: LayeredNetwork, params: Any, x1: Any, x2: Any
 ) -> tuple[LayerParameters, jax.Array, jax.Array | None]:
-    """Parameters as a tuple of pairs of arrays, and inputs in their dtype."""
+    """Parameters as a tuple of pairs of arrays, at least float32, and inputs in their dtype."""
     form = f"(weights, biases or None) for each of the {network.depth + 1} layers, as MLP.init returns them"
     is_sequence = isinstance(params, tuple | list) and len(params) == network.depth + 1
     require(is_sequence, "params", form, params if not isinstance(params, tuple | list) else f"{len(params)} layers")
@@ -45,10 +45,16 @@ def checked_layers(
     dtypes = {leaf.dtype for leaf in jax.tree.leaves(layers)}
     fits = len(dtypes) == 1 and jnp.issubdtype(next(iter(dtypes)), jnp.floating)
     require(fits, "params", "arrays of one real floating-point dtype", ", ".join(sorted(map(str, dtypes))))
-    dimension, dtype = layers[0][0].shape[0], next(iter(dtypes))
+    dimension, dtype = layers[0][0].shape[0], kernel_dtype(next(iter(dtypes)))
+    layers = jax.tree.map(lambda leaf: leaf.astype(dtype), layers)
     x1 = jnp.asarray(as_points("x1", x1, dimension=dimension), dtype)
     x2 = None if x2 is None else jnp.asarray(as_points("x2", x2, dimension=dimension), dtype)
     return tuple(layers), x1, x2
+
+
+def kernel_dtype(dtype: Any) -> Any:
+    """The dtype of kernels of parameters or outputs of a dtype: sums of many products are not for half precision."""
+    return jnp.dtype(dtype if dtype in (np.float32, np.float64) else np.float32)
 
 
 def _array(value: Any) -> jax.Array:
@@ -63,7 +69,8 @@ def checked_inputs(x1: Any, x2: Any) -> tuple[jax.Array, jax.Array | None]:
             checked.append(None)
             continue
         x = x if isinstance(x, jax.Array) else np.asarray(x)
-        require(x.ndim >= 1 and x.shape[0] >= 1 and x.dtype.kind in "iufb", name, "a real array (n, ...) with n >= 1", x)
+        is_real = x.dtype.kind in "iufb" or jnp.issubdtype(x.dtype, jnp.floating)
+        require(x.ndim >= 1 and x.shape[0] >= 1 and is_real, name, "a real array (n, ...) with n >= 1", x)
         require_finite(name, x)
         checked.append(jnp.asarray(x))
     x1, x2 = checked
@@ -91,7 +98,7 @@ def checked_tree(params: Any, rates: Any) -> tuple[Any, list[jax.Array]]:
         require_values("learning_rates", rate, (), allowed, _is_rate)
     try:
         spread = jax.tree.map(
-            lambda rate, part: jax.tree.map(lambda leaf: jnp.asarray(rate, leaf.dtype), part), prefix, trained
+            lambda rate, part: jax.tree.map(lambda leaf: jnp.asarray(rate, kernel_dtype(leaf.dtype)), part), prefix, trained
         )
     except ValueError as error:
         raise ValueError(f"learning_rates must be {allowed}; got another structure ({error})") from error

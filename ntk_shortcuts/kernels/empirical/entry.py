@@ -15,6 +15,7 @@ from ntk_shortcuts.kernels.empirical.checks import (
     checked_memory,
     checked_outputs,
     checked_tree,
+    kernel_dtype,
     layer_rates,
 )
 from ntk_shortcuts.kernels.empirical.jacobian import jacobian_ntk
@@ -71,8 +72,9 @@ def empirical_ntk(
 
     Returns:
         (n1, n2); for a function with outputs (n, k) all pairs of them, (n1, n2, k, k), or (n1, n2) with trace=True.
-        In the dtype of the parameters (of the outputs, for a function). With x2=None exactly symmetric. Inputs x1 that are
-        spread over devices give rows that are (:mod:`ntk_shortcuts.kernels.devices`), symmetric to rounding.
+        In the dtype of the parameters (of the outputs, for a function), float32 where that is half precision. With x2=None
+        exactly symmetric. Inputs x1 that are spread over devices give rows that are (:mod:`ntk_shortcuts.kernels.devices`),
+        symmetric to rounding.
 
     Raises:
         ValueError: naming the argument: parameters or rates that do not fit the network, inputs of another dimension or
@@ -106,7 +108,7 @@ def empirical_ntk(
     params, rates = checked_tree(params, learning_rates)
     x1, x2 = checked_inputs(x1, x2)
     outputs = checked_outputs(function, params, x1, x2)
-    fixed = (bool(trace), memory, outputs.shape[1:], outputs.dtype)
+    fixed = (bool(trace), memory, outputs.shape[1:], kernel_dtype(outputs.dtype))
     return by_rows(lambda held, a, b: jacobian_ntk(function, held[0], a, b, held[1], *fixed), (params, rates), x1, x2)
 
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from ntk_shortcuts.kernels.empirical.blocks import gram
-from ntk_shortcuts.kernels.empirical.checks import is_real_array
+from ntk_shortcuts.kernels.empirical.checks import is_real_array, kernel_dtype
 from ntk_shortcuts.kernels.tiles import take, tiled, tiled_symmetric, transpose
 
 
@@ -31,10 +31,10 @@ def jacobian_ntk(
 
     Args:
         rates: factor of each real array of `params`.
-        outputs: shape of the output at a point, () or (k,); dtype: its dtype.
+        outputs: shape of the output at a point, () or (k,); dtype: of the kernel.
     """
     trained, held = eqx.partition(params, is_real_array)
-    sizes = [leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(trained)]
+    sizes = [leaf.size * kernel_dtype(leaf.dtype).itemsize for leaf in jax.tree.leaves(trained)]
     channels = math.prod(outputs)
     point = channels * sum(sizes)
     # All points of a symmetric kernel are one block if they fit; else the tiles are made from two.
@@ -50,7 +50,7 @@ def jacobian_ntk(
             return jax.jacrev(lambda free: function(eqx.combine(free, held), point[None])[0])(trained)
 
         leaves = jax.tree.leaves(jax.vmap(at)(x))
-        return [leaf.reshape(x.shape[0], channels, -1) for leaf in leaves]
+        return [leaf.reshape(x.shape[0], channels, -1).astype(kernel_dtype(leaf.dtype)) for leaf in leaves]
 
     def contract(a: list[jax.Array], b: list[jax.Array]) -> jax.Array:
         total = jnp.zeros((), dtype)
