@@ -1,9 +1,8 @@
-"""Checks of what an empirical kernel is asked for: parameters, inputs, learning rates, and the function itself."""
+"""Checks of what an empirical kernel is asked for: parameters, inputs and learning rates."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -133,15 +132,3 @@ def layer_rates(network: LayeredNetwork, params: LayerParameters, rates: Any) ->
 
 def _is_rate(values: np.ndarray) -> np.ndarray:
     return (values >= 0) & (values < np.inf)
-
-
-def checked_outputs(function: Callable, params: Any, x1: jax.Array, x2: jax.Array | None) -> jax.ShapeDtypeStruct:
-    """Shape and dtype of the outputs at x1."""
-    shape = "a function whose outputs are a real floating-point array (n,) or (n, k) with k >= 1 at inputs (n, ...)"
-    outputs = eqx.filter_eval_shape(function, params, x1[:1])
-    is_array = isinstance(outputs, jax.ShapeDtypeStruct)
-    require(is_array, "network", shape, outputs)
-    fits = len(outputs.shape) in (1, 2) and outputs.shape[0] == 1 and math.prod(outputs.shape) >= 1
-    fits = fits and jnp.issubdtype(outputs.dtype, jnp.floating)
-    require(fits, "network", shape, f"outputs {outputs.dtype}{list(outputs.shape)} at one input of shape {x1.shape[1:]}")
-    return outputs

@@ -13,11 +13,11 @@ from ntk_shortcuts.kernels.empirical.checks import (
     checked_inputs,
     checked_layers,
     checked_memory,
-    checked_outputs,
     checked_tree,
     kernel_dtype,
     layer_rates,
 )
+from ntk_shortcuts.kernels.empirical.function import checked_outputs
 from ntk_shortcuts.kernels.empirical.jacobian import jacobian_ntk
 from ntk_shortcuts.kernels.empirical.layered import LayeredNetwork, LayerParameters, is_layered
 from ntk_shortcuts.kernels.empirical.layerwise import layerwise_nngp, layerwise_ntk
@@ -78,7 +78,8 @@ def empirical_ntk(
 
     Raises:
         ValueError: naming the argument: parameters or rates that do not fit the network, inputs of another dimension or
-            not finite, outputs of another shape, memory that is not positive.
+            not finite, a function of one input instead of a batch, outputs of another shape or that change with the batch,
+            memory that is not positive.
 
     Numerics: products of Gram matrices at full precision on every device. Where the activation has a kink, the derivative
     is JAX's. Traces, and differentiates in both modes; blocks are recomputed in reverse mode.
@@ -107,7 +108,7 @@ def empirical_ntk(
     require(callable(function), "network", "an MLP or a JAX function apply_fn(params, x)", network)
     params, rates = checked_tree(params, learning_rates)
     x1, x2 = checked_inputs(x1, x2)
-    outputs = checked_outputs(function, params, x1, x2)
+    outputs = checked_outputs(function, params, x1)
     fixed = (bool(trace), memory, outputs.shape[1:], kernel_dtype(outputs.dtype))
     return by_rows(lambda held, a, b: jacobian_ntk(function, held[0], a, b, held[1], *fixed), (params, rates), x1, x2)
 
