@@ -55,13 +55,27 @@ def as_points(name: str, value: Any, dimension: int | None = None) -> jax.Array:
 
 def as_labels(name: str, value: Any, count: int | None = None) -> jax.Array:
     """Labels in {-1, +1}, shape (n,)."""
+    value = _one_per_point(name, value, count)
+    if not is_traced(value):
+        array = np.asarray(value)
+        wrong = array[np.abs(array) != 1]
+        classes = " (2 * labels - 1 of classes 0 and 1)" if np.isin(array, (0, 1)).all() else ""
+        require(wrong.size == 0, name, f"in {{-1, +1}}{classes}", wrong[:3])
+    return jnp.asarray(value)
+
+
+def as_targets(name: str, value: Any, count: int | None = None) -> jax.Array:
+    """Real targets, finite, shape (n,)."""
+    value = _one_per_point(name, value, count)
+    require_finite(name, value)
+    return jnp.asarray(value)
+
+
+def _one_per_point(name: str, value: Any, count: int | None) -> Any:
     value = as_floats(name, value)
     fits = value.ndim == 1 and (count is None or value.shape[0] == count)
     require(fits, name, f"of shape ({'n' if count is None else count},), one label per point", value)
-    if not is_traced(value):
-        wrong = np.asarray(value)[np.abs(np.asarray(value)) != 1]
-        require(wrong.size == 0, name, "in {-1, +1}", wrong[:3])
-    return jnp.asarray(value)
+    return value
 
 
 def require_finite(name: str, value: Any) -> None:
@@ -110,4 +124,5 @@ def _shown(value: Any) -> str:
         return f"an array of shape {tuple(shape)}"
     if isinstance(value, np.ndarray | np.generic | jax.Array):
         return str(np.asarray(value).tolist())
-    return repr(value)
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:197]}..."

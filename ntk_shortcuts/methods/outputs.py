@@ -16,7 +16,7 @@ from ntk_shortcuts.results.outputs import require_finite_outputs
 from ntk_shortcuts.training.frozen_kernel import OutputLaw
 from ntk_shortcuts.training.rules import TrainingRule
 from ntk_shortcuts.typing import Array, Float
-from ntk_shortcuts.validation import as_points, require
+from ntk_shortcuts.validation import as_points, as_targets
 
 
 @in_float64
@@ -56,8 +56,7 @@ def predict_outputs(
     """
     inputs = as_points("inputs", inputs)
     probe_inputs = as_points("probe_inputs", probe_inputs, dimension=inputs.shape[1]).astype(inputs.dtype)
-    labels = jnp.asarray(labels, inputs.dtype)
-    require(labels.shape == inputs.shape[:1], "labels", f"of shape ({inputs.shape[0]},)", labels)
+    labels = as_targets("labels", labels, count=inputs.shape[0]).astype(inputs.dtype)
     network = as_network(network)
     problem = Problem(network.kernels, training, inputs, labels, probe_inputs, loss_weights(inputs, None))
     law = exact_outputs(problem, True, full_covariance)
