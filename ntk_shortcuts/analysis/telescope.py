@@ -92,7 +92,7 @@ def linearized_outputs(
         probe_inputs: (probes, d).
 
     Raises:
-        ValueError: naming the argument, the allowed values and the value got: labels that are not real, finite and (n,), for one.
+        ValueError: naming the argument, the allowed values and the value got.
 
     Source: Lee et al. (2019), equations 8 to 11, in the convention of the loss 1/(2N).
 
