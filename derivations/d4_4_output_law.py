@@ -58,7 +58,7 @@ def checks() -> list[Check]:
     points, probes, labels, time = rng.normal(size=(6, 3)), rng.normal(size=(4, 3)), rng.choice([-1.0, 1.0], 6), 2.5
     probes[0] = points[0]
     network = ns.MLP(1, "erf", bias_variance=0.3)
-    law = ns.predict_outputs(network, ns.GradientFlow(time), points, labels, probes)
+    law = ns.predict_outputs(network, ns.GradientFlow(time), points, labels, probes, full_covariance=True)
     everything = np.concatenate([probes, points])
     kernels = network.kernels(everything)
     ntk, nngp = np.asarray(kernels.ntk), np.asarray(kernels.nngp)
@@ -73,7 +73,7 @@ def checks() -> list[Check]:
 
     # Weights of a linear network with biases, whose flow is a matrix exponential in weight space.
     linear = ns.MLP(0, weight_variance=1.5, bias_variance=0.4)
-    linear_law = ns.predict_outputs(linear, ns.GradientFlow(time), points, labels, probes)
+    linear_law = ns.predict_outputs(linear, ns.GradientFlow(time), points, labels, probes, full_covariance=True)
     design = np.concatenate([np.sqrt(1.5 / 3) * everything, np.full((10, 1), np.sqrt(0.4))], axis=1)
     curvature = design[4:].T @ design[4:] / 6
     decay = expm(-curvature * time)

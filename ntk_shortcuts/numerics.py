@@ -93,11 +93,13 @@ def compiled(function: Function) -> Function:
 
 
 def real_leaf(value: Any) -> Any:
-    """A real parameter of a spec as a pytree leaf: NumPy float64, or unchanged where it is traced.
+    """A real parameter of a spec as a pytree leaf: NumPy float64, or unchanged where it is traced or a JAX float32 or float64.
 
     NumPy holds float64 whatever JAX's setting, so that 0.9 stays 0.9 in a session without x64.
     """
-    if isinstance(value, jax.Array | Tracer) or not _is_numeric(value):
+    if isinstance(value, Tracer) or not _is_numeric(value):
+        return value
+    if isinstance(value, jax.Array) and value.dtype in (np.float32, np.float64):
         return value
     return np.asarray(value, dtype=np.float64)
 
@@ -111,7 +113,8 @@ def without_key_type(value: Any) -> Any:
 def _is_numeric(value: Any) -> bool:
     # Transformations rebuild specs with placeholders (None, objects) as leaves; those pass through.
     try:
-        return np.asarray(value).dtype.kind in "iufb"
+        dtype = np.asarray(value).dtype
+        return dtype.kind in "iufb" or jnp.issubdtype(dtype, jnp.floating)
     except (ValueError, TypeError):
         return False
 

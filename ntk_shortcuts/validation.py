@@ -44,9 +44,9 @@ def require_values(name: str, value: Any, shape: tuple[int, ...], allowed: str, 
 
 
 def as_points(name: str, value: Any, dimension: int | None = None) -> jax.Array:
-    """A finite floating-point array of shape (n, dimension) with n >= 1; float32 stays float32, integers become float64."""
+    """A finite floating-point array of shape (n, dimension) with n >= 1; its dtype is that of :func:`as_floats`."""
     shape = "(n, d)" if dimension is None else f"(n, {dimension})"
-    value = _as_floating(name, value)
+    value = as_floats(name, value)
     fits = value.ndim == 2 and value.shape[0] >= 1 and (dimension is None or value.shape[1] == dimension)
     require(fits and value.shape[1] >= 1, name, f"an array of shape {shape} with n >= 1", value)
     require_finite(name, value)
@@ -55,13 +55,27 @@ def as_points(name: str, value: Any, dimension: int | None = None) -> jax.Array:
 
 def as_labels(name: str, value: Any, count: int | None = None) -> jax.Array:
     """Labels in {-1, +1}, shape (n,)."""
-    value = _as_floating(name, value)
+    value = _one_per_point(name, value, count)
+    if not is_traced(value):
+        array = np.asarray(value)
+        wrong = array[np.abs(array) != 1]
+        classes = " (2 * labels - 1 of classes 0 and 1)" if np.isin(array, (0, 1)).all() else ""
+        require(wrong.size == 0, name, f"in {{-1, +1}}{classes}", wrong[:3])
+    return jnp.asarray(value)
+
+
+def as_targets(name: str, value: Any, count: int | None = None) -> jax.Array:
+    """Real targets, finite, shape (n,)."""
+    value = _one_per_point(name, value, count)
+    require_finite(name, value)
+    return jnp.asarray(value)
+
+
+def _one_per_point(name: str, value: Any, count: int | None) -> Any:
+    value = as_floats(name, value)
     fits = value.ndim == 1 and (count is None or value.shape[0] == count)
     require(fits, name, f"of shape ({'n' if count is None else count},), one label per point", value)
-    if not is_traced(value):
-        wrong = np.asarray(value)[np.abs(np.asarray(value)) != 1]
-        require(wrong.size == 0, name, "in {-1, +1}", wrong[:3])
-    return jnp.asarray(value)
+    return value
 
 
 def require_finite(name: str, value: Any) -> None:
@@ -78,13 +92,16 @@ def require_finite(name: str, value: Any) -> None:
         )
 
 
-def _as_floating(name: str, value: Any) -> Any:
-    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating):
-        return value
-    if isinstance(value, jax.Array):
-        return value.astype(jnp.result_type(float))
-    array = _as_real(name, value, "an array of real numbers")
-    return array if array.dtype == np.float32 else array.astype(np.float64)
+def as_floats(name: str, value: Any) -> Any:
+    """Real numbers of any shape as an array: float32 as it is, all else (half precision, integers) in float64.
+
+    Traced half precision becomes the widest type that the session has.
+    """
+    if not isinstance(value, jax.Array):
+        array = _as_real(name, value, "an array of real numbers")
+        return array if array.dtype == np.float32 else array.astype(np.float64)
+    require(_is_real(value.dtype), name, "an array of real numbers", f"dtype {value.dtype}")
+    return value if value.dtype in (np.float32, np.float64) else value.astype(jnp.result_type(float))
 
 
 def _as_real(name: str, value: Any, allowed: str) -> np.ndarray:
@@ -92,8 +109,13 @@ def _as_real(name: str, value: Any, allowed: str) -> np.ndarray:
         array = np.asarray(value)
     except (ValueError, TypeError):
         array = np.asarray(None)
-    require(array.dtype.kind in "iuf", name, allowed, value)
-    return array
+    require(_is_real(array.dtype), name, allowed, value)
+    # JAX's own types (bfloat16, ...) are not among NumPy's kinds.
+    return array if array.dtype.kind in "iuf" else array.astype(np.float64)
+
+
+def _is_real(dtype: Any) -> bool:
+    return jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
 
 
 def _shown(value: Any) -> str:
@@ -102,4 +124,5 @@ def _shown(value: Any) -> str:
         return f"an array of shape {tuple(shape)}"
     if isinstance(value, np.ndarray | np.generic | jax.Array):
         return str(np.asarray(value).tolist())
-    return repr(value)
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:197]}..."

@@ -212,6 +212,24 @@ def test_equinox_module(rng):
     assert relative(theta, ns.empirical_ntk(ours, params, x1, x2)) < ROUNDING
 
 
+class Residual(eqx.Module):
+    """A network that is more than affine layers with activations between."""
+
+    network: ns.MLP
+
+    def apply(self, params, x):
+        return self.network.apply(params, x) + jnp.tanh(x[:, 0])
+
+
+def test_networks_that_are_not_layered_are_differentiated(rng):
+    network, params = make(depth=1)
+    x1, x2 = points(rng, 4, 3)
+    theta = ns.empirical_ntk(Residual(network), params, x1, x2)
+    np.testing.assert_allclose(theta, ns.empirical_ntk(network, params, x1, x2), rtol=1e-12)
+    with pytest.raises(ValueError, match="network must be an MLP of affine layers and one activation"):
+        ns.empirical_nngp(Residual(network), params, x1)
+
+
 def test_inputs_of_any_shape(rng):
     kernel = {"filter": jnp.asarray(rng.normal(size=(3, 3, 1, 4))), "readout": jnp.asarray(rng.normal(size=4))}
 
@@ -472,3 +490,40 @@ def test_errors_name_the_argument(rng):
     refused("network must be a function whose outputs", network=lambda p, x: x[:, :, None] * p[0][0][0, 0])
     refused("network must be a function whose outputs", network=lambda p, x: jnp.sum(x * p[0][0][0, 0]))
     refused("network must be a function whose outputs", network=lambda p, x: {"logits": x @ p[0][0]})
+
+
+def batch_normalized(params, x):
+    hidden = x @ params
+    return jnp.sum((hidden - jnp.mean(hidden, axis=0)) / (jnp.std(hidden, axis=0) + 1e-3), axis=1)
+
+
+def dropped_out(params, x):
+    hidden = jnp.tanh(x @ params)
+    return jnp.sum(hidden * jax.random.bernoulli(jax.random.key(0), 0.5, hidden.shape), axis=1)
+
+
+@pytest.mark.parametrize("function", [batch_normalized, dropped_out])
+@pytest.mark.parametrize("count", [1, 5])
+def test_functions_of_the_batch_are_refused(rng, function, count):
+    (x,) = points(rng, count)
+    x = np.repeat(x[:1], count, axis=0)  # the same points have the same statistics
+    with pytest.raises(ValueError, match="network must be a function whose output at a point is the same in any batch"):
+        ns.empirical_ntk(function, jnp.asarray(rng.normal(size=(DIMENSION, 6))), x)
+
+
+@pytest.mark.parametrize("x64", [True, False])
+def test_functions_of_a_point_are_refused_with_the_way_out(rng, x64):
+    def dot(params, x):
+        return jnp.vdot(params, x)
+
+    with jax.enable_x64(x64):
+        module = eqx.nn.MLP(DIMENSION, "scalar", 6, 1, key=jax.random.key(0))
+        vector = eqx.nn.MLP(DIMENSION, 2, 6, 1, key=jax.random.key(0))
+        (x,) = points(rng, 5)
+        x = jnp.asarray(x)
+        for function, params in ((eqx.nn.MLP.__call__, module), (eqx.nn.MLP.__call__, vector), (dot, x[0])):
+            with pytest.raises(ValueError, match=r"network must be .*wrap a function of one input as jax.vmap"):
+                ns.empirical_ntk(function, params, x)
+            assert ns.empirical_ntk(jax.vmap(function, (None, 0)), params, x, trace=True).shape == (5, 5)
+        with pytest.raises(TypeError, match="unexpected"):  # and a function that fails on a point too says what it has to say
+            ns.empirical_ntk(lambda params, x: jnp.tanh(x, unexpected=params), x[0], x)

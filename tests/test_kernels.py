@@ -9,7 +9,7 @@ from scipy.integrate import quad
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.kernels import register
-from ntk_shortcuts.kernels.activations.base import resolve_activation
+from ntk_shortcuts.kernels.activations.resolve import resolve_activation
 from ntk_shortcuts.kernels.recursion import mlp_kernels
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import angle, angle_of_half_tangent, arctan2

@@ -60,14 +60,14 @@ def test_linear_networks_follow_their_closed_form():
 def test_data_set_prediction_is_the_matrix_exponential(rng):
     x, y, probes = rng.normal(size=(12, 6)), rng.choice([-1.0, 1.0], 12), rng.normal(size=(5, 6))
     network = ns.MLP(2, bias_variance=0.1)
-    law = ns.predict_outputs(network, ns.GradientFlow(7.0), x, y, probes)
+    law = ns.predict_outputs(network, ns.GradientFlow(7.0), x, y, probes, full_covariance=True)
     train, cross = network.kernels(x), network.kernels(probes, x)
     operator = np.asarray(cross.ntk) @ np.linalg.solve(train.ntk, np.eye(12) - expm(-7.0 * np.asarray(train.ntk) / 12))
     np.testing.assert_allclose(law.mean, operator @ y, rtol=1e-9)
     mixed = operator @ np.asarray(cross.nngp).T
     covariance = network.kernels(probes).nngp + operator @ train.nngp @ operator.T - mixed - mixed.T
     np.testing.assert_allclose(law.variance, covariance, atol=1e-10)
-    diagonal = ns.predict_outputs(network, ns.GradientFlow(7.0), x, y, probes, full_covariance=False)
+    diagonal = ns.predict_outputs(network, ns.GradientFlow(7.0), x, y, probes)
     np.testing.assert_allclose(diagonal.variance, np.diag(covariance), atol=1e-10)
 
 

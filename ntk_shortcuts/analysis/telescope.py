@@ -21,7 +21,7 @@ from ntk_shortcuts.results.issues import give
 from ntk_shortcuts.training.rules import GradientDescent, TrainingRule
 from ntk_shortcuts.training.spectral import apply_filter
 from ntk_shortcuts.typing import Array, Float, Key, Latents
-from ntk_shortcuts.validation import as_points, require, require_integer
+from ntk_shortcuts.validation import as_points, as_targets, require, require_integer
 
 
 class Telescope(eqx.Module):
@@ -106,8 +106,7 @@ def linearized_outputs(
     require_finite_network(network)
     require(isinstance(training, TrainingRule), "training", "a training rule such as GradientDescent(1.0, 100)", training)
     inputs = as_points("inputs", inputs).astype(jnp.float64)
-    labels = jnp.asarray(labels, inputs.dtype)
-    require(labels.shape == inputs.shape[:1], "labels", f"of shape ({inputs.shape[0]},)", labels)
+    labels = as_targets("labels", labels, count=inputs.shape[0]).astype(inputs.dtype)
     probe_inputs = as_points("probe_inputs", probe_inputs, dimension=inputs.shape[1]).astype(inputs.dtype)
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, inputs.dtype), params)
     matrix = empirical_ntk(network, params, inputs) / inputs.shape[0]

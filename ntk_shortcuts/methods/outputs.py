@@ -10,13 +10,14 @@ from ntk_shortcuts.methods.exact import exact_outputs, loss_weights
 from ntk_shortcuts.methods.low_rank import Problem
 from ntk_shortcuts.methods.notes import unresolved_labels
 from ntk_shortcuts.networks.base import as_network
+from ntk_shortcuts.nodes.base import checked_weight
 from ntk_shortcuts.numerics import in_float64, is_traced
 from ntk_shortcuts.results.issues import ROUNDING_OF_OUTPUTS, RoundedOutputs, give
 from ntk_shortcuts.results.outputs import require_finite_outputs
 from ntk_shortcuts.training.frozen_kernel import OutputLaw
 from ntk_shortcuts.training.rules import TrainingRule
 from ntk_shortcuts.typing import Array, Float
-from ntk_shortcuts.validation import as_points, require
+from ntk_shortcuts.validation import as_points, as_targets
 
 
 @in_float64
@@ -26,26 +27,30 @@ def predict_outputs(
     inputs: Float[Array, "n d"],
     labels: Float[Array, "n"],
     probe_inputs: Float[Array, "probes d"],
-    full_covariance: bool = True,
+    full_covariance: bool = False,
+    *,
+    sample_weight: Float[Array, "n"] | None = None,
 ) -> OutputLaw:
     r"""Law of an infinitely wide network's outputs, trained on (inputs, labels), over initialisations. Label D4.4.
 
     \(m=\Theta(x,X)Fy\) and \(\mathrm{cov}=K(x,x')+AK(X,X)A'^T-AK(X,x')-K(x,X)A'^T\), \(A=\Theta(x,X)F\),
-    \(F=g(\Theta/N)/N\).
+    \(F=g(\Theta/N)/N\); with weights \(w\) of the samples \(F=\sqrt W\,g(\sqrt W\Theta\sqrt W/N)\sqrt W/N\).
 
     Args:
-        network: an infinite MLP or a stax network.
+        network: an infinite MLP, a stax network through `from_stax`, or anything with `kernels(x1, x2)`.
         inputs: (n, d) of any kind.
-        labels: real targets (n,).
+        labels: real targets (n,), finite.
         probe_inputs: where to predict, (probes, d).
-        full_covariance: `variance` is then (probes, probes); else its diagonal (probes,).
+        full_covariance: `variance` is then the covariance (probes, probes), symmetric; else its diagonal (probes,). Neither has
+            a negative variance.
+        sample_weight: weights (n,) >= 0 of the samples in the loss, (1/(2n)) sum w (f - y)^2; not normalised.
 
     Returns:
         OutputLaw(mean, variance, spectrum, error): `error` holds draws of the rounding of the mean, and the size of that of the
         variance (label D4.7).
 
     Raises:
-        ValueError: shapes that do not fit, NaN or infinite entries.
+        ValueError: naming the argument: shapes that do not fit, NaN or infinite entries, negative weights.
 
     Warns:
         UntrustedPredictionWarning: labels along eigenvalues that rounding hides and training would reach, or rounding of the
@@ -56,10 +61,10 @@ def predict_outputs(
     """
     inputs = as_points("inputs", inputs)
     probe_inputs = as_points("probe_inputs", probe_inputs, dimension=inputs.shape[1]).astype(inputs.dtype)
-    labels = jnp.asarray(labels, inputs.dtype)
-    require(labels.shape == inputs.shape[:1], "labels", f"of shape ({inputs.shape[0]},)", labels)
+    labels = as_targets("labels", labels, count=inputs.shape[0]).astype(inputs.dtype)
+    weight = None if sample_weight is None else checked_weight(sample_weight, inputs.shape[0])
     network = as_network(network)
-    problem = Problem(network.kernels, training, inputs, labels, probe_inputs, loss_weights(inputs, None))
+    problem = Problem(network.kernels, training, inputs, labels, probe_inputs, loss_weights(inputs, weight))
     law = exact_outputs(problem, True, full_covariance)
     if not is_traced(law):
         require_finite_outputs(law.mean, law.variance)

@@ -11,7 +11,7 @@ from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import in_float64, safe_divide
 from ntk_shortcuts.results.signs import cell_signs, expected_sign
 from ntk_shortcuts.typing import Array, Float, Latents
-from ntk_shortcuts.validation import as_points, require
+from ntk_shortcuts.validation import as_floats, as_points, require
 
 
 class Reliance(Metric):
@@ -46,7 +46,7 @@ def reliance(outputs: Float[Array, "*batch probes"], probes: Latents) -> Float[A
 
     Source: Hermann et al. (2024), section 3.
     """
-    return mean_disagreement(jnp.sign(jnp.asarray(outputs)), probes)
+    return mean_disagreement(jnp.sign(jnp.asarray(as_floats("outputs", outputs))), probes)
 
 
 @in_float64
@@ -57,7 +57,7 @@ def expected_reliance(
 
     Where the standard deviation is 0 this is sign m.
     """
-    return mean_disagreement(expected_sign(jnp.asarray(mean), jnp.asarray(std)), probes)
+    return mean_disagreement(expected_sign(*map(jnp.asarray, (as_floats("mean", mean), as_floats("std", std)))), probes)
 
 
 @in_float64
@@ -78,7 +78,7 @@ def reliance_between_probes(outputs: Float[Array, "*batch probes"], probes: Late
         >>> bool(abs(smooth - optimal_reliance_limit(model)) < 2e-3)
         True
     """
-    return mean_disagreement(cell_signs(jnp.asarray(outputs)), probes)
+    return mean_disagreement(cell_signs(jnp.asarray(as_floats("outputs", outputs))), probes)
 
 
 def mean_sign_slope(mean: jax.Array, std: jax.Array, probes: Latents) -> jax.Array:

@@ -73,10 +73,17 @@ def trained_outputs(
     if prior.ndim == 2:
         mixed = jnp.einsum("...pm,qm->...pq", operator, cross.nngp)
         spread = prior + operator @ train.nngp @ jnp.swapaxes(operator, -1, -2) - mixed - jnp.swapaxes(mixed, -1, -2)
-        return OutputLaw(mean, spread, spectrum, errors)
+        return OutputLaw(mean, _covariance(spread), spectrum, errors)
     mixed = jnp.einsum("...pm,pm->...p", operator, cross.nngp)
     spread = prior + jnp.einsum("...pm,...pm->...p", operator @ train.nngp, operator) - 2 * mixed
     return OutputLaw(mean, jnp.maximum(spread, 0), spectrum, errors)
+
+
+def _covariance(spread: Float[Array, "*batch p p"]) -> Float[Array, "*batch p p"]:
+    """Symmetric, with no negative variance: where the outputs are certain, rounding leaves less than nothing."""
+    spread = (spread + jnp.swapaxes(spread, -1, -2)) / 2
+    below = jnp.minimum(jnp.diagonal(spread, axis1=-2, axis2=-1), 0)
+    return spread - below[..., None] * jnp.eye(spread.shape[-1], dtype=spread.dtype)  # which lowers no eigenvalue
 
 
 def continued_outputs(

@@ -95,7 +95,7 @@ def test_issue_198_more_samples_of_one_input_do_not_make_nan(dtype):
     ends = 10 * np.pi
     x, at = (np.linspace(-ends, ends, n, dtype=dtype)[:, None] for n in (100, 7))
     y = (np.sin(x) + np.sin(2 * x))[:, 0]
-    found = ns.predict_outputs(network, ns.Ridge(1e-4), x, y, at)
+    found = ns.predict_outputs(network, ns.Ridge(1e-4), x, y, at, full_covariance=True)
     assert np.all(np.isfinite(found.mean)) and np.all(np.isfinite(found.variance))
     if dtype is np.float64:
         np.testing.assert_allclose(found.mean, _ridge(network, x, y, at, 1e-4), atol=1e-6)

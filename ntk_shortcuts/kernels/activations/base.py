@@ -1,15 +1,13 @@
 """Dual activations: what an activation does to the second moments of Gaussian pre-activations.
 
-A new activation is one file with a subclass of :class:`Activation` and one call of :func:`register`. An
-activation without a closed form needs neither: any JAX function of one variable is accepted and goes through
-Hermite-series quadrature (:class:`ntk_shortcuts.kernels.activations.hermite.Quadrature`).
+A new activation is one file with a subclass of :class:`Activation` and one call of
+:func:`~ntk_shortcuts.kernels.activations.registry.register`. An activation without a closed form needs neither: any JAX
+function of one variable goes through Hermite series (:class:`~ntk_shortcuts.kernels.activations.hermite.Quadrature`).
 """
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
-from typing import TypeAlias
 
 import equinox as eqx
 import jax
@@ -73,44 +71,3 @@ class Activation(eqx.Module):
     @abc.abstractmethod
     def dual(self, moments: PairMoments) -> Dual:
         """Second moments of the activations and of their derivatives under centred Gaussians."""
-
-
-ActivationLike: TypeAlias = str | Activation | Callable[[jax.Array], jax.Array]
-
-_REGISTRY: dict[str, Activation] = {}
-
-
-def register(activation: Activation) -> Activation:
-    """Make an activation known by its name; a taken name raises ValueError."""
-    if activation.name in _REGISTRY:
-        raise ValueError(f"activation {activation.name!r} is already registered")
-    _REGISTRY[activation.name] = activation
-    return activation
-
-
-def known_activations() -> list[str]:
-    """The registered names."""
-    return sorted(_REGISTRY)
-
-
-def resolve_activation(activation: ActivationLike) -> Activation:
-    """The :class:`Activation` for a registered name, an Activation, or a JAX function of one variable.
-
-    Raises:
-        ValueError: an unknown name; the known ones are listed.
-
-    Example:
-        >>> resolve_activation("relu").name
-        'relu'
-    """
-    if isinstance(activation, Activation):
-        return activation
-    if isinstance(activation, str):
-        if activation not in _REGISTRY:
-            raise ValueError(f"activation must be one of {', '.join(known_activations())}, or a callable; got {activation!r}")
-        return _REGISTRY[activation]
-    if callable(activation):
-        from ntk_shortcuts.kernels.activations.hermite import Quadrature  # a Quadrature is itself an Activation
-
-        return Quadrature(activation)
-    raise ValueError(f"activation must be a name, an Activation or a callable; got {activation!r}")

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.kernels.activations.base import ELEMENTWISE_BLOCK, Activation, Dual, register
+from ntk_shortcuts.kernels.activations.base import ELEMENTWISE_BLOCK, Activation, Dual
+from ntk_shortcuts.kernels.activations.registry import register
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import arctan2, safe_divide, safe_sqrt
 
@@ -93,4 +94,4 @@ def _angle_gap(
     return arctan2(2 * stable, (1 + ratio * (root_q * inverse)) * (root_q + 4 * q * scaled))
 
 
-register(Erf())
+register(Erf(), jax.scipy.special.erf, jax.lax.erf)

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.kernels.activations.base import Activation, Dual, register
+from ntk_shortcuts.kernels.activations.base import Activation, Dual
+from ntk_shortcuts.kernels.activations.registry import register
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import safe_divide, safe_sqrt
 
@@ -205,8 +206,9 @@ def _hermite_rule(degree: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return nodes, weights, rows * root
 
 
-register(Quadrature(jnp.tanh, label="tanh"))
+register(Quadrature(jnp.tanh, label="tanh"), jnp.tanh, jax.nn.tanh, jax.lax.tanh)
 register(Quadrature(functools.partial(jax.nn.gelu, approximate=False), label="gelu"))
-register(Quadrature(jax.nn.sigmoid, label="sigmoid"))
-register(Quadrature(jax.nn.silu, label="silu"))
-register(Quadrature(jax.nn.softplus, label="softplus"))
+register(Quadrature(jax.nn.gelu, label="gelu_tanh"), jax.nn.gelu)
+register(Quadrature(jax.nn.sigmoid, label="sigmoid"), jax.nn.sigmoid, jax.lax.logistic)
+register(Quadrature(jax.nn.silu, label="silu"), jax.nn.silu, jax.nn.swish)
+register(Quadrature(jax.nn.softplus, label="softplus"), jax.nn.softplus)

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.kernels.activations.base import ELEMENTWISE_BLOCK, Activation, Dual, register
+from ntk_shortcuts.kernels.activations.base import ELEMENTWISE_BLOCK, Activation, Dual
+from ntk_shortcuts.kernels.activations.registry import register
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import angle_of_half_tangent, real_leaf, safe_sqrt
 from ntk_shortcuts.typing import Scalar
@@ -126,6 +127,6 @@ def _piecewise_linear_dual(moments: PairMoments, slope: jax.Array | None) -> Dua
     return Dual(post, derivative)
 
 
-register(Linear())
-register(ReLU())
-register(LeakyReLU())
+register(Linear(), jax.nn.identity)
+register(ReLU(), jax.nn.relu)
+register(LeakyReLU(), jax.nn.leaky_relu)

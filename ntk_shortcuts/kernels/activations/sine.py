@@ -5,7 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from ntk_shortcuts.kernels.activations.base import ELEMENTWISE_BLOCK, Activation, Dual, register
+from ntk_shortcuts.kernels.activations.base import ELEMENTWISE_BLOCK, Activation, Dual
+from ntk_shortcuts.kernels.activations.registry import register
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import safe_sqrt
 
@@ -54,4 +55,4 @@ class Sine(Activation):
         )
 
 
-register(Sine())
+register(Sine(), jnp.sin, jax.lax.sin)

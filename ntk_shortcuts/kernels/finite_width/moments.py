@@ -26,7 +26,7 @@ import numpy as np
 from ntk_shortcuts.kernels.finite_width.expansion import expand_in_width, half_lines
 from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.typing import Array, Float
-from ntk_shortcuts.validation import as_points, require, require_values
+from ntk_shortcuts.validation import as_floats, as_points, require, require_values
 
 _LENGTH = np.diag([1.0, 0.0, 1.0])
 _ALONG = np.array([[0.0, 0, 0], [1, 0, 0], [1, 0, 0]])
@@ -176,7 +176,9 @@ def edgeworth_density(
     """
     require_values("variance", variance, np.shape(variance), "positive and finite", lambda v: (v > 0) & (v < np.inf))
     require_values("fourth_cumulant", fourth_cumulant, np.shape(fourth_cumulant), "finite", np.isfinite)
-    output, variance, fourth_cumulant = jnp.broadcast_arrays(*map(jnp.asarray, (output, variance, fourth_cumulant)))
+    given = {"output": output, "variance": variance, "fourth_cumulant": fourth_cumulant}
+    floats = (jnp.asarray(as_floats(name, value)) for name, value in given.items())
+    output, variance, fourth_cumulant = jnp.broadcast_arrays(*floats)
     square = output**2 / variance
     correction = fourth_cumulant / (24 * variance**2) * (square**2 - 6 * square + 3)
     return jax.scipy.stats.norm.pdf(output, scale=jnp.sqrt(variance)) * (1 + correction)

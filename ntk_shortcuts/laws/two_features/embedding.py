@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import roots_hermitenorm
 
-from ntk_shortcuts.kernels.activations.base import resolve_activation
+from ntk_shortcuts.kernels.activations.resolve import resolve_activation
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import in_float64, is_traced, safe_divide, safe_sqrt, unit_vectors
 from ntk_shortcuts.typing import Array, Float, Key, Latents, Scalar
