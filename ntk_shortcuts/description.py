@@ -43,8 +43,8 @@ def spec_parameters(spec: Any) -> dict[str, Any]:
 
 
 def resolved_options(method: str | Method, options: Mapping[str, Any]) -> dict[str, Any]:
-    """All options of a method, given or by default, as plain values; a key only where one is given."""
-    found = {name: options.get(name, default) for name, default in method_options(method).items()}
+    """All options of a method, given or by default, and what else is given, as plain values; a key only where one is."""
+    found = {**method_options(method), **options}
     return {name: plain_value(value) for name, value in found.items() if value is not None or name != "key"}
 
 

@@ -107,7 +107,7 @@ def test_round_trip_through_netcdf(tmp_path):
     ],
 )
 def test_bad_arguments_are_refused_before_any_work(change, name, monkeypatch):
-    monkeypatch.setattr("ntk_shortcuts.experiments.sweeps.maps.predict_bias", lambda *_, **__: pytest.fail("work was done"))
+    monkeypatch.setattr("ntk_shortcuts.experiments.sweeps.sweep.predict_bias", lambda *_, **__: pytest.fail("work was done"))
     arguments = {
         "model": MODEL,
         "network": NETWORK,
