@@ -9,6 +9,7 @@ import ntk_shortcuts as ns
 from ntk_shortcuts.axes import Axis, at, axes_of, declare_axes, parameter_set_by, parameters_of
 from ntk_shortcuts.description import described
 from ntk_shortcuts.experiments.sweeps.sweep import sweep
+from ntk_shortcuts.laws.two_features.whitening import whitened
 
 MODEL = ns.GenerativeModel((0.7, 0.92), (1.0, 2.0), correlation=0.3, input_dim=50)
 
@@ -49,7 +50,7 @@ def test_the_axes_of_the_specs_of_the_package():
         ["learning_rate", "steps"],
         ["strength"],
     ]
-    assert axes_of("mlp") == axes_of(None) == axes_of(ns.whitened(MODEL, ns.MLP(1))) == {}
+    assert axes_of("mlp") == axes_of(None) == axes_of(whitened(MODEL, ns.MLP(1))) == {}
 
 
 def test_numbers_of_a_constructor_are_axes_by_their_own_name():
@@ -110,7 +111,7 @@ def test_a_network_of_ones_own_is_predicted_at_its_own_axis():
 
 
 BOTH = r"axes must be of one spec each, and width is an axis of the model \(Clouds\) and the network \(MLP\); got 'width'"
-MAPPED = ns.whitened(MODEL, ns.MLP(1))
+MAPPED = whitened(MODEL, ns.MLP(1))
 SCALED = Scaled(ns.MLP(1))
 
 

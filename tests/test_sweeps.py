@@ -18,6 +18,8 @@ import ntk_shortcuts as ns
 from ntk_shortcuts.cli import main
 from ntk_shortcuts.experiments.sweeps.store import Store
 from ntk_shortcuts.experiments.sweeps.sweep import sweep
+from ntk_shortcuts.methods import Population
+from ntk_shortcuts.networks.preprocessed import Preprocessed
 
 FAST = {"method": "population", "random_init": False, "tolerance": 0.1}
 AXES = {"depth": [1, 2, 3], "correlation": [0.0, 0.5]}
@@ -204,9 +206,10 @@ def test_what_only_some_points_have_is_kept_and_said_once(tmp_path):
     for options in ({}, {"store": store}):
         with pytest.warns(UserWarning, match="compute returned different names") as warned:
             result = sweep({"depth": [1, 2, 3, 4]}, compute=Named(), **options)
-        assert [str(warning.message).partition("none: ")[2] for warning in warned] == [
-            "odd is missing at (depth=2), (depth=4); even is missing at (depth=1), (depth=3)"
+        assert [str(warning.message).partition("points: ")[2] for warning in warned] == [
+            "odd is missing at (depth=2), (depth=4); even is missing at (depth=1), (depth=3); they are NaN there"
         ]
+        assert warned[0].filename == __file__
         assert set(result.data_vars) == set(NAMED)
         for name, values in NAMED.items():
             np.testing.assert_array_equal(result[name], values)
@@ -369,7 +372,7 @@ def test_times_can_be_added_to_a_store_of_predictions(tmp_path, monkeypatch):
         asked.append(np.asarray(arguments[2].time).tolist())
         return ns.predict_bias(*arguments, **options)
 
-    monkeypatch.setattr("ntk_shortcuts.experiments.sweeps.sweep.predict_bias", predict)
+    monkeypatch.setattr("ntk_shortcuts.experiments.sweeps.evaluation.predict_bias", predict)
     first = sweep({"depth": [0, 1], "time": [3.0, 30.0]}, store=path, **FAST)
     result = sweep({"depth": [0, 1, 2], "time": [1.0, 3.0, 30.0, 300.0]}, store=path, **FAST)
     assert asked == [[3.0, 30.0]] * 2 + [[1.0, 300.0]] * 2 + [[1.0, 3.0, 30.0, 300.0]]
@@ -392,6 +395,20 @@ def test_times_can_be_added_to_a_store_of_predictions(tmp_path, monkeypatch):
     assert len(asked) == 5
 
 
+def test_a_method_object_is_the_same_sweep_as_its_name_with_options(tmp_path, monkeypatch):
+    arguments = {"axes": {"correlation": [0.1, 0.5]}, "network": ns.MLP(0), "store": tmp_path / "sweep.zarr"}
+    result = sweep(**arguments, method=Population(random_init=False, tolerance=0.1))
+    assert (result.attrs["method"], result.attrs["tolerance"]) == ("population", 0.1)
+    monkeypatch.setattr("ntk_shortcuts.experiments.sweeps.evaluation.predict_bias", lambda *_, **__: pytest.fail("again"))
+    xarray.testing.assert_identical(sweep(**arguments, **FAST), result)
+    with pytest.raises(ValueError, match=r"differs in tolerance: 0.1 there, 0.2 here"):
+        sweep(**arguments, method=Population(random_init=False, tolerance=0.2))
+    with pytest.raises(ValueError, match="differs in check_laziness: none there, 0 here"):
+        sweep(**arguments, **FAST, check_laziness=False)
+    with pytest.raises(ValueError, match="differs in probes: none there"):
+        sweep(**arguments, **FAST, probes=np.ones((4, 2)))
+
+
 def test_an_array_of_the_rule_is_the_last_axis_in_one_pass(monkeypatch):
     training = ns.GradientDescent(0.05, [3, 10])
     asked = []
@@ -400,7 +417,7 @@ def test_an_array_of_the_rule_is_the_last_axis_in_one_pass(monkeypatch):
         asked.append(np.asarray(arguments[2].steps).tolist())
         return ns.predict_bias(*arguments, **options)
 
-    monkeypatch.setattr("ntk_shortcuts.experiments.sweeps.sweep.predict_bias", predict)
+    monkeypatch.setattr("ntk_shortcuts.experiments.sweeps.evaluation.predict_bias", predict)
     result = sweep({"learning_rate": [0.02, 0.05]}, network=ns.MLP(0), training=training, **FAST)
     assert asked == [[3.0, 10.0]] * 2 and result["bias"].dims == ("learning_rate", "steps")
     assert result["steps"].attrs["long_name"] == "steps of gradient descent" and "steps" not in result.attrs
@@ -444,8 +461,8 @@ def test_a_store_of_another_sweep_is_refused(tmp_path):
     [
         ({"option": {"rate": 1.0}}, {"option": {"rate": 2.0}}, "option"),
         ({"option": [np.zeros((2, 2))]}, {"option": [np.ones((2, 2))]}, "option"),
-        ({"network": ns.Preprocessed(ns.MLP(1), np.eye(2))}, {"network": ns.Preprocessed(ns.MLP(1), 2 * np.eye(2))}, "network"),
-        ({"network": ns.Preprocessed(ns.MLP(1), np.eye(2))}, {"network": ns.Preprocessed(ns.MLP(2), np.eye(2))}, "network"),
+        ({"network": Preprocessed(ns.MLP(1), np.eye(2))}, {"network": Preprocessed(ns.MLP(1), 2 * np.eye(2))}, "network"),
+        ({"network": Preprocessed(ns.MLP(1), np.eye(2))}, {"network": Preprocessed(ns.MLP(2), np.eye(2))}, "network"),
         ({"network": ns.MLP(1, ns.LeakyReLU(0.1))}, {"network": ns.MLP(1, ns.LeakyReLU(0.2))}, "network.activation|activation"),
         ({"compute": functools.partial(lambda *_, p: {"x": 1.0}, p=np.zeros(99))},
          {"compute": functools.partial(lambda *_, p: {"x": 1.0}, p=np.ones(99))}, "compute|method"),

@@ -8,11 +8,9 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ntk_shortcuts.compilation import make_room
-from ntk_shortcuts.entry import default_method, predict_bias
+from ntk_shortcuts.entry import default_method
 from ntk_shortcuts.experiments.sweeps.engines import checked_client, results
+from ntk_shortcuts.experiments.sweeps.evaluation import evaluate
 from ntk_shortcuts.experiments.sweeps.grid import Point, checked_grid
 from ntk_shortcuts.experiments.sweeps.identity import sweep_attributes
 from ntk_shortcuts.experiments.sweeps.store import Store
@@ -104,7 +102,7 @@ def sweep(
     table = SweepTable(grid, sweep_attributes(grid, method, compute, options))
     if store is not None:
         table.attach(Store(store))
-    function = functools.partial(_evaluate, method=method, compute=compute, options=options)
+    function = functools.partial(evaluate, method=method, compute=compute, options=options)
     tasks = (((index, inner), grid.point(index, inner)) for index, inner in table.pending())
     for place, values in results(client, function, tasks):
         table.put(*place, values)
@@ -134,20 +132,6 @@ class MissingNames(Issue):
         return "they are NaN there"
 
 
-def _evaluate(point: Point, method: Any, compute: Callable | None, options: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    if compute is None:
-        found = predict_bias(*point, method, **options)
-        # Methods that run single networks also have the spread of the bias.
-        values = {name: getattr(found, name, None) for name in ("bias", "reliance", "optimal_reliance", "bias_std")}
-        values.update(found.diagnostics)
-        return {name: np.asarray(value, np.float64) for name, value in values.items() if value is not None}
-    make_room()
-    values = compute(*point, **options)
-    fits = isinstance(values, Mapping) and all(np.ndim(v) == 0 and np.asarray(v).dtype.kind in "biuf" for v in values.values())
-    require(fits and len(values) > 0, "compute", "a function that returns at least one number by name", values)
-    return {name: np.asarray(value, np.float64) for name, value in values.items()}
-
-
 def _places(table: SweepTable, lacking: Mapping[str, list[tuple[int, ...]]]) -> str:
     """Which names are missing where, the first few points of each."""
 
@@ -159,4 +143,4 @@ def _places(table: SweepTable, lacking: Mapping[str, list[tuple[int, ...]]]) -> 
     for name, indices in lacking.items():
         more = f" and {len(indices) - 3} more" if len(indices) > 3 else ""
         parts.append(f"{name} is missing at {', '.join(map(place, indices[:3]))}{more}")
-    return ", ".join(parts)
+    return "; ".join(parts)
