@@ -32,6 +32,21 @@ def test_several_times_are_a_third_dimension():
     np.testing.assert_allclose(result["bias"].sel(time=10.0), alone["bias"], atol=1e-12)
 
 
+def test_a_map_is_a_sweep_and_resumes_like_one(tmp_path, monkeypatch):
+    times = ns.GradientFlow(np.array([1.0, 10.0]))
+    stored = ns.bias_map(MODEL, NETWORK, times, *AXES, store=tmp_path / "map.zarr", **FAST)
+    axes = {"shortcut_predictivity": AXES[0], "amplification_ratio": AXES[1], "time": [1.0, 10.0]}
+    swept = ns.sweep(axes, MODEL, NETWORK, ns.GradientFlow(3.0), **FAST)
+    for name in stored.data_vars:
+        np.testing.assert_array_equal(stored[name], swept[name])
+    assert stored["time"].values.tolist() == stored.attrs["time"] == [1.0, 10.0]
+    predict_bias = "ntk_shortcuts.experiments.sweeps.evaluation.predict_bias"
+    monkeypatch.setattr(predict_bias, lambda *_, **__: pytest.fail("work was done"))
+    again = ns.bias_map(MODEL, NETWORK, times, *AXES, store=tmp_path / "map.zarr", **FAST)
+    np.testing.assert_array_equal(again["bias"], stored["bias"])
+    assert again.attrs == stored.attrs
+
+
 def test_labels_and_attributes_say_what_was_computed():
     result = ns.bias_map(MODEL, NETWORK, FLOW, *AXES, **FAST)
     for name in (*result.data_vars, *result.coords):
@@ -104,10 +119,14 @@ def test_round_trip_through_netcdf(tmp_path):
         ({"method": "guess"}, "method"),
         ({"method": "dataset"}, "method"),
         ({"progress": 3}, "progress"),
+        ({"amplification_ratios": [1.0, 2.0, 1.0]}, "amplification_ratios"),
+        ({"training": ns.GradientFlow([1.0, 1.0])}, "training"),
+        ({"model": ns.MLP(1)}, "model"),
     ],
 )
 def test_bad_arguments_are_refused_before_any_work(change, name, monkeypatch):
-    monkeypatch.setattr("ntk_shortcuts.experiments.sweeps.maps.predict_bias", lambda *_, **__: pytest.fail("work was done"))
+    predict_bias = "ntk_shortcuts.experiments.sweeps.evaluation.predict_bias"
+    monkeypatch.setattr(predict_bias, lambda *_, **__: pytest.fail("work was done"))
     arguments = {
         "model": MODEL,
         "network": NETWORK,

@@ -16,7 +16,10 @@ import zarr
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.cli import main
+from ntk_shortcuts.experiments.sweeps.store import Store
 from ntk_shortcuts.experiments.sweeps.sweep import sweep
+from ntk_shortcuts.methods import Population
+from ntk_shortcuts.networks.preprocessed import Preprocessed
 
 FAST = {"method": "population", "random_init": False, "tolerance": 0.1}
 AXES = {"depth": [1, 2, 3], "correlation": [0.0, 0.5]}
@@ -182,13 +185,246 @@ def test_a_nan_answer_is_an_answer(tmp_path):
     assert np.isnan(result["bias"]).values.ravel().tolist() == [False, True] + [False] * 4
 
 
-def test_only_what_all_points_have_is_kept(tmp_path):
-    def compute(model, network, training, num_samples):
-        return {"bias": 1.0, ("odd" if network.depth % 2 else "even"): 2.0}
+class Named:
+    """A computation with a name of its own at odd and at even depths."""
 
-    for store in (None, tmp_path / "sweep.zarr", tmp_path / "sweep.zarr"):
-        assert set(sweep({"depth": [1, 2, 3]}, compute=compute, store=store).data_vars) == {"bias"}
-    assert set(xarray.open_zarr(store).data_vars) == {"bias", "done"}
+    def __init__(self, fails_at=None):
+        self.calls, self.fails_at = [], fails_at
+
+    def __call__(self, model, network, training, num_samples):
+        self.calls.append(network.depth)
+        if len(self.calls) == self.fails_at:
+            raise RuntimeError("killed")
+        return {"bias": 1.0, ("odd" if network.depth % 2 else "even"): 10.0 * network.depth}
+
+
+NAMED = {"bias": [1.0, 1.0, 1.0, 1.0], "odd": [10.0, np.nan, 30.0, np.nan], "even": [np.nan, 20.0, np.nan, 40.0]}
+
+
+def test_what_only_some_points_have_is_kept_and_said_once(tmp_path):
+    store = tmp_path / "sweep.zarr"
+    for options in ({}, {"store": store}):
+        with pytest.warns(UserWarning, match="compute returned different names") as warned:
+            result = sweep({"depth": [1, 2, 3, 4]}, compute=Named(), **options)
+        assert [str(warning.message).partition("points: ")[2] for warning in warned] == [
+            "odd is missing at (depth=2), (depth=4); even is missing at (depth=1), (depth=3); they are NaN there"
+        ]
+        assert warned[0].filename == __file__
+        assert set(result.data_vars) == set(NAMED)
+        for name, values in NAMED.items():
+            np.testing.assert_array_equal(result[name], values)
+    again = Named()
+    xarray.testing.assert_identical(sweep({"depth": [1, 2, 3, 4]}, compute=again, store=store), result)
+    assert not again.calls
+    xarray.testing.assert_identical(xarray.open_zarr(store).drop_vars("done").load(), result)
+
+
+@pytest.mark.parametrize("fails_at", [2, 3, 4])
+def test_names_of_some_points_survive_a_kill(fails_at, tmp_path):
+    store, axes = tmp_path / "sweep.zarr", {"depth": [1, 2, 3, 4]}
+    with pytest.raises(RuntimeError, match="killed"):
+        sweep(axes, compute=Named(fails_at), store=store)
+    with pytest.warns(UserWarning, match="odd is missing at"):
+        result = sweep(axes, compute=Named(), store=store)
+    for name, values in NAMED.items():
+        np.testing.assert_array_equal(result[name], values)
+
+
+def test_a_kill_while_a_name_is_added_loses_nothing(tmp_path, monkeypatch):
+    store, axes = tmp_path / "sweep.zarr", {"depth": [1, 2, 3, 4]}
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "write", lambda self, name, *_: (_ for _ in ()).throw(RuntimeError("killed")))
+        with pytest.raises(RuntimeError, match="killed"):
+            sweep(axes, compute=Named(), store=store)
+    sweep({"depth": [1, 3]}, compute=Named(), store=tmp_path / "odd.zarr")
+    write = Store.write
+
+    def killed(self, name, place, value):
+        if name == "even":
+            raise RuntimeError("killed")
+        write(self, name, place, value)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "write", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            sweep({"depth": [1, 2, 3, 4]}, compute=Named(), store=tmp_path / "odd.zarr")
+    for path in (store, tmp_path / "odd.zarr"):
+        with pytest.warns(UserWarning, match="is missing at"):
+            result = sweep(axes, compute=Named(), store=path)
+        for name, values in NAMED.items():
+            np.testing.assert_array_equal(result[name], values)
+
+
+WIDER = {"depth": [5, 1, 2, 3], "correlation": [0.0, 0.25, 0.5]}
+
+
+def wider_grid():
+    return np.array([[depth + 10 * sigma for sigma in WIDER["correlation"]] for depth in WIDER["depth"]])
+
+
+def test_axes_of_a_store_can_gain_values(tmp_path):
+    path = tmp_path / "sweep.zarr"
+    sweep(AXES, compute=Counted(), store=path)
+    rest, progress = Counted(), []
+    result = sweep(WIDER, compute=rest, store=path, progress=lambda *counts: progress.append(counts))
+    assert rest.calls == [(5, 0.0), (5, 0.25), (5, 0.5), (1, 0.25), (2, 0.25), (3, 0.25)]
+    assert progress == [(done, 12) for done in range(7, 13)]
+    np.testing.assert_array_equal(result["bias"], wider_grid())
+    xarray.testing.assert_identical(result, sweep(WIDER, compute=Counted()).assign_attrs(result.attrs))
+    stored = xarray.open_zarr(path)
+    assert stored["done"].values.all()
+    xarray.testing.assert_identical(stored.drop_vars("done").load(), result)
+    assert [entry.name for entry in path.parent.iterdir()] == ["sweep.zarr"]
+    again = Counted()
+    xarray.testing.assert_identical(sweep(WIDER, compute=again, store=path), result)
+    assert not again.calls
+
+
+def test_what_was_not_finished_before_an_axis_gained_values_is_computed(tmp_path):
+    path = tmp_path / "sweep.zarr"
+    with pytest.raises(RuntimeError, match="killed"):
+        sweep(AXES, compute=Counted(fails_at=4), store=path)
+    with pytest.raises(RuntimeError, match="killed"):
+        sweep(WIDER, compute=Counted(fails_at=3), store=path)
+    stored = xarray.open_zarr(path)
+    assert int(stored["done"].sum()) == 3 + 2
+    assert np.isnan(stored["bias"].values[~stored["done"].values]).all()
+    rest = Counted()
+    result = sweep(WIDER, compute=rest, store=path)
+    assert len(rest.calls) == 12 - 5 and (1, 0.0) not in rest.calls and (5, 0.0) not in rest.calls
+    np.testing.assert_array_equal(result["bias"], wider_grid())
+
+
+@pytest.mark.parametrize("moment", ["half written", "no store", "both"])
+def test_a_kill_while_a_store_is_replaced_loses_nothing(moment, tmp_path):
+    path, before = tmp_path / "sweep.zarr", tmp_path / ".sweep.zarr.replaced"
+    sweep(AXES, compute=Counted(), store=path)
+    if moment == "half written":
+        shutil.copytree(path, tmp_path / ".sweep.zarr.12345")
+        (tmp_path / ".sweep.zarr.12345" / "zarr.json").unlink()
+    elif moment == "no store":
+        os.replace(path, before)
+    else:
+        shutil.copytree(path, before)
+        (before / "zarr.json").unlink()
+    rest = Counted()
+    result = sweep(WIDER, compute=rest, store=path)
+    assert len(rest.calls) == 6 and not before.exists()
+    np.testing.assert_array_equal(result["bias"], wider_grid())
+
+
+def test_a_failure_while_a_store_is_replaced_leaves_the_old_one(tmp_path, monkeypatch):
+    path, replace = tmp_path / "sweep.zarr", os.replace
+    for survived in range(3):
+        shutil.rmtree(path, ignore_errors=True)
+        sweep(AXES, compute=Counted(), store=path)
+        moves = []
+
+        def failing(*paths, moves=moves, survived=survived):
+            # zarr moves its files in this way too.
+            moved = ".replaced" in str(paths[1]) or str(paths[1]) == str(path)
+            if moved:
+                moves.append(paths)
+            if moved and len(moves) > survived:
+                raise OSError("no space left on device")
+            replace(*paths)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "replace", failing)
+            if survived < 2:
+                with pytest.raises(OSError, match="no space"):
+                    sweep(WIDER, compute=Counted(), store=path)
+        rest = Counted()
+        np.testing.assert_array_equal(sweep(WIDER, compute=rest, store=path)["bias"], wider_grid())
+        assert len(rest.calls) == 6
+        assert [entry.name for entry in tmp_path.iterdir()] == ["sweep.zarr"]
+
+
+def test_names_and_infinite_times_gain_values(tmp_path):
+    path, calls = tmp_path / "sweep.zarr", []
+
+    def compute(model, network, training, num_samples):
+        calls.append((network.activation.name, float(training.time)))
+        return {"value": float(training.time) + 100 * (network.activation.name == "erf")}
+
+    for axes in ({"activation": ["relu"], "time": [3.0]}, {"activation": ["erf", "relu"], "time": [np.inf, 3.0]}):
+        result = sweep(axes, compute=compute, store=path)
+    assert sorted(calls) == [("erf", 3.0), ("erf", np.inf), ("relu", 3.0), ("relu", np.inf)]
+    np.testing.assert_array_equal(result["value"], [[np.inf, 103.0], [np.inf, 3.0]])
+
+
+def test_axes_in_another_order_are_the_same_sweep(tmp_path):
+    path, compute = tmp_path / "sweep.zarr", Counted()
+    axes = {"depth": [1, 2], "correlation": [0.0, 0.5]}
+    result = sweep(axes, compute=compute, store=path)
+    with pytest.raises(RuntimeError, match="killed"):
+        sweep({"correlation": [0.25, 0.5, 0.0], "depth": [2, 1]}, compute=Counted(fails_at=2), store=path)
+    turned = sweep({"correlation": [0.25, 0.5, 0.0], "depth": [2, 1]}, compute=compute, store=path)
+    assert compute.calls == [*((d, s) for d in (1, 2) for s in (0.0, 0.5)), (1, 0.25)]
+    np.testing.assert_array_equal(turned["bias"], [[4.5, 3.5], [7.0, 6.0], [2.0, 1.0]])
+    np.testing.assert_array_equal(result["bias"], [[1.0, 6.0], [2.0, 7.0]])
+
+
+def test_times_can_be_added_to_a_store_of_predictions(tmp_path, monkeypatch):
+    path, asked = tmp_path / "sweep.zarr", []
+
+    def predict(*arguments, **options):
+        asked.append(np.asarray(arguments[2].time).tolist())
+        return ns.predict_bias(*arguments, **options)
+
+    monkeypatch.setattr("ntk_shortcuts.experiments.sweeps.evaluation.predict_bias", predict)
+    first = sweep({"depth": [0, 1], "time": [3.0, 30.0]}, store=path, **FAST)
+    result = sweep({"depth": [0, 1, 2], "time": [1.0, 3.0, 30.0, 300.0]}, store=path, **FAST)
+    assert asked == [[3.0, 30.0]] * 2 + [[1.0, 300.0]] * 2 + [[1.0, 3.0, 30.0, 300.0]]
+    # What was there is there still, to the last digit.
+    for name in ("bias", "reliance", "optimal_reliance"):
+        np.testing.assert_array_equal(result.sel(depth=[0, 1], time=[3.0, 30.0])[name], first[name])
+    for depth in (0, 1, 2):
+        expected = ns.predict_bias(ns.GenerativeModel(), ns.MLP(depth), ns.GradientFlow([1.0, 3.0, 30.0, 300.0]), **FAST)
+        np.testing.assert_allclose(result["bias"].sel(depth=depth), expected.bias, atol=FAST["tolerance"])
+        alone = ns.predict_bias(ns.GenerativeModel(), ns.MLP(depth), ns.GradientFlow([1.0, 300.0]), **FAST)
+        if depth < 2:
+            np.testing.assert_array_equal(result["bias"].sel(depth=depth, time=[1.0, 300.0]), alone.bias)
+            errors = result["discretization_error"].sel(depth=depth)
+            there = first["discretization_error"].sel(depth=depth)
+            mine = alone.diagnostics["discretization_error"]
+            np.testing.assert_array_equal(errors, [mine, there, there, mine])
+    assert result["optimal_reliance"].dims == ("depth",)
+    again = sweep({"depth": [0, 1, 2], "time": [1.0, 3.0, 30.0, 300.0]}, store=path, **FAST)
+    xarray.testing.assert_identical(again, result)
+    assert len(asked) == 5
+
+
+def test_a_method_object_is_the_same_sweep_as_its_name_with_options(tmp_path, monkeypatch):
+    arguments = {"axes": {"correlation": [0.1, 0.5]}, "network": ns.MLP(0), "store": tmp_path / "sweep.zarr"}
+    result = sweep(**arguments, method=Population(random_init=False, tolerance=0.1))
+    assert (result.attrs["method"], result.attrs["tolerance"]) == ("population", 0.1)
+    monkeypatch.setattr("ntk_shortcuts.experiments.sweeps.evaluation.predict_bias", lambda *_, **__: pytest.fail("again"))
+    xarray.testing.assert_identical(sweep(**arguments, **FAST), result)
+    with pytest.raises(ValueError, match=r"differs in tolerance: 0.1 there, 0.2 here"):
+        sweep(**arguments, method=Population(random_init=False, tolerance=0.2))
+    with pytest.raises(ValueError, match="differs in check_laziness: none there, 0 here"):
+        sweep(**arguments, **FAST, check_laziness=False)
+    with pytest.raises(ValueError, match="differs in probes: none there"):
+        sweep(**arguments, **FAST, probes=np.ones((4, 2)))
+
+
+def test_an_array_of_the_rule_is_the_last_axis_in_one_pass(monkeypatch):
+    training = ns.GradientDescent(0.05, [3, 10])
+    asked = []
+
+    def predict(*arguments, **options):
+        asked.append(np.asarray(arguments[2].steps).tolist())
+        return ns.predict_bias(*arguments, **options)
+
+    monkeypatch.setattr("ntk_shortcuts.experiments.sweeps.evaluation.predict_bias", predict)
+    result = sweep({"learning_rate": [0.02, 0.05]}, network=ns.MLP(0), training=training, **FAST)
+    assert asked == [[3.0, 10.0]] * 2 and result["bias"].dims == ("learning_rate", "steps")
+    assert result["steps"].attrs["long_name"] == "steps of gradient descent" and "steps" not in result.attrs
+    expected = ns.predict_bias(ns.GenerativeModel(), ns.MLP(0), training, **FAST)
+    np.testing.assert_array_equal(result["bias"].sel(learning_rate=0.05), expected.bias)
+    each = sweep({"learning_rate": [0.02]}, training=training, compute=lambda m, n, t, s: {"value": float(t.steps)})
+    assert each["value"].values.tolist() == [[3.0, 10.0]]
 
 
 def test_a_store_of_another_sweep_is_refused(tmp_path):
@@ -198,8 +434,16 @@ def test_a_store_of_another_sweep_is_refused(tmp_path):
     sweep(AXES, compute=Counted(), store=path)
     with pytest.raises(ValueError, match=r"store must be of this sweep; got '.*sweep\.zarr', whose sweep differs in input_dim"):
         sweep(AXES, ns.GenerativeModel(input_dim=7), compute=Counted(), store=path)
+    with pytest.raises(ValueError, match=r"differs in input_dim: 100 there, 7 here$"):
+        sweep(AXES, ns.GenerativeModel(input_dim=7), compute=Counted(), store=path)
     with pytest.raises(ValueError, match="differs in its axes or array options"):
         sweep({**AXES, "depth": [1, 2]}, compute=Counted(), store=path)
+    with pytest.raises(ValueError, match=r"axis depth has 2, 3 there and not here \(it may gain values, not lose them\)"):
+        sweep({**AXES, "depth": [1, 7]}, compute=Counted(), store=path)
+    with pytest.raises(ValueError, match="axes depth, correlation there, depth, width here"):
+        sweep({"depth": [1, 2, 3], "width": [8]}, compute=Counted(), store=path)
+    with pytest.raises(ValueError, match=r"differs in offset: none there, 1.0 here"):
+        sweep(AXES, compute=Counted(), store=path, offset=1.0)
     with pytest.raises(ValueError, match=r"differs in .*method"):
         sweep(AXES, compute=compute, store=path, probes=probes)
     other = tmp_path / "other.zarr"
@@ -207,6 +451,31 @@ def test_a_store_of_another_sweep_is_refused(tmp_path):
     sweep(AXES, compute=compute, store=other, probes=large)
     with pytest.raises(ValueError, match="differs in its axes or array options"):
         sweep(AXES, compute=compute, store=other, probes=large + 1)
+    with pytest.raises(ValueError, match=r"differs in its axes or array options: probes$"):
+        sweep(AXES, compute=compute, store=other, probes=large + 1)
+    assert xarray.open_zarr(other)["done"].values.all() and xarray.open_zarr(path)["done"].values.all()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "name"),
+    [
+        ({"option": {"rate": 1.0}}, {"option": {"rate": 2.0}}, "option"),
+        ({"option": [np.zeros((2, 2))]}, {"option": [np.ones((2, 2))]}, "option"),
+        ({"network": Preprocessed(ns.MLP(1), np.eye(2))}, {"network": Preprocessed(ns.MLP(1), 2 * np.eye(2))}, "network"),
+        ({"network": Preprocessed(ns.MLP(1), np.eye(2))}, {"network": Preprocessed(ns.MLP(2), np.eye(2))}, "network"),
+        ({"network": ns.MLP(1, ns.LeakyReLU(0.1))}, {"network": ns.MLP(1, ns.LeakyReLU(0.2))}, "network.activation|activation"),
+        ({"compute": functools.partial(lambda *_, p: {"x": 1.0}, p=np.zeros(99))},
+         {"compute": functools.partial(lambda *_, p: {"x": 1.0}, p=np.ones(99))}, "compute|method"),
+    ],
+)  # fmt: skip
+def test_what_attributes_cannot_say_counts_too(first, second, name, tmp_path):
+    def compute(*point, option=None):
+        return {"x": 1.0}
+
+    for changes in (first, first):
+        sweep({"correlation": [0.1]}, store=tmp_path / "a.zarr", **{"compute": compute, **changes})
+    with pytest.raises(ValueError, match=f"whose sweep differs in .*({name})"):
+        sweep({"correlation": [0.1]}, store=tmp_path / "a.zarr", **{"compute": compute, **second})
 
 
 def test_random_keys_are_options_that_count(tmp_path):

@@ -22,7 +22,7 @@ def sweep_engine(workers: int | None, scheduler: str | None) -> Iterator[Any]:
         return
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be an integer >= 1; got {workers}")
-    from ntk_shortcuts.experiments.sweeps.table import optional_module
+    from ntk_shortcuts.experiments.sweeps.engines import optional_module
 
     connect = optional_module("distributed").Client
     if workers is not None:

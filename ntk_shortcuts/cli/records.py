@@ -10,7 +10,7 @@ def resolved_parameters(
     model: Any, network: Any, training: Any, num_samples: int | None, method: str, seed: int, options: dict[str, Any]
 ) -> dict[str, Any]:
     """Every parameter, defaults included, as plain values."""
-    from ntk_shortcuts.experiments.sweeps.maps import run_parameters, versions
+    from ntk_shortcuts.description import run_parameters, versions
 
     parameters = run_parameters(model, network, training, num_samples, method, **options)
     # The command line has a seed where Python has a key or a data set, and always the default probes.
@@ -24,7 +24,7 @@ def prediction_dataset(result: Any, parameters: dict[str, Any]) -> Any:
     import numpy as np
     import xarray
 
-    from ntk_shortcuts.experiments.sweeps.maps import netcdf_value
+    from ntk_shortcuts.description import netcdf_value
 
     def variable(dimensions: Any, value: Any, long_name: str) -> tuple:
         return dimensions, np.asarray(value), {"long_name": long_name, "units": "1"}

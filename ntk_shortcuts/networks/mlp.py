@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.axes import Axis, declare_axes
 from ntk_shortcuts.kernels.activations.base import Activation
 from ntk_shortcuts.kernels.activations.hermite import Quadrature
 from ntk_shortcuts.kernels.activations.piecewise_linear import Linear
@@ -454,3 +455,17 @@ def _point_kernels(
         squares = jnp.sum((points * (1 if scale is None else scale)) ** 2, axis=1)
         error = mlp_kernels(PairMoments.diagonal(squares), layers, activation, input_dim).quadrature_error
     return Kernels(*blockwise(block, sides, points1, points2, points1.dtype), error)
+
+
+declare_axes(
+    MLP,
+    "network",
+    "an MLP",
+    {
+        "depth": Axis("hidden layers", "iu"),
+        "activation": Axis("activation", "U"),
+        "width": Axis("width of the hidden layers", "iu"),
+        "weight_variance": Axis("weight variance"),
+        "bias_variance": Axis("bias variance"),
+    },
+)

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.axes import Axis, declare_axes
 from ntk_shortcuts.numerics import is_traced, real_leaf
 from ntk_shortcuts.results.issues import Divergence, Issue
 from ntk_shortcuts.spec import Spec
@@ -272,3 +273,13 @@ def _descent_poles(rate: float, steps: float, largest: float, nodes: int) -> tup
     # (1/(2 pi i)) (1 - eta s)^k ds / s, upper half of the circle in s, doubled for the real part.
     residues = 2 / count * turn**steps * (-turn / rate) / poles
     return np.conj(poles), np.conj(residues)
+
+
+declare_axes(GradientFlow, "training", "GradientFlow", {"time": Axis("training time", at_once=True)})
+declare_axes(
+    GradientDescent,
+    "training",
+    "GradientDescent",
+    {"learning_rate": Axis("learning rate"), "steps": Axis("steps of gradient descent")},
+)
+declare_axes(Ridge, "training", "Ridge", {"strength": Axis("ridge strength")})

@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.description import spec_parameters
 from ntk_shortcuts.entry import predict_bias
 from ntk_shortcuts.experiments.comparison.environment import environment
 from ntk_shortcuts.experiments.comparison.statistics import initialisation_error, resolution
 from ntk_shortcuts.experiments.ensembles import Ensemble, train_ensemble
-from ntk_shortcuts.experiments.sweeps.maps import spec_parameters
 from ntk_shortcuts.laws.two_features.dataset import Dataset
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.laws.two_features.plane import plane_basis

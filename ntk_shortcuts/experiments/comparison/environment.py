@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import scipy
 
-from ntk_shortcuts.experiments.sweeps.maps import versions
+from ntk_shortcuts.description import versions
 
 
 def environment() -> dict[str, Any]:

@@ -1,156 +1,165 @@
-"""The finished points of a sweep: in memory, and in a Zarr store that is valid at every moment."""
+"""The finished points of a sweep: in memory, and in a store where there is one."""
 
 from __future__ import annotations
 
-import importlib
-import os
-import shutil
-import warnings
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ntk_shortcuts.experiments.sweeps.maps import VARIABLES
+from ntk_shortcuts.experiments.sweeps.grid import Grid
+from ntk_shortcuts.experiments.sweeps.identity import differences
+from ntk_shortcuts.experiments.sweeps.store import Store
 from ntk_shortcuts.validation import require
 
 if TYPE_CHECKING:
     import xarray
 
+VARIABLES = {
+    "bias": "shortcut bias",
+    "reliance": "reliance on the shortcut",
+    "optimal_reliance": "reliance of the Bayes-optimal classifier",
+}
 _LABELS = {**VARIABLES, "done": "whether the point is computed"}
+# The same at all values of the inner axis, which belongs to the training rule.
+_OF_THE_LAW = {"optimal_reliance"}
+
+Index = tuple[int, ...]
 
 
 class SweepTable:
     """The finished points in memory, and in a store once one is attached.
 
-    `done` marks them over the `outer` axes, whose points are computed one at a time; `grid` has all axes, and `long_names`
-    their labels.
+    `done` marks them, with the inner axis last. `arrays` have their dimensions in the order of the grid; those that have one
+    number for all values of the inner axis lack it.
     """
 
-    def __init__(
-        self,
-        long_names: Mapping[str, str],
-        grid: Mapping[str, np.ndarray],
-        outer: Mapping[str, np.ndarray],
-        attributes: dict[str, Any],
-    ):
-        self.long_names = long_names
-        self.grid, self.outer, self.attributes = grid, outer, attributes
-        self.done = np.zeros([len(values) for values in outer.values()], bool)
+    def __init__(self, grid: Grid, attributes: dict[str, Any]):
+        self.grid, self.attributes = grid, attributes
+        self.dimensions = (*grid.outer, *([] if grid.inner is None else [grid.inner]))
+        self.done = np.zeros([len(grid.values[name]) for name in self.dimensions], bool)
         self.arrays: dict[Any, tuple[tuple[Any, ...], np.ndarray]] = {}
-        self.path: Path | None = None
-        self.group: Any = None
+        self.store: Store | None = None
+        # Names that points had, of those computed here; what the store had, all its points are taken to have.
+        self._names: dict[Index, frozenset[str]] = {}
+        self._stored: tuple[list[Index], frozenset[str]] = [], frozenset()
 
-    def put(self, index: tuple[int, ...], values: Mapping[str, np.ndarray]) -> None:
-        """Record a finished point. Variables that not all points have are dropped."""
-        if not self.done.any():
-            self.arrays = {name: self._empty(name, value) for name, value in values.items()}
-        lacking = [name for name in self.arrays if name not in values]
-        for name in lacking:
-            del self.arrays[name]
-        at, writes = dict(zip(self.outer, index, strict=True)), []
-        for name, (dimensions, array) in self.arrays.items():
-            where = tuple(at.get(dimension, slice(None)) for dimension in dimensions)
-            array[where] = values[name]
-            writes.append((name, where, values[name]))
-        if self.path is not None:
-            if self.group is None:
-                self._create(self.path)
-            for name in lacking:
-                del self.group[name]
-            for name, where, value in writes:
-                self.group[name][where] = value
+    def pending(self) -> Iterator[tuple[Index, np.ndarray]]:
+        """Indices of the outer axes where something is missing, and at which positions of the inner axis."""
+        for index in np.ndindex(*(len(values) for values in self.grid.outer.values())):
+            missing = np.flatnonzero(~self.done[index])
+            if missing.size:
+                yield index, missing
+
+    def counts(self) -> tuple[int, int]:
+        """Points of the outer axes: finished, and all."""
+        finished = self.done if self.grid.inner is None else self.done.all(axis=-1)
+        return int(finished.sum()), finished.size
+
+    def put(self, index: Index, inner: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
+        """Record a point at positions of the inner axis. Variables that other points lack are NaN there."""
+        part = self.grid.inner is not None and len(inner) < len(self.grid.values[self.grid.inner])
+        new = [name for name in values if name not in self.arrays]
+        for name in new:
+            require(name not in (*self.grid.values, "done"), "compute", "a function whose names are not axes or done", name)
+            axes = self.grid.values if values[name].ndim or part else self.grid.outer
+            self.arrays[name] = tuple(axes), np.full([len(self.grid.values[axis]) for axis in axes], np.nan)
+        if self.store is not None and not self.store.is_open:
+            self.store.create(self.dataset(), self.grid.outer)
+        elif self.store is not None and new:
+            self.store.add(self.dataset()[new], self.grid.outer)
+        at = {**dict(zip(self.grid.outer, index, strict=True)), self.grid.inner: inner if part else slice(None)}
+        for name, value in values.items():
+            dimensions, array = self.arrays[name]
+            place = tuple(at[dimension] for dimension in dimensions)
+            array[place] = value
+            if self.store is not None:
+                self.store.write(name, place, array[place])
+        place = tuple(at[dimension] for dimension in self.dimensions)
+        if self.store is not None:
             # Last, so that a process killed before has not marked a point whose values are incomplete.
-            self.group["done"][index] = True
-            if lacking:
-                self._consolidate()
-        self.done[index] = True
+            self.store.write("done", place, True)
+        self.done[place] = True
+        self._names[index] = frozenset(values)
 
     def dataset(self) -> xarray.Dataset:
         """All points, labelled."""
         # xarray takes half a second to import, which `import ntk_shortcuts` should not cost.
         import xarray
 
-        arrays = {**self.arrays, "done": (tuple(self.outer), self.done)}
+        arrays = {**self.arrays, "done": (self.dimensions, self.done)}
         variables = {
             name: (dimensions, array, {"long_name": _LABELS.get(name, name.replace("_", " ")), "units": "1"})
             for name, (dimensions, array) in arrays.items()
         }
-        coordinates = {
+        coordinates = {}
+        for name, values in self.grid.values.items():
             # Zarr 3 has strings of variable length, but no standard for NumPy's fixed ones.
-            name: (name, v.astype(object) if v.dtype.kind == "U" else v, {"long_name": self.long_names[name], "units": "1"})
-            for name, v in self.grid.items()
-        }
+            values = values.astype(object) if values.dtype.kind == "U" else values
+            coordinates[name] = (name, values, {"long_name": self.grid.long_names[name], "units": "1"})
         return xarray.Dataset(variables, coordinates, self.attributes)
 
-    def attach(self, path: Path) -> None:
-        """Read what a store already has; it is created with the first finished point, when the variables are known."""
-        zarr = optional_module("zarr")
-        optional_module("dask.array")
-        import xarray
+    def lacking(self) -> dict[str, list[Index]]:
+        """Finished points that had no value of a name which others had; stored ones as far as is known."""
+        stored, names = self._stored
+        points = {**dict.fromkeys(stored, names), **self._names}
+        found = {name: [index for index, had in points.items() if name not in had] for name in self.arrays}
+        return {name: indices for name, indices in found.items() if indices}
 
-        self.path = path
-        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-            path.parent.mkdir(parents=True, exist_ok=True)
+    def attach(self, store: Store) -> None:
+        """Take what a store already has, at its place among the values of now; it is created with the first finished point.
+
+        Raises:
+            ValueError: a store of another sweep, or one with values of an axis that this one does not have.
+        """
+        self.store = store
+        found = store.load()
+        if found is None:
             return
-        try:
-            found = xarray.open_zarr(path, consolidated=False, chunks=None).load()
-            theirs = found.attrs["fingerprint"]
-        except Exception as error:
-            reason = f"{str(path)!r} ({type(error).__name__}: {error})"
-            raise ValueError(f"store must be a new path or a Zarr store that sweep wrote; got {reason}") from error
-        if theirs != self.attributes["fingerprint"]:
-            names = sorted({*found.attrs, *self.attributes} - {"fingerprint"})
-            differ = [name for name in names if found.attrs.get(name) != self.attributes.get(name)]
-            shown = ", ".join(differ) or "its axes or array options"
-            raise ValueError(f"store must be of this sweep; got {str(path)!r}, whose sweep differs in {shown}")
-        complete = "done" in found and found["done"].shape == self.done.shape
-        require(complete, "store", "complete (delete it to start again)", str(path))
+        difference = self._difference(found)
+        if difference:
+            raise ValueError(f"store must be of this sweep; got {str(store.path)!r}, whose sweep differs in {difference}")
         if not found["done"].any():
             # Killed during its first point, whose variables another first point need not have.
-            shutil.rmtree(path)
+            store.delete()
             return
-        self.done = found["done"].values.astype(bool)
-        self.arrays = {name: (found[name].dims, found[name].values.copy()) for name in found.data_vars if name != "done"}
-        self.group = zarr.open_group(path, mode="r+", use_consolidated=False)
-        self._consolidate()
+        self._take(found)
+        mine = self.dataset()
+        same = all(mine[name].dims == found[name].dims and mine[name].shape == found[name].shape for name in mine.variables)
+        if same and all(mine[name].values.tolist() == found[name].values.tolist() for name in mine.coords):
+            store.open()
+        else:
+            store.replace(mine)
 
-    def _empty(self, name: str, value: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
-        require(name not in (*self.grid, "done"), "compute", "a function whose names are not axes or done", name)
-        axes = self.grid if value.ndim else self.outer
-        return tuple(axes), np.full([len(values) for values in axes.values()], np.nan)
+    def _difference(self, found: xarray.Dataset) -> str:
+        """In what a store's sweep is another one, or has more than this one."""
+        if {*found["done"].dims} != {*self.dimensions}:
+            there, here = (", ".join(map(str, axes)) for axes in (found["done"].dims, self.grid.values))
+            return f"its axes or array options: axes {there} there, {here} here"
+        if difference := differences(found.attrs, self.attributes):
+            return difference
+        for name, values in self.grid.values.items():
+            known = {*values.tolist()}
+            missing = [str(value) for value in found[name].values.tolist() if value not in known]
+            if missing:
+                shown = ", ".join(missing[:6]) + (", ..." if len(missing) > 6 else "")
+                return (
+                    f"its axes or array options: axis {name} has {shown} there and not here (it may gain values, not lose them)"
+                )
+        return ""
 
-    def _create(self, path: Path) -> None:
-        """An empty store, complete when it appears under its name: a killed process leaves no half of one."""
-        zarr = optional_module("zarr")
-        # One chunk per point: a write touches no other point's values. Dask arrays keep xarray from writing the chunks now.
-        template = self.dataset().chunk()
-        chunks = {name: [1 if d in self.outer else n for d, n in v.sizes.items()] for name, v in template.data_vars.items()}
-        # A point not computed is a chunk not written: Zarr reads its fill value, 0 unless said otherwise.
-        fill = {name: False if name == "done" else np.nan for name in chunks}
-        encoding = {name: {"chunks": tuple(sizes), "fill_value": fill[name]} for name, sizes in chunks.items()}
-        scratch = path.parent / f".{path.name}.{os.getpid()}"
-        try:
-            template.to_zarr(scratch, mode="w", zarr_format=3, consolidated=False, compute=False, encoding=encoding)
-            os.replace(scratch, path)
-        except BaseException:
-            shutil.rmtree(scratch, ignore_errors=True)
-            raise
-        self.group = zarr.open_group(path, mode="r+", use_consolidated=False)
-        self._consolidate()
-
-    def _consolidate(self) -> None:
-        """xarray warns of slow opening without this, and Zarr that its third format does not specify it."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            optional_module("zarr").consolidate_metadata(self.path)
-
-
-def optional_module(module: str) -> Any:
-    """A module of the extra `dask`; ImportError says how to install it."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        install = "pip install 'ntk-shortcuts[dask]'"
-        raise ImportError(f"{module} could not be imported ({error}); install it with: {install}") from error
+    def _take(self, found: xarray.Dataset) -> None:
+        inner = self.grid.inner
+        grown = inner is not None and found.sizes[inner] < len(self.grid.values[inner])
+        placed = found.reindex({name: values.tolist() for name, values in self.grid.values.items()}, fill_value={"done": False})
+        self.done = placed["done"].transpose(*self.dimensions).values.astype(bool)
+        for name, variable in placed.data_vars.items():
+            if name == "done":
+                continue
+            if grown and inner not in variable.dims and name not in _OF_THE_LAW:
+                # What is said of a point as a whole was said of the values it had then.
+                variable = variable.expand_dims({inner: self.grid.values[inner]}).where(placed["done"])
+            variable = variable.transpose(*(axis for axis in self.grid.values if axis in variable.dims))
+            self.arrays[name] = tuple(variable.dims), variable.values.copy()
+        finished = self.done if inner is None else self.done.any(axis=-1)
+        self._stored = [tuple(index) for index in np.argwhere(finished).tolist()], frozenset(map(str, self.arrays))

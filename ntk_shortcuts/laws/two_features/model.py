@@ -11,6 +11,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.scipy.special import ndtri
 
+from ntk_shortcuts.axes import Axis, declare_axes
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.laws.base import DataLaw, SectorKernels
 from ntk_shortcuts.laws.two_features import polar
@@ -409,3 +410,24 @@ def _pair(value: Any) -> Any:
     if isinstance(value, tuple | list) and any(isinstance(entry, Tracer | jax.Array) for entry in value):
         return jnp.stack([jnp.asarray(entry) for entry in value])
     return value
+
+
+declare_axes(
+    GenerativeModel,
+    "model",
+    "a GenerativeModel",
+    {
+        "shortcut_predictivity": Axis("shortcut predictivity", field="predictivity", entry=0),
+        "core_predictivity": Axis("core predictivity", field="predictivity", entry=1),
+        "shortcut_amplification": Axis("amplification of the shortcut", field="amplification", entry=0),
+        "core_amplification": Axis("amplification of the core", field="amplification", entry=1),
+        # After the core's amplification, at which the ratio holds.
+        "amplification_ratio": Axis(
+            "amplification ratio, shortcut over core",
+            field="amplification",
+            entry=0,
+            scale=lambda arguments, ratio: ratio * arguments["amplification"][1],
+        ),
+        "correlation": Axis("correlation of the features within a class"),
+    },
+)

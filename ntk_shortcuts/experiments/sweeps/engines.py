@@ -1,0 +1,57 @@
+"""What computes the points of a sweep: this process, or the workers of a Dask client."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ntk_shortcuts.validation import require
+
+Values = dict[str, np.ndarray]
+
+
+def results(client: Any, function: Callable[[Any], Values], tasks: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Values]]:
+    """(place, function(point)) of tasks (place, point), as they finish."""
+    if client is None:
+        return ((place, function(point)) for place, point in tasks)
+    return _on_workers(client, function, tasks)
+
+
+def _on_workers(client: Any, function: Callable, tasks: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Values]]:
+    # Pickled here, because a worker that cannot import the function then fails the task; left to distributed (seen with
+    # 2026.8), that breaks the worker's connection instead, and the sweep waits for ever.
+    dumps = optional_module("cloudpickle").dumps
+    futures = {client.submit(_unpickled, dumps((function, point)), pure=False, retries=3): place for place, point in tasks}
+    try:
+        for future, values in optional_module("distributed").as_completed(list(futures), with_results=True):
+            yield futures.pop(future), values
+    finally:
+        client.cancel(list(futures))
+
+
+def _unpickled(task: bytes) -> Values:
+    function, point = pickle.loads(task)
+    return function(point)
+
+
+def checked_client(engine: Any) -> Any:
+    """The client that `engine` is, or None for "local"."""
+    allowed = '"local" or a dask.distributed.Client'
+    if isinstance(engine, str) or not hasattr(engine, "submit"):
+        require(isinstance(engine, str) and engine == "local", "engine", allowed, engine)
+        return None
+    require(isinstance(engine, optional_module("distributed").Client), "engine", allowed, engine)
+    return engine
+
+
+def optional_module(module: str) -> Any:
+    """A module of the extra `dask`; ImportError says how to install it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        install = "pip install 'ntk-shortcuts[dask]'"
+        raise ImportError(f"{module} could not be imported ({error}); install it with: {install}") from error
