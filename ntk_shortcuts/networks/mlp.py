@@ -42,7 +42,7 @@ class MLP(FiniteNetwork):
 
     Args:
         depth: number of hidden layers L >= 0; 0 is a linear model.
-        activation: a registered name (`ntk_shortcuts.known_activations()`), an `Activation`, or a JAX function.
+        activation: a registered name (`ntk_shortcuts.kernels.known_activations()`), an `Activation`, or a JAX function.
         width: of every hidden layer; None is infinitely wide.
         weight_variance: sigma_w^2 > 0.
         bias_variance: sigma_b^2 >= 0; at 0 the network has no biases.
