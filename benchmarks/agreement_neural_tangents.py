@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import mpmath
 import numpy as np
 
-from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.kernels import neural_tangents
-from ntk_shortcuts.networks.mlp import MLP
+from ntk_shortcuts.laws import GenerativeModel, LawKernel
+from ntk_shortcuts.networks import MLP
 
 DEPTHS = (1, 2, 5)
 VARIANCES = ((2.0, 0.0), (1.3, 0.4))
@@ -164,7 +164,7 @@ def float32_table() -> str:
                     cells = []
                     for dtype in (np.float32, np.float64):
                         if space == "plane":
-                            ours = network.latent_kernels(model, x.astype(dtype), y.astype(dtype))
+                            ours = LawKernel(model, network)(x.astype(dtype), y.astype(dtype))
                         else:
                             ours = network.kernels(x.astype(dtype), y.astype(dtype))
                         assert ours.ntk.dtype == dtype
@@ -204,7 +204,7 @@ hold an angle of 1e-6 to a relative 1e-4 only; the second table says which of th
 
 Largest relative error of NNGP and NTK of ReLU networks ($\\sigma_w^2=2$) over {COUNT} pairs, on points that are exact in
 float32. The truth is the recursion with 50 digits on the same points. Where it is 0 the error is relative to
-$\\sqrt{{K(x,x)K(x',x')}}$, and where that is 0 too it is absolute. In the plane ours is `latent_kernels` of latents with
+$\\sqrt{{K(x,x)K(x',x')}}$, and where that is 0 too it is absolute. In the plane ours is `LawKernel` of latents with
 amplification (4, 1), and neural-tangents gets the amplified latents; in $R^{{{INPUT_DIM}}}$ ours is `kernels`. Nearly
 parallel: 1e-6 apart before rounding to float32; parallel: $x'=2x$; antiparallel: $x'=-x/2$; zero: $x'=0$.
 

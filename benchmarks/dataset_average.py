@@ -32,8 +32,8 @@ import numpy as np
 from scipy.special import erf
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.nodes.parity import is_angular, sector_kernels
-from ntk_shortcuts.analysis.spectrum import eigenbasis
+from ntk_shortcuts.laws import LawKernel
+from ntk_shortcuts.laws.eigenfunctions import eigenbasis
 from ntk_shortcuts.laws.two_features.polar import latent_rays
 
 TIMES = (3.0, 30.0, 300.0, 3000.0)
@@ -86,26 +86,26 @@ def configurations(count: int) -> list[dict]:
 class Compressed(eqx.Module):
     """Coordinates of latents in leading eigenfunctions of NTK and NNGP, both sectors side by side."""
 
-    model: ns.GenerativeModel
-    network: ns.MLP
-    directions: jax.Array
+    kernel: LawKernel
+    nodes: jax.Array
     ntk_columns: tuple[jax.Array, jax.Array]
     nngp_columns: tuple[jax.Array, jax.Array]
 
     @eqx.filter_jit
     def __call__(self, latents: jax.Array) -> tuple[jax.Array, jax.Array]:
-        pair = sector_kernels(self.model, self.network)(latents, self.directions)
+        pair = self.kernel.in_sectors()(latents, self.nodes)
         ntk = [k.ntk @ c for k, c in zip(pair, self.ntk_columns, strict=True)]
         nngp = [k.nngp @ c for k, c in zip(pair, self.nngp_columns, strict=True)]
         return jnp.concatenate(ntk, axis=1), jnp.concatenate(nngp, axis=1)
 
 
-def compress(model, network, modes=250) -> Compressed:
-    if is_angular(model, network):
-        rays = latent_rays(model, 300, 24, True)
-    else:
-        rays = latent_rays(model, 36, 14, False)
-    pair = sector_kernels(model, network)(rays.directions, rays.directions)
+def merges_rays(kernel: LawKernel) -> bool:
+    return kernel.law.merges_rays(kernel.network.facts)
+
+
+def compress(kernel: LawKernel, modes: int = 250) -> Compressed:
+    rays = latent_rays(kernel.law, 300, 24, True) if merges_rays(kernel) else latent_rays(kernel.law, 36, 14, False)
+    pair = kernel.in_sectors()(rays.points, rays.points)
 
     def columns(kernel, largest):
         basis = jax.tree.map(lambda leaf: leaf[0], eigenbasis(kernel[None], rays.mass))
@@ -120,7 +120,7 @@ def compress(model, network, modes=250) -> Compressed:
         largest = max(float(jnp.trace(kernel * rays.mass)) for kernel in kernels)
         return tuple(columns(kernel, largest) for kernel in kernels)
 
-    return Compressed(model, network, rays.directions, both("ntk"), both("nngp"))
+    return Compressed(kernel, rays.points, both("ntk"), both("nngp"))
 
 
 def brute_force(ntk, nngp, ntk_probes, nngp_probes, labels) -> tuple[np.ndarray, np.ndarray]:
@@ -178,16 +178,17 @@ def sampled(entry: dict, target: float, most: int, full_matrices: bool) -> dict:
     """
     model, network, count = law_of(entry)
     probes = model.probe_grid()
-    optimum = float(ns.optimal_reliance(model))
+    optimum = float(ns.linear.optimal_reliance(model))
     signed = np.sign(np.asarray(probes))
     disagreement = (signed[:, 0] - signed[:, 1]) / len(signed)
     # Reliance counts only the probes at which the two features disagree.
     probes, disagreement = probes[disagreement != 0], disagreement[disagreement != 0]
-    exact = Exact(model, network, probes)
+    kernel = LawKernel(model, network)
+    exact = Exact(kernel, probes)
     prior = np.asarray(exact.prior())
     record: dict = {"compression_error": 0.0, "full_matrices": full_matrices}
     if not full_matrices:
-        compressed = compress(model, network)
+        compressed = compress(kernel)
         ntk_probes, nngp_probes = map(np.asarray, compressed(probes))
 
     def law(latents: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -250,8 +251,7 @@ def sampled(entry: dict, target: float, most: int, full_matrices: bool) -> dict:
 class Exact(eqx.Module):
     """Full kernel matrices of one data set: (train, train) and (probes, train) of NTK and NNGP, and the NNGP of the probes."""
 
-    model: ns.GenerativeModel
-    network: ns.MLP
+    kernel: LawKernel
     probes: jax.Array
 
     @eqx.filter_jit
@@ -264,9 +264,9 @@ class Exact(eqx.Module):
         return jax.vmap(lambda z: self._kernels(z[None], z[None]).nngp[0, 0])(self.probes)
 
     def _kernels(self, z1: jax.Array, z2: jax.Array) -> Any:
-        if not is_angular(self.model, self.network):
-            return self.network.latent_kernels(self.model, z1, z2)
-        odd, even = sector_kernels(self.model, self.network)(z1, z2)  # the polynomial in the angle: 10 to 30 times faster
+        if not merges_rays(self.kernel):
+            return self.kernel(z1, z2)
+        odd, even = self.kernel.in_sectors()(z1, z2)  # the polynomial in the angle: 10 to 30 times faster
         return jax.tree.map(jnp.add, odd, even)
 
 

@@ -29,8 +29,18 @@ from scipy.stats import norm
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.experiments.comparison import read_lines
-from ntk_shortcuts.methods.flow.equation import FlowPoints, FlowRules, _draw_labels, _outputs, _solved, _start, _velocity, draw
-from ntk_shortcuts.laws.two_features.polar import mixture_nodes
+from ntk_shortcuts.laws import LawKernel
+from ntk_shortcuts.laws.two_features.mixture import mixture_nodes
+from ntk_shortcuts.methods.flow.equation import (
+    FlowPoints,
+    FlowRules,
+    draw,
+    draw_labels,
+    integrate,
+    probe_outputs,
+    started,
+    velocity,
+)
 
 MODEL = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0))
 OUTPUT = pathlib.Path(__file__).parent / "results" / "finite_samples.jsonl"
@@ -88,8 +98,8 @@ def linearised_flow(model: ns.GenerativeModel, network: ns.MLP, keys: jax.Array,
     laws = laws / laws.sum(1, keepdims=True)
 
     def one(key: jax.Array) -> tuple:
-        drawn = draw(model, network, key, rules)
-        start = _start(drawn, _draw_labels(drawn.data_key, points, rules), network, points, rules)
+        drawn = draw(LawKernel(model, network), key, rules)
+        start = started(drawn, draw_labels(drawn.data_key, points, rules), network, points, rules)
         # The covariance of the counts of SCALE samples, half of either class, over SCALE.
         noise = jnp.sqrt(laws) * jax.random.normal(jax.random.fold_in(key, 3), (DRAWS, *laws.shape))
         moves = (noise - laws * noise.sum(-1, keepdims=True)) / np.sqrt(2 * SCALE)
@@ -103,13 +113,13 @@ def linearised_flow(model: ns.GenerativeModel, network: ns.MLP, keys: jax.Array,
             return jax.vmap(lambda t, d: jax.jvp(function, (params, start), (t, d))[1])(tangents, directions)
 
         def field(params, start):
-            return _velocity(0.0, params, start, network, rules)
+            return velocity(0.0, params, start, network, rules)
 
         def outputs(params, start):
-            return _outputs(params, start, network)
+            return probe_outputs(params, start, network)
 
         tangents = jax.tree.map(lambda leaf: jnp.zeros((DRAWS, *leaf.shape), leaf.dtype), start.params)
-        return _solved(
+        return integrate(
             (start.params, tangents),
             lambda time, state: (field(state[0], start), along(field, *state)),
             lambda state: (outputs(state[0], start), along(outputs, *state)),

@@ -27,8 +27,8 @@ import optax
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.experiments.comparison import read_lines
+from ntk_shortcuts.laws.two_features.mixture import mixture_nodes
 from ntk_shortcuts.laws.two_features.plane import plane_basis
-from ntk_shortcuts.laws.two_features.polar import mixture_nodes
 
 SAMPLES, TIME, RATE, WIDTH, DATASETS = 300, 30.0, 0.5, 512, 32
 RECORDS = pathlib.Path(__file__).parent / "results/mitigations.jsonl"
@@ -81,14 +81,14 @@ def predict_time():
     flow = ns.GradientFlow(CURVE_TIMES)
     p = ns.predict_bias(MODEL, ns.MLP(1), flow, SAMPLES, probes=np.concatenate([grid, nodes]), tolerance=TOLERANCE)
     mean, std = np.asarray(p.mean), np.asarray(p.std)
-    reliance = ns.expected_reliance(mean[:, : len(grid)], std[:, : len(grid)], grid)
+    reliance = ns.metrics.expected_reliance(mean[:, : len(grid)], std[:, : len(grid)], grid)
     target = np.asarray(MODEL.class_expectation(nodes))
     signs = np.asarray(jax.scipy.special.erf(mean[:, len(grid) :] / (std[:, len(grid) :] * np.sqrt(2))))
     accuracy = 0.5 + 0.5 * (signs * target) @ np.asarray(weights)
     bayes = 0.5 + 0.5 * np.abs(target) @ np.asarray(weights)
     return {
         "x": CURVE_TIMES,
-        "bias": reliance - ns.optimal_reliance(MODEL),
+        "bias": reliance - ns.linear.optimal_reliance(MODEL),
         "accuracy": accuracy,
         "bayes_accuracy": bayes,
         "diagnostics": p.diagnostics,
@@ -211,7 +211,7 @@ def train_on_plane(seed: int, times, whiten: bool = False, sample_weight=None):
     gaps = tuple(int(g) for g in np.diff(np.rint(np.atleast_1d(times) / RATE), prepend=0))
     keys = jax.random.split(jax.random.key(seed + 1000), len(rows))
     outputs = np.asarray(train_members(ns.MLP(1, width=WIDTH), *batch, keys, gaps)).swapaxes(0, 1)
-    return np.asarray(ns.shortcut_bias(outputs, MODEL))
+    return np.asarray(ns.metrics.shortcut_bias(outputs, MODEL))
 
 
 def train_whitening():

@@ -47,16 +47,16 @@ def log_steps(last: int, count: int = 32) -> np.ndarray:
     return steps
 
 
-def on_the_kernels_clock(network: ns.MLP, result: ns.Telescope) -> np.ndarray:
+def on_the_kernels_clock(network: ns.MLP, result: ns.analysis.Telescope) -> np.ndarray:
     """Bias of the frozen initial kernel at time int |Theta_t| / |Theta_0| dt: a kernel that grows, and turns nowhere."""
     change, alignment = result.kernel_change, result.kernel_alignment
     norm = alignment + np.sqrt(np.maximum(alignment**2 - 1 + change**2, 0))  # |Theta_t| / |Theta_0|, as it grows
     clock = np.concatenate([[0], np.cumsum(np.diff(result.times) * (norm[1:] + norm[:-1]) / 2)])
-    outputs = ns.linearized_outputs(
+    outputs = ns.analysis.linearized_outputs(
         *(network, result.params_at(0), ns.GradientFlow(clock)),
         *(result.inputs, result.dataset.labels, result.probe_inputs),
     )
-    return np.asarray(ns.shortcut_bias(outputs, MODEL))
+    return np.asarray(ns.metrics.shortcut_bias(outputs, MODEL))
 
 
 def figures() -> dict[str, Figure]:
@@ -82,17 +82,17 @@ def main() -> None:
     for title, (network, rate, last) in CASES.items():
         began = time.monotonic()
         training = ns.GradientDescent(rate, log_steps(last))
-        result = ns.telescope(MODEL, network, training, SAMPLES, SEGMENTS, key=jax.random.key(0))
+        result = ns.analysis.telescope(MODEL, network, training, SAMPLES, SEGMENTS, key=jax.random.key(0))
         frozen = ns.predict_bias(MODEL, network, ns.GradientFlow(result.times[1:]), dataset=result.dataset)
         # The same network linearised from later points on, to the end of training.
         later = {}
         for place in SHOWN[:-1]:
             remaining = ns.GradientDescent(rate, int(result.steps[-1] - result.steps[place]))
-            outputs = ns.linearized_outputs(
+            outputs = ns.analysis.linearized_outputs(
                 *(network, result.params_at(place), remaining),
                 *(result.inputs, result.dataset.labels, result.probe_inputs),
             )
-            later[f"{result.times[place]:.3g}"] = float(ns.shortcut_bias(outputs, MODEL))
+            later[f"{result.times[place]:.3g}"] = float(ns.metrics.shortcut_bias(outputs, MODEL))
         record = {
             "network": title,
             "times": result.times.tolist(),

@@ -66,7 +66,7 @@ def train(configurations: list[dict]) -> list[dict]:
     descent = ns.GradientDescent(RATE, EPOCHS * (SAMPLES // BATCH))
     laws = [law(c) for c in configurations]
     key = jax.random.key(20)
-    ensembles = ns.train_ensembles(
+    ensembles = ns.experiments.train_ensembles(
         *(laws, finite(configurations[0]), descent, SAMPLES, SEEDS),
         key=key,
         batch_size=BATCH,

@@ -99,7 +99,7 @@ def checks() -> list[Check]:
         ("erf", 8, 1.5, 0.0),
         ("tanh", 8, 1.5, 0.2),
     ):
-        found = np.asarray(ns.output_fourth_cumulant(_network(activation, width, gain, offset), x))
+        found = np.asarray(ns.finite_width.output_fourth_cumulant(_network(activation, width, gain, offset), x))
         for mine, point in zip(found, x, strict=True):
             variance = gain * mpmath.fsum(mpmath.mpf(float(entry)) ** 2 for entry in point) / 5 + mpmath.mpf(offset)
             if activation in forms:
@@ -113,7 +113,7 @@ def checks() -> list[Check]:
     units = np.sqrt(1.5 * np.mean(x[0] ** 2) + 0.2) * random.normal(size=(40000, 8))
     conditional = 1.5 * np.mean(np.tanh(units) ** 2, axis=1) + 0.2
     squares = (conditional - conditional.mean()) ** 2
-    predicted = float(ns.output_fourth_cumulant(_network("tanh", 8, 1.5, 0.2), x[:1])[0])
+    predicted = float(ns.finite_width.output_fourth_cumulant(_network("tanh", 8, 1.5, 0.2), x[:1])[0])
     score = (3 * squares.mean() - predicted) / (3 * squares.std() / np.sqrt(len(squares)))
     return [
         compare("ReLU and linear against the closed form, relative", 0, closed),
@@ -134,7 +134,9 @@ def figure():
         network = _network(activation, 1, 1.0, 0.0)
         x = jnp.sqrt(q_values)[:, None]
         variance = jnp.diagonal(network.kernels(x).nngp)
-        axes.semilogx(q_values, ns.output_fourth_cumulant(network, x) / variance**2, style, color=color, label=activation)
+        axes.semilogx(
+            q_values, ns.finite_width.output_fourth_cumulant(network, x) / variance**2, style, color=color, label=activation
+        )
     axes.set(xlabel=r"pre-activation variance $q$", ylabel=r"$n\,\kappa_4/K^2$ at $\sigma_b=0$")
     axes.legend()
     return drawing
@@ -147,7 +149,7 @@ DERIVATION = Derivation(
     r"$\kappa_4=3\,\mathrm{Var}\,S=\frac{3\sigma_w^4}{n}(E\phi^4-(E\phi^2)^2)$, exactly: $15\sigma_w^4q^2/(4n)$ for ReLU and "
     r"$6\sigma_w^4q^2/n$ for linear units of pre-activation variance $q$.",
     assumptions=["Gaussian weights and biases, independent", "one hidden layer", "any width, one input"],
-    code=["ntk_shortcuts.output_fourth_cumulant"],
+    code=["ntk_shortcuts.finite_width.output_fourth_cumulant"],
     source="Antognini (2019), and this project for the exact form",
     steps=steps,
     checks=checks,

@@ -75,13 +75,13 @@ def checks() -> list[Check]:
     outputs[:3] = [0.0, 30.0, -1e-9]
     cumulants = variances**2 * random.uniform(-0.5, 4, 12)
     cumulants[3] = 0
-    found = np.asarray(ns.edgeworth_density(outputs, variances, cumulants))
+    found = np.asarray(ns.finite_width.edgeworth_density(outputs, variances, cumulants))
     values = [float(exact(*map(mpmath.mpf, row))) for row in zip(outputs, variances, cumulants, strict=True)]
     # Linear units: the exact density, and what is left falls as 1/n^2.
     points, widths = (0.3, 1.0, 2.5), (512, 1024)
     errors = []
     for width in widths:
-        approximate = np.asarray(ns.edgeworth_density(np.array(points), 1.0, 6.0 / width))
+        approximate = np.asarray(ns.finite_width.edgeworth_density(np.array(points), 1.0, 6.0 / width))
         errors.append([float(_linear_density(at, width, 1)) - mine for at, mine in zip(points, approximate, strict=True)])
     errors = np.abs(errors)
     # Drawn hidden layers of tanh: the density at three outputs is the mean of N(f; 0, S).
@@ -92,7 +92,9 @@ def checks() -> list[Check]:
     variance = float(network.kernels(x).nngp[0, 0])
     at = np.array([0.0, 1.0, 2.0])
     densities = np.exp(-(at**2) / (2 * conditional[:, None])) / np.sqrt(2 * np.pi * conditional[:, None])
-    predicted = np.asarray(ns.edgeworth_density(at, variance, ns.output_fourth_cumulant(network, x)[0]))
+    predicted = np.asarray(
+        ns.finite_width.edgeworth_density(at, variance, ns.finite_width.output_fourth_cumulant(network, x)[0])
+    )
     scores = (densities.mean(0) - predicted) / (densities.std(0) / np.sqrt(len(densities)))
     return [
         compare("density against the fourth derivative of the Gaussian", values, found),
@@ -109,13 +111,13 @@ def figure():
     drawing = Figure(figsize=(6, 3.4), dpi=150, layout="constrained")
     axes = drawing.subplots()
     at = np.linspace(-4, 4, 161)
-    normal = np.asarray(ns.edgeworth_density(at, 1.0, 0.0))
+    normal = np.asarray(ns.finite_width.edgeworth_density(at, 1.0, 0.0))
     for width, color in ((8, "C0"), (32, "C1")):
         exact = np.array([float(_linear_density(value if value else 1e-9, width, 1)) for value in at])
         axes.plot(at, exact - normal, color=color, label=f"exact, n = {width}")
         axes.plot(
             at,
-            np.asarray(ns.edgeworth_density(at, 1.0, 6 / width)) - normal,
+            np.asarray(ns.finite_width.edgeworth_density(at, 1.0, 6 / width)) - normal,
             "--",
             color=color,
             label=f"first order, n = {width}",
@@ -132,7 +134,7 @@ DERIVATION = Derivation(
     statement=r"With output variance $K$ and fourth cumulant $\kappa_4$ the density at initialisation is "
     r"$N(f;0,K)\left(1+\frac{\kappa_4}{24K^2}\mathrm{He}_4(f/\sqrt K)\right)+O(1/n^2)$.",
     assumptions=["one input; the output is even in law", r"$\kappa_4=O(1/n)$, $\kappa_6=O(1/n^2)$"],
-    code=["ntk_shortcuts.edgeworth_density"],
+    code=["ntk_shortcuts.finite_width.edgeworth_density"],
     source="Antognini (2019)",
     steps=steps,
     checks=checks,

@@ -128,14 +128,14 @@ def checks() -> list[Check]:
             moments.append(_second_moment(depth, width) / exact - 1)
             assert float(mean(sp.Integer(width), present_at)) == depth + 1
             # x with q_0 = 1 and sigma_w^2 = 2: all in units of E theta.
-            found = ns.finite_width_moments(ns.MLP(depth, width=width), jnp.full((1, 3), 0.5**0.5))
+            found = ns.finite_width.finite_width_moments(ns.MLP(depth, width=width), jnp.full((1, 3), 0.5**0.5))
             literal.append(float(found.ntk_mean[0]) - depth - 1)
             variance = exact - (depth + 1) ** 2
             literal.append((float(found.ntk_variance[0]) - variance) / max(1, variance))
             literal.append(float(found.output_fourth_cumulant[0]) - 3 * ((1 + 5 / width) ** depth - 1))
     for depth, width in ((1, 4), (3, 8)):
         sample = _simulated(depth, width, 3000)
-        found = ns.finite_width_moments(ns.MLP(depth, width=width), jnp.array([[0.6, -0.8]]))
+        found = ns.finite_width.finite_width_moments(ns.MLP(depth, width=width), jnp.array([[0.6, -0.8]]))
         mean, variance = float(found.ntk_mean[0]), float(found.ntk_variance[0])
         squares = (sample - mean) ** 2
         root = np.sqrt(len(sample))
@@ -174,7 +174,7 @@ DERIVATION = Derivation(
     r"$3\times3$ recursion of second moments; at $L=1$ it is $3/n$ of the squared mean. "
     r"$\kappa_4=3q_0^2(\sigma_w^2/2)^{2L}((1+5/n)^L-1)$, $q_0=\sigma_w^2|x|^2/d$.",
     assumptions=["ReLU, no biases, NTK parameterisation, all hidden layers of width $n$", "at initialisation, one input"],
-    code=["ntk_shortcuts.finite_width_moments", "ntk_shortcuts.kernels.finite_width.moments._second_moment"],
+    code=["ntk_shortcuts.finite_width.finite_width_moments", "ntk_shortcuts.kernels.finite_width.moments._second_moment"],
     source="this project; to leading order in depth over width Hanin & Nica (2020)",
     steps=steps,
     checks=checks,

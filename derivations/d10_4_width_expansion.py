@@ -155,7 +155,9 @@ def checks() -> list[Check]:
     scores = []
     for activation, depth, width in (("tanh", 2, 64), ("gelu", 2, 64)):
         sample = _simulated(activation, depth, width, 1500)
-        moments = ns.finite_width_moments(ns.MLP(depth, activation, width, bias_variance=0.1), jnp.array([[0.6, -0.8]]))
+        moments = ns.finite_width.finite_width_moments(
+            ns.MLP(depth, activation, width, bias_variance=0.1), jnp.array([[0.6, -0.8]])
+        )
         mean, variance = float(moments.ntk_mean[0]), float(moments.ntk_variance[0])
         squares = (sample - mean) ** 2
         root = np.sqrt(len(sample))
@@ -193,7 +195,7 @@ DERIVATION = Derivation(
     statement=r"At one input, $E\,\Theta=\Theta_\infty+m_\theta/n$, $\mathrm{Var}\,\Theta=(M_{\theta\theta}+2B)/n$ and "
     r"$\kappa_4=3M_{qq}/n$ up to $O(1/n^2)$, with $m$, $M$, $F$ and $B$ from one recursion over layers; exact for $L\le1$.",
     assumptions=["Gaussian parameters, all hidden layers of width $n$", "at initialisation, one input"],
-    code=["ntk_shortcuts.finite_width_moments", "ntk_shortcuts.kernels.finite_width.expansion.expand_in_width"],
+    code=["ntk_shortcuts.finite_width.finite_width_moments", "ntk_shortcuts.kernels.finite_width.expansion.expand_in_width"],
     source="this project; the tensors are those of Roberts, Yaida & Hanin (2022), chapters 4 and 8",
     steps=steps,
     checks=checks,

@@ -83,10 +83,10 @@ def checks() -> list[Check]:
         shortcut, core = direction * means
         # The boundary of equal features passes through probes: the ratio there is 1 exactly, whatever rounding makes of it.
         slope = Fraction(1) if rho_s == rho_c else Fraction(shortcut) / Fraction(core) if core else None
-        got.append(float(ns.optimal_reliance(model)))
+        got.append(float(ns.linear.optimal_reliance(model)))
         exact.append(-1.0 if shortcut <= 0 else 1.0 if core <= 0 else lattice_sum(slope, 15))
         quadrants.append(_direct(shortcut, core, 15) if rho_s != rho_c else 0.0)
-        errors.append((got[-1] - float(ns.optimal_reliance_limit(model))) * 15)
+        errors.append((got[-1] - float(ns.linear.optimal_reliance_limit(model))) * 15)
     return [
         compare("code against the lattice sum in rational arithmetic, n = 30", exact, got),
         compare("code against a sum over all probes in integer coordinates", quadrants, got),
@@ -128,7 +128,7 @@ DERIVATION = Derivation(
         "probes on the boundary count as undecided (sign 0)",
         r"at least one of $\mu_s$, $\mu_c$ is positive",
     ],
-    code=["ntk_shortcuts.metrics.reliance.optimal_reliance"],
+    code=["ntk_shortcuts.linear.optimal_reliance"],
     source="this project; the metric is that of Hermann et al. (2024), section 3",
     steps=steps,
     checks=checks,

@@ -68,7 +68,7 @@ def checks() -> list[Check]:
     angles = np.concatenate([np.arange(-4, 5) * np.pi / 4 + 0.0, [1e-9, np.pi / 4 + 1e-9], rng.uniform(-np.pi, np.pi, 12)])
     pairs = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
     pairs[np.abs(pairs) < 1e-15] = 0
-    got = np.asarray(ns.direction_reliance(model, pairs / means))
+    got = np.asarray(ns.linear.direction_reliance(model, pairs / means))
     # On the axes the boundary runs along the sign change of one feature, and the integral is the pure classifier's +-1.
     settings = [
         (0.5, 0.9, 0.6),
@@ -80,10 +80,10 @@ def checks() -> list[Check]:
     exact, optimal = [], []
     for rho_s, rho_c, correlation in settings:
         changed = ns.GenerativeModel((rho_s, rho_c), correlation=correlation)
-        optimal.append(float(ns.optimal_reliance_limit(changed)))
+        optimal.append(float(ns.linear.optimal_reliance_limit(changed)))
         normal = np.asarray(changed.bayes_direction) * np.asarray(changed.means)
         exact.append(_piecewise(float(np.arctan2(normal[1], normal[0]))))
-    nothing = [float(ns.optimal_reliance_limit(ns.GenerativeModel((0.5, 0.5))))]
+    nothing = [float(ns.linear.optimal_reliance_limit(ns.GenerativeModel((0.5, 0.5))))]
     return [
         compare("any direction against quadrature over the square", [_quadrature(*pair) for pair in pairs], got),
         compare("optimal classifier against the form in the angle", exact, optimal),
@@ -137,7 +137,7 @@ def figure():
     left.set(xticks=[-1, 0, 1], yticks=[-1, 0, 1])
     angles = np.radians(np.linspace(-90, 180, 541))
     pairs = np.stack([np.cos(angles), np.sin(angles)], axis=-1) / means
-    right.plot(np.degrees(angles), np.asarray(ns.direction_reliance(model, pairs)), color="C0", label="infinitely fine")
+    right.plot(np.degrees(angles), np.asarray(ns.linear.direction_reliance(model, pairs)), color="C0", label="infinitely fine")
     # Half a degree off the multiples of 45, where probes lie on the boundary.
     coarse = angles[::6] + np.radians(0.3)
     probes = np.asarray(model.probe_grid(6))
@@ -145,7 +145,7 @@ def figure():
     signs = np.sign(outputs).T @ (np.sign(probes) @ [1, -1]) / len(probes)
     right.plot(np.degrees(coarse), signs, "C1.", ms=3, label="6 x 6 probes")
     right.plot(
-        np.degrees(np.arctan2(*optimum[::-1])), float(ns.optimal_reliance_limit(model)), "ko", label="optimal classifier"
+        np.degrees(np.arctan2(*optimum[::-1])), float(ns.linear.optimal_reliance_limit(model)), "ko", label="optimal classifier"
     )
     right.set(xlabel="angle of the normal (°)", ylabel="reliance", xticks=[-90, 0, 45, 90, 180])
     right.legend(frameon=False, fontsize="x-small", loc="lower left", handlelength=1)
@@ -160,7 +160,7 @@ DERIVATION = Derivation(
     r"boundary's normal $(p,q)$ in the square, that is $1-\tan\theta$ up to $45°$, $\cot\theta-1$ up to $90°$ and $-1$ up to "
     r"$180°$. The optimal reliance is the value at $v=w^*$.",
     assumptions=[r"probes uniform on $[-3\mu_s,3\mu_s]\times[-3\mu_c,3\mu_c]$", r"$\mu_s,\mu_c>0$ (0 only by continuity)"],
-    code=["ntk_shortcuts.metrics.reliance.optimal_reliance_limit", "ntk_shortcuts.metrics.reliance.direction_reliance"],
+    code=["ntk_shortcuts.linear.optimal_reliance_limit", "ntk_shortcuts.linear.direction_reliance"],
     source="this project",
     steps=steps,
     checks=checks,

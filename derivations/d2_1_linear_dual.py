@@ -5,8 +5,8 @@ import numpy as np
 import sympy as sp
 
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
-from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.kernels.activations.piecewise_linear import Linear
+from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import in_float64
 
 q11, q22 = sp.symbols("q_11 q_22", positive=True)

@@ -7,8 +7,8 @@ import sympy as sp
 from scipy import integrate, special
 
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
-from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.kernels.activations.piecewise_linear import ReLU
+from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import in_float64
 
 theta, r, q11, q22 = sp.symbols("theta r q_11 q_22", positive=True)
@@ -167,7 +167,10 @@ DERIVATION = Derivation(
         r"$\phi'(x) = 1$ for $x > 0$ and 0 for $x < 0$; the point 0 has probability 0 unless a variance vanishes, where the "
         r"code takes $\theta = \pi/2$",
     ],
-    code=["ntk_shortcuts.kernels.activations.piecewise_linear.ReLU", "ntk_shortcuts.kernels.activations.piecewise_linear._piecewise_linear_dual"],
+    code=[
+        "ntk_shortcuts.kernels.activations.piecewise_linear.ReLU",
+        "ntk_shortcuts.kernels.activations.piecewise_linear._piecewise_linear_dual",
+    ],
     source="Cho & Saul (2009), arc-cosine kernels of orders 0 and 1",
     steps=steps,
     checks=checks,

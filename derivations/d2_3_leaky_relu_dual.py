@@ -7,8 +7,8 @@ import sympy as sp
 from scipy import integrate, special
 
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
-from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.kernels.activations.piecewise_linear import LeakyReLU
+from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import in_float64
 
 theta, q11, q22 = sp.symbols("theta q_11 q_22", positive=True)
@@ -184,7 +184,10 @@ DERIVATION = Derivation(
         r"$(a, b)$ centred Gaussian",
         r"$\phi'(x) = 1$ for $x > 0$ and $s$ for $x < 0$; where a variance vanishes the code takes $\theta = \pi/2$",
     ],
-    code=["ntk_shortcuts.kernels.activations.piecewise_linear.LeakyReLU", "ntk_shortcuts.kernels.activations.piecewise_linear._piecewise_linear_dual"],
+    code=[
+        "ntk_shortcuts.kernels.activations.piecewise_linear.LeakyReLU",
+        "ntk_shortcuts.kernels.activations.piecewise_linear._piecewise_linear_dual",
+    ],
     source="this project; Cho & Saul (2009) for slope 0",
     steps=steps,
     checks=checks,

@@ -189,7 +189,10 @@ DERIVATION = Derivation(
     r"and $E\phi'(a)\phi'(b) = \frac{4}{\pi S}$ with $S^2 = 1 + 2q_{11} + 2q_{22} + 4(q_{11}q_{22} - q_{12}^2)$. The arcsine "
     r"is $\mathrm{atan2}(2q_{12}, S)$.",
     assumptions=[r"$(a, b)$ centred Gaussian; singular covariances by continuity"],
-    code=["ntk_shortcuts.kernels.activations.error_function.Erf", "ntk_shortcuts.kernels.activations.error_function._angle_gap"],
+    code=[
+        "ntk_shortcuts.kernels.activations.error_function.Erf",
+        "ntk_shortcuts.kernels.activations.error_function._angle_gap",
+    ],
     source="Williams (1997); here from the Gaussian integral",
     steps=steps,
     checks=checks,

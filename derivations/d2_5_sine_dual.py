@@ -6,8 +6,8 @@ import numpy as np
 import sympy as sp
 
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
-from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.kernels.activations.sine import Sine
+from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import in_float64
 
 v, q11, q22 = sp.symbols("v q_11 q_22", positive=True)

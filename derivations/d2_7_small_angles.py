@@ -10,8 +10,8 @@ from sympy.polys.ring_series import rs_asin, rs_cos, rs_nth_root, rs_sin, rs_tru
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
-from ntk_shortcuts.kernels.recursion import mlp_kernels
 from ntk_shortcuts.kernels.moments import PairMoments
+from ntk_shortcuts.kernels.recursion import mlp_kernels
 from ntk_shortcuts.numerics import in_float64
 
 theta, depth, q = sp.symbols("theta L q", positive=True)

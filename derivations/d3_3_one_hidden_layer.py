@@ -8,8 +8,8 @@ import sympy as sp
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
+from ntk_shortcuts.laws.two_features.mixture import mixture_nodes
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.laws.two_features.polar import mixture_nodes
 
 theta = sp.symbols("theta", positive=True)
 k = sp.Symbol("k", integer=True, positive=True)

@@ -7,8 +7,8 @@ import sympy as sp
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
-from ntk_shortcuts.kernels.recursion import mlp_kernels
 from ntk_shortcuts.kernels.moments import PairMoments
+from ntk_shortcuts.kernels.recursion import mlp_kernels
 from ntk_shortcuts.numerics import in_float64
 
 theta, k, depth = sp.symbols("theta k L", positive=True)

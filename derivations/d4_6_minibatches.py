@@ -6,8 +6,8 @@ import numpy as np
 import sympy as sp
 
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
-from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.methods.flow.minibatches import draw_pieces, minibatches
+from ntk_shortcuts.numerics import in_float64
 
 eta, lam, x, sigma, v = sp.symbols("eta lambda x sigma v", positive=True)
 B, s = sp.symbols("B s", positive=True)

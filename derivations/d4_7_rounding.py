@@ -7,11 +7,12 @@ import sympy as sp
 import ntk_shortcuts as ns
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
 from ntk_shortcuts.kernels import Kernels
+from ntk_shortcuts.laws import LawKernel
+from ntk_shortcuts.laws.two_features.polar import latent_rays
 from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.training.frozen_kernel import trained_outputs
-from ntk_shortcuts.results.output_error import error_directions, mean_rounding
+from ntk_shortcuts.training.rounding import error_directions, mean_rounding
 from ntk_shortcuts.training.spectral import apply_filter
-from ntk_shortcuts.laws.two_features.polar import latent_rays
 
 b, d, t, tau, s = sp.symbols("b d t tau s", positive=True)
 a = b + d  # two eigenvalues that differ
@@ -123,10 +124,10 @@ def _on_the_boundary(gaps) -> tuple[np.ndarray, np.ndarray]:
     """
     found = []
     for gap in gaps:
-        model, network = ns.GenerativeModel(predictivity=(0.85, 0.85), correlation=1 - gap), ns.MLP(0)
+        model = ns.GenerativeModel(predictivity=(0.85, 0.85), correlation=1 - gap)
         rays = latent_rays(model, 64, 48, True)
         probe = np.array([[1.0, -1.0]])
-        kernels = [network.latent_kernels(model, points, rays.directions) for points in (rays.directions, probe)]
+        kernels = [LawKernel(model, ns.MLP(0))(points, rays.points) for points in (rays.points, probe)]
         law = trained_outputs(*kernels, None, rays.mass, rays.slope, ns.GradientFlow(np.inf), None)
         root = np.sqrt(rays.mass)
         square, row = (np.asarray(k.ntk) * root for k in kernels)
@@ -177,7 +178,7 @@ DERIVATION = Derivation(
         r"$\eta\lambda=1$",
         "the code takes four roundings of the floating-point format for one: entries of kernels hold 2 to 8 (measured)",
     ],
-    code=["ntk_shortcuts.results.output_error.mean_rounding"],
+    code=["ntk_shortcuts.training.rounding.mean_rounding"],
     source="Daletskii & Krein (1965) for the derivative of a matrix function; this project",
     steps=steps,
     checks=checks,

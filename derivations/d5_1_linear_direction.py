@@ -104,11 +104,11 @@ def checks() -> list[Check]:
     flow = ns.GradientFlow(TIMES)
     exact, got = [], []
     for model in _settings(rng):
-        got.append(np.asarray(ns.output_direction(model, ns.MLP(0, weight_variance=50.0), flow)))
+        got.append(np.asarray(ns.linear.output_direction(model, ns.MLP(0, weight_variance=50.0), flow)))
         exact.append([closed_form(model, 0.5, time) for time in TIMES])
     model = ns.GenerativeModel((0.8, 0.9), (3.0, 1.0), 0.4)
-    deep = ns.output_direction(model, ns.MLP(2, "linear", weight_variance=2.0, bias_variance=0.3), flow)
-    relu = ns.output_direction(model, ns.MLP(1, "relu", weight_variance=2.0), flow)
+    deep = ns.linear.output_direction(model, ns.MLP(2, "linear", weight_variance=2.0, bias_variance=0.3), flow)
+    relu = ns.linear.output_direction(model, ns.MLP(1, "relu", weight_variance=2.0), flow)
     # The odd parts of E[relu relu] and E[step step] cos(angle) are both a quarter of those of a linear unit.
     slopes = [3 * 2.0**3 / 100, 2 * 2.0**2 / 100 / 4]
     others = [[closed_form(model, slope, time) for time in TIMES] for slope in slopes]
@@ -132,7 +132,7 @@ def _on_nodes(model) -> tuple[np.ndarray, np.ndarray]:
     generator[:2, :2] = -slope * (u.T * shares) @ u
     generator[:2, 2] = slope * (u.T * shares) @ labels
     weights = expm(generator * time)[:2, 2]
-    code = ns.output_direction(model, ns.MLP(0, weight_variance=2.0), ns.GradientFlow(TIMES))
+    code = ns.linear.output_direction(model, ns.MLP(0, weight_variance=2.0), ns.GradientFlow(TIMES))
     return weights * np.asarray(model.amplification), np.asarray(code)[3]
 
 
@@ -145,7 +145,7 @@ def figure():
     times = np.concatenate([[0.0], np.logspace(-1, 4, 120)])
     for ratio, color in ((0.5, "#440154"), (1.0, "#31688e"), (2.0, "#35b779"), (8.0, "#c8b200")):
         model = ns.GenerativeModel((0.85, 0.9), (ratio, 1.0))
-        path = np.asarray(ns.output_direction(model, ns.MLP(0), ns.GradientFlow(times)))
+        path = np.asarray(ns.linear.output_direction(model, ns.MLP(0), ns.GradientFlow(times)))
         axes.plot(path[:, 0], path[:, 1], color=color, label=rf"$\alpha_s/\alpha_c$ = {ratio:g}")
     axes.plot(*path[-1], "ko", zorder=3)
     axes.annotate(r"$w^*/(1+\mu\cdot w^*)$", path[-1], xytext=(8, -4), textcoords="offset points")
@@ -166,7 +166,7 @@ DERIVATION = Derivation(
         "mean over initialisations; biases only add even functions",
         "one hidden layer of ReLU without biases has the same form with a quarter of the slope: its odd part is linear",
     ],
-    code=["ntk_shortcuts.output_direction"],
+    code=["ntk_shortcuts.linear.output_direction"],
     source="this project",
     steps=steps,
     checks=checks,

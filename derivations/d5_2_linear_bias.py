@@ -113,7 +113,7 @@ def checks() -> list[Check]:
     exact, got = [], []
     for rho, alpha, correlation in settings:
         model = ns.GenerativeModel(tuple(rho), tuple(alpha), correlation)
-        got.append(np.asarray(ns.linear_bias(model, ns.MLP(0), flow)))
+        got.append(np.asarray(ns.linear.linear_bias(model, ns.MLP(0), flow)))
         exact.append([_exact_bias(model, SLOPE, time) for time in TIMES])
     sizes = np.abs(got)
     model = ns.GenerativeModel((0.85, 0.9), (1.0, 1.0), 0.6)
@@ -126,13 +126,15 @@ def checks() -> list[Check]:
     expanded = start * (1 - rate * early) - best[0] * means[0] / (best[1] * means[1])
     # Signs counted on 200 x 200 probes, where each of the two reliances may be off by 1/100 (D1.4).
     probes = np.asarray(model.probe_grid(200))
-    counted = ns.shortcut_bias(np.asarray(ns.output_direction(model, ns.MLP(0), flow)) @ probes.T, model, probes)
-    fine = np.asarray(ns.linear_bias(model, ns.MLP(0), flow))
+    counted = ns.metrics.shortcut_bias(np.asarray(ns.linear.output_direction(model, ns.MLP(0), flow)) @ probes.T, model, probes)
+    fine = np.asarray(ns.linear.linear_bias(model, ns.MLP(0), flow))
     return [
         compare("bias against eigenvectors in 40 digits", exact, got),
         Check("largest growth of |bias| from one time to the next", float(np.max(np.diff(sizes, axis=1))), 1e-12),
         compare(
-            "no bias at any time at the ratio where b is an eigenvector", 0 * TIMES, ns.linear_bias(never, ns.MLP(0), flow)
+            "no bias at any time at the ratio where b is an eigenvector",
+            0 * TIMES,
+            ns.linear.linear_bias(never, ns.MLP(0), flow),
         ),
         compare("early: first order in t", expanded, fine[0], tolerance=1e-8),
         Check("200 x 200 probes: difference over 2/100, at most 1", float(np.max(np.abs(fine - counted)) * 50), 1.0),
@@ -148,11 +150,11 @@ def figure():
     times = np.logspace(-1, 4, 200)
     for ratio, color in ((0.3, "#440154"), (1.0, "#31688e"), (2.0, "#35b779"), (8.0, "#c8b200")):
         model = ns.GenerativeModel((0.85, 0.9), (ratio, 1.0))
-        axes.plot(times, ns.linear_bias(model, ns.MLP(0), ns.GradientFlow(times)), color=color, label=f"{ratio:g}")
+        axes.plot(times, ns.linear.linear_bias(model, ns.MLP(0), ns.GradientFlow(times)), color=color, label=f"{ratio:g}")
     best, means = np.asarray(model.bayes_direction), np.asarray(model.means)
     never = np.sqrt(best[0] * means[1] / (best[1] * means[0]))
     model = ns.GenerativeModel((0.85, 0.9), (never, 1.0))
-    axes.plot(times, ns.linear_bias(model, ns.MLP(0), ns.GradientFlow(times)), "k:", label=f"{never:.3f}")
+    axes.plot(times, ns.linear.linear_bias(model, ns.MLP(0), ns.GradientFlow(times)), "k:", label=f"{never:.3f}")
     axes.set(xscale="log", xlabel=r"time t (d = 100, $\sigma_w^2$ = 2)", ylabel="shortcut bias")
     axes.legend(frameon=False, title=r"$\alpha_s/\alpha_c$")
     return drawing
@@ -170,7 +172,7 @@ DERIVATION = Derivation(
         "those of D5.1; gradient flow from zero output",
         r"$\mu_s,\mu_c>0$, so that $w^*$ has at least one positive component",
     ],
-    code=["ntk_shortcuts.linear_bias"],
+    code=["ntk_shortcuts.linear.linear_bias"],
     source="this project",
     steps=steps,
     checks=checks,

@@ -70,7 +70,7 @@ def asymptotic(model, slope: float) -> float:
     """The limit of large alpha_s / alpha_c."""
     means, best = np.asarray(model.means), np.asarray(model.bayes_direction)
     moment = np.asarray(model.covariance) + np.outer(means, means)
-    kappa = (1 - float(ns.optimal_reliance_limit(model))) / 2
+    kappa = (1 - float(ns.linear.optimal_reliance_limit(model))) / 2
     above = np.log1p(kappa * means[0] * moment[0, 1] / (means[1] * moment[0, 0]))
     below = np.log1p(-kappa * best[0] * means[0] / (best[1] * means[1]))
     return moment[0, 0] / (slope * float(model.amplification[1]) ** 2 * np.linalg.det(moment)) * (above - below)
@@ -117,7 +117,7 @@ def checks() -> list[Check]:
     exact, got = [], []
     for rho, alpha, correlation in settings:
         model = ns.GenerativeModel(rho, alpha, correlation)
-        got.append(ns.halving_time(model, ns.MLP(0)))
+        got.append(ns.linear.halving_time(model, ns.MLP(0)))
         exact.append(_exact(model, got[-1]))
     # Relative distance to the limit at ratios 10 and 20 and 40: of second order in the inverse ratio.
     ratios = np.array([10.0, 20.0, 40.0])
@@ -129,7 +129,9 @@ def checks() -> list[Check]:
         # The root search stops at 1e-13 in log t; relative to times of up to 1e3.
         compare("root of the code against a root in 40 digits", exact, got),
         # 1e-8 is the ratio's inverse square; the eigenvalue in double precision is good to its square times 1e-16.
-        compare("ratio 1e4 against the limit", 1.0, ns.halving_time(far, ns.MLP(0)) / asymptotic(far, SLOPE), tolerance=1e-6),
+        compare(
+            "ratio 1e4 against the limit", 1.0, ns.linear.halving_time(far, ns.MLP(0)) / asymptotic(far, SLOPE), tolerance=1e-6
+        ),
         # A slope of three points, where terms of fourth order are left.
         compare("order of the distance to the limit in alpha_c / alpha_s", 2.0, order, tolerance=0.02),
     ]
@@ -144,7 +146,7 @@ def figure():
     ratios = np.logspace(np.log10(0.9), np.log10(30), 10)
     for rho, color, marker in ((0.7, "#440154", "o"), (0.85, "#31688e", "s"), (0.89, "#35b779", "^")):
         models = [ns.GenerativeModel((rho, 0.9), (ratio, 1.0)) for ratio in ratios]
-        times = [ns.halving_time(model, ns.MLP(0)) for model in models]
+        times = [ns.linear.halving_time(model, ns.MLP(0)) for model in models]
         axes.plot(ratios, times, marker, color=color, ms=4, label=rf"$\rho_s$ = {rho:g}")
         axes.axhline(asymptotic(models[0], SLOPE), color=color, lw=1)
     axes.set(xscale="log", yscale="log", xlabel=r"availability ratio $\alpha_s/\alpha_c$ ($\alpha_c=1$)")
@@ -169,7 +171,7 @@ DERIVATION = Derivation(
         "those of D5.2",
         r"the limit: $\alpha_c/\alpha_s\to0$ with relative corrections of its square; $w^*_c>0$",
     ],
-    code=["ntk_shortcuts.halving_time"],
+    code=["ntk_shortcuts.linear.halving_time"],
     source="this project",
     steps=steps,
     checks=checks,

@@ -7,8 +7,9 @@ import sympy as sp
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
+from ntk_shortcuts.laws import LawKernel
+from ntk_shortcuts.methods.quadratic import quadratic_kernels
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.methods.leading_order import _quadratic_kernels
 
 a0, a1, a2, x = sp.symbols("a_0 a_1 a_2 x", real=True)
 low, middle, high = sp.symbols("Theta_- Theta_0 Theta_+", real=True)
@@ -117,7 +118,7 @@ def checks() -> list[Check]:
         half_square = mpmath.quad(lambda g: g**2 * mpmath.npdf(g), [0, mpmath.inf])
         for model in _models():
             total, dimension = _square(model), model.input_dim
-            _, found, error = _quadratic_kernels(model, network)
+            _, found, error = quadratic_kernels(LawKernel(model, network))
             exact = relu(mpmath.sqrt(total), mpmath.sqrt(variance), dimension)
             ratios.append([float(mine) / float(value) for mine, value in zip(found, exact, strict=True)])
             values = [kernel(angle, mpmath.sqrt(total), mpmath.sqrt(variance), dimension) for angle in angles]
@@ -130,7 +131,7 @@ def checks() -> list[Check]:
             at = float(total) * np.array([-1.0, 0.0, 1.0])
             polynomial = np.asarray(found)[0] + np.asarray(found)[1] * at + np.asarray(found)[2] * at**2
             samples.append((polynomial - integrals.astype(float)) / float(scale))
-            nngp, ntk, _ = _quadratic_kernels(model, biased)
+            nngp, ntk, _ = quadratic_kernels(LawKernel(model, biased))
             pairs = [_erf_kernels(cosine, total, dimension, variance, offset) for cosine in (-1, 0, 1)]
             for mine, ends in zip((nngp, ntk), zip(*pairs, strict=True), strict=True):
                 # The even coefficients are differences of the ends: compared on the scale of the kernel itself.
@@ -183,7 +184,7 @@ DERIVATION = Derivation(
         r"two tight clusters: norms near $R$, inner products near $\pm R^2$",
         "infinite width",
     ],
-    code=["ntk_shortcuts.methods.leading_order._quadratic_kernels"],
+    code=["ntk_shortcuts.methods.quadratic.quadratic_kernels"],
     source="the regime is that of the NTK theory in Hermann et al. (2024); the kernel is that of Cho & Saul (2009)",
     steps=steps,
     checks=checks,

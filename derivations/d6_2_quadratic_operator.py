@@ -9,8 +9,8 @@ import sympy as sp
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
+from ntk_shortcuts.methods import quadratic
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.methods.leading_order import _even_features, _moments, _odd_weights, _variance
 
 ms, mc, s1, s2, s12, ts, tc = sp.symbols("m_s m_c S_ss S_cc S_sc t_s t_c", real=True)
 us, uc, vs, vc = sp.symbols("u_s u_c u'_s u'_c", real=True)
@@ -141,7 +141,7 @@ def _quadrature(model: ns.GenerativeModel, weights: np.ndarray) -> tuple[np.ndar
     mass = np.outer(mass, mass).ravel() / mass.sum() ** 2
     totals = []
     factor = np.linalg.cholesky(np.asarray(model.covariance))
-    for features in (lambda u: u, lambda u: np.asarray(_even_features(jnp.asarray(u)))):
+    for features in (lambda u: u, lambda u: np.asarray(quadratic.even_features(jnp.asarray(u)))):
         parts = [features((sign * np.asarray(model.means) + noise @ factor.T) * weights) for sign in (1, -1)]
         totals.append(sum(part.T @ (mass[:, None] * part) for part in parts) / 2)
     return tuple(totals)
@@ -154,7 +154,8 @@ def _flow(operator: mpmath.matrix, time: float) -> mpmath.matrix:
 
 def _mean_error(model: ns.GenerativeModel, slope: float, time: float) -> float:
     """Largest error of the mean's weights in the latents, relative to the larger weight."""
-    found = np.asarray(_odd_weights(model, jnp.asarray(slope), ns.GradientFlow(time))) * np.asarray(model.amplification)
+    found = np.asarray(quadratic.odd_weights(model, jnp.asarray(slope), ns.GradientFlow(time)))
+    found = found * np.asarray(model.amplification)
     with mpmath.workdps(60):
         scale = mpmath.diag([mpmath.mpf(float(a)) for a in model.amplification])
         mu = mpmath.matrix([mpmath.mpf(float(m)) for m in model.means])
@@ -174,7 +175,7 @@ def checks() -> list[Check]:
     symbolic, integrated = [], []
     for model in _models():
         alpha, means = np.asarray(model.amplification), np.asarray(model.means)
-        found = [np.asarray(values) for values in _moments(model)]
+        found = [np.asarray(values) for values in quadratic.moments(model)]
         m, covariance = alpha * means, np.outer(alpha, alpha) * np.asarray(model.covariance)
         exact = np.array(even(*m, covariance[0, 0], covariance[1, 1], covariance[0, 1]).tolist(), float)
         symbolic.append((found[1] - exact) / np.where(exact == 0, 1, np.abs(exact)))
@@ -185,17 +186,17 @@ def checks() -> list[Check]:
     model = ns.GenerativeModel((0.7, 0.9), (3.0, 0.8), 0.4)
     probes = np.array([[1.0, -1.0], [0.3, 2.0], [0.0, 1.0], [0.0, 0.0]])
     points = probes * np.asarray(model.amplification)
-    moments = _moments(model)
+    moments = quadratic.moments(model)
     ntk, nngp = np.array([0.9, 0.03, 0.03, 0.03]), np.array([0.4, 0.02, 0.02, 0.02])
     cases = (
         (points, np.array([0.2, 0.2]), np.array([0.1, 0.1]), moments[0]),
-        (np.asarray(_even_features(jnp.asarray(points))), ntk, nngp, moments[1]),
+        (np.asarray(quadratic.even_features(jnp.asarray(points))), ntk, nngp, moments[1]),
     )
     variances = []
     for features, weights, start, gram in cases:
         for time in (0.0, 0.5, 20.0):
             arguments = (jnp.asarray(features), jnp.asarray(weights), jnp.asarray(start), gram)
-            variance = _variance(ns.GradientFlow(time), *arguments)
+            variance = quadratic.kernel_variance(ns.GradientFlow(time), *arguments)
             with mpmath.workdps(40):
                 # The unsymmetric form (1 - exp(-t A G)) (A G)^-1 A, from the flow of the weights itself.
                 scaled = mpmath.diag(list(weights)) * mpmath.matrix(np.asarray(gram).tolist())
@@ -227,7 +228,7 @@ def figure():
     ratios = np.geomspace(0.25, 16, 60)
     odd, even = [], []
     for ratio in ratios:
-        second_moments, fourth = _moments(ns.GenerativeModel(amplification=(ratio, 1.0)))
+        second_moments, fourth = quadratic.moments(ns.GenerativeModel(amplification=(ratio, 1.0)))
         total = float(jnp.trace(second_moments))
         # One hidden layer of ReLU, sigma_w^2 = 2: a_0, a_1, a_2 of D6.1, times d.
         root = np.sqrt(np.array([4 * total / (2 * np.pi), *[4 * (np.pi - 1) / (2 * np.pi * total)] * 3]))
@@ -255,9 +256,9 @@ DERIVATION = Derivation(
         "squared loss, so that training is a filter of the operator",
     ],
     code=[
-        "ntk_shortcuts.methods.leading_order._moments",
-        "ntk_shortcuts.methods.leading_order._odd_weights",
-        "ntk_shortcuts.methods.leading_order._variance",
+        "ntk_shortcuts.methods.quadratic.moments",
+        "ntk_shortcuts.methods.quadratic.odd_weights",
+        "ntk_shortcuts.methods.quadratic.kernel_variance",
     ],
     source="this project",
     steps=steps,

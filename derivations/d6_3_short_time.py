@@ -6,8 +6,10 @@ import sympy as sp
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
+from ntk_shortcuts.laws import LawKernel
+from ntk_shortcuts.methods.leading_order import _Expanded
+from ntk_shortcuts.methods.quadratic import quadratic_kernels
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.methods.leading_order import _Expanded, _quadratic_kernels
 
 lam, t, eta, delta = sp.symbols("lambda t eta delta", positive=True)
 steps_, samples = sp.symbols("k N", positive=True, integer=True)
@@ -88,7 +90,7 @@ def checks() -> list[Check]:
     alpha, probes = np.asarray(model.amplification), np.array([[1.0, 0.0], [0.0, 1.0], [1.0, -1.0], [0.4, 2.0]])
     target = alpha * np.asarray(model.means)
     operator = np.outer(alpha, alpha) * np.asarray(model.covariance) + np.outer(target, target)
-    slope = float(_quadratic_kernels(model, network)[1][1])
+    slope = float(quadratic_kernels(LawKernel(model, network))[1][1])
     rule = ns.GradientFlow([0.0, 0.5, 3.0])
     found = ns.predict_bias(
         model, network, rule, method="leading_order", regime="short_time", probes=probes, random_init=False

@@ -6,8 +6,9 @@ import sympy as sp
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
+from ntk_shortcuts.laws import LawKernel
+from ntk_shortcuts.methods.quadratic import quadratic_kernels
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.methods.leading_order import _quadratic_kernels
 
 alpha_s, alpha_c, mu_s, mu_c, tau = sp.symbols("alpha_s alpha_c mu_s mu_c tau", positive=True)
 sigma = sp.Symbol("sigma", real=True)
@@ -136,7 +137,7 @@ def checks() -> list[Check]:
 
     model, network = ns.GenerativeModel((0.8, 0.9), (2.0, 1.0), 0.4), ns.MLP(1)
     alpha, means, axes = np.asarray(model.amplification), np.asarray(model.means), np.eye(2)
-    slope = float(_quadratic_kernels(model, network)[1][1])
+    slope = float(quadratic_kernels(LawKernel(model, network))[1][1])
     times = np.array([0.5, 20.0, 1000.0])
     with mpmath.workdps(30):
         exact = [[float(v) for v in _closed_form(alpha, means, 0.4, 1, slope * time)] for time in times]
@@ -148,7 +149,7 @@ def checks() -> list[Check]:
     probes = random.normal(size=(500, 2))
     signs = []
     for deep in (ns.MLP(3), ns.MLP(2, "erf", bias_variance=0.5)):
-        pair = np.asarray(deep.latent_kernels(model, probes, np.stack([means, -means])).ntk)
+        pair = np.asarray(LawKernel(model, deep)(probes, np.stack([means, -means])).ntk)
         signs.append(np.sign(pair[:, 0] - pair[:, 1]) - np.sign(probes @ (alpha**2 * means)))
     return [
         # The limit is off by epsilon^2 = 1e-16, times a few.
@@ -176,7 +177,7 @@ def figure():
     styles = ((1, "o", "C0"), (3, "s", "C1"))
     for depth, marker, color in styles:
         network = ns.MLP(depth)
-        slope = float(_quadratic_kernels(model, network)[1][1])
+        slope = float(quadratic_kernels(LawKernel(model, network))[1][1])
         outputs = ns.predict_bias(
             model, network, ns.GradientFlow(slow / slope), probes=np.array([[1.0, -1.0], [1.0, 1.0]]), random_init=False
         ).mean
@@ -205,7 +206,7 @@ DERIVATION = Derivation(
         "infinite data, gradient flow, output averaged over initialisations",
         "slow times: the quadratic kernel of D6.1",
     ],
-    code=["ntk_shortcuts.methods.leading_order.predict_leading_order"],
+    code=["ntk_shortcuts.methods.leading_order.LeadingOrder"],
     source="the question is that of the NTK theory in Hermann et al. (2024); the condition is worked out here",
     steps=steps,
     checks=checks,

@@ -8,8 +8,8 @@ import sympy as sp
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
-from ntk_shortcuts.laws.two_features.embedding import _sum_of_independent
 from ntk_shortcuts.kernels.moments import PairMoments
+from ntk_shortcuts.laws.two_features.embedding import _sum_of_independent
 from ntk_shortcuts.numerics import in_float64
 
 gain, bias = sp.symbols("g_w g_b", positive=True)
@@ -195,7 +195,10 @@ DERIVATION = Derivation(
         "independent networks for the two features",
         r"$d\to\infty$ (at one layer the mean over embeddings is exact at every $d$)",
     ],
-    code=["ntk_shortcuts.laws.two_features.embedding.latent_moments", "ntk_shortcuts.laws.two_features.embedding._sum_of_independent"],
+    code=[
+        "ntk_shortcuts.laws.two_features.embedding.latent_moments",
+        "ntk_shortcuts.laws.two_features.embedding._sum_of_independent",
+    ],
     source="nesting as in Hermann et al. (2024); the map is that of wide networks, Lee et al. (2018)",
     steps=steps,
     checks=checks,

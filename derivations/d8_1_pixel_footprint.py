@@ -5,6 +5,7 @@ import sympy as sp
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
+from ntk_shortcuts.laws import LawKernel
 from ntk_shortcuts.numerics import in_float64
 
 j = sp.Symbol("j", integer=True, positive=True)
@@ -73,7 +74,7 @@ def checks() -> list[Check]:
         gram_expected.append(pixels @ pixels.T)
         grams.append(np.asarray(model.gram(latents)))
         for network in (relu, erf):
-            explicit, latent = network.kernels(pixels), network.latent_kernels(model, latents)
+            explicit, latent = network.kernels(pixels), LawKernel(model, network)(latents)
             expected += [np.asarray(explicit.nngp), np.asarray(explicit.ntk)]
             found += [np.asarray(latent.nngp), np.asarray(latent.ntk)]
     # A grey background of beta = 0.3^2 x 49 pixels: a linear network with that much more bias.
@@ -81,7 +82,8 @@ def checks() -> list[Check]:
     model = ns.GenerativeModel((0.85, 0.9), np.sqrt(footprints), input_dim=SIDE**2)
     beta = level**2 * (SIDE**2 - sum(footprints))
     grey = ns.MLP(0, weight_variance=1.7, bias_variance=0.2).kernels(images(latents, footprints, level)).ntk
-    biased = ns.MLP(0, weight_variance=1.7, bias_variance=0.2 + 1.7 * beta / SIDE**2).latent_kernels(model, latents).ntk
+    brighter = ns.MLP(0, weight_variance=1.7, bias_variance=0.2 + 1.7 * beta / SIDE**2)
+    biased = LawKernel(model, brighter)(latents).ntk
     return [
         compare("Gram matrix of explicit images against model.gram", gram_expected, grams),
         compare("kernels of explicit images against latent kernels at sqrt(A)", expected, found),
@@ -107,7 +109,7 @@ def figure():
     biases = []
     for footprint in footprints:
         model = ns.GenerativeModel((0.85, 0.9), np.sqrt([footprint, 4.0]), input_dim=SIDE**2)
-        biases.append(np.asarray(ns.linear_bias(model, ns.MLP(0), flow)))
+        biases.append(np.asarray(ns.linear.linear_bias(model, ns.MLP(0), flow)))
     for time, row, color in zip(
         (1, 10, 30, 100), np.transpose(biases), ("#440154", "#31688e", "#35b779", "#c8b200"), strict=True
     ):

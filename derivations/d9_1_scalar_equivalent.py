@@ -6,8 +6,8 @@ import numpy as np
 import sympy as sp
 
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
-from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.methods.average.deterministic_equivalent import scalar_kappa
+from ntk_shortcuts.numerics import in_float64
 
 lam, N, M, kappa = sp.symbols("lambda N M kappa", positive=True)
 s, delta, c = sp.symbols("s delta c", real=True)

@@ -7,10 +7,11 @@ import sympy as sp
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
-from ntk_shortcuts.analysis.spectrum import sector_features, sector_spectra
-from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.methods.average.deterministic_equivalent import averaged_resolvent, scalar_kappa
+from ntk_shortcuts.laws import LawKernel
+from ntk_shortcuts.laws.eigenfunctions import sector_features, sector_spectra
 from ntk_shortcuts.laws.two_features.polar import latent_rays
+from ntk_shortcuts.methods.average.deterministic_equivalent import averaged_resolvent, scalar_kappa
+from ntk_shortcuts.numerics import in_float64
 
 N, r, eta = sp.symbols("N r eta", positive=True)
 s, delta = sp.symbols("s delta", real=True)
@@ -60,7 +61,7 @@ def steps() -> list[Step]:
 
 
 MODEL = ns.GenerativeModel((0.8, 0.9), (2.0, 1.0))
-NETWORK = ns.MLP(2)
+KERNEL = LawKernel(MODEL, ns.MLP(2))
 PROBES = np.array([[1.0, 0.5], [2.0, -1.0], [-0.7, 1.5]])
 
 
@@ -68,22 +69,22 @@ PROBES = np.array([[1.0, 0.5], [2.0, -1.0], [-0.7, 1.5]])
 def _code(pole, samples):
     """Nodes of a small rule, the code's 1/kappa there, and its mean prediction at the probes."""
     rays = latent_rays(MODEL, 8, 6, True)
-    spectra = sector_spectra(MODEL, NETWORK, rays)
-    features = sector_features(MODEL, NETWORK, rays, jnp.asarray(PROBES), 8, 1, spectra)
+    spectra = sector_spectra(KERNEL, rays)
+    features = sector_features(KERNEL, rays, jnp.asarray(PROBES), 8, 1, spectra)
     start = scalar_kappa(pole, spectra.basis.eigenvalues.ravel(), samples)
     found = averaged_resolvent(pole, start, rays, features, samples)
     source = jnp.sum(rays.weights * rays.radius * rays.targets * found.inverse_kappa, axis=1)
-    return rays, found.inverse_kappa, features.probes[0] @ (found.solution[0] @ source)
+    return rays, found.inverse_kappa, features.points[0] @ (found.solution[0] @ source)
 
 
 @jax.jit
 def _gram(points1, points2):
-    return NETWORK.latent_kernels(MODEL, points1, points2).ntk
+    return KERNEL(points1, points2).ntk
 
 
 def _nodes(rays) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All nodes in the plane, z and -z, with their weights (of sum 1 up to the coarse rule's error) and E[y | z]."""
-    points = (np.asarray(rays.radius)[..., None] * np.asarray(rays.directions)[:, None, :]).reshape(-1, 2)
+    points = np.asarray(rays.everywhere)
     weights, targets = np.ravel(rays.weights), np.ravel(rays.targets)
     weights = np.concatenate([weights, weights]) / 2
     return np.concatenate([points, -points]), weights, np.concatenate([targets, -targets])
@@ -163,11 +164,11 @@ def figure():
     for samples, marker, colour in ((40.0, "o", "C0"), (300.0, "s", "C1")):
         pole = -0.02
         rays, inverse, _ = _code(np.asarray(pole + 0j), samples)
-        distance = np.linalg.norm(np.asarray(rays.radius)[..., None] * np.asarray(rays.directions)[:, None], axis=-1)
+        distance = np.linalg.norm(np.asarray(rays.everywhere), axis=-1)
         kept = np.ravel(rays.weights) > 1e-6
         kappa = 1 / np.ravel(inverse).real
         axes.plot(
-            np.ravel(distance)[kept],
+            distance[kept],
             kappa[kept] / -pole,
             marker,
             ms=4,

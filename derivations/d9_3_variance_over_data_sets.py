@@ -6,13 +6,14 @@ import numpy as np
 import sympy as sp
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
-from ntk_shortcuts.analysis.spectrum import sector_features, sector_spectra
-from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.methods.average.dataset_averaged import _law
-from ntk_shortcuts.methods.average.deterministic_equivalent import averaged_resolvent, scalar_kappa
 from ntk_shortcuts.analysis.influence import _influence
+from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
+from ntk_shortcuts.laws import LawKernel
+from ntk_shortcuts.laws.eigenfunctions import sector_features, sector_spectra
 from ntk_shortcuts.laws.two_features.polar import latent_rays
+from ntk_shortcuts.methods.average.deterministic_equivalent import averaged_resolvent, scalar_kappa
+from ntk_shortcuts.methods.average.law import Switches, averaged_law
+from ntk_shortcuts.numerics import in_float64
 
 N = sp.Symbol("N", positive=True)
 y, s = sp.symbols("y s", real=True)
@@ -76,18 +77,17 @@ def steps() -> list[Step]:
 
 
 MODEL = ns.GenerativeModel((0.8, 0.9), (2.0, 1.0))
-NETWORK = ns.MLP(1)
+KERNEL = LawKernel(MODEL, ns.MLP(1))
 PROBES = np.array([[1.0, 0.5], [2.0, -1.0], [-0.7, 1.5]])
 RULE = (8, 6)
-OPTIONS = {"form": "local", "random_init": False, "feedback": False, "uniform_noise": False}
 
 
 @jax.jit
 def _code(poles, residues, samples):
     """Nodes of a small rule, and the code's mean and variance at the probes, for balanced and for independent labels."""
     rays = latent_rays(MODEL, *RULE, True)
-    spectra = sector_spectra(MODEL, NETWORK, rays)
-    features = sector_features(MODEL, NETWORK, rays, jnp.asarray(PROBES), RULE[0], 1, spectra)
+    spectra = sector_spectra(KERNEL, rays)
+    features = sector_features(KERNEL, rays, jnp.asarray(PROBES), RULE[0], 1, spectra)
 
     def at_one_pole(pole):
         start = scalar_kappa(pole, spectra.basis.eigenvalues.ravel(), samples)
@@ -95,19 +95,20 @@ def _code(poles, residues, samples):
 
     resolvents = jax.lax.map(at_one_pole, poles)
     balanced, independent = (
-        _law(residues, resolvents, rays, features, samples, OPTIONS | {"balanced": flag}) for flag in (True, False)
+        averaged_law(residues, resolvents, rays, features, KERNEL.parity, samples, switches)
+        for switches in (Switches(0.0, balanced=flag, feedback=0.0, uniform_noise=0.0) for flag in (1.0, 0.0))
     )
     return rays, balanced.mean, balanced.data_variance, independent.data_variance
 
 
 @jax.jit
 def _gram(points1, points2):
-    return NETWORK.latent_kernels(MODEL, points1, points2).ntk
+    return KERNEL(points1, points2).ntk
 
 
 def _nodes(rays) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All nodes in the plane, z and -z, with their weights (of sum 1 up to the coarse rule's error) and E[y | z]."""
-    points = (np.asarray(rays.radius)[..., None] * np.asarray(rays.directions)[:, None, :]).reshape(-1, 2)
+    points = np.asarray(rays.everywhere)
     weights, targets = np.ravel(rays.weights), np.ravel(rays.targets)
     return np.concatenate([points, -points]), np.concatenate([weights, weights]) / 2, np.concatenate([targets, -targets])
 
@@ -179,9 +180,7 @@ def checks() -> list[Check]:
         found.append(compare(f"gradient flow, {name}: variance at the probes", np.ones(3), got / exact, 1e-8))
     found.append(compare("gradient flow: mean at the probes", parts[0], mean, 1e-8))
     slope, few = np.array([0.3, -1.0, 0.5]), [3, 20, 70]
-    label, residual = _influence(
-        MODEL, NETWORK, ns.GradientFlow(30.0), float(samples), points[few], jnp.asarray(PROBES), slope, RULE, True
-    )
+    label, residual = _influence(KERNEL, ns.GradientFlow(30.0), float(samples), points[few], jnp.asarray(PROBES), slope, rays)
     largest = float(np.max(np.linalg.eigvalsh(np.sqrt(weights)[:, None] * gram * np.sqrt(weights))))
     filter_ = ns.GradientFlow(30.0).rational(samples, largest, 8)
     parts = _parts(np.asarray(filter_.poles), np.asarray(filter_.residues), gram, cross, weights, targets, samples)
@@ -245,9 +244,9 @@ DERIVATION = Derivation(
         r"output averaged over initialisations",
     ],
     code=[
-        "ntk_shortcuts.methods.average.dataset_averaged.predict_dataset_averaged",
-        "ntk_shortcuts.methods.average.dataset_averaged._law",
-        "ntk_shortcuts.analysis.influence.influence",
+        "ntk_shortcuts.methods.average.dataset_averaged.DatasetAveraged",
+        "ntk_shortcuts.methods.average.law.averaged_law",
+        "ntk_shortcuts.analysis.influence",
     ],
     source="this project",
     steps=steps,

@@ -31,7 +31,7 @@ def spectrum() -> Figure:
 
 def influence() -> Figure:
     model = ns.GenerativeModel(amplification=(4.0, 1.0))
-    return plotting.plot_influence(ns.influence(model, ns.MLP(depth=1), ns.GradientFlow(30.0), num_samples=300))
+    return plotting.plot_influence(ns.analysis.influence(model, ns.MLP(depth=1), ns.GradientFlow(30.0), num_samples=300))
 
 
 def decision_surface() -> Figure:

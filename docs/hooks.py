@@ -1,4 +1,4 @@
-"""What the site needs beyond mkdocs-material: MathJax from its Python package, and docstrings read as they are written."""
+"""What the site needs beyond mkdocs-material: MathJax from its Python package, docstrings and names read as they are meant."""
 
 import importlib.resources
 import re
@@ -8,7 +8,8 @@ from mkdocs.structure.files import File
 
 # One file, which needs no fonts and no network; its licence goes with it.
 MATHJAX = {"javascripts/tex-svg.js": "es5/tex-svg.js", "javascripts/MATHJAX-LICENSE.txt": "LICENSE"}
-ROLE = re.compile(r":(?:class|func|meth|mod):<code>(~?)([\w.]+)</code>")
+WRITTEN_ROLE = re.compile(r":(class|func|meth|mod|attr):`(~?)([\w.]+)`")
+ROLE = re.compile(r":(?:class|func|meth|mod|attr):<code>(~?)([\w.]+)</code>")
 
 
 def on_files(files, config):
@@ -23,9 +24,8 @@ def on_page_content(html, page, config, files):
 
     def link(match):
         short, name = match.groups()
-        shown = name.rpartition(".")[2] if short else name
-        target = name if name.startswith("ntk_shortcuts") else f"ntk_shortcuts.{name}"
-        return f'<autoref identifier="{target}" optional><code>{shown}</code></autoref>'
+        shown = name.rpartition(".")[2] if short else name.removeprefix("ntk_shortcuts.")
+        return f'<autoref identifier="{name}" optional><code>{shown}</code></autoref>'
 
     return ROLE.sub(link, html)
 
@@ -36,3 +36,50 @@ class ExampleSections(griffe.Extension):
     def on_instance(self, *, obj, **kwargs):
         if obj.docstring:
             obj.docstring.value = re.sub(r"^( *)Example:$", r"\1Examples:", obj.docstring.value, flags=re.MULTILINE)
+
+
+class NamesInScope(griffe.Extension):
+    """Roles in docstrings name what the module or the class has; the site links full names."""
+
+    def on_package(self, *, pkg, **kwargs):
+        for obj in _objects(pkg):
+            if obj.docstring:
+                obj.docstring.value = WRITTEN_ROLE.sub(lambda role, obj=obj: _full_role(role, obj), obj.docstring.value)
+
+
+class FunctionsBeforeModules(griffe.Extension):
+    """A namespace that takes a function from the module of the same name has the function, as at run time."""
+
+    def on_package(self, *, pkg, **kwargs):
+        modules = [obj for obj in _objects(pkg) if obj.is_module]
+        functions = {
+            hidden.path: hidden.members[name]
+            for module in modules
+            for name, hidden in module.members.items()
+            if not hidden.is_alias and hidden.is_module and name in (module.exports or ()) and name in hidden.members
+        }
+        members = [(module, name, member) for module in modules for name, member in module.members.items()]
+        for _, _, member in members:
+            if member.is_alias and member.target_path.startswith(tuple(f"{path}." for path in functions)):
+                member.resolve_target()  # through the module, while it is found there
+        for module, name, member in members:
+            meant = functions.get(member.target_path if member.is_alias else member.path)
+            if meant is not None:
+                module.members[name] = griffe.Alias(name, meant, parent=module)
+
+
+def _objects(obj):
+    yield obj
+    for member in obj.members.values():
+        if not member.is_alias:
+            yield from _objects(member)
+
+
+def _full_role(role, obj):
+    kind, short, name = role.groups()
+    scope = obj
+    while scope is not None and name.split(".")[0] not in scope.members:
+        scope = scope.parent
+    if scope is None or name.startswith("ntk_shortcuts."):
+        return role.group()
+    return f":{kind}:`{short or '~'}{scope.path}.{name}`"

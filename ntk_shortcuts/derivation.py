@@ -144,7 +144,7 @@ def select(labels: Sequence[str]) -> list[Derivation]:
 
 
 def resolve(name: str) -> Any:
-    """The object of a full name such as "ntk_shortcuts.metrics.reliance.reliance".
+    """The object of a full name such as "ntk_shortcuts.linear.linear_bias".
 
     Raises:
         ValueError: there is none.

@@ -63,8 +63,8 @@ def _linear_direction(kernel: LawKernel, training: TrainingRule) -> jax.Array:
 def linear_bias(model: GenerativeModel, network: Any, training: TrainingRule) -> Float[Array, "*batch"]:
     r"""Shortcut bias of a linear network on infinite data and an infinitely fine probe grid, in closed form. Label D5.2.
 
-    The reliance (:func:`ntk_shortcuts.direction_reliance`) of v from :func:`output_direction`, less the optimal one. Under
-    gradient flow its size falls monotonically from that of \(A^2\mu\), and it keeps its sign. It is 0 at all times for
+    The reliance (:func:`ntk_shortcuts.linear.direction_reliance`) of v from :func:`output_direction`, less the optimal one.
+    Under gradient flow its size falls monotonically from that of \(A^2\mu\), and it keeps its sign. It is 0 at all times for
     \((\alpha_s/\alpha_c)^2=w^*_s\mu_c/(w^*_c\mu_s)\). Otherwise it reaches 0 only as t -> inf or, where \(w^*_s<0\), when
     \(v_s\) changes sign. The random output at initialisation is left out.
 
@@ -84,7 +84,7 @@ def linear_bias(model: GenerativeModel, network: Any, training: TrainingRule) ->
 def halving_time(model: GenerativeModel, network: Any) -> float:
     r"""Time at which gradient flow has halved the bias that a linear network starts with, on infinite data. Label D5.3.
 
-    A root in t of :func:`ntk_shortcuts.linear_bias`, the only one: the bias falls monotonically in size. For
+    A root in t of :func:`ntk_shortcuts.linear.linear_bias`, the only one: the bias falls monotonically in size. For
     \(\alpha_s\gg\alpha_c\) it no longer depends on \(\alpha_s\): with \(M=\Sigma+\mu\mu^\top\), the optimal reliance R*,
     c the NTK's slope and \(\kappa=(1-R^*)/2\),
 
@@ -94,11 +94,11 @@ def halving_time(model: GenerativeModel, network: Any) -> float:
     up to a relative correction of order \((\alpha_c/\alpha_s)^2\).
 
     Args:
-        network: as in :func:`ntk_shortcuts.output_direction`: linear, or one hidden layer of ReLU without biases.
+        network: as in :func:`ntk_shortcuts.linear.output_direction`: linear, or one hidden layer of ReLU without biases.
 
     Raises:
         ValueError: a model whose bias at the start is 0; amplifications more than a factor 1e4 apart, whose slow eigenvalue
-            double precision does not resolve; or as in :func:`ntk_shortcuts.output_direction`.
+            double precision does not resolve; or as in :func:`ntk_shortcuts.linear.output_direction`.
 
     Example:
         >>> from ntk_shortcuts import MLP

@@ -14,8 +14,8 @@ import pathlib
 
 from matplotlib.figure import Figure
 
-from ntk_shortcuts.experiments import comparison
 from ntk_shortcuts.cli import main as command_line
+from ntk_shortcuts.experiments import comparison
 
 FOLDER = pathlib.Path(__file__).parent / "results"
 

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # A network of your own
 #
-# Everything that predicts from a data set asks a network for its kernels and nothing
-# else. So a network is any object with `kernels(x1, x2)`, here a small convolutional
-# network at finite width, linearised at one initialisation.
+# Everything that predicts from a kernel asks a network for its kernels and nothing else.
+# So a network is any object with `kernels(x1, x2)`, which returns `.nngp` and `.ntk`: here
+# a small convolutional network at finite width, linearised at one initialisation.
 
 # %%
 import equinox as eqx
@@ -42,10 +42,7 @@ class Linearized(eqx.Module):
 
     def kernels(self, x1, x2=None):
         ntk = ns.empirical_ntk(apply, self.params, x1, x2)
-        return ns.Kernels(nngp=jnp.zeros_like(ntk), ntk=ntk)
-
-    def latent_kernels(self, model, latents1, latents2=None):
-        raise NotImplementedError("its kernel depends on the inputs, not on their inner products alone")
+        return ns.kernels.Kernels(nngp=jnp.zeros_like(ntk), ntk=ntk)
 
 
 # %%

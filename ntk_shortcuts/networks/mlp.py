@@ -44,8 +44,8 @@ class MLP(FiniteNetwork):
 
     Args:
         depth: number of hidden layers L >= 0; 0 is a linear model.
-        activation: a registered name (`ntk_shortcuts.known_activations()`), an `Activation`, or a JAX function of one variable
-            (`jax.nn.relu` is "relu"; `jax.nn.gelu` is "gelu_tanh", JAX's approximation, and "gelu" the exact one).
+        activation: a registered name (`ntk_shortcuts.kernels.known_activations()`), an `Activation`, or a JAX function of one
+            variable (`jax.nn.relu` is "relu"; `jax.nn.gelu` is "gelu_tanh", JAX's approximation, and "gelu" the exact one).
         width: of every hidden layer; None is infinitely wide.
         weight_variance: sigma_w^2 > 0.
         bias_variance: sigma_b^2 >= 0; at 0 the network has no biases.

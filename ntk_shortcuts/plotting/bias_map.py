@@ -35,7 +35,7 @@ _WORDS = {"depth": "depth", **RULE_WORDS}
 class Inset(NamedTuple):
     """What the second panel of a map shows: a prediction, its model, and optionally training points.
 
-    `index` and `training` choose and name one of several times, as in :func:`plot_decision_surface`.
+    `index` and `training` choose and name one of several times, as in :func:`~ntk_shortcuts.plotting.plot_decision_surface`.
     """
 
     prediction: Prediction
@@ -56,7 +56,7 @@ def plot_bias_map(dataset: xarray.Dataset, inset: Inset | tuple | None = None) -
 
     Raises:
         ValueError: a data set without `bias` over exactly those two dimensions; an inset that
-            :func:`plot_decision_surface` refuses.
+            :func:`~ntk_shortcuts.plotting.plot_decision_surface` refuses.
     """
     dimensions = {"shortcut_predictivity", "amplification_ratio"}
     found = dataset["bias"].dims if "bias" in getattr(dataset, "data_vars", {}) else None

@@ -21,7 +21,7 @@ def plot_telescope(results: Mapping[str, Telescope], frozen: Mapping[str, Predic
     """Bias over training time, trained and telescoped, above the movement of the kernel; one column per network.
 
     Args:
-        results: from :func:`ntk_shortcuts.telescope`, by title.
+        results: from :func:`ntk_shortcuts.analysis.telescope`, by title.
         frozen: by the same titles, predictions of the infinitely wide network at the times after 0.
 
     Raises:

@@ -26,7 +26,7 @@ CHUNK = 32
 
 
 class FlowRules(eqx.Module):
-    """How a flow is run: the options of :func:`ntk_shortcuts.methods.flow.population_flow.predict_population_flow`."""
+    """How a flow is run: the options of :func:`ntk_shortcuts.methods.flow.population_flow.PopulationFlow`."""
 
     weight_decay: Scalar
     step_tolerance: Scalar

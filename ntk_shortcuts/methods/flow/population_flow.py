@@ -73,7 +73,7 @@ class PopulationFlow(Method):
         tolerance: nodes are refined until the mean bias of the first four initialisations moves by less than this, or the
             finest rule is reached.
         order: a fixed rule without refinement, of this many nodes across and 4/3 as many along
-            (:func:`ntk_shortcuts.laws.two_features.polar.density_nodes`). Hermite nodes per axis and class where derivatives
+            (:func:`ntk_shortcuts.laws.two_features.mixture.density_nodes`). Hermite nodes per axis and class where derivatives
             are taken (12 unless given) and with num_samples or batch_size (16).
         step_tolerance: error of one step that the solver accepts, in the Euclidean norm of the parameters; from 0.01 to
             0.001 the bias was seen to move by up to 0.004.
