@@ -124,14 +124,15 @@ def _predicted(
         outputs = outputs.silenced(UnseenTarget(0.0))
     if check_laziness:
         outputs = outputs.with_notes(*laziness_notes(outputs, kernel, training, method, points))
-    prediction = Prediction(outputs, points, method.name)
+    prediction = Prediction(outputs, points, method.name, kernel.law.metric)
     return dataclasses.replace(prediction, outputs=outputs.with_notes(issues=_of_the_law(prediction)))
 
 
 def _of_the_law(prediction: Prediction) -> tuple[Issue, ...]:
     """What a reader of the bias must know of the law: that its shortcut may be the better feature."""
     points = prediction.points
-    if is_traced(points, prediction.outputs) or points.optimal is None:
+    two = {"shortcut", "core"} <= points.attributes.keys()
+    if is_traced(points, prediction.outputs) or points.optimal is None or not two:
         return ()
     optimal = float(prediction.optimal_reliance)
     if optimal <= 0:

@@ -6,6 +6,7 @@ A new metric is one file with a subclass of :class:`Metric`; it takes Gaussian o
 from __future__ import annotations
 
 import abc
+import re
 from typing import Any, NamedTuple
 
 import jax
@@ -29,6 +30,11 @@ class Reading(NamedTuple):
 
 class Metric(Spec):
     """A number read off the signs at the test points, linear in them, so that it may be taken of expected signs."""
+
+    @property
+    def name(self) -> str:
+        """The class in words with underscores: what tables call the metric."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
 
     @abc.abstractmethod
     def of_signs(self, signs: Float[Array, "*batch n"], points: TestPoints) -> Float[Array, "*batch"]:

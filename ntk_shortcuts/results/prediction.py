@@ -15,13 +15,14 @@ from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import is_traced
 from ntk_shortcuts.results.issues import Issue
 from ntk_shortcuts.results.outputs import Outputs
+from ntk_shortcuts.validation import require
 
 
 class Prediction(eqx.Module):
     """Predicted outputs, and the numbers read off them.
 
     - `outputs`: mean and variance, or samples, at the test points `points`.
-    - `method`: its registered name.
+    - `method`: its registered name. `metric`: the law's own.
 
     Everything else is read off these: the attributes below, and any other metric by :meth:`read`.
     """
@@ -29,6 +30,19 @@ class Prediction(eqx.Module):
     outputs: Outputs
     points: TestPoints
     method: str = eqx.field(static=True)
+    metric: Metric = eqx.field(default_factory=Reliance)
+
+    @property
+    def value(self) -> Any:
+        """The law's own metric, shaped like the bias: for two features the reliance."""
+        return plain(self.metric(self.outputs, self.points))
+
+    def numbers(self) -> dict[str, Any]:
+        """What is read off by default, by name: bias and reliance where the law has a shortcut and a core, else its metric."""
+        if not {"shortcut", "core"} <= self.points.attributes.keys():
+            return {self.metric.name: self.value}
+        named = ("bias", "reliance", "optimal_reliance", "bias_std")
+        return {name: value for name in named if (value := getattr(self, name)) is not None}
 
     @property
     def bias(self) -> Any:
@@ -106,6 +120,9 @@ class Prediction(eqx.Module):
 
     @functools.cached_property
     def _reliance(self) -> Reading:
+        known = ", ".join(self.points.attributes)
+        two = {"shortcut", "core"} <= self.points.attributes.keys()
+        require(two, "bias", f"read of a law with a shortcut and a core; this one has {known}: use value or read(metric)", "it")
         return Reliance().read(self.outputs, self.points)
 
 

@@ -120,7 +120,7 @@ for model, network in itertools.product(("plain", "ratio 4", "ratio 1/4", "antic
     add(f"average, {model}, {network}", MODELS[model], NETWORKS[network], FLOW, 100, quick=quick)
 for samples, network in itertools.product((4, 30, 1000), ("relu 1", "erf 2")):
     add(f"average, {samples} samples, {network}", MODELS["ratio 4"], NETWORKS[network], FLOW, samples, quick=(samples, network) == (30, "relu 1"))
-for rule, network in itertools.product(("late", "descent", "ridge"), ("relu 1", "erf 1")):
+for rule, network in itertools.product(("descent", "ridge"), ("relu 1", "erf 1")):
     add(f"average, {rule}, {network}", MODELS["ratio 4"], NETWORKS[network], RULES[rule], 100, quick=(rule, network) == ("ridge", "relu 1"))
 for form in ("scalar", "one_step"):
     add(f"average, {form}", MODELS["ratio 4"], NETWORKS["relu 3"], FLOW, 100, form=form, quick=form == "scalar")

@@ -17,10 +17,7 @@ def evaluate(point: Point, method: Any, compute: Callable | None, options: Mappi
     """The prediction's numbers by name, with its diagnostics, or those that `compute` returns."""
     if compute is None:
         found = predict_bias(*point, method, **options)
-        # Methods that run single networks also have the spread of the bias.
-        values = {name: getattr(found, name, None) for name in ("bias", "reliance", "optimal_reliance", "bias_std")}
-        values.update(found.diagnostics)
-        return {name: np.asarray(value, np.float64) for name, value in values.items() if value is not None}
+        return {name: np.asarray(value, np.float64) for name, value in {**found.numbers(), **found.diagnostics}.items()}
     make_room()
     values = compute(*point, **options)
     fits = isinstance(values, Mapping) and all(np.ndim(v) == 0 and np.asarray(v).dtype.kind in "biuf" for v in values.values())
