@@ -188,8 +188,9 @@ def telescope(
     given = given_data(dataset, num_samples, probes, probe_inputs)
     inputs, labels, probe_inputs, basis = jax.tree.map(lambda values: values.astype(jnp.float64), given)
     params = network.init(init_key, inputs.shape[1])
-    if basis is not None:
-        params = network.on_plane(params, basis)
+    reduced = None if basis is None else network.on_plane(params, basis)
+    if reduced is not None:
+        params = reduced
         inputs, probe_inputs = (network.plane_inputs(x, basis) for x in (inputs, probe_inputs))
     points = np.concatenate([[0], steps.astype(np.int64)])
     path = _path(network, params, inputs, labels, float(training.learning_rate), points)

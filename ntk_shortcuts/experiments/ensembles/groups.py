@@ -32,6 +32,8 @@ def train_members(
     dtype: Any,
 ) -> Record:
     """Records of all members, leaves (laws, data sets, inits, ...); initialisations are the same ones under every law."""
+    # Compiled programs take JAX's arrays only, in the precision of now (see `numerics.compiled`).
+    settings = jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf, settings)
     members = list(np.ndindex(shape))
     num_samples, num_inits = tasks[0][0].training.labels.shape[0], shape[2]
     group = group_size(settings.network, num_samples, settings.input_dim, len(members), dtype)

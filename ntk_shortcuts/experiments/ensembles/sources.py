@@ -15,6 +15,7 @@ from ntk_shortcuts.laws.two_features.given import GivenData, given_data
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.laws.two_features.plane import plane_basis
 from ntk_shortcuts.networks.base import FiniteNetwork
+from ntk_shortcuts.numerics import compiled
 from ntk_shortcuts.typing import Key
 from ntk_shortcuts.validation import require, require_integer
 
@@ -133,7 +134,7 @@ def _checked_validation(num_validation: int | None) -> int | None:
     return num_validation
 
 
-@eqx.filter_jit
+@compiled
 def _sample(
     model: GenerativeModel,
     network: FiniteNetwork,
