@@ -120,6 +120,7 @@ def _exists(name):
 
 def test_names_on_pages_and_in_docstrings_are_those_of_today():
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *EXAMPLES]
+    pages += [*(ROOT / "derivations").glob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
     found, files = {}, {}
     for page in pages:
         text = page.read_text()
@@ -142,6 +143,12 @@ def test_site_builds_in_strict_mode(tmp_path):
     assert not any(
         "<blockquote>" in page for page in api.values()
     )  # what doctest prompts become where their section is unknown
+    for page in tmp_path.rglob("*.html"):
+        # Formulas that stayed text: beside mathematics and code there are no commands of LaTeX.
+        text = re.sub(r'<(span|div) class="arithmatex">.*?</\1>|<(pre|code|script)\b.*?</\2>', "", page.read_text(), flags=re.S)
+        assert re.findall(r"\\(?:mathrm|frac|tfrac|sum|int|quad|sigma|alpha|kappa|lambda|[Tt]heta)\b.{20}", text) == [], (
+            page.stem
+        )
     examples = (tmp_path / "examples" / "index.html").read_text()
     assert all(re.search(rf"\b{name}\b", examples) for name in ("plot_bias_map", "from_latents", "Linearized"))
     missing = [name for name in ntk_shortcuts.__all__ if name not in api and f'id="ntk_shortcuts.{name}"' not in api["index"]]
