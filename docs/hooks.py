@@ -9,6 +9,7 @@ from mkdocs.structure.files import File
 # One file, which needs no fonts and no network; its licence goes with it.
 MATHJAX = {"javascripts/tex-svg.js": "es5/tex-svg.js", "javascripts/MATHJAX-LICENSE.txt": "LICENSE"}
 WRITTEN_ROLE = re.compile(r":(class|func|meth|mod|attr):`(~?)([\w.]+)`")
+_EITHER = griffe.ParameterKind.positional_or_keyword
 ROLE = re.compile(r":(?:class|func|meth|mod|attr):<code>(~?)([\w.]+)</code>")
 
 
@@ -47,6 +48,23 @@ class NamesInScope(griffe.Extension):
                 obj.docstring.value = WRITTEN_ROLE.sub(lambda role, obj=obj: _full_role(role, obj), obj.docstring.value)
 
 
+class FieldsAsParameters(griffe.Extension):
+    """Modules of equinox and named tuples are made with their fields, which have types and defaults."""
+
+    def on_package(self, *, pkg, **kwargs):
+        classes = [obj for obj in _objects(pkg) if obj.is_class]
+        families = {cls: [cls, *cls.mro()] for cls in classes}
+        for cls, family in families.items():
+            bases = {str(base) for relative in family for base in relative.bases}
+            if bases & {"eqx.Module", "NamedTuple"} and not any("__init__" in relative.members for relative in family):
+                fields = {field.name: field for relative in reversed(family) for field in _fields(relative)}
+                parameters = griffe.Parameters(griffe.Parameter("self"), *map(_parameter, fields.values()))
+                cls.made_with = griffe.Function("__init__", parameters=parameters, returns="None")
+        for cls in classes:
+            if hasattr(cls, "made_with"):
+                cls.set_member("__init__", cls.made_with)
+
+
 class FunctionsBeforeModules(griffe.Extension):
     """A namespace that takes a function from the module of the same name has the function, as at run time."""
 
@@ -73,6 +91,19 @@ def _objects(obj):
     for member in obj.members.values():
         if not member.is_alias:
             yield from _objects(member)
+
+
+def _fields(cls):
+    attributes = [member for member in cls.members.values() if not member.is_alias and member.is_attribute]
+    return [field for field in attributes if field.annotation is not None and "instance-attribute" in field.labels]
+
+
+def _parameter(field):
+    default = field.value
+    if isinstance(default, griffe.ExprCall) and str(default.function) == "eqx.field":
+        given = {part.name: part.value for part in default.arguments}
+        default = given.get("default", "..." if "default_factory" in given else None)
+    return griffe.Parameter(field.name, annotation=field.annotation, kind=_EITHER, default=default)
 
 
 def _full_role(role, obj):

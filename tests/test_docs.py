@@ -1,5 +1,6 @@
 """Every Python block of the guide and every example runs, quoted numbers are those recorded, the site builds in strict mode."""
 
+import importlib
 import json
 import os
 import pathlib
@@ -7,13 +8,29 @@ import re
 import runpy
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
 
+import ntk_shortcuts
+from ntk_shortcuts.results import issues
+
 ROOT = pathlib.Path(__file__).parents[1]
 GUIDES = [ROOT / "docs" / "index.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
+NAMESPACES = [
+    "analysis",
+    "experiments",
+    "finite_width",
+    "kernels",
+    "laws",
+    "linear",
+    "methods",
+    "metrics",
+    "networks",
+    "training",
+]
 
 # The same calls are quick tests elsewhere.
 SLOW_PAGES = {
@@ -62,19 +79,87 @@ def test_account_quotes_the_records():
         np.testing.assert_allclose(np.abs(differences).mean(axis=0), quoted, atol=5.1e-4)
 
 
+def test_every_kind_of_issue_has_its_section():
+    kinds = {name for name, kind in vars(issues).items() if isinstance(kind, type) and issubclass(kind, issues.Issue)}
+    page = (ROOT / "docs" / "guide" / "issues.md").read_text()
+    sections = dict(section.split("\n", 1) for section in page.split("\n## ")[1:])
+    assert set(sections) == kinds - {"Issue"}
+    for name, text in sections.items():
+        assert [text.count(f"- **{part}**: ") for part in ("Means", "Size", "Do")] == [1, 1, 1], name
+
+
+@pytest.mark.parametrize("namespace", NAMESPACES)
+def test_every_public_name_of_a_namespace_is_on_its_page(namespace):
+    page = (ROOT / "docs" / "api" / f"{namespace}.md").read_text()
+    full = f"ntk_shortcuts.{namespace}"
+    if re.search(rf"^::: {full}$", page, re.M):
+        return
+    for name in getattr(ntk_shortcuts, namespace).__all__:
+        here = re.search(rf"^::: {full}\.{name}$", page, re.M) or f"`{name}` holds" in page
+        assert here or (name in ntk_shortcuts.__all__ and f"][ntk_shortcuts.{name}]" in page), name
+
+
+def _exists(name):
+    """Whether a full name is that of an object, and not of one that has moved."""
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:count]))
+        except ImportError:
+            continue
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", DeprecationWarning)
+                for part in parts[count:]:
+                    found = getattr(found, part)
+        except (AttributeError, DeprecationWarning):
+            continue
+        return True
+    return False
+
+
+def test_names_on_pages_and_in_docstrings_are_those_of_today():
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *EXAMPLES]
+    pages += [*(ROOT / "derivations").glob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    found, files = {}, {}
+    for page in pages:
+        text = page.read_text()
+        found |= dict.fromkeys(re.findall(r"\b(?:ns|ntk_shortcuts)((?:\.[A-Za-z_]\w*)+)", text), page)
+        files |= dict.fromkeys(re.findall(r"`(ntk_shortcuts/[\w/]+(?:\.py)?)", text), page)
+    for path in (ROOT / "ntk_shortcuts").rglob("*.py"):
+        found |= dict.fromkeys(re.findall(r":\w+:`~?ntk_shortcuts((?:\.\w+)+)`", path.read_text()), path)
+    assert len(found) > 100 and len(files) > 4
+    assert {name: path for name, path in found.items() if not _exists(f"ntk_shortcuts{name}")} == {}
+    assert {name: path for name, path in files.items() if not (ROOT / name).exists()} == {}
+    assert not _exists("ntk_shortcuts.linear_bias") and not _exists("ntk_shortcuts.methods.population.predict_population")
+
+
 def test_site_builds_in_strict_mode(tmp_path):
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=environment)
     assert built.returncode == 0, built.stdout + built.stderr
-    api = (tmp_path / "api" / "index.html").read_text()
-    import ntk_shortcuts
-
-    assert "<blockquote>" not in api  # what doctest prompts become where their section is not known
+    api = {page.stem: page.read_text() for page in (tmp_path / "api").glob("*.html")}
+    assert not any(
+        "<blockquote>" in page for page in api.values()
+    )  # what doctest prompts become where their section is unknown
+    for page in tmp_path.rglob("*.html"):
+        # Formulas that stayed text: beside mathematics and code there are no commands of LaTeX.
+        text = re.sub(r'<(span|div) class="arithmatex">.*?</\1>|<(pre|code|script)\b.*?</\2>', "", page.read_text(), flags=re.S)
+        assert re.findall(r"\\(?:mathrm|frac|tfrac|sum|int|quad|sigma|alpha|kappa|lambda|[Tt]heta)\b.{20}", text) == [], (
+            page.stem
+        )
     examples = (tmp_path / "examples" / "index.html").read_text()
     assert all(re.search(rf"\b{name}\b", examples) for name in ("plot_bias_map", "from_latents", "Linearized"))
-    missing = [name for name in ntk_shortcuts.__all__ if f"ntk_shortcuts.{name}" not in api]
+    missing = [name for name in ntk_shortcuts.__all__ if name not in api and f'id="ntk_shortcuts.{name}"' not in api["index"]]
     assert not missing
+    for namespace in NAMESPACES:
+        names = set(getattr(ntk_shortcuts, namespace).__all__) - set(ntk_shortcuts.__all__) - {"METHODS"}
+        assert [name for name in names if f'id="ntk_shortcuts.{namespace}.{name}"' not in api[namespace]] == []
+    # Methods have their docstring, and their options with defaults; a function that has its module's name is the function.
+    assert "nodes are refined until the bias moves by less than this" in api["index"]
+    assert re.search(r">tolerance</span>.{0,400}>0\.002<", api["index"], re.S)
+    assert 'id="ntk_shortcuts.MLP.kernels"' in api["index"] and 'id="ntk_shortcuts.analysis.influence"' in api["analysis"]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ class Reliance(Metric):
     label, the accuracy is (1 - reliance)/2.
 
     Args:
-        shortcut, core: names of attributes of the test points.
+        shortcut: name of an attribute of the test points.
+        core: likewise.
 
     Source: Hermann et al. (2024), section 3.
     """

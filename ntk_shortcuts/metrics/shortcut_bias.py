@@ -18,7 +18,8 @@ class ShortcutBias(Metric):
     """The reliance less that of the Bayes-optimal classifier, which is 0 for the latter.
 
     Args:
-        shortcut, core: names of attributes of the test points, as for :class:`~ntk_shortcuts.metrics.reliance.Reliance`.
+        shortcut: name of an attribute of the test points, as for :class:`~ntk_shortcuts.metrics.reliance.Reliance`.
+        core: likewise.
 
     Source: Hermann et al. (2024), section 3.
     """

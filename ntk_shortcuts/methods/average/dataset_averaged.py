@@ -46,6 +46,7 @@ class DatasetAveraged(Method):
     point (:mod:`ntk_shortcuts.methods.average.deterministic_equivalent`). With \(H_k(x,z)\) and \(\kappa_k(z)\) there,
 
     \[m(x)=\mathrm{Re}\sum_kc_kf_k(x),\quad f_k(x)=\int p\,H_k(x,z)f^*(z)/\kappa_k(z)\,dz,\]
+
     \[F(x;z,y)=\mathrm{Re}\sum_kc_kH_k(x,z)(y-f_k(z))/\kappa_k(z),\quad
       \mathrm{Var}f(x)=\frac1N\Big(E[F^2]-\tfrac12\sum_cE[F\mid y=c]^2\Big),\]
 
