@@ -220,7 +220,7 @@ def test_a_rule_that_is_not_the_predictions_is_refused(several, training):
 
 @pytest.mark.slow
 def test_telescope_draws_trained_telescoped_and_frozen_biases_and_the_kernel_below():
-    result = ns.telescope(MODEL, ns.MLP(0), ns.GradientDescent(0.5, [1, 4, 16]), 20, (1, 3), key=jax.random.key(0))
+    result = ns.analysis.telescope(MODEL, ns.MLP(0), ns.GradientDescent(0.5, [1, 4, 16]), 20, (1, 3), key=jax.random.key(0))
     frozen = types.SimpleNamespace(bias=np.array([0.3, 0.2, 0.1]))
     figure = plotting.plot_telescope({"narrow": result}, {"narrow": frozen})
     wanted = {"trained", "own kernel, frozen", "telescoped, 3 segments", "infinite width, frozen", "alignment with target"}

@@ -326,12 +326,12 @@ def test_derivatives_by_some_of_the_traced_parameters_only():
 @pytest.mark.slow
 def test_inverse_questions_for_practised_networks():
     options = {"method": "population_flow", "key": KEY, "num_inits": 4}
-    crossing = ns.critical_ratio(MODEL, PRACTICE, ns.GradientFlow(2.0), level=0.5, bracket=(0.5, 8.0), **options)
+    crossing = ns.analysis.critical_ratio(MODEL, PRACTICE, ns.GradientFlow(2.0), level=0.5, bracket=(0.5, 8.0), **options)
     at = ns.predict_bias(MODEL.with_shortcut(amplification_ratio=crossing.value), PRACTICE, ns.GradientFlow(2.0), **options)
     # The mean over four networks moves in steps of 0.0005.
     assert at.bias == pytest.approx(0.5, abs=2e-3) and 0.5 < crossing.value < 8
     bounds = {"amplification_ratio": (1.0, 16.0)}
-    found = ns.most_biased(MODEL, PRACTICE, ns.GradientFlow(2.0), bounds=bounds, starts=2, **options)
+    found = ns.analysis.most_biased(MODEL, PRACTICE, ns.GradientFlow(2.0), bounds=bounds, starts=2, **options)
     ratios = (1.0, 2.0, 4.0, 8.0, 16.0)
     models = [MODEL.with_shortcut(amplification_ratio=ratio) for ratio in ratios]
     biases = [ns.predict_bias(model, PRACTICE, ns.GradientFlow(2.0), **options).bias for model in models]

@@ -44,7 +44,7 @@ def test_bias_of_networks_without_biases_ends_at_that_of_linear_regression(depth
     prediction = ns.predict_bias(model, ns.MLP(depth), ns.GradientFlow(np.inf), random_init=False)
     covariance = np.asarray(model.covariance) + np.outer(model.means, model.means)
     linear = np.linalg.solve(covariance, model.means)
-    assert prediction.bias == pytest.approx(float(ns.shortcut_bias(model.probe_grid() @ linear, model)), abs=1e-9)
+    assert prediction.bias == pytest.approx(float(ns.metrics.shortcut_bias(model.probe_grid() @ linear, model)), abs=1e-9)
 
 
 def test_linear_networks_follow_their_closed_form():

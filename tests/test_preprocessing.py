@@ -44,7 +44,7 @@ def test_a_data_set_passes_the_map():
     mapped = ns.Dataset.from_arrays(np.asarray(data.inputs) @ matrix.T, data.labels)
     plain = ns.predict_bias(MODEL, ns.MLP(2), ns.Ridge(0.1), dataset=mapped, probe_inputs=probes @ matrix.T, **options)
     found = ns.predict_bias(
-        MODEL, ns.Preprocessed(ns.MLP(2), matrix), ns.Ridge(0.1), dataset=data, probe_inputs=probes, **options
+        MODEL, ns.networks.Preprocessed(ns.MLP(2), matrix), ns.Ridge(0.1), dataset=data, probe_inputs=probes, **options
     )
     np.testing.assert_allclose(found.mean, plain.mean, rtol=1e-9)
 
@@ -52,12 +52,18 @@ def test_a_data_set_passes_the_map():
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda: ns.Preprocessed("MLP", np.eye(2)), "network must be an infinitely wide MLP; got 'str'"),
-        (lambda: ns.Preprocessed(ns.MLP(1, width=8), np.eye(2)), "width must be None, for an infinitely wide network; got 8"),
-        (lambda: ns.Preprocessed(ns.MLP(1), [1.0, 2.0]), r"matrix must be an array of shape \(n, d\).*got"),
-        (lambda: ns.Preprocessed(ns.MLP(1), [[np.nan, 1.0]]), "matrix must be finite; got 1 NaN"),
-        (lambda: ns.Preprocessed(ns.MLP(1), np.eye(3)).latent_kernels(MODEL, np.eye(2)), r"matrix must be of shape \(k, 2\)"),
-        (lambda: ns.Preprocessed(ns.MLP(1), np.eye(2)).kernels(np.eye(3)), r"x1 must be an array of shape \(n, 2\)"),
+        (lambda: ns.networks.Preprocessed("MLP", np.eye(2)), "network must be an infinitely wide MLP; got 'str'"),
+        (
+            lambda: ns.networks.Preprocessed(ns.MLP(1, width=8), np.eye(2)),
+            "width must be None, for an infinitely wide network; got 8",
+        ),
+        (lambda: ns.networks.Preprocessed(ns.MLP(1), [1.0, 2.0]), r"matrix must be an array of shape \(n, d\).*got"),
+        (lambda: ns.networks.Preprocessed(ns.MLP(1), [[np.nan, 1.0]]), "matrix must be finite; got 1 NaN"),
+        (
+            lambda: ns.networks.Preprocessed(ns.MLP(1), np.eye(3)).latent_kernels(MODEL, np.eye(2)),
+            r"matrix must be of shape \(k, 2\)",
+        ),
+        (lambda: ns.networks.Preprocessed(ns.MLP(1), np.eye(2)).kernels(np.eye(3)), r"x1 must be an array of shape \(n, 2\)"),
         (
             lambda: ns.whitened(ns.GenerativeModel(nesting=(1, 0)), ns.MLP(1)),
             r"nesting must be \(0, 0\) for whitening.*\(1, 0\)",
