@@ -7,7 +7,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.laws.two_features.polar import mixture_nodes
+from ntk_shortcuts.laws.two_features.mixture import mixture_nodes
 
 MODEL = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0))
 PRACTICE = ns.MLP(1, width=16, parameterization="standard", initialization="torch")

@@ -26,9 +26,9 @@ def test_influence_is_that_of_leaving_a_point_out(point, label):
 
     @jax.jit
     def outputs(latents, labels):
-        kernels = network.latent_kernels(model, latents)
-        cross = network.latent_kernels(model, probes, latents)
-        own = jax.vmap(lambda z: network.latent_kernels(model, z[None]).nngp[0, 0])(probes)
+        kernel = ns.laws.LawKernel(model, network)
+        kernels, cross = kernel(latents), kernel(probes, latents)
+        own = jax.vmap(lambda z: kernel(z[None]).nngp[0, 0])(probes)
         # 1/N stays in the loss when a point is left out: weights are 1/COUNT in both.
         weights = jnp.full(labels.shape, 1 / COUNT)
         law = trained_outputs(kernels, cross, own, weights, labels, flow, None)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import ntk_shortcuts as ns
+from ntk_shortcuts.methods.quadratic import even_features, moments
 
 MODEL = ns.GenerativeModel((0.8, 0.9), (3.0, 1.0), 0.4)
 TIMES = ns.GradientFlow([0.3, 3.0, 30.0, 3000.0])
@@ -85,11 +86,9 @@ def test_linear_forms_need_a_polynomial_kernel():
 
 
 def test_moments_are_those_of_samples():
-    from ntk_shortcuts.methods.leading_order import _even_features, _moments
-
     latents = MODEL.sample(jax.random.key(0), 400_000).latents * np.array(MODEL.amplification)
-    second, fourth = _moments(MODEL)
-    features = np.asarray(_even_features(latents))
+    second, fourth = moments(MODEL)
+    features = np.asarray(even_features(latents))
     for exact, columns in ((second, np.asarray(latents)), (fourth, features)):
         products = columns[:, :, None] * columns[:, None, :]
         errors = (products.mean(0) - exact) / np.maximum(products.std(0) / np.sqrt(len(products)), 1e-12)
