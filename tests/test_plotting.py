@@ -1,6 +1,5 @@
 """Figures: labels, boundaries and colours say what the results are."""
 
-import dataclasses
 import subprocess
 import sys
 import types
@@ -26,7 +25,8 @@ def prediction():
 def several(prediction):
     """As of three times: at each the mean is another multiple of one function."""
     mean = np.asarray(prediction.mean)
-    return dataclasses.replace(prediction, bias=np.array([1.5, 0.7, 0.1]), mean=np.stack([0.2 * mean, -0.5 * mean, mean]))
+    parts = {"bias": np.array([1.5, 0.7, 0.1]), "mean": np.stack([0.2 * mean, -0.5 * mean, mean])}
+    return types.SimpleNamespace(method=prediction.method, probes=prediction.probes, **parts)
 
 
 def bias_dataset(values):
