@@ -75,7 +75,7 @@ def predict(
     require_rule(training)
     if not is_traced(kernel, training, options):
         make_room()
-    chosen = resolve(_default(num_samples, options) if method is None else method, options)
+    chosen = resolve(_default(num_samples, options) if method is None else method, options, also=("probes", "check_laziness"))
     if not chosen.moves_kernel:
         kernel.law.require_resolved(kernel.network)
     prediction = _predicted(kernel, training, num_samples, chosen, probes, check_laziness)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.nodes.parity import is_angular, sector_kernels
+from ntk_shortcuts.laws import LawKernel
 
 REPEATED = [(depth, "linear") for depth in (0, 1, 3, 5, 8)] + [(depth, ns.LeakyReLU(0.3)) for depth in (0, 1, 2, 5)]
 REPEATED += [(3, "relu"), (5, "relu"), (1, "relu"), (8, ns.LeakyReLU(0.3))]
@@ -39,7 +39,7 @@ def test_error_of_very_deep_networks_is_reported(rng):
 def test_other_networks_have_no_profile(network):
     with pytest.raises(ValueError, match="network must be bias-free with a piecewise linear activation"):
         network.angular_kernels(2)
-    assert not is_angular(ns.GenerativeModel(), network)
+    assert not ns.GenerativeModel().merges_rays(network.facts)
 
 
 @pytest.mark.parametrize(
@@ -56,11 +56,12 @@ def test_other_networks_have_no_profile(network):
 def test_sector_kernels_are_odd_and_even_and_add_up(network, nesting, rng):
     model = ns.GenerativeModel(amplification=(3.0, 1.0), nesting=nesting)
     z1, z2 = rng.normal(size=(4, 2)), rng.normal(size=(3, 2))
-    odd, even = sector_kernels(model, network)(z1, z2)
-    odd_back, even_back = sector_kernels(model, network)(z1, -z2)
+    kernel = LawKernel(model, network)
+    odd, even = kernel.in_sectors()(z1, z2)
+    odd_back, even_back = kernel.in_sectors()(z1, -z2)
     np.testing.assert_allclose(odd.ntk, -odd_back.ntk, atol=1e-13)
     np.testing.assert_allclose(even.ntk, even_back.ntk, atol=1e-13)
-    np.testing.assert_allclose(odd.ntk + even.ntk, network.latent_kernels(model, z1, z2).ntk, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(odd.ntk + even.ntk, kernel(z1, z2).ntk, rtol=1e-10, atol=1e-12)
 
 
 def test_no_series_where_its_coefficients_overflow_and_its_values_do_not(rng):

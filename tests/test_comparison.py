@@ -106,7 +106,7 @@ def test_a_record_is_what_the_parts_say(compared):
                 at_probes = at_probes + record["learning_rate"] * cross @ residual / 20
                 outputs = outputs + record["learning_rate"] * train @ residual / 20
             done = steps
-            own[t, d, i] = ns.shortcut_bias(at_probes, MODEL)
+            own[t, d, i] = ns.metrics.shortcut_bias(at_probes, MODEL)
     np.testing.assert_allclose(record["own_init"], own.mean(axis=(1, 2)), atol=0.005)
     np.testing.assert_allclose(record["single_gap"], np.sqrt(np.mean((bias - own) ** 2, axis=(1, 2))), atol=0.005)
     law = [ns.predict_bias(MODEL, network, training, dataset=ensemble.dataset(d)) for d in range(datasets)]

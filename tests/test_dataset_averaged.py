@@ -7,11 +7,11 @@ from scipy.optimize import brentq
 from tolerances import SIGMAS
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.nodes.parity import sector_kernels
-from ntk_shortcuts.analysis.spectrum import sector_spectra
-from ntk_shortcuts.methods.average.dataset_averaged import _modes_needed
-from ntk_shortcuts.methods.average.deterministic_equivalent import scalar_kappa
+from ntk_shortcuts.laws import LawKernel
+from ntk_shortcuts.laws.eigenfunctions import sector_spectra
 from ntk_shortcuts.laws.two_features.polar import latent_rays
+from ntk_shortcuts.methods.average.deterministic_equivalent import scalar_kappa
+from ntk_shortcuts.methods.average.scales import modes_needed
 
 RULES = {
     "flow": ns.GradientFlow([0.0, 0.3, 30.0, 1e5, np.inf]),
@@ -90,7 +90,8 @@ def test_scalar_ridge_is_the_textbook_formula():
         model, network, ns.Ridge(ridge), count, method="dataset_averaged", form="scalar", random_init=False
     )
     rays = latent_rays(model, 200, 32, True)
-    odd, even = sector_kernels(model, network)(rays.directions, rays.directions)
+    sectors = LawKernel(model, network).in_sectors()
+    odd, even = sectors(rays.points, rays.points)
     root = np.sqrt(np.asarray(rays.mass))
     spectra = [np.linalg.eigh(root[:, None] * np.asarray(k.ntk) * root) for k in (odd, even)]
     eigenvalues = np.maximum(np.concatenate([values for values, _ in spectra]), 0)
@@ -99,7 +100,7 @@ def test_scalar_ridge_is_the_textbook_formula():
         kappa = ridge / count + kappa * np.sum(eigenvalues / (eigenvalues + kappa)) / count
     values, vectors = spectra[0]
     learnt = np.where(values > 0, values / (values + kappa), 0) / np.where(values > 0, values, 1)
-    cross = np.asarray(sector_kernels(model, network)(prediction.probes, rays.directions)[0].ntk)
+    cross = np.asarray(sectors(prediction.probes, rays.points)[0].ntk)
     expected = cross @ (root * (vectors @ (learnt * (vectors.T @ (root * np.asarray(rays.slope))))))
     # Modes learnt to less than 0.2 % are left out: 5e-4 of the largest output here.
     np.testing.assert_allclose(prediction.mean, expected, atol=1e-3 * np.max(np.abs(expected)))
@@ -180,7 +181,7 @@ def test_limits_of_time():
     model = ns.GenerativeModel((0.85, 0.9), (2.0, 1.0))
     times = ns.GradientFlow([0.0, np.inf])
     p = ns.predict_bias(model, ns.MLP(0), times, 300, method="dataset_averaged")
-    own = np.asarray(jax.vmap(lambda z: ns.MLP(0).latent_kernels(model, z[None]).nngp[0, 0])(p.probes))
+    own = np.asarray(jax.vmap(lambda z: LawKernel(model, ns.MLP(0))(z[None]).nngp[0, 0])(p.probes))
     np.testing.assert_allclose(p.mean[0], 0, atol=1e-12)
     np.testing.assert_allclose(p.std[0] ** 2, own, rtol=1e-9)
     covariance = np.asarray(model.covariance) + np.outer(model.means, model.means)
@@ -202,12 +203,12 @@ def test_diagnostics_are_reported():
 
 def test_modes_that_cannot_be_learnt_are_left_out():
     model, network = ns.GenerativeModel(), ns.MLP(1, bias_variance=0.1)
-    spectra = sector_spectra(model, network, latent_rays(model, 18, 8, False))
+    spectra = sector_spectra(LawKernel(model, network), latent_rays(model, 18, 8, False))
     eigenvalues = np.asarray(spectra.basis.eigenvalues)
     kept = []
     for time, count in ((30.0, 20), (1e5, 2000)):
         filter_ = ns.GradientFlow(time).rational(count, float(eigenvalues.max()), 6)
-        kept.append(_modes_needed(spectra, filter_, count))
+        kept.append(modes_needed(spectra, filter_, count))
         nearest = jnp.asarray(-np.min(np.abs(filter_.poles)) + 0j)
         kappa = float(scalar_kappa(nearest, jnp.ravel(spectra.basis.eigenvalues), count).real)
         assert np.all(eigenvalues[:, kept[-1] :] <= 2e-3 * kappa)

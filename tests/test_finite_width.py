@@ -55,7 +55,7 @@ SLOW = [
 )
 def test_moments_are_those_of_drawn_networks(depth, width, variance):
     network = ns.MLP(depth, width=width, weight_variance=variance)
-    moments = ns.finite_width_moments(network, X)
+    moments = ns.finite_width.finite_width_moments(network, X)
     ntk, conditional = drawn(network, 4000)
     mean, spread = float(moments.ntk_mean[0]), float(moments.ntk_variance[0])
     assert np.abs(z_scores(ntk, mean, spread)).max() < 3.5
@@ -68,7 +68,7 @@ def test_moments_are_those_of_drawn_networks(depth, width, variance):
 @pytest.mark.parametrize("depth", [0, 1, 4])
 def test_the_mean_and_the_wide_limit_are_those_of_infinite_width(depth):
     kernels = ns.MLP(depth, weight_variance=1.7).kernels(X)
-    moments = ns.finite_width_moments(ns.MLP(depth, width=10**6, weight_variance=1.7), X)
+    moments = ns.finite_width.finite_width_moments(ns.MLP(depth, width=10**6, weight_variance=1.7), X)
     np.testing.assert_allclose(moments.ntk_mean, kernels.ntk[0], rtol=1e-12)
     np.testing.assert_allclose(moments.output_variance, kernels.nngp[0], rtol=1e-12)
     assert float(moments.ntk_variance[0]) <= 1e-4 * float(moments.ntk_mean[0]) ** 2
@@ -103,7 +103,7 @@ SMOOTH = [
 )
 def test_first_order_is_that_of_drawn_networks(activation, depth, width, weight, bias, parameterization):
     network = ns.MLP(depth, activation, width, weight, bias, parameterization)
-    moments = ns.finite_width_moments(network, X)
+    moments = ns.finite_width.finite_width_moments(network, X)
     assert moments.exact == (depth <= 1)
     ntk, conditional = drawn(network, 1500)
     mean, spread = float(moments.ntk_mean[0]), float(moments.ntk_variance[0])
@@ -120,7 +120,7 @@ def test_first_order_is_that_of_drawn_networks(activation, depth, width, weight,
 def test_the_shift_of_the_mean_is_that_of_drawn_networks(activation, width, count):
     """Where it is large: at the mean of infinite width the same networks are many standard errors off."""
     network = ns.MLP(3, activation, width, weight_variance=1.0)
-    moments, wide = ns.finite_width_moments(network, X), network.kernels(X)
+    moments, wide = ns.finite_width.finite_width_moments(network, X), network.kernels(X)
     ntk, conditional = drawn(network, count)
     for sample, found, limit in (
         (ntk, moments.ntk_mean, wide.ntk),
@@ -134,9 +134,9 @@ def test_the_shift_of_the_mean_is_that_of_drawn_networks(activation, width, coun
 def test_the_first_order_of_relu_is_that_of_the_exact_chain(depth):
     """Two derivations of the same moments: the chain at width 1e6, where the next order is below 1e-4, and the recursion."""
     n = 10**6
-    exact = ns.finite_width_moments(ns.MLP(depth, width=n), X)
+    exact = ns.finite_width.finite_width_moments(ns.MLP(depth, width=n), X)
     # A bias variance that rounds to nothing takes the other branch.
-    first = ns.finite_width_moments(ns.MLP(depth, width=n, bias_variance=1e-300), X)
+    first = ns.finite_width.finite_width_moments(ns.MLP(depth, width=n, bias_variance=1e-300), X)
     assert exact.exact and first.exact == (depth == 1)
     for name in ("ntk_mean", "ntk_variance", "output_variance", "output_fourth_cumulant"):
         rtol = 1e-10 if name in ("ntk_mean", "output_variance") else 1e-5
@@ -147,7 +147,7 @@ def test_the_first_order_of_relu_is_that_of_the_exact_chain(depth):
 def test_relu_with_biases_keeps_its_mean(depth):
     """E[q'] and E[theta'] are linear in q and theta, so that no order of 1/width shifts them."""
     network = ns.MLP(depth, width=8, bias_variance=0.4)
-    moments, wide = ns.finite_width_moments(network, X), network.kernels(X)
+    moments, wide = ns.finite_width.finite_width_moments(network, X), network.kernels(X)
     np.testing.assert_allclose(moments.ntk_mean, wide.ntk[0], rtol=1e-12)
     np.testing.assert_allclose(moments.output_variance, wide.nngp[0], rtol=1e-12)
 
@@ -160,14 +160,14 @@ def test_relu_with_biases_keeps_its_mean(depth):
 def test_the_recursion_has_the_infinite_kernel_in_the_limit(activation, parameterization):
     network = ns.MLP(3, activation, 10**12, 1.3, 0.2, parameterization)
     wide = network.kernels(X)
-    moments = ns.finite_width_moments(network, X)
+    moments = ns.finite_width.finite_width_moments(network, X)
     np.testing.assert_allclose(moments.ntk_mean, wide.ntk[0], rtol=1e-9)
     np.testing.assert_allclose(moments.output_variance, wide.nngp[0], rtol=1e-9)
 
 
 def test_linear_networks_of_any_depth():
     """The squared length of n Gaussians per layer: kappa_4 = 3 q_0^2 ((1 + 2/n)^L - 1)."""
-    moments = ns.finite_width_moments(ns.MLP(4, "linear", 10**6, weight_variance=1.0), X)
+    moments = ns.finite_width.finite_width_moments(ns.MLP(4, "linear", 10**6, weight_variance=1.0), X)
     q = float(jnp.mean(X**2))
     np.testing.assert_allclose(moments.output_fourth_cumulant, 3 * q**2 * 8e-6, rtol=1e-5)
     np.testing.assert_allclose(moments.ntk_mean, 5 * q, rtol=1e-12)
@@ -175,19 +175,19 @@ def test_linear_networks_of_any_depth():
 
 def test_any_activation_has_the_fourth_cumulant_of_one_hidden_layer():
     network = ns.MLP(1, "tanh", 9, weight_variance=1.3, bias_variance=0.2)
-    moments = ns.finite_width_moments(network, X)
+    moments = ns.finite_width.finite_width_moments(network, X)
     assert moments.exact
-    np.testing.assert_allclose(moments.output_fourth_cumulant, ns.output_fourth_cumulant(network, X), rtol=1e-12)
+    np.testing.assert_allclose(moments.output_fourth_cumulant, ns.finite_width.output_fourth_cumulant(network, X), rtol=1e-12)
 
 
 def test_an_input_of_zeros():
-    moments = ns.finite_width_moments(ns.MLP(2, "tanh", 9), 0 * X)
+    moments = ns.finite_width.finite_width_moments(ns.MLP(2, "tanh", 9), 0 * X)
     assert [float(v[0]) for v in jax.tree.leaves(moments)] == [0, 0, 0, 0]
 
 
 def test_one_hidden_layer_in_closed_form():
     """A mean over n independent units: Theta = (q_0 sigma_w^2/n) sum (g^2 + a^2) 1[g > 0], a the readout; kappa_4 of A19."""
-    moments = ns.finite_width_moments(ns.MLP(1, width=10), X)
+    moments = ns.finite_width.finite_width_moments(ns.MLP(1, width=10), X)
     np.testing.assert_allclose(moments.ntk_variance / moments.ntk_mean**2, 3 / 10, rtol=1e-12)
     q = float(2 * jnp.mean(X**2))
     np.testing.assert_allclose(moments.output_fourth_cumulant, 3 * 4 / 10 * (3 * q**2 / 2 - (q / 2) ** 2), rtol=1e-12)
@@ -196,7 +196,7 @@ def test_one_hidden_layer_in_closed_form():
 def test_relative_variance_grows_like_depth_over_width():
     """Hanin & Nica (2020): exp(5 L/n) up to a bounded factor, here at L = n."""
     ratios = [
-        float((m := ns.finite_width_moments(ns.MLP(n, width=n), X)).ntk_variance[0] / m.ntk_mean[0] ** 2)
+        float((m := ns.finite_width.finite_width_moments(ns.MLP(n, width=n), X)).ntk_variance[0] / m.ntk_mean[0] ** 2)
         for n in (50, 100, 200)
     ]
     steps = np.diff(ratios)
@@ -207,9 +207,11 @@ def test_relative_variance_grows_like_depth_over_width():
 def test_fourth_cumulant_of_relu_and_without_hidden_layers():
     network = ns.MLP(1, width=7, weight_variance=1.3)
     np.testing.assert_allclose(
-        ns.output_fourth_cumulant(network, X), ns.finite_width_moments(network, X).output_fourth_cumulant, rtol=1e-12
+        ns.finite_width.output_fourth_cumulant(network, X),
+        ns.finite_width.finite_width_moments(network, X).output_fourth_cumulant,
+        rtol=1e-12,
     )
-    assert float(ns.output_fourth_cumulant(ns.MLP(0), X)[0]) == 0
+    assert float(ns.finite_width.output_fourth_cumulant(ns.MLP(0), X)[0]) == 0
 
 
 @pytest.mark.parametrize("activation", ["tanh", "leaky_relu"])
@@ -218,14 +220,14 @@ def test_fourth_cumulant_is_that_of_drawn_networks(activation):
     network = ns.MLP(1, activation, width=6, weight_variance=1.7, bias_variance=0.4)
     hidden = jnp.sqrt(1.7 * jnp.mean(X**2) + 0.4) * jax.random.normal(jax.random.key(6), (100_000, 6))
     conditional = 1.7 * np.mean(np.asarray(network.activation(hidden)) ** 2, axis=1) + 0.4
-    mean, fourth = float(network.kernels(X).nngp[0, 0]), float(ns.output_fourth_cumulant(network, X)[0])
+    mean, fourth = float(network.kernels(X).nngp[0, 0]), float(ns.finite_width.output_fourth_cumulant(network, X)[0])
     assert np.max(np.abs(z_scores(conditional, mean, fourth / 3))) < 3.5
     assert abs(z_scores(conditional, mean, 1.3 * fourth / 3)[1]) > 3.5
 
 
 def test_edgeworth_density_has_the_moments_it_is_given():
     f = np.linspace(-20, 20, 4001)
-    density = np.asarray(ns.edgeworth_density(f, 1.7, 0.6))
+    density = np.asarray(ns.finite_width.edgeworth_density(f, 1.7, 0.6))
     moments = [np.trapezoid(density * f**k, f) for k in (0, 2, 4)]
     np.testing.assert_allclose(moments, [1, 1.7, 3 * 1.7**2 + 0.6], rtol=1e-12)
 
@@ -239,7 +241,7 @@ def test_edgeworth_density_has_the_moments_it_is_given():
 )
 def test_bad_density(arguments, text):
     with pytest.raises(ValueError, match=text):
-        ns.edgeworth_density(*arguments)
+        ns.finite_width.edgeworth_density(*arguments)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +254,7 @@ def test_bad_density(arguments, text):
 )
 def test_bad_network_for_the_fourth_cumulant(network, text):
     with pytest.raises(ValueError, match=text):
-        ns.output_fourth_cumulant(network, X)
+        ns.finite_width.output_fourth_cumulant(network, X)
 
 
 @pytest.mark.parametrize(
@@ -267,4 +269,4 @@ def test_bad_network_for_the_fourth_cumulant(network, text):
 )
 def test_bad_input(network, text):
     with pytest.raises(ValueError, match=text):
-        ns.finite_width_moments(network, X)
+        ns.finite_width.finite_width_moments(network, X)

@@ -7,7 +7,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.laws.two_features.polar import mixture_nodes
+from ntk_shortcuts.laws.two_features.mixture import mixture_nodes
 
 MODEL = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0))
 PRACTICE = ns.MLP(1, width=16, parameterization="standard", initialization="torch")
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.xdist_group("flow_kernel")
 
 @pytest.fixture(scope="module")
 def motion():
-    return ns.kernel_motion(MODEL, PRACTICE, ns.GradientFlow([30.0, 0.0, 1.0]), key=KEY, num_inits=2)
+    return ns.analysis.kernel_motion(MODEL, PRACTICE, ns.GradientFlow([30.0, 0.0, 1.0]), key=KEY, num_inits=2)
 
 
 def test_start_and_order_of_times(motion):
@@ -40,8 +40,8 @@ def test_biases_are_those_of_the_population_flow():
     def outputs(times):
         return ns.predict_bias(MODEL, PRACTICE, ns.GradientFlow(times), method="population_flow", **options).mean
 
-    motion = ns.kernel_motion(MODEL, PRACTICE, ns.GradientFlow(times), **options)
-    np.testing.assert_allclose(motion.bias[0], ns.shortcut_bias(outputs(times), MODEL), atol=3e-3)
+    motion = ns.analysis.kernel_motion(MODEL, PRACTICE, ns.GradientFlow(times), **options)
+    np.testing.assert_allclose(motion.bias[0], ns.metrics.shortcut_bias(outputs(times), MODEL), atol=3e-3)
 
 
 def test_kernel_at_the_start_is_that_of_an_explicit_jacobian(motion):
@@ -61,7 +61,7 @@ def test_kernel_at_the_start_is_that_of_an_explicit_jacobian(motion):
 
 @pytest.mark.slow
 def test_wide_networks_have_the_infinite_spectrum_and_keep_it():
-    wide = ns.kernel_motion(MODEL, ns.MLP(1, width=1024), ns.GradientFlow([3.0, 30.0]), key=KEY, num_inits=2)
+    wide = ns.analysis.kernel_motion(MODEL, ns.MLP(1, width=1024), ns.GradientFlow([3.0, 30.0]), key=KEY, num_inits=2)
     spectrum = ns.kernel_spectrum(MODEL, ns.MLP(1), 4)
     # 88 nodes, width 1024: the operator's eigenvalues to a tenth.
     np.testing.assert_allclose(wide.learning_times[0, 0, :4], spectrum.learning_times, rtol=0.15)
@@ -87,4 +87,4 @@ def test_wide_networks_have_the_infinite_spectrum_and_keep_it():
 )
 def test_bad_input(network, training, options, text):
     with pytest.raises(ValueError, match=text):
-        ns.kernel_motion(MODEL, network, training, key=KEY, num_inits=1, **options)
+        ns.analysis.kernel_motion(MODEL, network, training, key=KEY, num_inits=1, **options)

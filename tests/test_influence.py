@@ -20,15 +20,15 @@ COUNT, TIME = 60, 30.0
 )
 def test_influence_is_that_of_leaving_a_point_out(point, label):
     model, network, flow = ns.GenerativeModel((0.8, 0.9), (2.0, 1.0)), ns.MLP(1), ns.GradientFlow(TIME)
-    result = ns.influence(model, network, flow, COUNT, [point])
+    result = ns.analysis.influence(model, network, flow, COUNT, [point])
     predicted = float((result.positive if label > 0 else result.negative)[0])
     probes = model.probe_grid(12)
 
     @jax.jit
     def outputs(latents, labels):
-        kernels = network.latent_kernels(model, latents)
-        cross = network.latent_kernels(model, probes, latents)
-        own = jax.vmap(lambda z: network.latent_kernels(model, z[None]).nngp[0, 0])(probes)
+        kernel = ns.laws.LawKernel(model, network)
+        kernels, cross = kernel(latents), kernel(probes, latents)
+        own = jax.vmap(lambda z: kernel(z[None]).nngp[0, 0])(probes)
         # 1/N stays in the loss when a point is left out: weights are 1/COUNT in both.
         weights = jnp.full(labels.shape, 1 / COUNT)
         law = trained_outputs(kernels, cross, own, weights, labels, flow, None)
@@ -36,7 +36,7 @@ def test_influence_is_that_of_leaving_a_point_out(point, label):
 
     def reliance(latents, labels):
         mean, variance = outputs(jnp.asarray(latents), jnp.asarray(labels))
-        return float(ns.expected_reliance(mean, jnp.sqrt(variance), probes))
+        return float(ns.metrics.expected_reliance(mean, jnp.sqrt(variance), probes))
 
     changes = []
     for index in range(100):
@@ -55,16 +55,16 @@ def test_influence_is_that_of_leaving_a_point_out(point, label):
 def test_expected_influence_is_the_average_over_labels():
     model = ns.GenerativeModel((0.8, 0.9), (2.0, 1.0))
     points = np.array([[0.5, 0.5], [1.0, -2.0]])
-    result = ns.influence(model, ns.MLP(2), ns.GradientFlow(10.0), 100, points)
+    result = ns.analysis.influence(model, ns.MLP(2), ns.GradientFlow(10.0), 100, points)
     probability = (1 + np.asarray(model.class_expectation(points))) / 2
     expected = probability * result.positive + (1 - probability) * result.negative
     np.testing.assert_allclose(result.expected, expected, rtol=1e-10)
-    mirrored = ns.influence(model, ns.MLP(2), ns.GradientFlow(10.0), 100, -points)
+    mirrored = ns.analysis.influence(model, ns.MLP(2), ns.GradientFlow(10.0), 100, -points)
     np.testing.assert_allclose(result.positive, mirrored.negative, rtol=1e-6)
 
 
 def test_bad_arguments():
     with pytest.raises(ValueError, match="num_samples must be"):
-        ns.influence(ns.GenerativeModel(), ns.MLP(1), ns.GradientFlow(1.0), 1)
+        ns.analysis.influence(ns.GenerativeModel(), ns.MLP(1), ns.GradientFlow(1.0), 1)
     with pytest.raises(ValueError, match="training must be a rule with scalar parameters"):
-        ns.influence(ns.GenerativeModel(), ns.MLP(1), ns.GradientFlow([1.0, 2.0]), 10)
+        ns.analysis.influence(ns.GenerativeModel(), ns.MLP(1), ns.GradientFlow([1.0, 2.0]), 10)

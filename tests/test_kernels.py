@@ -10,8 +10,8 @@ from scipy.integrate import quad
 import ntk_shortcuts as ns
 from ntk_shortcuts.kernels import register
 from ntk_shortcuts.kernels.activations.resolve import resolve_activation
-from ntk_shortcuts.kernels.recursion import mlp_kernels
 from ntk_shortcuts.kernels.moments import PairMoments
+from ntk_shortcuts.kernels.recursion import mlp_kernels
 from ntk_shortcuts.numerics import angle, angle_of_half_tangent, arctan2
 
 ANGLES = [0.0, 1e-6, 1e-3, 0.3, 1.5, 3.0, np.pi - 1e-6, np.pi]

@@ -16,7 +16,9 @@ def test_a_moving_kernel_warns():
     with pytest.warns(ns.UntrustedPredictionWarning, match=r'at width 16 the kernel moves.*method="population_flow"'):
         p = ns.predict_bias(MODEL, PRACTICE, ns.GradientFlow([1.0, 20.0]))
     assert p.diagnostics["laziness_gap"] > 0.1
-    gaps = [ns.laziness_gap(MODEL, PRACTICE, ns.GradientFlow([1.0, 20.0]), random_init) for random_init in (True, False)]
+    gaps = [
+        ns.analysis.laziness_gap(MODEL, PRACTICE, ns.GradientFlow([1.0, 20.0]), random_init) for random_init in (True, False)
+    ]
     assert gaps[0].shape == (2,) and float(np.min(gaps, axis=0).max()) == p.diagnostics["laziness_gap"]
 
 

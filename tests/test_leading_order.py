@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import ntk_shortcuts as ns
+from ntk_shortcuts.methods.quadratic import even_features, moments
 
 MODEL = ns.GenerativeModel((0.8, 0.9), (3.0, 1.0), 0.4)
 TIMES = ns.GradientFlow([0.3, 3.0, 30.0, 3000.0])
@@ -42,10 +43,10 @@ def test_exact_mean_for_one_hidden_layer():
 @pytest.mark.parametrize("network", [ns.MLP(0), ns.MLP(1)], ids=["linear", "relu"])
 def test_output_direction_gives_the_mean(network):
     found = ns.predict_bias(MODEL, network, TIMES, method="leading_order", random_init=False)
-    direction = np.asarray(ns.output_direction(MODEL, network, TIMES))
+    direction = np.asarray(ns.linear.output_direction(MODEL, network, TIMES))
     np.testing.assert_allclose(direction @ np.asarray(found.probes).T, found.mean, rtol=1e-12, atol=1e-13)
     # The same signs, counted on a grid that is off by at most 1/15 in each of two reliances.
-    gaps = np.asarray(ns.linear_bias(MODEL, network, TIMES)) - found.bias
+    gaps = np.asarray(ns.linear.linear_bias(MODEL, network, TIMES)) - found.bias
     assert np.max(np.abs(gaps)) < 2 / 15 < np.max(np.abs(gaps + 0.2))
 
 
@@ -55,7 +56,7 @@ def test_late_output_is_optimal_at_the_ends_of_the_domain(predictivity, amplific
     """Where the smaller of both eigenvalues is below the rounding of the larger one, and all depends on it."""
     model = ns.GenerativeModel(predictivity, amplification, 1 - 1e-8)
     late = ns.GradientFlow(np.inf)
-    found, best = ns.output_direction(model, ns.MLP(1), late), model.bayes_direction
+    found, best = ns.linear.output_direction(model, ns.MLP(1), late), model.bayes_direction
     np.testing.assert_allclose(found / jnp.linalg.norm(found), best / jnp.linalg.norm(best), rtol=1e-12)
     assert ns.predict_bias(model, ns.MLP(1), late, method="leading_order", random_init=False).bias == 0
 
@@ -63,7 +64,7 @@ def test_late_output_is_optimal_at_the_ends_of_the_domain(predictivity, amplific
 def test_derivative_where_both_eigenvalues_coincide():
     def late(sigma):
         model = ns.GenerativeModel((0.5, 0.5 + 1e-9), correlation=sigma)
-        return ns.output_direction(model, ns.MLP(0), ns.GradientFlow(30.0))
+        return ns.linear.output_direction(model, ns.MLP(0), ns.GradientFlow(30.0))
 
     slope = (late(1e-3) - late(-1e-3)) / 2e-3
     np.testing.assert_allclose(jax.jacfwd(late)(0.0), slope, rtol=1e-5)
@@ -73,7 +74,7 @@ def test_derivative_where_both_eigenvalues_coincide():
 def test_linear_bias_is_differentiable_in_availability():
     def bias(ratio):
         model = ns.GenerativeModel((0.8, 0.9), jnp.stack([ratio, jnp.asarray(1.0)]))
-        return ns.linear_bias(model, ns.MLP(0), ns.GradientFlow(20.0))
+        return ns.linear.linear_bias(model, ns.MLP(0), ns.GradientFlow(20.0))
 
     slope = jax.grad(bias)(jnp.asarray(2.0))
     assert float(slope) == pytest.approx(float(bias(jnp.asarray(2.001)) - bias(jnp.asarray(1.999))) / 0.002, rel=1e-5)
@@ -81,15 +82,13 @@ def test_linear_bias_is_differentiable_in_availability():
 
 def test_linear_forms_need_a_polynomial_kernel():
     with pytest.raises(ValueError, match=r"nesting must be \(0, 0\)"):
-        ns.linear_bias(ns.GenerativeModel(nesting=(1, 0)), ns.MLP(0), TIMES)
+        ns.linear.linear_bias(ns.GenerativeModel(nesting=(1, 0)), ns.MLP(0), TIMES)
 
 
 def test_moments_are_those_of_samples():
-    from ntk_shortcuts.methods.leading_order import _even_features, _moments
-
     latents = MODEL.sample(jax.random.key(0), 400_000).latents * np.array(MODEL.amplification)
-    second, fourth = _moments(MODEL)
-    features = np.asarray(_even_features(latents))
+    second, fourth = moments(MODEL)
+    features = np.asarray(even_features(latents))
     for exact, columns in ((second, np.asarray(latents)), (fourth, features)):
         products = columns[:, :, None] * columns[:, None, :]
         errors = (products.mean(0) - exact) / np.maximum(products.std(0) / np.sqrt(len(products)), 1e-12)

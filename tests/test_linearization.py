@@ -14,7 +14,9 @@ KEY = jax.random.key(5)
 
 
 def run(network, steps, segments, rate=0.05, count=24, **options):
-    return ns.telescope(MODEL, network, ns.GradientDescent(rate, np.asarray(steps)), count, segments, key=KEY, **options)
+    return ns.analysis.telescope(
+        MODEL, network, ns.GradientDescent(rate, np.asarray(steps)), count, segments, key=KEY, **options
+    )
 
 
 @pytest.mark.slow
@@ -40,7 +42,7 @@ def test_linearized_outputs_are_descent_of_the_first_order_taylor_expansion(netw
     for _ in range(30):
         moved -= 0.05 * at_inputs.T @ (start + at_inputs @ moved - np.asarray(data.labels)) / 12
     expected = np.asarray(network.apply(params, probes)) + at_probes @ moved
-    found = ns.linearized_outputs(network, params, ns.GradientDescent(0.05, 30), data.inputs, data.labels, probes)
+    found = ns.analysis.linearized_outputs(network, params, ns.GradientDescent(0.05, 30), data.inputs, data.labels, probes)
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
 
 
@@ -54,7 +56,7 @@ def test_a_network_linear_in_its_parameters_is_predicted_exactly_and_its_kernel_
 def test_one_segment_is_the_frozen_kernel_and_later_ones_are_linearised_from_the_path():
     network = ns.MLP(1, width=12)
     result = run(network, [4, 9, 20], (1, 3))
-    expected = ns.linearized_outputs(
+    expected = ns.analysis.linearized_outputs(
         *(network, result.params_at(0), ns.GradientDescent(0.05, result.steps)),
         *(result.inputs, result.dataset.labels, result.probe_inputs),
     )

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.kernels import Kernels, neural_tangents
+from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.networks import neural_tangents as loader
 from ntk_shortcuts.networks.mlp import MLP
 

@@ -1,6 +1,5 @@
 """Figures: labels, boundaries and colours say what the results are."""
 
-import dataclasses
 import subprocess
 import sys
 import types
@@ -26,7 +25,8 @@ def prediction():
 def several(prediction):
     """As of three times: at each the mean is another multiple of one function."""
     mean = np.asarray(prediction.mean)
-    return dataclasses.replace(prediction, bias=np.array([1.5, 0.7, 0.1]), mean=np.stack([0.2 * mean, -0.5 * mean, mean]))
+    parts = {"bias": np.array([1.5, 0.7, 0.1]), "mean": np.stack([0.2 * mean, -0.5 * mean, mean])}
+    return types.SimpleNamespace(method=prediction.method, probes=prediction.probes, **parts)
 
 
 def bias_dataset(values):
@@ -220,7 +220,7 @@ def test_a_rule_that_is_not_the_predictions_is_refused(several, training):
 
 @pytest.mark.slow
 def test_telescope_draws_trained_telescoped_and_frozen_biases_and_the_kernel_below():
-    result = ns.telescope(MODEL, ns.MLP(0), ns.GradientDescent(0.5, [1, 4, 16]), 20, (1, 3), key=jax.random.key(0))
+    result = ns.analysis.telescope(MODEL, ns.MLP(0), ns.GradientDescent(0.5, [1, 4, 16]), 20, (1, 3), key=jax.random.key(0))
     frozen = types.SimpleNamespace(bias=np.array([0.3, 0.2, 0.1]))
     figure = plotting.plot_telescope({"narrow": result}, {"narrow": frozen})
     wanted = {"trained", "own kernel, frozen", "telescoped, 3 segments", "infinite width, frozen", "alignment with target"}

@@ -8,8 +8,11 @@ import pytest
 from scipy.linalg import expm
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.results.output_error import OutputError
-from ntk_shortcuts.results.prediction import prediction_from_law, warn_of_rounding
+from ntk_shortcuts.methods import METHODS, Method
+from ntk_shortcuts.methods.base import watched
+from ntk_shortcuts.methods.notes import rounding_notes
+from ntk_shortcuts.results.issues import give
+from ntk_shortcuts.results.outputs import GaussianOutputs, OutputError
 
 
 def _model(ratio=1.0):
@@ -29,12 +32,12 @@ def test_population_agrees_with_a_large_sample():
     model, network, flow = _model(4.0), ns.MLP(2, bias_variance=0.1), ns.GradientFlow(10.0)
     population = ns.predict_bias(model, network, flow)
     data = model.sample(jax.random.key(0), 2000)
-    kernels = lambda a, b: network.latent_kernels(model, a, b).ntk  # noqa: E731
-    gram = np.asarray(kernels(data.latents, data.latents)) / 2000
+    kernel = ns.laws.LawKernel(model, network)
+    gram = np.asarray(kernel(data.latents, data.latents).ntk) / 2000
     values, vectors = np.linalg.eigh(gram)
     gains = -np.expm1(-10 * values) / np.where(np.abs(values) > 1e-14, values, 1)
     solution = vectors @ (gains * (vectors.T @ np.asarray(model.class_expectation(data.latents)))) / 2000
-    sampled = np.asarray(kernels(population.probes, data.latents)) @ solution
+    sampled = np.asarray(kernel(population.probes, data.latents).ntk) @ solution
     assert np.sqrt(np.mean((sampled - population.mean) ** 2)) < 0.06 * np.sqrt(np.mean(population.mean**2))
 
 
@@ -44,7 +47,7 @@ def test_bias_of_networks_without_biases_ends_at_that_of_linear_regression(depth
     prediction = ns.predict_bias(model, ns.MLP(depth), ns.GradientFlow(np.inf), random_init=False)
     covariance = np.asarray(model.covariance) + np.outer(model.means, model.means)
     linear = np.linalg.solve(covariance, model.means)
-    assert prediction.bias == pytest.approx(float(ns.shortcut_bias(model.probe_grid() @ linear, model)), abs=1e-9)
+    assert prediction.bias == pytest.approx(float(ns.metrics.shortcut_bias(model.probe_grid() @ linear, model)), abs=1e-9)
 
 
 def test_linear_networks_follow_their_closed_form():
@@ -111,10 +114,11 @@ def test_monte_carlo_agrees_with_population_and_its_twin_does_not():
 def test_rounding_of_the_variance_is_a_warning_where_it_is_above_the_output(size):
     probes = _model().probe_grid()
     mean, none = size * probes @ jnp.asarray([1.0, 0.5]), jnp.zeros(len(probes))
-    p = prediction_from_law("population", _model(), probes, mean, none, OutputError(none[None], none + 1e-15))
+    outputs, points = GaussianOutputs(mean, none, OutputError(none[None], none + 1e-15)), _model().test_points(probes)
+    p = rounding_notes(outputs, watched(_model().metric, outputs, points)[1])
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        warn_of_rounding(p)
+        give(p.issues)
     assert (p.diagnostics["rounding_error"] > 2e-3) == (size == 1e-9)
     assert [w.category for w in caught] == [ns.UntrustedPredictionWarning] * (size == 1e-9)
     assert all("rounding moves the bias by up to" in str(w.message) for w in caught)
@@ -241,6 +245,6 @@ def test_bad_predictions(arguments, text):
 
 
 def test_a_method_is_registered_once():
-    with pytest.raises(ValueError, match="method 'population' is already registered"):
-        ns.predictors.register_method("population")(lambda *_: None)
-    assert ns.predictors.known_methods() == ns.known_methods() != []
+    with pytest.raises(ValueError, match="name must be one that is not already registered as a method; got 'population'"):
+        type("Second", (Method,), {"name": "population"})
+    assert sorted(METHODS) == ns.known_methods() != [] and METHODS["population"] is ns.Population

@@ -16,7 +16,7 @@ def test_whitened_kernels_are_those_of_whitened_inputs(rng):
     symmetric_root = vectors[:, -2:] / np.sqrt(values[-2:]) @ vectors[:, -2:].T
     for network in (ns.MLP(2), ns.MLP(1, "erf", bias_variance=0.3)):
         expected = network.kernels(np.asarray(embedding(latents)) @ symmetric_root)
-        found = ns.whitened(MODEL, network).latent_kernels(MODEL, latents)
+        found = ns.laws.LawKernel(MODEL, ns.whitened(MODEL, network))(latents)
         np.testing.assert_allclose(found.ntk, expected.ntk, rtol=1e-7)
         np.testing.assert_allclose(found.nngp, expected.nngp, rtol=1e-7)
 
@@ -24,7 +24,7 @@ def test_whitened_kernels_are_those_of_whitened_inputs(rng):
 def test_amplifications_drop_out_of_whitened_inputs(rng):
     latents = rng.normal(size=(5, 2))
     other = MODEL.with_shortcut(amplification_ratio=0.5)
-    kernels = [ns.whitened(m, ns.MLP(2)).latent_kernels(m, latents).ntk for m in (MODEL, other)]
+    kernels = [ns.laws.LawKernel(m, ns.whitened(m, ns.MLP(2)))(latents).ntk for m in (MODEL, other)]
     np.testing.assert_allclose(*kernels, rtol=1e-9)
 
 
@@ -44,7 +44,7 @@ def test_a_data_set_passes_the_map():
     mapped = ns.Dataset.from_arrays(np.asarray(data.inputs) @ matrix.T, data.labels)
     plain = ns.predict_bias(MODEL, ns.MLP(2), ns.Ridge(0.1), dataset=mapped, probe_inputs=probes @ matrix.T, **options)
     found = ns.predict_bias(
-        MODEL, ns.Preprocessed(ns.MLP(2), matrix), ns.Ridge(0.1), dataset=data, probe_inputs=probes, **options
+        MODEL, ns.networks.Preprocessed(ns.MLP(2), matrix), ns.Ridge(0.1), dataset=data, probe_inputs=probes, **options
     )
     np.testing.assert_allclose(found.mean, plain.mean, rtol=1e-9)
 
@@ -52,12 +52,18 @@ def test_a_data_set_passes_the_map():
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda: ns.Preprocessed("MLP", np.eye(2)), "network must be an infinitely wide MLP; got 'str'"),
-        (lambda: ns.Preprocessed(ns.MLP(1, width=8), np.eye(2)), "width must be None, for an infinitely wide network; got 8"),
-        (lambda: ns.Preprocessed(ns.MLP(1), [1.0, 2.0]), r"matrix must be an array of shape \(n, d\).*got"),
-        (lambda: ns.Preprocessed(ns.MLP(1), [[np.nan, 1.0]]), "matrix must be finite; got 1 NaN"),
-        (lambda: ns.Preprocessed(ns.MLP(1), np.eye(3)).latent_kernels(MODEL, np.eye(2)), r"matrix must be of shape \(k, 2\)"),
-        (lambda: ns.Preprocessed(ns.MLP(1), np.eye(2)).kernels(np.eye(3)), r"x1 must be an array of shape \(n, 2\)"),
+        (lambda: ns.networks.Preprocessed("MLP", np.eye(2)), "network must be an infinitely wide MLP, .*got 'str'"),
+        (
+            lambda: ns.networks.Preprocessed(ns.MLP(1, width=8), np.eye(2)),
+            "width must be None, for an infinitely wide network; got 8",
+        ),
+        (lambda: ns.networks.Preprocessed(ns.MLP(1), [1.0, 2.0]), r"matrix must be an array of shape \(n, d\).*got"),
+        (lambda: ns.networks.Preprocessed(ns.MLP(1), [[np.nan, 1.0]]), "matrix must be finite; got 1 NaN"),
+        (
+            lambda: ns.laws.LawKernel(MODEL, ns.networks.Preprocessed(ns.MLP(1), np.eye(3)))(np.eye(2)),
+            r"matrix must be of shape \(k, 2\)",
+        ),
+        (lambda: ns.networks.Preprocessed(ns.MLP(1), np.eye(2)).kernels(np.eye(3)), r"x1 must be an array of shape \(n, 2\)"),
         (
             lambda: ns.whitened(ns.GenerativeModel(nesting=(1, 0)), ns.MLP(1)),
             r"nesting must be \(0, 0\) for whitening.*\(1, 0\)",

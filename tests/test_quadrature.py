@@ -26,7 +26,7 @@ def test_moments_of_distant_classes(rho, sigma, ratio):
     # In whitened coordinates, where neither direction hides behind the other: E[xi xi'] = 1 + m m', E[y xi] = m.
     distance = float(jnp.linalg.norm(model.whitened_mean))
     along = model.whitened_mean / distance
-    angle = jnp.linalg.solve(model.whitening, rays.directions.T).T @ jnp.stack([along, along[::-1] * jnp.array([-1, 1])]).T
+    angle = jnp.linalg.solve(model.whitening, rays.points.T).T @ jnp.stack([along, along[::-1] * jnp.array([-1, 1])]).T
     second = jnp.einsum("g,gi,gj->ij", rays.mass, angle, angle)
     # Directions are known to rounding, which whitening magnifies.
     rounding = 1e-8 + 10 * np.finfo(np.float64).eps / (1 - abs(sigma))

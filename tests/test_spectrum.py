@@ -13,7 +13,7 @@ def test_eigenvalues_are_those_of_a_large_sample(network):
     model = ns.GenerativeModel(amplification=(2.0, 1.0))
     spectrum = ns.kernel_spectrum(model, network, modes=4)
     latents = model.sample(jax.random.key(0), 3000).latents
-    gram = np.asarray(network.latent_kernels(model, latents).ntk) / 3000
+    gram = np.asarray(ns.laws.LawKernel(model, network)(latents).ntk) / 3000
     sampled = np.sort(eigsh(gram, 4, which="LA", return_eigenvectors=False))[::-1]
     # Relative fluctuations are of order 1/sqrt(N); the twin is shifted beyond them.
     np.testing.assert_allclose(spectrum.eigenvalues, sampled, rtol=0.12)
@@ -30,7 +30,7 @@ def test_eigenfunctions_satisfy_their_equation():
     overlaps = functions @ functions.T / len(points)
     np.testing.assert_allclose(overlaps, np.eye(5), atol=0.1)
     few = points[:50]
-    applied = np.asarray(network.latent_kernels(model, few, points).ntk) @ functions.T / len(points)
+    applied = np.asarray(ns.laws.LawKernel(model, network)(few, points).ntk) @ functions.T / len(points)
     expected = functions[:, :50].T * np.asarray(spectrum.eigenvalues)
     scale = np.sqrt(np.mean(expected**2, axis=0))
     # Sampling noise mixes in the largest functions: relative to the largest scale.

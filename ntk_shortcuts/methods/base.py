@@ -34,7 +34,7 @@ class Method(Spec):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if name := cls.__dict__.get("name"):
-            require(name not in METHODS, "name", "one that no method has yet", name)
+            require(name not in METHODS, "name", "one that is not already registered as a method", name)
             METHODS[name] = cls
 
     @abc.abstractmethod
@@ -63,8 +63,11 @@ def method_options(method: str | Method) -> dict[str, Any]:
     return {field.name: None if field.default is dataclasses.MISSING else field.default for field in fields}
 
 
-def resolve(method: str | Method, options: dict[str, Any]) -> Method:
+def resolve(method: str | Method, options: dict[str, Any], also: tuple[str, ...] = ()) -> Method:
     """The method of a name, or the object given, with some options set.
+
+    Args:
+        also: what else may stand beside the options, as an entry's own arguments do; named where an option is unknown.
 
     Raises:
         ValueError: an unknown name; an unknown option, which lists those there are and the methods that have it.
@@ -76,7 +79,9 @@ def resolve(method: str | Method, options: dict[str, Any]) -> Method:
     for option in options:
         others = [name for name in known_methods() if option in method_options(name)]
         elsewhere = f' ("{option}" is an option of {", ".join(others)})' if others else ""
-        require(option in accepted, "option", f'one of {", ".join(accepted)} for method="{kind.name}"{elsewhere}', option)
+        require(
+            option in accepted, "option", f'one of {", ".join((*also, *accepted))} for method="{kind.name}"{elsewhere}', option
+        )
     if isinstance(method, Method):
         return dataclasses.replace(method, **options) if options else method
     required = [f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING and f.name not in options]

@@ -11,7 +11,7 @@ from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import in_float64, safe_divide
 from ntk_shortcuts.results.signs import cell_signs, expected_sign
 from ntk_shortcuts.typing import Array, Float, Latents
-from ntk_shortcuts.validation import as_floats, as_points, require
+from ntk_shortcuts.validation import as_floats, as_points
 
 
 class Reliance(Metric):
@@ -91,6 +91,6 @@ def mean_sign_slope(mean: jax.Array, std: jax.Array, probes: Latents) -> jax.Arr
 def mean_disagreement(signs: Float[Array, "*batch probes"], probes: Latents) -> Float[Array, "*batch"]:
     """Mean over the probes of sign f times (sign z_s - sign z_c)."""
     signed = jnp.sign(as_points("probes", probes, dimension=2)).astype(signs.dtype)
-    fits = signs.ndim > 0 and signs.shape[-1] == signed.shape[0]
-    require(fits, "outputs", f"of shape (..., {signed.shape[0]}), one value per probe", signs)
+    if signs.ndim == 0 or signs.shape[-1] != signed.shape[0]:
+        raise ValueError(f"outputs must be of shape (..., {signed.shape[0]}), one value per probe; got shape {signs.shape}")
     return signs @ (signed[:, 0] - signed[:, 1]) / signed.shape[0]

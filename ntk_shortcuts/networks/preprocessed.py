@@ -14,7 +14,7 @@ import numpy as np
 
 from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.networks.base import Network
-from ntk_shortcuts.networks.inputs import Inputs, two_inputs
+from ntk_shortcuts.networks.inputs import Inputs, Vectors, two_inputs
 from ntk_shortcuts.numerics import in_float64, real_leaf
 from ntk_shortcuts.typing import Array, Float
 from ntk_shortcuts.validation import as_points, require
@@ -60,7 +60,7 @@ class Preprocessed(Network):
 
         Raises:
             ValueError: inputs of another dimension than M takes; NaN or infinite entries; points without coordinates, as nested
-                features are.
+                features are; a matrix that does not take a law's coordinates.
         """
         first, second = two_inputs(x1, x2)
         x1 = self._coordinates("x1", first)
@@ -72,4 +72,7 @@ class Preprocessed(Network):
         scaled = inputs.scaled()
         require(scaled is not None, "nesting", "(0, 0) for a linear map of the feature plane", "features that are nested")
         points, scale = scaled
+        if not isinstance(inputs, Vectors):
+            size = points.shape[1]
+            require(self.matrix.shape[1] == size, "matrix", f"of shape (k, {size}) for a law's points", self.matrix)
         return as_points(name, points if scale is None else points * scale, dimension=self.matrix.shape[1])

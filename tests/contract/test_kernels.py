@@ -19,7 +19,7 @@ def _stax():
 
 
 NETWORKS = {
-    **{f"{name}-2": ns.MLP(2, name, bias_variance=0.1) for name in ns.known_activations()},
+    **{f"{name}-2": ns.MLP(2, name, bias_variance=0.1) for name in ns.kernels.known_activations()},
     "linear model": ns.MLP(0),
     "relu-5": ns.MLP(5),
     "leaky relu": ns.MLP(2, ns.LeakyReLU(0.2)),
@@ -32,7 +32,7 @@ NETWORKS = {
 
 # One closed form is enough for every run: tests/test_kernels.py has gradients of the others, and tests/reference the standard
 # parameterisation.
-SLOW = {f"{name}-2" for name in ns.known_activations() if name not in ("linear", "relu")} | {
+SLOW = {f"{name}-2" for name in ns.kernels.known_activations() if name not in ("linear", "relu")} | {
     "relu-5",
     "leaky relu",
     "callable",

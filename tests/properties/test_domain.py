@@ -209,7 +209,7 @@ test_training_of_all_networks = pytest.mark.slow(few(given(networks, points, pow
 def test_the_bias_of_linear_networks_falls_in_size(model, times):
     """Under gradient flow the linear bias never grows in size and keeps its sign (`linear_bias`)."""
     model = jax.tree.map(jnp.asarray, model)
-    biases = np.asarray(ns.linear_bias(model, ns.MLP(0), ns.GradientFlow([*sorted(times)])))
+    biases = np.asarray(ns.linear.linear_bias(model, ns.MLP(0), ns.GradientFlow([*sorted(times)])))
     assert np.all(np.isfinite(biases)) and np.all(np.abs(biases) <= 2)
     assert np.all(np.diff(np.abs(biases)) <= 1e-9)
     assert np.all(biases >= -1e-9) or np.all(biases <= 1e-9)

@@ -43,7 +43,7 @@ def _quadratic(z, model):
 @given(models)
 def test_law_is_symmetric_between_the_features(model):
     swapped = ns.GenerativeModel(model.predictivity[::-1], model.amplification[::-1], model.correlation)
-    optimum, other = float(ns.optimal_reliance(model)), float(ns.optimal_reliance(swapped))
+    optimum, other = float(ns.linear.optimal_reliance(model)), float(ns.linear.optimal_reliance(swapped))
     assert optimum == pytest.approx(-other, abs=1e-12)
     assert -1 <= optimum <= 1
 
@@ -51,7 +51,7 @@ def test_law_is_symmetric_between_the_features(model):
 @few
 @given(models, networks, latents)
 def test_kernels_are_even_and_bounded_by_cauchy_schwarz(model, network, z):
-    kernels, flipped = network.latent_kernels(model, z), network.latent_kernels(model, -z)
+    kernels, flipped = (ns.laws.LawKernel(model, network)(points) for points in (z, -z))
     for name in ("nngp", "ntk"):
         kernel = np.asarray(getattr(kernels, name))
         scale = np.sqrt(np.outer(np.diag(kernel), np.diag(kernel)))
@@ -91,10 +91,10 @@ def test_filters_lie_between_nothing_and_the_inverse(eigenvalue, time):
 @given(arrays(np.float64, 16, elements=st.floats(-3, 3).filter(lambda x: x == 0 or abs(x) > 1e-300)), st.floats(0.1, 10))
 def test_reliance_of_outputs_depends_on_their_signs_only(outputs, scale):
     probes = ns.GenerativeModel().probe_grid(4)
-    reliance = float(ns.reliance(outputs, probes))
+    reliance = float(ns.metrics.reliance(outputs, probes))
     assert -1 <= reliance <= 1
-    assert reliance == float(ns.reliance(scale * outputs, probes)) == -float(ns.reliance(-outputs, probes))
-    assert reliance == pytest.approx(float(ns.expected_reliance(outputs, 0.0, probes)), abs=1e-15)
+    assert reliance == float(ns.metrics.reliance(scale * outputs, probes)) == -float(ns.metrics.reliance(-outputs, probes))
+    assert reliance == pytest.approx(float(ns.metrics.expected_reliance(outputs, 0.0, probes)), abs=1e-15)
 
 
 @examples(5)

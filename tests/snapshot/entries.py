@@ -103,7 +103,14 @@ for network in ("linear", "relu 1", "erf 2", "relu 2 biases"):
         options = {"tolerance": 0.3, "quick": network == "linear"}
         add(f"population, {model}, {network}", MODELS[model], NETWORKS[network], FLOW, **options)
 for network in ("relu 1", "erf 1", "tanh 1"):
-    add(f"population, averaged, {network}", MODELS["ratio 4"], NETWORKS[network], FLOW, random_init=False, quick=network == "relu 1")
+    add(
+        f"population, averaged, {network}",
+        MODELS["ratio 4"],
+        NETWORKS[network],
+        FLOW,
+        random_init=False,
+        quick=network == "relu 1",
+    )
 add("population, loose", MODELS["ratio 4"], NETWORKS["erf 2"], FLOW, tolerance=0.3, quick=True)
 add("population, probes", MODELS["plain"], NETWORKS["relu 3"], FLOW, probes=np.array([[1.0, -1.0], [0.3, 2.0], [-2.0, 0.1]]))
 
@@ -113,15 +120,38 @@ def agreeing(latents: Any, labels: Any) -> Any:
 
 
 for network in ("relu 1", "erf 1"):
-    add(f"population, weights, {network}", MODELS["ratio 4"], NETWORKS[network], FLOW, sample_weight=agreeing, quick=network == "relu 1")
+    add(
+        f"population, weights, {network}",
+        MODELS["ratio 4"],
+        NETWORKS[network],
+        FLOW,
+        sample_weight=agreeing,
+        quick=network == "relu 1",
+    )
 
-for model, network in itertools.product(("plain", "ratio 4", "ratio 1/4", "anticorrelated", "distant"), ("linear", "relu 1", "relu 3", "relu 2 biases", "erf 1")):
+for model, network in itertools.product(
+    ("plain", "ratio 4", "ratio 1/4", "anticorrelated", "distant"), ("linear", "relu 1", "relu 3", "relu 2 biases", "erf 1")
+):
     quick = (model, network) in (("ratio 4", "relu 1"), ("plain", "relu 1"))
     add(f"average, {model}, {network}", MODELS[model], NETWORKS[network], FLOW, 100, quick=quick)
 for samples, network in itertools.product((4, 30, 1000), ("relu 1", "erf 2")):
-    add(f"average, {samples} samples, {network}", MODELS["ratio 4"], NETWORKS[network], FLOW, samples, quick=(samples, network) == (30, "relu 1"))
+    add(
+        f"average, {samples} samples, {network}",
+        MODELS["ratio 4"],
+        NETWORKS[network],
+        FLOW,
+        samples,
+        quick=(samples, network) == (30, "relu 1"),
+    )
 for rule, network in itertools.product(("descent", "ridge"), ("relu 1", "erf 1")):
-    add(f"average, {rule}, {network}", MODELS["ratio 4"], NETWORKS[network], RULES[rule], 100, quick=(rule, network) == ("ridge", "relu 1"))
+    add(
+        f"average, {rule}, {network}",
+        MODELS["ratio 4"],
+        NETWORKS[network],
+        RULES[rule],
+        100,
+        quick=(rule, network) == ("ridge", "relu 1"),
+    )
 for form in ("scalar", "one_step"):
     add(f"average, {form}", MODELS["ratio 4"], NETWORKS["relu 3"], FLOW, 100, form=form, quick=form == "scalar")
 for option in ("random_init", "balanced", "feedback"):
@@ -183,18 +213,73 @@ def _own():
 
 for network in ("relu 1", "erf 1"):
     options = {"key": KEY, "num_datasets": 3}
-    add(f"monte carlo, {network}", MODELS["ratio 4"], NETWORKS[network], FLOW, 40, method="monte_carlo", quick=network == "relu 1", **options)
-    add(f"monte carlo, embedded, {network}", MODELS["plain"], NETWORKS[network], FLOW, 40, method="monte_carlo", embedded=True, **options)
-add("monte carlo, weights", MODELS["ratio 4"], NETWORKS["relu 1"], FLOW, 40, method="monte_carlo", key=KEY, num_datasets=2, sample_weight=agreeing)
+    add(
+        f"monte carlo, {network}",
+        MODELS["ratio 4"],
+        NETWORKS[network],
+        FLOW,
+        40,
+        method="monte_carlo",
+        quick=network == "relu 1",
+        **options,
+    )
+    add(
+        f"monte carlo, embedded, {network}",
+        MODELS["plain"],
+        NETWORKS[network],
+        FLOW,
+        40,
+        method="monte_carlo",
+        embedded=True,
+        **options,
+    )
+add(
+    "monte carlo, weights",
+    MODELS["ratio 4"],
+    NETWORKS["relu 1"],
+    FLOW,
+    40,
+    method="monte_carlo",
+    key=KEY,
+    num_datasets=2,
+    sample_weight=agreeing,
+)
 add("monte carlo, nested", MODELS["nested"], NETWORKS["relu 1"], FLOW, 40, method="monte_carlo", key=KEY, num_datasets=2)
-add("monte carlo, low rank", MODELS["ratio 4"], NETWORKS["relu 1"], FLOW, 400, method="monte_carlo", key=KEY, num_datasets=2, rank_tolerance=1e-3)
+add(
+    "monte carlo, low rank",
+    MODELS["ratio 4"],
+    NETWORKS["relu 1"],
+    FLOW,
+    400,
+    method="monte_carlo",
+    key=KEY,
+    num_datasets=2,
+    rank_tolerance=1e-3,
+)
 
-for model, network in itertools.product(("plain", "ratio 4", "anticorrelated"), ("linear", "relu 1", "relu 3", "erf 1", "tanh 1")):
+for model, network in itertools.product(
+    ("plain", "ratio 4", "anticorrelated"), ("linear", "relu 1", "relu 3", "erf 1", "tanh 1")
+):
     quick = model == "ratio 4" and network in ("linear", "relu 3")
     add(f"leading order, {model}, {network}", MODELS[model], NETWORKS[network], FLOW, method="leading_order", quick=quick)
 for network in ("relu 1", "erf 1"):
-    add(f"short time, {network}", MODELS["ratio 4"], NETWORKS[network], ns.GradientFlow([0.3, 3.0]), method="leading_order", regime="short_time", quick=network == "relu 1")
-add("short time, nested", MODELS["nested"], NETWORKS["linear"], ns.GradientFlow(1.0), method="leading_order", regime="short_time")
+    add(
+        f"short time, {network}",
+        MODELS["ratio 4"],
+        NETWORKS[network],
+        ns.GradientFlow([0.3, 3.0]),
+        method="leading_order",
+        regime="short_time",
+        quick=network == "relu 1",
+    )
+add(
+    "short time, nested",
+    MODELS["nested"],
+    NETWORKS["linear"],
+    ns.GradientFlow(1.0),
+    method="leading_order",
+    regime="short_time",
+)
 add("leading order, averaged", MODELS["ratio 4"], NETWORKS["relu 1"], FLOW, method="leading_order", random_init=False)
 
 
@@ -210,13 +295,70 @@ def _linear_bias():
 
 for loss, network in itertools.product(("squared", "logistic"), ("relu", "tanh")):
     finite = ns.MLP(1, network, width=16, parameterization="standard", initialization="torch")
-    add(f"flow, {loss}, {network}", MODELS["ratio 4"], finite, ns.GradientFlow([2.0, 20.0]), method="population_flow", key=KEY, loss=loss, quick=(loss, network) == ("squared", "relu"), **FEW)
-add("flow, ntk, depth 2", MODELS["plain"], ns.MLP(2, width=16), ns.GradientFlow([2.0, 20.0]), method="population_flow", key=KEY, **FEW)
-add("flow, descent, decay, momentum", MODELS["ratio 4"], FINITE, ns.GradientDescent(0.1, [10, 100]), method="population_flow", key=KEY, weight_decay=1e-3, momentum=0.5, **FEW)
-add("flow, centred, orthogonal", MODELS["ratio 4"], FINITE, ns.GradientFlow(10.0), method="population_flow", key=KEY, random_init=False, orthogonal=True, **FEW)
-add("flow, minibatches", MODELS["ratio 4"], FINITE, ns.GradientDescent(0.1, 50), method="population_flow", key=KEY, batch_size=8, **FEW)
+    add(
+        f"flow, {loss}, {network}",
+        MODELS["ratio 4"],
+        finite,
+        ns.GradientFlow([2.0, 20.0]),
+        method="population_flow",
+        key=KEY,
+        loss=loss,
+        quick=(loss, network) == ("squared", "relu"),
+        **FEW,
+    )
+add(
+    "flow, ntk, depth 2",
+    MODELS["plain"],
+    ns.MLP(2, width=16),
+    ns.GradientFlow([2.0, 20.0]),
+    method="population_flow",
+    key=KEY,
+    **FEW,
+)
+add(
+    "flow, descent, decay, momentum",
+    MODELS["ratio 4"],
+    FINITE,
+    ns.GradientDescent(0.1, [10, 100]),
+    method="population_flow",
+    key=KEY,
+    weight_decay=1e-3,
+    momentum=0.5,
+    **FEW,
+)
+add(
+    "flow, centred, orthogonal",
+    MODELS["ratio 4"],
+    FINITE,
+    ns.GradientFlow(10.0),
+    method="population_flow",
+    key=KEY,
+    random_init=False,
+    orthogonal=True,
+    **FEW,
+)
+add(
+    "flow, minibatches",
+    MODELS["ratio 4"],
+    FINITE,
+    ns.GradientDescent(0.1, 50),
+    method="population_flow",
+    key=KEY,
+    batch_size=8,
+    **FEW,
+)
 add("flow, samples", MODELS["ratio 4"], FINITE, ns.GradientFlow(10.0), 64, method="population_flow", key=KEY, **FEW)
-add("flow, samples in minibatches", MODELS["ratio 4"], FINITE, ns.GradientDescent(0.1, 50), 64, method="population_flow", key=KEY, batch_size=8, **FEW)
+add(
+    "flow, samples in minibatches",
+    MODELS["ratio 4"],
+    FINITE,
+    ns.GradientDescent(0.1, 50),
+    64,
+    method="population_flow",
+    key=KEY,
+    batch_size=8,
+    **FEW,
+)
 add("flow, refined", MODELS["ratio 4"], FINITE, ns.GradientFlow([2.0, 20.0]), method="population_flow", key=KEY, num_inits=5)
 add("flow, linear", MODELS["plain"], ns.MLP(0), ns.GradientFlow(30.0), method="population_flow", key=KEY, **FEW)
 
@@ -239,7 +381,16 @@ for name in ("relu 1", "relu 2 biases", "tanh 1"):
     @entry(f"spectrum, {name}", quick=name == "relu 1")
     def _spectrum(network=NETWORKS[name]):
         s = ns.kernel_spectrum(MODELS["ratio 4"], network, 5)
-        names = ("eigenvalues", "learning_times", "odd", "target_coefficients", "shortcut_alignments", "core_alignments", "trace", "label_noise")
+        names = (
+            "eigenvalues",
+            "learning_times",
+            "odd",
+            "target_coefficients",
+            "shortcut_alignments",
+            "core_alignments",
+            "trace",
+            "label_noise",
+        )
         found = {name: np.asarray(getattr(s, name), float) for name in names}
         return {**found, "eigenfunctions": np.asarray(s.eigenfunctions)[:, ::STRIDE], "tail": s.diagnostics["tail_mass"]}
 
@@ -394,13 +545,22 @@ def stax_network(*layers: str, **options: Any) -> Any:
     from ntk_shortcuts.kernels import neural_tangents as interop
 
     stax = interop.load().stax
-    made = {"dense": lambda: stax.Dense(1, 2**0.5, 0.3), "relu": stax.Relu, "erf": stax.Erf, "conv": lambda: stax.Conv(1, (3, 3)), "pool": stax.GlobalAvgPool, "flat": stax.Flatten}
+    made = {
+        "dense": lambda: stax.Dense(1, 2**0.5, 0.3),
+        "relu": stax.Relu,
+        "erf": stax.Erf,
+        "conv": lambda: stax.Conv(1, (3, 3)),
+        "pool": stax.GlobalAvgPool,
+        "flat": stax.Flatten,
+    }
     return interop.from_stax(stax.serial(*(made[layer]() for layer in layers))[2], **options)
 
 
 for method, options in {"population": {"tolerance": 0.3}, "dataset_averaged": {"num_samples": 60, "tolerance": 0.3}}.items():
     entry(f"stax, {method}")(
-        lambda method=method, options=options: predicted(MODELS["ratio 4"], stax_network("dense", "relu", "dense"), ns.GradientFlow(30.0), method=method, **options)
+        lambda method=method, options=options: predicted(
+            MODELS["ratio 4"], stax_network("dense", "relu", "dense"), ns.GradientFlow(30.0), method=method, **options
+        )
     )
 
 
@@ -413,27 +573,47 @@ def _stax_data():
 
 @entry("stax, monte carlo")
 def _stax_draws():
-    return predicted(MODELS["ratio 4"], stax_network("dense", "erf", "dense"), FLOW, 30, method="monte_carlo", key=KEY, num_datasets=2)
+    return predicted(
+        MODELS["ratio 4"], stax_network("dense", "erf", "dense"), FLOW, 30, method="monte_carlo", key=KEY, num_datasets=2
+    )
 
 
 @entry("ensemble", quick=True)
 def _ensemble():
-    e = ns.train_ensemble(MODELS["ratio 4"], ns.MLP(1, width=16), ns.GradientDescent(0.5, [0, 20]), 40, 2, 2, key=KEY, dtype="float64")
+    e = ns.train_ensemble(
+        MODELS["ratio 4"], ns.MLP(1, width=16), ns.GradientDescent(0.5, [0, 20]), 40, 2, 2, key=KEY, dtype="float64"
+    )
     return {"bias": e.bias, "outputs": e.outputs[..., ::STRIDE], "loss": e.train_loss, "error": e.standard_error}
 
 
 @entry("ensemble, logistic, minibatches, validation")
 def _ensemble_logistic():
-    options = {"loss": "logistic", "batch_size": 8, "num_validation": 20, "centred": True, "orthogonal": True, "dtype": "float64"}
-    e = ns.train_ensemble(MODELS["nested"], ns.MLP(2, "tanh", width=16), ns.GradientDescent(0.5, [5, 20]), 20, 1, 2, key=KEY, **options)
-    return {"bias": e.bias, "outputs": e.outputs[..., ::STRIDE], "accuracy": e.validation_accuracy, "best": e.at_best_validation().bias}
+    options = {
+        "loss": "logistic",
+        "batch_size": 8,
+        "num_validation": 20,
+        "centred": True,
+        "orthogonal": True,
+        "dtype": "float64",
+    }
+    e = ns.train_ensemble(
+        MODELS["nested"], ns.MLP(2, "tanh", width=16), ns.GradientDescent(0.5, [5, 20]), 20, 1, 2, key=KEY, **options
+    )
+    return {
+        "bias": e.bias,
+        "outputs": e.outputs[..., ::STRIDE],
+        "accuracy": e.validation_accuracy,
+        "best": e.at_best_validation().bias,
+    }
 
 
 @entry("ensemble, adam")
 def _ensemble_adam():
     import optax
 
-    e = ns.train_ensemble(MODELS["plain"], FINITE, ns.GradientDescent(0.01, 20), 40, 1, 2, key=KEY, optimizer=optax.adam, dtype="float64")
+    e = ns.train_ensemble(
+        MODELS["plain"], FINITE, ns.GradientDescent(0.01, 20), 40, 1, 2, key=KEY, optimizer=optax.adam, dtype="float64"
+    )
     return {"bias": e.bias, "outputs": e.outputs[..., ::STRIDE]}
 
 

@@ -24,9 +24,8 @@ def compute(part: str, names: list[str]) -> None:
 
     jax.config.update("jax_enable_x64", True)
     sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
-    from snapshot.entries import ENTRIES, evaluate
-
     from ntk_shortcuts.compilation import make_room
+    from snapshot.entries import ENTRIES, evaluate
 
     done = read(part)
     with (PARTS / f"{part}.jsonl").open("a") as lines:

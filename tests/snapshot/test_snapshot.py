@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 import pytest
+
 from snapshot.entries import ENTRIES, QUICK, evaluate
 
 SNAPSHOT = json.loads(pathlib.Path(__file__).with_name("snapshot.json").read_text())

@@ -46,7 +46,7 @@ def test_expected_reliance_is_the_mean_over_gaussian_outputs(rng):
     probes = ns.GenerativeModel().probe_grid(6)
     mean, std = rng.normal(size=36), rng.uniform(0.1, 2, size=36)
     outputs = mean + std * rng.normal(size=(4000, 36))
-    _check(ns.reliance(outputs, probes), float(ns.expected_reliance(mean, std, probes)), 0.02)
+    _check(ns.metrics.reliance(outputs, probes), float(ns.metrics.expected_reliance(mean, std, probes)), 0.02)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from ntk_shortcuts.entry import predict_bias
 from ntk_shortcuts.experiments.comparison.environment import environment
 from ntk_shortcuts.experiments.comparison.statistics import initialisation_error, resolution
 from ntk_shortcuts.experiments.ensembles import Ensemble, train_ensemble
+from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.laws.two_features.dataset import Dataset
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.laws.two_features.plane import plane_basis
@@ -88,7 +89,7 @@ class Configuration(eqx.Module):
         \(\lambda_{\max}\) is that of the infinitely wide kernel on 200 points of the data law; data sets differ.
         """
         latents = self.model.sample(jax.random.key(0), 200).latents
-        kernel = np.asarray(self.network.latent_kernels(self.model, latents).ntk) / len(latents)
+        kernel = np.asarray(LawKernel(self.model, self.network)(latents).ntk) / len(latents)
         divisor = int(np.ceil(self.times[0] * np.linalg.eigvalsh(kernel)[-1] / 0.8))
         return GradientDescent(self.times[0] / divisor, np.round(divisor * np.asarray(self.times) / self.times[0]))
 

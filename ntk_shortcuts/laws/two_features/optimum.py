@@ -10,7 +10,6 @@ from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.metrics.reliance import Reliance
 from ntk_shortcuts.numerics import in_float64, safe_divide
 from ntk_shortcuts.typing import Array, Float, Latents
-from ntk_shortcuts.validation import require
 
 
 @in_float64
@@ -41,7 +40,8 @@ def direction_reliance(model: GenerativeModel, direction: Float[Array, "*batch 2
         -0.5
     """
     direction = jnp.asarray(direction, jnp.result_type(float))
-    require(direction.ndim > 0 and direction.shape[-1] == 2, "direction", "of shape (..., 2)", direction)
+    if direction.ndim == 0 or direction.shape[-1] != 2:
+        raise ValueError(f"direction must be of shape (..., 2); got shape {direction.shape}")
     return _direction_reliance(direction * model.means)
 
 
