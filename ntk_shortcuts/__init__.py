@@ -4,7 +4,8 @@ What most users need stands here; the rest has a namespace that says what it is:
 `ns.metrics`, `ns.analysis`, `ns.experiments`.
 """
 
-import importlib as _importlib
+import operator as _operator
+import sys as _sys
 from typing import Any as _Any
 
 from ntk_shortcuts import analysis, experiments, kernels, linear, metrics
@@ -93,4 +94,4 @@ def __getattr__(name: str) -> _Any:
     from ntk_shortcuts.results.issues import give_deprecation
 
     give_deprecation(f"ntk_shortcuts.{name} has moved: use ntk_shortcuts.{_MOVED[name]}.{name}")
-    return getattr(_importlib.import_module(f"ntk_shortcuts.{_MOVED[name]}"), name)
+    return _operator.attrgetter(f"{_MOVED[name]}.{name}")(_sys.modules[__name__])
