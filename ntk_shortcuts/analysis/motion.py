@@ -122,7 +122,7 @@ def _row(
     inputs: jax.Array,
 ) -> tuple:
     """The entries of KernelMotion of one network, in order and at the times asked for."""
-    network = law_kernel.network
+    network = law_kernel.finite_network
     count, root = len(points.weights), np.sqrt(np.asarray(points.weights))
     targets = root * np.stack([points.targets, *np.sign(points.nodes.T)])
     optimum = float(Reliance().optimal(law_kernel.law.test_points()))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.laws.base import DataLaw, SectorKernels
-from ntk_shortcuts.networks.base import Network, as_network
+from ntk_shortcuts.networks.base import FiniteNetwork, Network, as_network, require_finite_network
 from ntk_shortcuts.nodes.base import Nodes
 from ntk_shortcuts.nodes.parity import Parity, Sectors
 from ntk_shortcuts.numerics import in_float64
@@ -47,6 +47,11 @@ class LawKernel(eqx.Module):
         """NNGP and NTK between points of the law, each (n1, n2); points2=None means points1."""
         second = None if points2 is None or points2 is points1 else self.law.inputs(points2)
         return self.network.kernels(self.law.inputs(points1), second)
+
+    @property
+    def finite_network(self) -> FiniteNetwork:
+        """The network, which must be one that can be drawn."""
+        return require_finite_network(self.network)
 
     @property
     def parity(self) -> Parity:

@@ -9,11 +9,12 @@ import abc
 import dataclasses
 from typing import Any, ClassVar
 
-import jax
+import numpy as np
 
 from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.metrics.base import Metric
 from ntk_shortcuts.nodes.test_points import TestPoints
+from ntk_shortcuts.numerics import is_traced
 from ntk_shortcuts.results.outputs import Outputs
 from ntk_shortcuts.spec import Spec
 from ntk_shortcuts.training.rules import TrainingRule
@@ -103,5 +104,5 @@ def require_infinite(num_samples: Any, method: str) -> None:
 def watched(metric: Metric, outputs: Outputs, points: TestPoints) -> Any:
     """The number whose moves decide refinement, and the largest move under the outputs' own error (None where traced)."""
     reading = metric.read(outputs, points)
-    moved = None if reading.move is None or isinstance(reading.move, jax.core.Tracer) else float(jax.numpy.max(reading.move))
+    moved = None if reading.move is None or is_traced(reading.move) else float(np.max(reading.move))
     return reading.value, moved

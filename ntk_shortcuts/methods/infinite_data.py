@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -90,13 +91,13 @@ def _outputs(
     own = [None] * len(train)
     if random_init:
         own = [kernels.nngp for kernels in own_sectors(sectors, points)]
-    first, *others = (
+    laws = [
         trained_outputs(train[i], cross[i], own[i], weights, targets if i == 0 else jnp.zeros_like(targets), rule, None)
         for i in range(len(train) if random_init else 1)
-    )
+    ]
     # Only the random output at initialisation has a part in the other sectors.
-    variance, errors = first.variance, first.error
-    for other in others:
-        variance = variance + other.variance
-        errors = OutputError(errors.mean, errors.variance + other.error.variance)
-    return OutputLaw(first.mean, variance, first.spectrum, errors), error
+    variances = [law.variance for law in laws if law.variance is not None]
+    errors = [law.error for law in laws if law.error is not None]
+    variance = functools.reduce(jnp.add, variances) if variances else None
+    rounding = OutputError(errors[0].mean, functools.reduce(jnp.add, [error.variance for error in errors]))
+    return OutputLaw(laws[0].mean, variance, laws[0].spectrum, rounding), error

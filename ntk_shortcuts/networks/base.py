@@ -86,11 +86,12 @@ class FiniteNetwork(Network):
         return x @ basis
 
 
-def require_finite_network(network: Any, allowed: str = "an integer for a finite network") -> None:
-    """Refuse all but networks of finite width that can be drawn; one without hidden layers has no width."""
-    known = isinstance(network, FiniteNetwork)
-    require(known, "network", "a finite network, such as an MLP with a width", type(network).__name__)
+def require_finite_network(network: Any, allowed: str = "an integer for a finite network") -> FiniteNetwork:
+    """The network, refused unless it is of finite width and can be drawn; one without hidden layers has no width."""
+    if not isinstance(network, FiniteNetwork):
+        require(False, "network", "a finite network, such as an MLP with a width", type(network).__name__)
     require(network.is_finite, "width", allowed, network.facts.width)
+    return network
 
 
 def as_network(network: Any) -> Network:

@@ -70,7 +70,8 @@ class Preprocessed(Network):
 
     def _coordinates(self, name: str, inputs: Inputs) -> jax.Array:
         scaled = inputs.scaled()
-        require(scaled is not None, "nesting", "(0, 0) for a linear map of the feature plane", "features that are nested")
+        if scaled is None:
+            raise ValueError("nesting must be (0, 0) for a linear map of the feature plane; got features that are nested")
         points, scale = scaled
         if not isinstance(inputs, Vectors):
             size = points.shape[1]

@@ -24,20 +24,25 @@ class LayeredNetwork(Protocol):
     @property
     def is_layered(self) -> bool:
         """True; a network that may have other layers too says False where it has."""
+        ...
 
     @property
     def depth(self) -> int:
         """Number of hidden layers."""
+        ...
 
     @property
     def activation(self) -> Activation:
         """Between the layers."""
+        ...
 
     def affine_layers(self, fan_ins: Sequence[int | float]) -> tuple[AffineLayer, ...]:
         """Variances and learning-rate factors of affine layers of these fan-ins, the readout last."""
+        ...
 
     def scales(self, fan_ins: Sequence[int], dtype: Any) -> tuple[tuple[jax.Array, jax.Array], ...]:
         """What multiplies weights and biases of each layer in function."""
+        ...
 
 
 def is_layered(network: Any) -> TypeGuard[LayeredNetwork]:

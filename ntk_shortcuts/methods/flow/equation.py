@@ -92,7 +92,7 @@ def draw(kernel: LawKernel, key: Key, rules: FlowRules) -> Drawn:
 
     Outside of `jit` the random numbers of layers of one shape share a compiled program, whatever the network's depth.
     """
-    model, network = kernel.law.two_features, kernel.network
+    model, network = kernel.law.two_features, kernel.finite_network
     embedding_key, init_key = jax.random.split(key)
     embedded, basis = _embedded_axes(model, embedding_key, rules.orthogonal)
     params = network.init(init_key, model.input_dim, rules.dtype)
