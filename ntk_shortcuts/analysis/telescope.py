@@ -105,7 +105,7 @@ def linearized_outputs(
     """
     require_finite_network(network)
     require(isinstance(training, TrainingRule), "training", "a training rule such as GradientDescent(1.0, 100)", training)
-    inputs = as_points("inputs", inputs).astype(jnp.float64)
+    inputs = as_points("inputs", inputs).astype(jnp.result_type(float))
     labels = as_targets("labels", labels, count=inputs.shape[0]).astype(inputs.dtype)
     probe_inputs = as_points("probe_inputs", probe_inputs, dimension=inputs.shape[1]).astype(inputs.dtype)
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, inputs.dtype), params)
@@ -186,7 +186,7 @@ def telescope(
         dataset = model.sample(sample_key, num_samples)
     probes = model.probe_grid() if probes is None else as_points("probes", probes, dimension=2)
     given = given_data(dataset, num_samples, probes, probe_inputs)
-    inputs, labels, probe_inputs, basis = jax.tree.map(lambda values: values.astype(jnp.float64), given)
+    inputs, labels, probe_inputs, basis = jax.tree.map(lambda values: values.astype(jnp.result_type(float)), given)
     params = network.init(init_key, inputs.shape[1])
     reduced = None if basis is None else network.on_plane(params, basis)
     if reduced is not None:

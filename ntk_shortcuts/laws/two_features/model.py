@@ -202,6 +202,7 @@ class GenerativeModel(DataLaw):
         ]
         return jnp.logaddexp(*parts) - np.log(2)
 
+    @in_float64
     def density(self, latents: Latents) -> Float[Array, "n"]:
         """Mixture density p(z) at latents (n, 2)."""
         return jnp.exp(self.log_density(latents))
@@ -291,6 +292,7 @@ class GenerativeModel(DataLaw):
             jnp.asarray(self.nesting_bias, dtype),
         )
 
+    @in_float64
     def gram(self, latents1: Latents, latents2: Latents | None = None) -> Float[Array, "n1 n2"]:
         """Inner products <x, x'> of the embedded latents as d -> infinity, (n1, n2); not divided by d. Label D8.1.
 
