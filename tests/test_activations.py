@@ -84,17 +84,17 @@ OTHERS = [straight_through, lambda x: 2**0.5 * jax.nn.relu(x), jax.nn.relu6, jax
 def test_other_functions_with_kinks_are_warned_about(function):
     with pytest.warns(UnresolvedActivationWarning, match=r"has a kink.*LeakyReLU\(slope\).*Quadrature\(function\)"):
         network = ns.MLP(1, function)
-    assert isinstance(network.activation, ns.Quadrature)
+    assert isinstance(network.activation, ns.kernels.Quadrature)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        ns.MLP(1, ns.Quadrature(function))
+        ns.MLP(1, ns.kernels.Quadrature(function))
 
 
 @pytest.mark.parametrize("function", [jnp.arctan, jax.nn.mish, jax.nn.elu, jax.nn.soft_sign, lambda x: jnp.sin(x) + x**2])
 def test_other_functions_without_are_not(function):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert isinstance(ns.MLP(1, function).activation, ns.Quadrature)
+        assert isinstance(ns.MLP(1, function).activation, ns.kernels.Quadrature)
 
 
 def test_the_two_forms_of_gelu_differ(rng):

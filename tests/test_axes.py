@@ -25,9 +25,6 @@ class Scaled(eqx.Module):
     def kernels(self, x1, x2=None):
         return self.network.kernels(self.gain * x1, None if x2 is None else self.gain * x2)
 
-    def latent_kernels(self, model, z1, z2=None):
-        return self.network.latent_kernels(model, self.gain * z1, None if z2 is None else self.gain * z2)
-
 
 class Clouds(eqx.Module):
     """A law with a radius of its own, and a width that networks have too."""

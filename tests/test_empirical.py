@@ -71,7 +71,7 @@ def test_mlp_is_the_product_of_jacobians_everywhere(rng, activation, setting):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("activation", [*ns.known_activations(), ns.LeakyReLU(0.3)], ids=str)
+@pytest.mark.parametrize("activation", [*ns.kernels.known_activations(), ns.LeakyReLU(0.3)], ids=str)
 def test_every_activation(rng, activation):
     check_against_jacobian(rng, 2, activation, True, "standard", "torch")
 
@@ -102,7 +102,7 @@ def test_symmetric_is_the_two_argument_kernel(rng, kind):
     network, params = make(depth=1, biases=False)
     (x,) = points(rng, 5)
     target = network.apply if kind == "function" else network
-    kernel = ns.empirical_nngp if kind == "nngp" else ns.empirical_ntk
+    kernel = ns.kernels.empirical.empirical_nngp if kind == "nngp" else ns.empirical_ntk
     symmetric = np.asarray(kernel(target, params, x))
     np.testing.assert_array_equal(symmetric, symmetric.T)
     assert relative(symmetric, kernel(target, params, x, x)) < ROUNDING
@@ -115,7 +115,7 @@ def test_blocks_change_nothing(rng, kind, memory, symmetric):
     network, params = make(depth=1)
     x1, x2 = points(rng, 7, 5)
     target = network.apply if kind == "function" else network
-    kernel = ns.empirical_nngp if kind == "nngp" else ns.empirical_ntk
+    kernel = ns.kernels.empirical.empirical_nngp if kind == "nngp" else ns.empirical_ntk
     pair = (x1,) if symmetric else (x1, x2)
     blocked = np.asarray(kernel(target, params, *pair, memory=memory))
     assert relative(blocked, kernel(target, params, *pair)) < ROUNDING
@@ -227,7 +227,7 @@ def test_networks_that_are_not_layered_are_differentiated(rng):
     theta = ns.empirical_ntk(Residual(network), params, x1, x2)
     np.testing.assert_allclose(theta, ns.empirical_ntk(network, params, x1, x2), rtol=1e-12)
     with pytest.raises(ValueError, match="network must be an MLP of affine layers and one activation"):
-        ns.empirical_nngp(Residual(network), params, x1)
+        ns.kernels.empirical.empirical_nngp(Residual(network), params, x1)
 
 
 def test_inputs_of_any_shape(rng):
@@ -316,7 +316,7 @@ def test_rates_that_make_a_standard_network_train_as_an_ntk_one(rng, initializat
 def test_nngp_is_the_covariance_over_readouts(rng, parameterization, initialization):
     network, params = make(1, "relu", 5, True, parameterization, initialization)
     x1, x2 = points(rng, 4, 3)
-    nngp = ns.empirical_nngp(network, params, x1, x2)
+    nngp = ns.kernels.empirical.empirical_nngp(network, params, x1, x2)
 
     @jax.jit
     @jax.vmap
@@ -334,7 +334,7 @@ def test_nngp_is_the_readouts_term_of_the_ntk(rng):
     network, params = make(depth=1)
     x1, x2 = points(rng, 4, 3)
     readout = ns.empirical_ntk(network, params, x1, x2, learning_rates=[0, 1])
-    assert relative(ns.empirical_nngp(network, params, x1, x2), readout) < ROUNDING
+    assert relative(ns.kernels.empirical.empirical_nngp(network, params, x1, x2), readout) < ROUNDING
 
 
 def test_linear_model_is_its_limit(rng):
@@ -342,7 +342,7 @@ def test_linear_model_is_its_limit(rng):
     network, params = make(depth=0)
     limit = network.kernels(x)
     assert relative(ns.empirical_ntk(network, params, x), limit.ntk) < ROUNDING
-    assert relative(ns.empirical_nngp(network, params, x), limit.nngp) < ROUNDING
+    assert relative(ns.kernels.empirical.empirical_nngp(network, params, x), limit.nngp) < ROUNDING
 
 
 @pytest.mark.parametrize("parameterization", [pytest.param("ntk", marks=pytest.mark.slow), "standard"])
@@ -354,7 +354,7 @@ def test_mean_over_networks_is_the_infinite_kernel(rng, parameterization):
     @jax.vmap
     def kernels(key):
         params = network.init(key, DIMENSION)
-        return jnp.stack([ns.empirical_ntk(network, params, x), ns.empirical_nngp(network, params, x)])
+        return jnp.stack([ns.empirical_ntk(network, params, x), ns.kernels.empirical.empirical_nngp(network, params, x)])
 
     samples = np.asarray(kernels(jax.random.split(jax.random.key(3), 400)))
     limit = network.kernels(x)
@@ -401,7 +401,7 @@ def test_precision_of_the_others_follows_the_parameters(rng):
     network, params = make(dtype=jnp.float32)
     theta = ns.empirical_ntk(network, params, x)
     for other in (
-        ns.empirical_nngp(network, params, x),
+        ns.kernels.empirical.empirical_nngp(network, params, x),
         ns.empirical_ntk(network, params, x, learning_rates="ntk"),
         ns.empirical_ntk(network.apply, params, x),
     ):
@@ -464,7 +464,7 @@ def test_errors_name_the_argument(rng):
         with pytest.raises(ValueError, match=match):
             function(network, params, x1, x2, **options)
 
-    for function in (ns.empirical_ntk, ns.empirical_nngp):
+    for function in (ns.empirical_ntk, ns.kernels.empirical.empirical_nngp):
         refused("x1 must be an array of shape \\(n, 4\\)", x1=x[:, :3], function=function)
         refused("x2 must be an array of shape \\(n, 4\\)", x2=x[:, :3], function=function)
         refused("x1 must be finite", x1=np.full_like(x, np.nan), function=function)
@@ -476,7 +476,7 @@ def test_errors_name_the_argument(rng):
         mixed = ((weights.astype(jnp.float32), biases), *params[1:])
         refused("params must be arrays of one real floating-point dtype", params=mixed, function=function)
         refused("memory must be a positive finite number of bytes", memory=0, function=function)
-    refused("network must be an MLP", network=network.apply, function=ns.empirical_nngp)
+    refused("network must be an MLP", network=network.apply, function=ns.kernels.empirical.empirical_nngp)
     refused("network must be an MLP or a JAX function", network="relu")
     for rates in ("sgd", -1.0, [1.0, 1.0], [1.0, 1.0, np.inf], [1.0, 1.0, (1.0, 1.0, 1.0)], [1.0, 1.0, "a"]):
         refused("learning_rates must be None", learning_rates=rates)

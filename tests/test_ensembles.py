@@ -102,7 +102,9 @@ def test_adam_and_nesting_stay_in_the_whole_space():
 
 def test_centred_ensembles_start_at_zero_and_several_laws_train_side_by_side():
     other = ns.GenerativeModel(amplification=(1.0, 1.0), input_dim=20)
-    both = ns.train_ensembles([MODEL, other], NETWORK, ns.GradientDescent(0.3, [0, 12]), 30, 2, 2, key=KEY, centred=True)
+    both = ns.experiments.train_ensembles(
+        [MODEL, other], NETWORK, ns.GradientDescent(0.3, [0, 12]), 30, 2, 2, key=KEY, centred=True
+    )
     alone = train(centred=True, steps=(0, 12))
     assert np.all(both[0].outputs[0] == 0) and np.all(both[0].initial_outputs == 0)
     np.testing.assert_allclose(both[0].outputs, alone.outputs, atol=1e-5)
@@ -110,7 +112,7 @@ def test_centred_ensembles_start_at_zero_and_several_laws_train_side_by_side():
     bias = np.asarray(alone.bias)[1]
     assert alone.mean_bias[1] == pytest.approx(bias.mean())
     assert alone.standard_error[1] == pytest.approx(abs(bias[0].mean() - bias[1].mean()) / 2)
-    np.testing.assert_allclose(alone.bias, ns.shortcut_bias(alone.outputs, MODEL), atol=1e-7)
+    np.testing.assert_allclose(alone.bias, ns.metrics.shortcut_bias(alone.outputs, MODEL), atol=1e-7)
 
 
 def own(network=NETWORK, steps=(2, 12), num_inits=3, rate=0.3, **options):
@@ -169,7 +171,7 @@ def test_what_does_not_go_with_a_given_data_set_is_named(change, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         own(**{**options, **change})
     with pytest.raises(ValueError, match="models must be a single one with dataset="):
-        ns.train_ensembles([MODEL, MODEL], NETWORK, ns.GradientDescent(0.3, 2), key=KEY, **options)
+        ns.experiments.train_ensembles([MODEL, MODEL], NETWORK, ns.GradientDescent(0.3, 2), key=KEY, **options)
 
 
 @pytest.mark.slow

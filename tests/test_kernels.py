@@ -40,8 +40,8 @@ def test_float32_in_the_plane(activation, depth, bias_variance):
     network = ns.MLP(depth, activation, bias_variance=bias_variance)
     model = ns.GenerativeModel(amplification=(4.0, 1.0))
     z1, z2 = _special_points()
-    low = network.latent_kernels(model, z1, z2)
-    high = network.latent_kernels(model, z1.astype(np.float64), z2.astype(np.float64))
+    kernel = ns.laws.LawKernel(model, network)
+    low, high = kernel(z1, z2), kernel(z1.astype(np.float64), z2.astype(np.float64))
     for a, b in ((low.nngp, high.nngp), (low.ntk, high.ntk)):
         assert a.dtype == jnp.float32 and b.dtype == jnp.float64
         # The second term, one unit roundoff of the largest entry, is for pairs at which a kernel with biases changes
@@ -112,13 +112,13 @@ def test_gradient_in_weight_variance_matches_differences():
 def test_quadrature_agrees_with_closed_forms(closed, function, rng):
     x = rng.normal(size=(6, 5))
     ours = ns.MLP(3, closed, weight_variance=1.7, bias_variance=0.3).kernels(x)
-    other = ns.MLP(3, ns.Quadrature(function), weight_variance=1.7, bias_variance=0.3).kernels(x)
+    other = ns.MLP(3, ns.kernels.Quadrature(function), weight_variance=1.7, bias_variance=0.3).kernels(x)
     np.testing.assert_allclose(other.nngp, ours.nngp, rtol=1e-10)
     np.testing.assert_allclose(other.ntk, ours.ntk, rtol=1e-10)
     assert float(other.quadrature_error) < 1e-10
 
 
-@pytest.mark.parametrize("activation", ns.known_activations())
+@pytest.mark.parametrize("activation", ns.kernels.known_activations())
 def test_dual_is_the_mean_square_of_the_pointwise_function(activation):
     activation, variance = resolve_activation(activation), 1.7
     a = np.linspace(-12, 12, 200001)  # trapezoidal rule: spectral where the function is smooth, step^2 at a kink
@@ -129,22 +129,22 @@ def test_dual_is_the_mean_square_of_the_pointwise_function(activation):
 
 @pytest.mark.parametrize("variance", [0.3, 20.0])
 def test_second_moment_of_a_quadrature_is_the_integral(variance):
-    moment, error = ns.Quadrature(jnp.tanh).second_moment(jnp.asarray([variance]))
+    moment, error = ns.kernels.Quadrature(jnp.tanh).second_moment(jnp.asarray([variance]))
     expected = quad(lambda a: np.tanh(a * np.sqrt(variance)) ** 2 * np.exp(-(a**2) / 2) / np.sqrt(2 * np.pi), -12, 12)[0]
     assert abs(float(moment[0]) / expected - 1) <= max(float(error), 1e-12)
 
 
 def test_an_activation_unresolved_at_the_probes_is_refused():
     model = ns.GenerativeModel(amplification=(4.0, 1.0))
-    ns.MLP(2, "tanh").require_resolved(model)
+    model.require_resolved(ns.MLP(2, "tanh"))
     with pytest.raises(ValueError, match=r"network must be resolved by the quadrature of .*an error of"):
-        ns.MLP(2, ns.Quadrature(jnp.tanh, degree=12), weight_variance=200.0).require_resolved(model)
+        model.require_resolved(ns.MLP(2, ns.kernels.Quadrature(jnp.tanh, degree=12), weight_variance=200.0))
 
 
 def test_truncation_is_reported(rng):
     x = rng.normal(size=(4, 3)) * 3
-    coarse = ns.MLP(1, ns.Quadrature(jnp.tanh, degree=20)).kernels(x)
-    fine = ns.MLP(1, ns.Quadrature(jnp.tanh, degree=600)).kernels(x)
+    coarse = ns.MLP(1, ns.kernels.Quadrature(jnp.tanh, degree=20)).kernels(x)
+    fine = ns.MLP(1, ns.kernels.Quadrature(jnp.tanh, degree=600)).kernels(x)
     error = np.max(np.abs(coarse.nngp - fine.nngp)) / np.max(fine.nngp)
     assert 1e-10 < error <= float(coarse.quadrature_error)
 
@@ -209,7 +209,7 @@ def test_bad_inputs():
     with pytest.raises(ValueError, match="Cauchy-Schwarz"):
         network.kernels_from_gram([[2.0]], [1.0], [1.0], 2)
     with pytest.raises(ValueError, match=r"degree must be an integer in \[2, 2000\]; got 1"):
-        ns.Quadrature(jnp.tanh, degree=1)
+        ns.kernels.Quadrature(jnp.tanh, degree=1)
     with pytest.raises(ValueError, match="activation 'relu' is already registered"):
         register(network.activation)
     # No series in the angle can stand for what no number of the format is.
@@ -338,9 +338,9 @@ def test_angle_of_half_tangent(dtype, roundings):
 @pytest.mark.slow
 def test_blocks_of_a_quadrature_make_up_the_matrix(monkeypatch, rng):
     x, y = 2 * rng.normal(size=(10, 3)), rng.normal(size=(7, 3))
-    whole = [ns.MLP(2, ns.Quadrature(jnp.tanh, 40), bias_variance=0.1).kernels(*points) for points in ((x, y), (x,))]
+    whole = [ns.MLP(2, ns.kernels.Quadrature(jnp.tanh, 40), bias_variance=0.1).kernels(*points) for points in ((x, y), (x,))]
     monkeypatch.setattr("ntk_shortcuts.kernels.activations.hermite._BLOCK", (4, 4))
-    network = ns.MLP(2, ns.Quadrature(jnp.tanh, 40, label="in blocks"), bias_variance=0.1)
+    network = ns.MLP(2, ns.kernels.Quadrature(jnp.tanh, 40, label="in blocks"), bias_variance=0.1)
     for expected, points in zip(whole, ((x, y), (x,)), strict=True):
         found = network.kernels(*points)
         for name in ("nngp", "ntk", "quadrature_error"):

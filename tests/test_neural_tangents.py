@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ntk_shortcuts.kernels import Kernels, neural_tangents
-from ntk_shortcuts.laws.two_features.model import GenerativeModel
+from ntk_shortcuts.laws import GenerativeModel, LawKernel
 from ntk_shortcuts.networks import neural_tangents as loader
 from ntk_shortcuts.networks.mlp import MLP
 
@@ -200,8 +200,7 @@ def test_from_stax_equals_the_mlp_it_describes(rng):
     model = GenerativeModel(amplification=(3.0, 1.0), input_dim=20)
     network, mlp = neural_tangents.from_stax(dense(2, "relu", 2.0, 0.1)), MLP(2, bias_variance=0.1)
     latents1, latents2 = rng.normal(size=(5, 2)), rng.normal(size=(3, 2))
-    theirs = network.latent_kernels(model, latents1, latents2)
-    ours = mlp.latent_kernels(model, latents1, latents2)
+    theirs, ours = (LawKernel(model, net)(latents1, latents2) for net in (network, mlp))
     np.testing.assert_allclose(theirs.nngp, ours.nngp, rtol=1e-10)
     np.testing.assert_allclose(theirs.ntk, ours.ntk, rtol=1e-10)
     assert theirs.quadrature_error == 0
@@ -228,7 +227,7 @@ def test_convolution_residual_layer_norm(rng):
     np.testing.assert_allclose(single, jnp.diag(kernels.ntk), rtol=1e-10)
     model = GenerativeModel(input_dim=25)
     z = jnp.asarray(rng.normal(size=(4, 2)))
-    latent_of = eqx.filter_jit(lambda net, m, a: net.latent_kernels(m, a))
+    latent_of = eqx.filter_jit(lambda net, m, a: LawKernel(m, net)(a))
     latent = latent_of(network, model, z)
     embedded = model.embedding(jax.random.key(0), orthogonal=True)(z)
     np.testing.assert_allclose(latent.ntk, kernels_of(network, embedded, None).ntk, rtol=1e-10)
@@ -244,7 +243,7 @@ def test_precision_follows_the_inputs(rng):
     with jax.enable_x64(False):
         assert network.kernels(x.astype(np.float32)).ntk.dtype == jnp.float32
         assert network.kernels(x).ntk.dtype == jnp.float64
-        assert network.latent_kernels(GenerativeModel(), x[:, :2]).ntk.dtype == jnp.float64
+        assert LawKernel(GenerativeModel(), network)(x[:, :2]).ntk.dtype == jnp.float64
 
 
 @installed
@@ -278,9 +277,9 @@ def test_wrong_shapes(rng):
     with pytest.raises(ValueError, match=r"x2.*\(n, 25\).*got"):
         network.kernels(rng.normal(size=(3, 25)), rng.normal(size=(3, 24)))
     with pytest.raises(ValueError, match=r"25.*got.*100"):
-        network.latent_kernels(GenerativeModel(), rng.normal(size=(3, 2)))
+        LawKernel(GenerativeModel(), network)(rng.normal(size=(3, 2)))
     with pytest.raises(ValueError, match="latents"):
-        network.latent_kernels(GenerativeModel(input_dim=25), rng.normal(size=(3, 3)))
+        LawKernel(GenerativeModel(input_dim=25), network)(rng.normal(size=(3, 3)))
     without_readout = neural_tangents.from_stax(neural_tangents.load().stax.Conv(8, (3, 3))[2], input_shape=(5, 5, 1))
     with pytest.raises(ValueError, match=r"(?s)(?=.*GlobalAvgPool)(?=.*Flatten)(?=.*Dense.1)"):
         without_readout.kernels(rng.normal(size=(3, 25)))

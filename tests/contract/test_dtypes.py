@@ -21,19 +21,19 @@ POINTS = {
     "kernels": (lambda x: ns.MLP(2).kernels(x).ntk, INPUTS),
     "kernels by quadrature": (lambda x: ns.MLP(1, "tanh").kernels(x).ntk, INPUTS),
     "kernels_from_gram": (lambda g: ns.MLP(2).kernels_from_gram(g, np.full(6, 99.0), np.full(4, 99), 4).ntk, INPUTS),
-    "preprocessed": (lambda x: ns.Preprocessed(ns.MLP(1), np.eye(4)[:2]).kernels(x).ntk, INPUTS),
+    "preprocessed": (lambda x: ns.networks.Preprocessed(ns.MLP(1), np.eye(4)[:2]).kernels(x).ntk, INPUTS),
     "predict_outputs": (lambda x: ns.predict_outputs(ns.MLP(1), ns.Ridge(0.1), x, LABELS, x).mean, INPUTS),
     "dataset": (lambda x: ns.Dataset.from_arrays(x, LABELS).inputs, INPUTS),
-    "finite_width_moments": (lambda x: ns.finite_width_moments(ns.MLP(1, width=7), x).ntk_mean, INPUTS),
+    "finite_width_moments": (lambda x: ns.finite_width.finite_width_moments(ns.MLP(1, width=7), x).ntk_mean, INPUTS),
     "model.gram": (lambda z: MODEL.gram(z, z), LATENTS),
     "class_expectation": (MODEL.class_expectation, LATENTS),
 }
 VALUES = {
     "labels": (lambda y: ns.predict_outputs(ns.MLP(1), ns.Ridge(0.1), INPUTS, y, INPUTS).mean, LABELS),
-    "reliance": (lambda f: ns.reliance(f, LATENTS), LABELS),
-    "expected_reliance": (lambda f: ns.expected_reliance(f, jnp.abs(jnp.asarray(f)), LATENTS), LABELS),
-    "shortcut_bias": (lambda f: ns.shortcut_bias(f, MODEL, LATENTS), LABELS),
-    "edgeworth_density": (lambda f: ns.edgeworth_density(f, 2.0, 0.1), LABELS),
+    "reliance": (lambda f: ns.metrics.reliance(f, LATENTS), LABELS),
+    "expected_reliance": (lambda f: ns.metrics.expected_reliance(f, jnp.abs(jnp.asarray(f)), LATENTS), LABELS),
+    "shortcut_bias": (lambda f: ns.metrics.shortcut_bias(f, MODEL, LATENTS), LABELS),
+    "edgeworth_density": (lambda f: ns.finite_width.edgeworth_density(f, 2.0, 0.1), LABELS),
     "weight_variance": (lambda v: ns.MLP(1, weight_variance=v).kernels(INPUTS).ntk, np.asarray(2.0)),
     "nesting_gain": (lambda v: ns.GenerativeModel(nesting_gain=v, nesting=(1, 1)).gram(LATENTS, LATENTS), np.asarray(2.0)),
     "slope": (lambda v: ns.MLP(1, ns.LeakyReLU(v)).kernels(INPUTS).ntk, np.asarray(2.0)),
@@ -75,7 +75,11 @@ def test_half_precision_under_jit(dtype, x64):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_empirical_kernels_follow_the_parameters(dtype, kind):
     x, expected = given(INPUTS, dtype, kind), ns.empirical_ntk(NETWORK, PARAMS, INPUTS)
-    for found in (ns.empirical_ntk(NETWORK, PARAMS, x), ns.empirical_nngp(NETWORK, PARAMS, x), NETWORK.apply(PARAMS, x)):
+    for found in (
+        ns.empirical_ntk(NETWORK, PARAMS, x),
+        ns.kernels.empirical.empirical_nngp(NETWORK, PARAMS, x),
+        NETWORK.apply(PARAMS, x),
+    ):
         assert found.dtype == jnp.float32
     np.testing.assert_allclose(ns.empirical_ntk(NETWORK, PARAMS, x), expected, rtol=1e-5)
 

@@ -20,7 +20,7 @@ def given_dataset(labels):
 
 REAL = {
     "predict_outputs": lambda labels: ns.predict_outputs(WIDE, FLOW, INPUTS, labels, INPUTS),
-    "linearized_outputs": lambda labels: ns.linearized_outputs(NARROW, PARAMS, FLOW, INPUTS, labels, INPUTS),
+    "linearized_outputs": lambda labels: ns.analysis.linearized_outputs(NARROW, PARAMS, FLOW, INPUTS, labels, INPUTS),
 }
 SIGNS = {
     "from_arrays": lambda labels: ns.Dataset.from_arrays(INPUTS, labels),
