@@ -1,7 +1,5 @@
 """Ensembles of networks that are no MLP: stax networks of finite width, and a class of one's own."""
 
-import importlib.util
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,8 +9,6 @@ import ntk_shortcuts as ns
 from ntk_shortcuts.experiments.ensembles.memory import preactivations
 from ntk_shortcuts.kernels import neural_tangents as interop
 from ntk_shortcuts.networks.base import FiniteNetwork
-
-installed = pytest.mark.skipif(importlib.util.find_spec("neural_tangents") is None, reason="needs neural-tangents")
 
 MODEL = ns.GenerativeModel(amplification=(2.0, 1.0), input_dim=20)
 KEY = jax.random.key(3)
@@ -27,7 +23,7 @@ def dense(width, bias=0.3):
     return stax.serial(stax.Dense(width, 2**0.5, bias), stax.Relu(), stax.Dense(1, 2**0.5, bias))
 
 
-@installed
+@pytest.mark.peers
 def test_a_stax_network_from_the_same_parameters_trains_as_the_mlp_it_describes():
     _, apply_fn, kernel_fn = dense(16)
     mlp = ns.MLP(1, width=16, bias_variance=0.3**2)
@@ -58,7 +54,7 @@ def discrepancy(ensemble, network, shift):
     return np.max(np.abs(gaps.mean(axis=1) + shift) / error)
 
 
-@installed
+@pytest.mark.peers
 @pytest.mark.slow
 def test_wide_stax_networks_agree_with_their_own_infinite_prediction():
     init_fn, apply_fn, kernel_fn = dense(512)
@@ -68,7 +64,7 @@ def test_wide_stax_networks_agree_with_their_own_infinite_prediction():
     assert discrepancy(ensemble, network, 0.5) > 4
 
 
-@installed
+@pytest.mark.peers
 def test_images_are_trained_on_and_precision_follows_dtype():
     stax = interop.load().stax
     layers = (stax.Conv(4, (3, 3), padding="SAME"), stax.Relu(), stax.GlobalAvgPool(), stax.Dense(1))
@@ -88,7 +84,7 @@ def test_images_are_trained_on_and_precision_follows_dtype():
         train(network, model=ns.GenerativeModel())
 
 
-@installed
+@pytest.mark.peers
 def test_what_is_missing_is_named():
     init_fn, apply_fn, kernel_fn = dense(8)
     infinite = interop.from_stax(kernel_fn)

@@ -47,7 +47,12 @@ SLOW_PAGES = {
 
 
 def _page(path):
-    return pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in SLOW_PAGES else [])
+    slow = [pytest.mark.slow] if path.stem in SLOW_PAGES else []
+    return pytest.param(path, id=path.stem, marks=[*slow, *_peers(path)])
+
+
+def _peers(path):
+    return [pytest.mark.peers] if "import neural_tangents" in path.read_text() else []
 
 
 @pytest.mark.parametrize("page", [_page(path) for path in GUIDES])
@@ -175,7 +180,9 @@ def test_tables_are_those_of_the_records(script, page):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [pytest.param(path, id=path.stem) for path in [ROOT / "README.md", *GUIDES]])
+@pytest.mark.parametrize(
+    "page", [pytest.param(path, id=path.stem, marks=_peers(path)) for path in [ROOT / "README.md", *GUIDES]]
+)
 def test_blocks_run_in_a_plain_session(page, tmp_path):
     """As users run them: without this suite's float64."""
     script = tmp_path / "blocks.py"
@@ -184,6 +191,7 @@ def test_blocks_run_in_a_plain_session(page, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.peers
 def test_examples_of_docstrings_run_in_a_plain_session():
     """As users run them: without this suite's float64, and each module by itself."""
     script = """

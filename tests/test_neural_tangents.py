@@ -1,6 +1,5 @@
 """neural-tangents on today's JAX: that it loads without a trace, and that our kernels agree with its."""
 
-import importlib.util
 import subprocess
 import sys
 import textwrap
@@ -16,8 +15,6 @@ from ntk_shortcuts.kernels import Kernels, neural_tangents
 from ntk_shortcuts.laws import GenerativeModel, LawKernel
 from ntk_shortcuts.networks import neural_tangents as loader
 from ntk_shortcuts.networks.mlp import MLP
-
-installed = pytest.mark.skipif(importlib.util.find_spec("neural_tangents") is None, reason="needs neural-tangents")
 
 LAYERS = {
     "linear": lambda stax: stax.Identity(),
@@ -55,7 +52,7 @@ def points(rng, d=10):
     return rng.normal(size=(4, d)), 1.5 * rng.normal(size=(4, d))
 
 
-@installed
+@pytest.mark.peers
 def test_loading_leaves_jax_as_it_was():
     script = """
         import sys
@@ -100,7 +97,7 @@ def test_message_when_it_is_not_installed():
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True)
 
 
-@installed
+@pytest.mark.peers
 def test_another_version_is_tried_with_a_warning():
     script = """
         import importlib.metadata, warnings
@@ -114,7 +111,7 @@ def test_another_version_is_tried_with_a_warning():
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True)
 
 
-@installed
+@pytest.mark.peers
 def test_message_when_it_does_not_load_on_this_jax():
     script = """
         import sys
@@ -159,7 +156,7 @@ def test_substitutes_for_functions_that_jax_dropped():
         loader._safe_zip([1, 2], [1])
 
 
-@installed
+@pytest.mark.peers
 def test_loading_from_many_threads_gives_one_module():
     loaded = []
     threads = [threading.Thread(target=lambda: loaded.append(neural_tangents.load())) for _ in range(8)]
@@ -170,7 +167,7 @@ def test_loading_from_many_threads_gives_one_module():
     assert len(loaded) == 8 and len(set(map(id, loaded))) == 1
 
 
-@installed
+@pytest.mark.peers
 @pytest.mark.parametrize("depth", [2, *(pytest.param(depth, marks=pytest.mark.slow) for depth in (0, 1, 5))])
 @pytest.mark.parametrize("activation", sorted(LAYERS))
 def test_dense_kernels_agree(rng, activation, depth):
@@ -183,7 +180,7 @@ def test_dense_kernels_agree(rng, activation, depth):
         np.testing.assert_allclose(ours.ntk, ntk, rtol=1e-7)
 
 
-@installed
+@pytest.mark.peers
 @pytest.mark.parametrize("bias", [0.0, 0.3])
 @pytest.mark.parametrize("depth", [0, 3, pytest.param(1, marks=pytest.mark.slow)])
 def test_standard_parameterisation_agrees(rng, depth, bias):
@@ -195,7 +192,7 @@ def test_standard_parameterisation_agrees(rng, depth, bias):
     np.testing.assert_allclose(ours.ntk, ntk, rtol=1e-10)
 
 
-@installed
+@pytest.mark.peers
 def test_from_stax_equals_the_mlp_it_describes(rng):
     model = GenerativeModel(amplification=(3.0, 1.0), input_dim=20)
     network, mlp = neural_tangents.from_stax(dense(2, "relu", 2.0, 0.1)), MLP(2, bias_variance=0.1)
@@ -207,7 +204,7 @@ def test_from_stax_equals_the_mlp_it_describes(rng):
 
 
 @pytest.mark.slow
-@installed
+@pytest.mark.peers
 def test_convolution_residual_layer_norm(rng):
     kernel_fn = convolutional()
     network = neural_tangents.from_stax(kernel_fn, input_shape=(5, 5, 1))
@@ -235,7 +232,7 @@ def test_convolution_residual_layer_norm(rng):
     assert float(jnp.max(jnp.abs(latent_of(other, model, z).ntk - latent.ntk))) > 1e-6
 
 
-@installed
+@pytest.mark.peers
 def test_precision_follows_the_inputs(rng):
     network = neural_tangents.from_stax(dense(1, "relu", 2.0, 0.0))
     x = rng.normal(size=(3, 4))
@@ -246,7 +243,7 @@ def test_precision_follows_the_inputs(rng):
         assert LawKernel(GenerativeModel(), network)(x[:, :2]).ntk.dtype == jnp.float64
 
 
-@installed
+@pytest.mark.peers
 @pytest.mark.slow
 def test_other_parts_of_neural_tangents_work(rng):
     nt = neural_tangents.load()
@@ -269,7 +266,7 @@ def test_other_parts_of_neural_tangents_work(rng):
     np.testing.assert_allclose(values[0], kernel(x, None, "ntk"), atol=0.6)
 
 
-@installed
+@pytest.mark.peers
 def test_wrong_shapes(rng):
     network = neural_tangents.from_stax(convolutional(), input_shape=(5, 5, 1))
     with pytest.raises(ValueError, match=r"x1.*25.*got.*24"):
@@ -298,6 +295,7 @@ def problem(rng):
     return apply, params, x1, jnp.sign(x1[:, :1]), kernel(x1, None, "ntk"), kernel(x2, x1, "ntk")
 
 
+@pytest.mark.peers
 @pytest.mark.parametrize("time", [2.0, None])
 def test_gradient_descent_mse_can_be_jitted_and_differentiated(problem, time):
     nt = neural_tangents.load()
@@ -321,12 +319,14 @@ def test_gradient_descent_mse_can_be_jitted_and_differentiated(problem, time):
     np.testing.assert_allclose(predict(time, 0.0, 0.0, test)[1], expected, rtol=1e-10)
 
 
+@pytest.mark.peers
 def test_max_learning_rate(problem):
     train = problem[4]
     rate = neural_tangents.load().predict.max_learning_rate(train, 5, eps=0.0)
     np.testing.assert_allclose(rate, 2 * 5 / np.linalg.eigvalsh(train)[-1], rtol=1e-10)
 
 
+@pytest.mark.peers
 @pytest.mark.parametrize("implementation", [0, 3])
 def test_implementations_that_cannot_work_say_so(problem, implementation):
     apply, params, x1, *_ = problem
@@ -334,6 +334,7 @@ def test_implementations_that_cannot_work_say_so(problem, implementation):
         neural_tangents.load().empirical_ntk_fn(apply, implementation=implementation)(x1, None, params)
 
 
+@pytest.mark.peers
 def test_strict_sessions(rng):
     stax = neural_tangents.load().stax
     layers = (stax.Conv(8, (3, 3), padding="CIRCULAR"), stax.Relu(), stax.AvgPool((2, 2), (2, 2)))

@@ -36,10 +36,13 @@ def largest_difference(name, found):
     return worst
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in ENTRIES])
+def _marked(name):
+    slow = [] if name in QUICK else [pytest.mark.slow]
+    return pytest.param(name, marks=[*slow, *([pytest.mark.peers] if name.startswith("stax") else [])])
+
+
+@pytest.mark.parametrize("name", [_marked(name) for name in ENTRIES])
 def test_entry_is_unchanged(name):
-    if name.startswith("stax"):
-        pytest.importorskip("neural_tangents")
     ratio, where = largest_difference(name, evaluate(name))
     assert ratio <= 1, f"{where}: {ratio:.3g} times what is allowed"
 
