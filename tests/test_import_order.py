@@ -8,7 +8,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "ntk_shortcuts"
 ROOMS = [
     "typing", "compilation", "numerics", "validation", "spec", "axes",
     "kernels.moments", "kernels.tiles", "kernels.devices", "kernels.activations", "kernels.recursion", "kernels.angular",
-    "kernels.finite_width", "kernels.empirical", "kernels",
+    "kernels.empirical", "kernels.finite_width", "kernels",
     "nodes.base", "nodes.test_points", "nodes.parity", "nodes",
     "results.issues", "results.signs", "results.outputs",
     "metrics", "results",

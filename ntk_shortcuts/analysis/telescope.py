@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.kernels.empirical import empirical_ntk
+from ntk_shortcuts.laws.base import require_two_features
 from ntk_shortcuts.laws.two_features.dataset import Dataset
 from ntk_shortcuts.laws.two_features.given import given_data
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
@@ -170,7 +171,7 @@ def telescope(
         >>> t.telescoped.shape, t.trained_bias.shape, bool(t.error[1, -1] < t.error[0, -1])
         ((2, 3, 900), (3,), True)
     """
-    require(isinstance(model, GenerativeModel), "model", "a GenerativeModel", model)
+    require_two_features("model", model)
     require_finite_network(network)
     require(isinstance(training, GradientDescent), "training", "GradientDescent(learning_rate, steps)", training)
     require(np.ndim(training.learning_rate) == 0, "learning_rate", "a number", training.learning_rate)

@@ -21,12 +21,20 @@ from ntk_shortcuts.nodes.parity import Parity, Sectors
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.spec import Spec
 from ntk_shortcuts.typing import Key
+from ntk_shortcuts.validation import require
 
 SectorKernels = Callable[[jax.Array, jax.Array], Sectors]
 
 PURPOSES = ("operator", "resolvents", "spectrum", "influence")
 """What nodes are for: one function of the kernel matrix; many inverses of it, which want few nodes; its eigenfunctions; one
 pass of inverses without refinement."""
+
+
+def require_two_features(name: str, law: Any) -> Any:
+    """The paper's model of two features that the law is; all others are refused."""
+    model = law.two_features if isinstance(law, DataLaw) else None
+    require(model is not None, name, "a GenerativeModel", law)
+    return model
 
 
 class DataLaw(Spec):

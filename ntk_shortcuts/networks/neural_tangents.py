@@ -31,7 +31,6 @@ import importlib.metadata
 import sys
 import threading
 import types
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -40,6 +39,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.numerics import is_traced
+from ntk_shortcuts.results.issues import warn_user
 
 SUPPORTED_VERSION = "0.6.5"
 
@@ -105,10 +105,8 @@ def _installed_version() -> str | None:
 def _warn_of_other_version() -> None:
     version = _installed_version()
     if version not in (None, SUPPORTED_VERSION):
-        warnings.warn(
-            f"neural-tangents {version} is installed; only {SUPPORTED_VERSION} is known to work here: {_INSTALL} installs it",
-            stacklevel=3,
-        )
+        known = f"only {SUPPORTED_VERSION} is known to work here: {_INSTALL} installs it"
+        warn_user(f"neural-tangents {version} is installed; {known}", UserWarning)
 
 
 def _forget() -> None:

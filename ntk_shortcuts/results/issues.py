@@ -368,10 +368,11 @@ def give(issues: Iterable[Issue]) -> None:
     if not issues:
         return
     categories = {issue.category for issue in issues}
-    _warn(" | ".join(map(str, issues)), max(categories, key=lambda category: len(category.__mro__)))
+    warn_user(" | ".join(map(str, issues)), max(categories, key=lambda category: len(category.__mro__)))
 
 
-def _warn(message: str, category: type[Warning]) -> None:
+def warn_user(message: str, category: type[Warning]) -> None:
+    """Warn at the line of the user's code that led here."""
     frame = sys._getframe(1)
     while frame.f_back is not None and _is_between(frame.f_code.co_filename):
         frame = frame.f_back
@@ -382,7 +383,7 @@ def _warn(message: str, category: type[Warning]) -> None:
 
 def give_deprecation(message: str) -> None:
     """Say once, at the line of the user's code, that a name has moved."""
-    _warn(message, DeprecationWarning)
+    warn_user(message, DeprecationWarning)
 
 
 def _is_between(filename: str) -> bool:

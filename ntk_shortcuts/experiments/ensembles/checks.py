@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from ntk_shortcuts.experiments.ensembles.sources import Source
+from ntk_shortcuts.laws.base import require_two_features
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.networks.base import FiniteNetwork
 from ntk_shortcuts.training.losses import resolve_loss
@@ -25,7 +26,9 @@ Optimizer = Callable[[Any], optax.GradientTransformation]
 
 def checked_laws(models: Sequence[GenerativeModel]) -> list[GenerativeModel]:
     models = list(models)
-    require(len(models) >= 1 and all(isinstance(m, GenerativeModel) for m in models), "model", "a GenerativeModel", models)
+    require(len(models) >= 1, "models", "at least one GenerativeModel", models)
+    for model in models:
+        require_two_features("model", model)
     shapes = {(m.nesting, m.input_dim) for m in models}
     require(len(shapes) == 1, "models", "of one nesting and one input_dim", shapes)
     return models

@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.kernels.empirical.layered import is_layered
 from ntk_shortcuts.kernels.finite_width.expansion import expand_in_width, half_lines
 from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.typing import Array, Float
@@ -89,7 +90,7 @@ def finite_width_moments(network: Any, x: Float[Array, "n d"]) -> FiniteWidthMom
         >>> smooth.exact, bool(smooth.ntk_variance[0] > 0)
         (False, True)
     """
-    require(hasattr(network, "depth") and hasattr(network, "activation"), "network", "an MLP of finite width", network)
+    require(is_layered(network), "network", "an MLP of finite width", network)
     require(network.width is not None or network.depth == 0, "width", "an integer for a finite network", network.width)
     require(network.initialization == "normal", "initialization", '"normal"', network.initialization)
     x = as_points("x", x)
