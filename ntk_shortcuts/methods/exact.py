@@ -17,13 +17,14 @@ _trained, _continued = compiled(trained_outputs), compiled(continued_outputs)
 def exact_outputs(problem: Problem, random_init: bool, full_covariance: bool = False) -> OutputLaw:
     """Mean and variance (None without random_init; the whole covariance on request) at the probes."""
     kernels, rule, points, targets, probes, weights = problem
+    # Kernels are compiled on their own: what a network's are made from depends on values that a trace would hide.
+    train, cross = kernels(points), kernels(probes, points)
     prior = None
     if random_init and full_covariance:
         prior = kernels(probes).nngp
     elif random_init:
         prior = jax.vmap(lambda z: kernels(z[None]).nngp[0, 0])(probes)
-    # Kernels are compiled on their own: what a network's are made from depends on values that a trace would hide.
-    return _trained(kernels(points), kernels(probes, points), prior, weights, targets, rule, points.shape[0])
+    return _trained(train, cross, prior, weights, targets, rule, points.shape[0])
 
 
 def exact_continuation(problem: Problem, initial: tuple[jax.Array, jax.Array]) -> OutputLaw:

@@ -19,7 +19,8 @@ class CoreAccuracy(Metric):
 
     Args:
         conflicting: of points where the features conflict; else of those where they agree.
-        shortcut, core: names of attributes of the test points.
+        shortcut: name of an attribute of the test points.
+        core: name of another.
     """
 
     conflicting: bool = eqx.field(default=True, static=True)

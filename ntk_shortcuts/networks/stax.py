@@ -139,7 +139,8 @@ def from_stax(
             leaves inputs as vectors (d,).
         key: of the embedding of a data law's points; `jax.random.key(0)` by default. It cannot matter for dense networks
             without nesting.
-        init_fn, apply_fn: the first two entries of what `stax.serial(...)` returns, both or none. With them networks of the
+        init_fn: the first entry of what `stax.serial(...)` returns; with `apply_fn` or not at all.
+        apply_fn: the second entry. With both of them networks of the
             layers' widths can be drawn and trained (:func:`~ntk_shortcuts.train_ensemble`). In stax's default parameterisation,
             "ntk", they learn as fast as an `MLP` of "ntk" does.
 

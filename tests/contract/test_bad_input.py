@@ -170,7 +170,7 @@ FINITE = [
     ("optimizer", lambda: train(optimizer="adam"), "a function from the learning rate", "got 'adam'"),
     ("num_validation", lambda: train(num_validation=3), "even", "got 3"),
     ("plane", lambda: train(model=NESTED, plane=True), "False or None with nesting", "got True"),
-    ("model", lambda: train(model=None), "a GenerativeModel", "got [None]"),
+    ("model", lambda: train(model=None), "a GenerativeModel", "got None"),
     ("key", lambda: train(key=None), "a jax.random key", "got None"),
     (
         "models",
