@@ -138,7 +138,7 @@ def _on_the_boundary(gaps) -> tuple[np.ndarray, np.ndarray]:
 @in_float64
 def checks() -> list[Check]:
     end, flow = _random_errors(ns.Ridge(0.0)), _random_errors(ns.GradientFlow(30.0))
-    actual, expected = _on_the_boundary(GAPS[::3])
+    actual, expected = _on_the_boundary(GAPS)
     size = np.sqrt(np.mean((actual / expected) ** 2))
     return [
         # The symmetry of the errors adds (r . q)^2; 400 draws have a standard error of 4 %.
