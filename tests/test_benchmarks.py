@@ -1,7 +1,6 @@
 """The asv suites load and are named as asv expects, and the page on speed shows what was recorded; none is run here."""
 
 import importlib
-import importlib.util
 import inspect
 import json
 import pathlib
@@ -45,7 +44,6 @@ def test_suites_are_where_the_configuration_looks_and_use_every_prefix(monkeypat
     assert all(any(name.startswith(prefix) for name in names) for prefix in PREFIXES)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("neural_tangents") is None, reason="needs neural-tangents")
 def test_the_page_on_speed_shows_the_records(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     monkeypatch.setattr(mpmath.mp, "dps", mpmath.mp.dps)  # which the script sets for itself
