@@ -104,7 +104,7 @@ class LeadingOrder(Method):
             even_ntk, even_nngp = (jnp.stack([a[0], a[2], a[2], a[2]]) for a in (ntk, nngp))
             odd = kernel_variance(training, u, jnp.stack([ntk[1]] * 2), jnp.stack([nngp[1]] * 2), second)
             variance = odd + kernel_variance(training, even_features(u), even_ntk, even_nngp, fourth)
-        outputs = GaussianOutputs(mean, variance)
+        outputs = GaussianOutputs(location=mean, variance=variance)
         require_finite_outputs(mean, variance)
         return outputs if is_traced(error) else outputs.with_notes({"kernel_error": float(error)})
 
