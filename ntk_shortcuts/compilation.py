@@ -27,7 +27,7 @@ class _Programs:
         self.new = 0
         jax.monitoring.register_event_duration_secs_listener(self._listen)
 
-    def _listen(self, event: str, duration: float, **_: Any) -> None:
+    def _listen(self, event: str, duration_secs: float, **_: Any) -> None:
         self.new += event == _COMPILED
 
 

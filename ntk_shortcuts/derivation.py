@@ -107,6 +107,8 @@ def load_derivations() -> dict[str, Derivation]:
 
 def _load(path: Path) -> Any:
     specification = importlib.util.spec_from_file_location(f"ntk_shortcuts_scripts.{path.stem}", path)
+    if specification is None or specification.loader is None:
+        raise ImportError(f"{path} is not a Python script")
     module = importlib.util.module_from_spec(specification)
     sys.modules[specification.name] = module  # dataclasses look themselves up there
     specification.loader.exec_module(module)
@@ -191,12 +193,11 @@ def derive(derivation: Derivation, folder: Path | None = None) -> Derived:
     """Run the steps and the checks; with a folder, write LABEL.md and the figure LABEL.png there, the same bytes each time."""
     began = time.perf_counter()
     steps, checks = derivation.steps(), derivation.checks()
-    drawn = folder is not None and derivation.figure is not None
-    page = _page(derivation, steps, checks, drawn)
+    page = _page(derivation, steps, checks, folder is not None and derivation.figure is not None)
     if folder is not None:
         (folder / f"{derivation.label}.md").write_text(page)
-    if drawn:
-        save_figure(derivation.figure(), folder / f"{derivation.label}.png")
+        if derivation.figure is not None:
+            save_figure(derivation.figure(), folder / f"{derivation.label}.png")
     return Derived(derivation, steps, checks, page, time.perf_counter() - began)
 
 

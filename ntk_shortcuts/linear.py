@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -119,4 +119,4 @@ def halving_time(model: GenerativeModel, network: Any) -> float:
         early -= 3
     while excess(late) > 0:
         late += 3
-    return float(np.exp(optimize.brentq(excess, early, late, xtol=1e-13)))
+    return float(np.exp(cast(float, optimize.brentq(excess, early, late, xtol=1e-13))))

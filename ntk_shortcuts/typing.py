@@ -9,10 +9,13 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, PRNGKeyArray
 
-Scalar: TypeAlias = Float[Array | np.ndarray, ""] | float
-Pair: TypeAlias = Float[Array | np.ndarray, "2"] | tuple[float, float]
-Latents: TypeAlias = Float[Array | np.ndarray, "n 2"]
+# What public functions take: JAX's arrays or NumPy's.
+AnyArray: TypeAlias = Array | np.ndarray
+
+Scalar: TypeAlias = Float[AnyArray, ""] | float
+Pair: TypeAlias = Float[AnyArray, "2"] | tuple[Scalar, Scalar]
+Latents: TypeAlias = Float[AnyArray, "n 2"]
 Matrix: TypeAlias = Float[Array, "n1 n2"]
 Key: TypeAlias = PRNGKeyArray
 
-__all__ = ["Array", "Bool", "Complex", "Float", "Key", "Latents", "Matrix", "Pair", "Scalar"]
+__all__ = ["AnyArray", "Array", "Bool", "Complex", "Float", "Key", "Latents", "Matrix", "Pair", "Scalar"]

@@ -5,13 +5,15 @@ Traced values (inside `jit`, `grad`, `vmap`) have no value to check and pass; th
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.numerics import is_traced
+
+T = TypeVar("T")
 
 
 def require(condition: bool, name: str, allowed: str, got: Any) -> None:
@@ -20,16 +22,24 @@ def require(condition: bool, name: str, allowed: str, got: Any) -> None:
         raise ValueError(f"{name} must be {allowed}; got {_shown(got)}")
 
 
+def required(value: T | None, name: str, allowed: str, got: Any = None) -> T:
+    """The value, where it is one; None raises ValueError "name must be allowed; got ..."."""
+    if value is None:
+        raise ValueError(f"{name} must be {allowed}; got {_shown(got)}")
+    return value
+
+
 def require_integer(name: str, value: Any, minimum: int, allowed: str | None = None) -> int:
     """An integer (not a bool) of at least `minimum`."""
     is_integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    require(is_integer and value >= minimum, name, allowed or f"an integer >= {minimum}", value)
+    require(is_integer and bool(value >= minimum), name, allowed or f"an integer >= {minimum}", value)
     return int(value)
 
 
-def require_key(value: Any, allowed: str = "a jax.random key") -> None:
+def require_key(value: Any, allowed: str = "a jax.random key") -> Any:
     """A key of `jax.random`, typed or of raw words."""
     require(isinstance(value, jax.Array | np.ndarray), "key", allowed, value)
+    return value
 
 
 def require_values(name: str, value: Any, shape: tuple[int, ...], allowed: str, test: Any) -> None:

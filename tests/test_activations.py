@@ -143,3 +143,12 @@ class Scale:
 def test_what_is_no_activation_is_refused(function, match):
     with pytest.raises(ValueError, match=f"activation must be {match}"):
         ns.MLP(1, function)
+
+
+def test_a_traced_activation_is_not_known_to_be_even():
+    import ntk_shortcuts as ns
+
+    assert ns.LeakyReLU(-1.0).is_even and not ns.LeakyReLU(0.3).is_even
+    known = []
+    jax.jit(lambda slope: known.append(ns.LeakyReLU(slope).is_even) or slope)(-1.0)
+    assert known == [False]

@@ -41,3 +41,10 @@ def test_nothing_moves_on_a_flat_risk():
     controller = diffrax.PIDController(rtol=1e-3, atol=1e-4)
     solved = diffrax.diffeqsolve(term, RungeKuttaChebyshev(), 0.0, 5.0, None, START, stepsize_controller=controller)
     np.testing.assert_array_equal(solved.ys[0], START)
+
+
+def test_the_solver_says_its_order_and_gives_the_field():
+    solver = RungeKuttaChebyshev()
+    term = diffrax.ODETerm(lambda t, y, args: -y)
+    assert (solver.order(term), solver.error_order(term)) == (2, 3)
+    assert float(solver.func(term, 0.0, jnp.asarray(2.0), None)) == -2.0

@@ -104,10 +104,15 @@ def test_a_method_is_an_object_or_its_name():
         ns.predict_bias(*arguments, loss="logistic")
     with pytest.raises(ValueError, match='dataset must be given for method="dataset"'):
         ns.predict_bias(*arguments, method="dataset")
-    with pytest.raises(ValueError, match="name must be one that no method has yet"):
+    with pytest.raises(ValueError, match="name must be one that .*registered"):
 
         class Again(ns.methods.Method):
             name = "population"
+
+    class Unnamed(ns.methods.Method):  # what methods share may have a class without a name
+        pass
+
+    assert Unnamed not in ns.methods.METHODS.values()
 
 
 def test_the_flow_of_a_network_without_a_reduction_is_the_same():

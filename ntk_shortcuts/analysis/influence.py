@@ -97,7 +97,7 @@ def influence(
 def _influence(
     kernel: LawKernel,
     training: TrainingRule,
-    num_samples: float,
+    num_samples: Any,
     latents: jax.Array,
     probes: jax.Array,
     slope: jax.Array,

@@ -85,8 +85,9 @@ def laziness_notes(
     tracing, a data set of more than 2000 samples).
     """
     options, width = method_options(method), kernel.network.facts.width
-    finite = width is not None and isinstance(kernel.network, FiniteNetwork)
-    if method.moves_kernel or not finite or options.get("sample_weight") is not None:
+    if width is None or not isinstance(kernel.network, FiniteNetwork):
+        return {}, ()
+    if method.moves_kernel or options.get("sample_weight") is not None:
         return {}, ()
     if is_traced(kernel, training, outputs) or not isinstance(training, GradientFlow | GradientDescent):
         return {}, ()
@@ -120,7 +121,7 @@ def _on_samples(
             jnp.asarray(0.0), jnp.asarray(_COARSE["step_tolerance"]), "squared", not random_init, False, _MAX_STEPS, "float32"
         )
         keys = jax.random.split(jax.random.key(0), _COARSE["num_inits"])
-        moving = flow_on_samples(kernel.network, inputs, labels, at_probes, flow_times(training), rules, keys)
+        moving = flow_on_samples(kernel.finite_network, inputs, labels, at_probes, flow_times(training), rules, keys)
         gaps.append(np.abs(np.asarray(kernel.law.metric(moving, points)) - np.asarray(kernel.law.metric(frozen, points))))
         if np.max(gaps[0]) <= LAZINESS:
             break

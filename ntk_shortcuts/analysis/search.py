@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -105,7 +105,7 @@ def critical_ratio(
         return known[position]
 
     ends = np.log([low, high]) if logarithmic else np.array([low, high])
-    grid = np.linspace(*ends, _SCAN)
+    grid = np.linspace(ends[0], ends[1], _SCAN)
     for left, right in itertools.pairwise(grid):
         if excess(left) * excess(right) <= 0:
             break
@@ -115,7 +115,7 @@ def critical_ratio(
             f"level must be crossed between {parameter} = {low:g} and {high:g}, where the bias lies in "
             f"[{min(values):.3g}, {max(values):.3g}]; got {level:g}"
         )
-    position = float(optimize.brentq(excess, left, right, xtol=1e-5))
+    position = cast(float, optimize.brentq(excess, left, right, xtol=1e-5))
     back = (lambda x: float(np.exp(x))) if logarithmic else float
     return Crossing(back(position), excess(position) + level, (back(left), back(right)), evaluations)
 
@@ -164,7 +164,8 @@ def most_biased(
     with jax.enable_x64(True):
         value = jax.jit(smooth_bias)
         value_and_slope = jax.jit(jax.value_and_grad(smooth_bias))
-        points = qmc.scale(qmc.Sobol(len(names), seed=0).random(starts), ends[:, 0], ends[:, 1])
+        sobol = qmc.Sobol(len(names), seed=0)  # pyright: ignore[reportCallIssue]  SciPy's decorator hides the parameter
+        points = qmc.scale(sobol.random(starts), ends[:, 0], ends[:, 1])
         best = max(points, key=lambda point: float(value(jnp.asarray(point))))
 
         def negative(position: np.ndarray) -> tuple[float, np.ndarray]:

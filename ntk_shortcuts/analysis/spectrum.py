@@ -43,7 +43,7 @@ class KernelSpectrum(eqx.Module):
     probes: Float[Array, "probes 2"]
     trace: Float[Array, ""]
     label_noise: Float[Array, ""]
-    diagnostics: dict[str, float] = eqx.field(default_factory=dict)
+    diagnostics: dict[str, Any] = eqx.field(default_factory=dict)
 
 
 @in_float64

@@ -22,7 +22,7 @@ from ntk_shortcuts.results.issues import give
 from ntk_shortcuts.training.rules import GradientDescent, TrainingRule
 from ntk_shortcuts.training.spectral import apply_filter
 from ntk_shortcuts.typing import Array, Float, Key, Latents
-from ntk_shortcuts.validation import as_points, as_targets, require, require_integer
+from ntk_shortcuts.validation import as_points, as_targets, require, require_integer, required
 
 
 class Telescope(eqx.Module):
@@ -182,21 +182,21 @@ def telescope(
         require(require_integer("segments", count, 1) <= len(steps), "segments", f"at most {len(steps)}, the steps", count)
     sample_key, init_key = jax.random.split(key)
     if dataset is None:
-        require(num_samples is not None, "num_samples", "an even integer >= 2, or dataset= given", num_samples)
+        num_samples = required(num_samples, "num_samples", "an even integer >= 2, or dataset= given")
         require(probe_inputs is None, "probe_inputs", "None without dataset=", probe_inputs)
         dataset = model.sample(sample_key, num_samples)
     probes = model.probe_grid() if probes is None else as_points("probes", probes, dimension=2)
     given = given_data(dataset, num_samples, probes, probe_inputs)
-    inputs, labels, probe_inputs, basis = jax.tree.map(lambda values: values.astype(jnp.result_type(float)), given)
+    inputs, labels, at_probes, basis = jax.tree.map(lambda values: values.astype(jnp.result_type(float)), given)
     params = network.init(init_key, inputs.shape[1])
-    reduced = None if basis is None else network.on_plane(params, basis)
-    if reduced is not None:
+    if basis is not None and (reduced := network.on_plane(params, basis)) is not None:
         params = reduced
-        inputs, probe_inputs = (network.plane_inputs(x, basis) for x in (inputs, probe_inputs))
+        inputs, at_probes = (network.plane_inputs(x, basis) for x in (inputs, at_probes))
     points = np.concatenate([[0], steps.astype(np.int64)])
     path = _path(network, params, inputs, labels, float(training.learning_rate), points)
-    trained = jax.vmap(network.apply, (0, None))(path, probe_inputs)
-    movement, telescoped = _follow(network, path, inputs, labels, probe_inputs, training, points, segments)
+    trained = jax.vmap(network.apply, (0, None))(path, at_probes)
+    movement, telescoped = _follow(network, path, inputs, labels, at_probes, training, points, segments)
+    change, alignment, target_alignment = movement.T
     return Telescope(
         np.asarray(segments),
         points,
@@ -205,10 +205,12 @@ def telescope(
         telescoped,
         np.asarray(shortcut_bias(trained, model, probes)),
         np.asarray(shortcut_bias(telescoped, model, probes)),
-        *movement.T,
+        change,
+        alignment,
+        target_alignment,
         path,
         inputs,
-        probe_inputs,
+        at_probes,
         dataset,
         probes,
     )

@@ -39,7 +39,7 @@ def error_rows(errors: dict[str, float]) -> dict[str, str]:
     return {label: f"{errors[name]:.1e}" for name, label in _ERRORS.items() if name in errors}
 
 
-def print_json(values: dict[str, Any]) -> None:
+def print_json(values: dict[Any, Any]) -> None:
     """JSON of numbers, texts, arrays and what holds them; it has no NaN and no infinity: null, and "inf" or "-inf".
 
     Example:

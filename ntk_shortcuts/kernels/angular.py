@@ -17,7 +17,7 @@ from ntk_shortcuts.kernels.activations.base import Activation
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.kernels.recursion import AffineLayer, Kernels, mlp_kernels
 from ntk_shortcuts.numerics import angle, compiled, is_traced, safe_sqrt, split_horner
-from ntk_shortcuts.typing import Array, Float
+from ntk_shortcuts.typing import AnyArray, Array, Float
 
 _COEFFICIENTS = 40
 # More nodes than coefficients: the rounding of the recursion averages out.
@@ -36,9 +36,9 @@ class AngularKernels(eqx.Module):
     - `error`: sum of the last four coefficients' sizes over the profile at angle 0, an estimate of the relative error.
     """
 
-    nngp: Float[Array, "terms"]
-    ntk: Float[Array, "terms"]
-    error: Float[Array, ""]
+    nngp: Float[AnyArray, "terms"]
+    ntk: Float[AnyArray, "terms"]
+    error: Float[AnyArray, ""]
 
     @classmethod
     def fit(cls, layers: Sequence[AffineLayer], activation: Activation, input_dim: int) -> AngularKernels:
@@ -46,7 +46,7 @@ class AngularKernels(eqx.Module):
         exact = _exact_profile(np.cos(_ARGUMENTS), layers, activation, input_dim)
         nngp, ntk = _transform() @ exact.nngp, _transform() @ exact.ntk
         tail = [jnp.sum(jnp.abs(c[-4:])) / jnp.abs(jnp.sum(c)) for c in (nngp, ntk)]
-        return cls(nngp, ntk, jnp.maximum(*tail))
+        return cls(nngp, ntk, jnp.maximum(tail[0], tail[1]))
 
     def sectors(self, u1: Float[Array, "n1 2"], u2: Float[Array, "n2 2"]) -> tuple[Kernels, Kernels]:
         """Odd and even parts, (K(u, u') -+ K(u, -u')) / 2, each (n1, n2). Label D3.3."""
@@ -55,8 +55,8 @@ class AngularKernels(eqx.Module):
         x = 1 - 2 * jnp.minimum(turn, 2 * np.pi - turn) / np.pi
         square = 2 * x**2 - 1  # T_2(x); T_{2j}(x) = T_j(T_2(x))
         norms = norm1[:, None] * norm2[None, :]
-        odd = Kernels(*(norms * x * _odd_series(c[1::2], square) for c in (self.nngp, self.ntk)), self.error)
-        even = Kernels(*(norms * _even_series(c[0::2], square) for c in (self.nngp, self.ntk)), self.error)
+        odd = Kernels(*(norms * x * _odd_series(c[1::2], square) for c in (self.nngp, self.ntk)), quadrature_error=self.error)
+        even = Kernels(*(norms * _even_series(c[0::2], square) for c in (self.nngp, self.ntk)), quadrature_error=self.error)
         return odd, even
 
 
@@ -133,7 +133,7 @@ def _cached_series(structure: Any, leaves: tuple[float, ...], input_dim: int, dt
         pairs = zip(fitted, profiles, strict=True)
         error = max(_largest_error(series, checks, profile[_NODES:], dtype) for series, profile in pairs)
         if error <= _TOLERANCE.get(dtype, 0) * np.finfo(dtype).eps:
-            return AngleSeries(*fitted, np.asarray(error))
+            return AngleSeries(*fitted, error=np.asarray(error))
     return None
 
 

@@ -29,7 +29,8 @@ def by_rows(kernel: Callable[[Any, jax.Array, jax.Array | None], Any], held: Any
     def between(arrays: Any, own: jax.Array, others: jax.Array) -> Any:
         return kernel(eqx.combine(arrays, rest), own, others)
 
-    arguments = (*jax.device_put((arrays,), everywhere), x1, jax.device_put(x1 if x2 is None else x2, everywhere))
+    (arrays,) = jax.device_put((arrays,), everywhere)
+    arguments = (arrays, x1, jax.device_put(x1 if x2 is None else x2, everywhere))
     rows = jax.shard_map(
         between,
         mesh=mesh,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -111,7 +113,7 @@ class PairMoments(eqx.Module):
         zero = jnp.zeros_like(variance)
         return cls(variance, variance, variance, zero, zero)
 
-    def affine(self, weight: jax.Array, bias: jax.Array) -> PairMoments:
+    def affine(self, weight: Any, bias: Any) -> PairMoments:
         r"""Moments after a random affine layer: \(q \mapsto \sigma_w^2 q + \sigma_b^2\) for each moment.
 
         \(q_{11}'q_{22}'-q_{12}'^2=\sigma_w^4\,\mathrm{area}^2+\sigma_w^2\sigma_b^2\,\mathrm{distance}\): a sum of

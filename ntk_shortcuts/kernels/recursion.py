@@ -70,7 +70,9 @@ def mlp_kernels(moments: PairMoments, layers: Sequence[AffineLayer], activation:
 
     if isinstance(activation, Linear):
         lines = [map(scalar, line) for line in linear_profiles(layers, input_dim)]
-        return Kernels(*(slope * moments.covariance + intercept for slope, intercept in lines), jnp.zeros((), dtype))
+        return Kernels(
+            *(slope * moments.covariance + intercept for slope, intercept in lines), quadrature_error=jnp.zeros((), dtype)
+        )
     first, *rest = layers
     weight, bias = scalar(first.weight_variance) / input_dim, scalar(first.bias_variance)
     pre = moments.affine(weight, bias)

@@ -82,12 +82,14 @@ def sector_features(
     own = stacked(own_sectors(sectors, points))
     initial = eigenbasis(spectra.kernels.nngp, nodes.mass)
     kernels, cross, own = (Kernels(k.nngp, k.ntk, 0.0) for k in (spectra.kernels, cross, own))
-    return jax.vmap(lambda *a: _features(*a, nodes.mass, modes, initial_modes), in_axes=(_BOTH, 0, 0, _BOTH, _BOTH))(
-        kernels, spectra.basis, initial, cross, own
-    )
+
+    def features(kernels: Kernels, basis: Eigenbasis, initial: Eigenbasis, cross: Kernels, own: Kernels) -> SectorFeatures:
+        return _features(kernels, basis, initial, cross, own, nodes.mass, modes, initial_modes)
+
+    return jax.vmap(features, in_axes=(_BOTH, 0, 0, _BOTH, _BOTH))(kernels, spectra.basis, initial, cross, own)
 
 
-_BOTH = Kernels(0, 0, None)
+_BOTH = Kernels(0, 0, None)  # pyright: ignore[reportArgumentType]  vmap takes a tree of axes in place of one of arrays
 
 
 def _features(

@@ -46,10 +46,6 @@ class Method(Spec):
             ValueError: an argument out of range, before any work is done.
         """
 
-    def test_points(self, kernel: LawKernel, probes: Any) -> TestPoints:
-        """Where outputs are asked for: the law's own test points, or those given."""
-        return kernel.law.test_points(probes)
-
 
 def known_methods() -> list[str]:
     """The registered method names."""

@@ -23,7 +23,7 @@ from ntk_shortcuts.training.frozen_kernel import OutputLaw
 from ntk_shortcuts.training.rules import TrainingRule
 from ntk_shortcuts.training.spectral import describe_spectrum
 from ntk_shortcuts.typing import Array, Float
-from ntk_shortcuts.validation import as_labels, as_points, require, require_finite
+from ntk_shortcuts.validation import as_labels, as_points, require, require_finite, required
 
 
 class GivenDataset(Method):
@@ -91,9 +91,8 @@ class GivenDataset(Method):
         dimension, count = self.dataset.inputs.shape[1], points.points.shape[0]
         probe_inputs = self.probe_inputs
         if probe_inputs is None:
-            embedding = self.dataset.embedding
             allowed = "given for data of your own, whose embedding of the probes is unknown"
-            require(embedding is not None, "probe_inputs", allowed, None)
+            embedding = required(self.dataset.embedding, "probe_inputs", allowed)
             probe_inputs = embedding(points.points)
         probe_inputs = as_points("probe_inputs", probe_inputs, dimension=dimension)
         allowed = f"of shape ({count}, {dimension}), one row per probe"
@@ -104,7 +103,7 @@ class GivenDataset(Method):
         """From the networks' own initial outputs on."""
         inputs, labels = problem.points, problem.targets
         initial = _initial_outputs(self.initial_outputs, inputs.shape[0], problem.probes.shape[0], inputs.dtype)
-        rows = tuple(jnp.atleast_2d(values) for values in initial)
+        rows = jnp.atleast_2d(initial[0]), jnp.atleast_2d(initial[1])
         solved = low_rank_where_asked(problem._replace(targets=(labels - rows[0]).T), False, self.rank_tolerance)
         if solved is None:
             law, extra, issues = exact_continuation(problem, rows), {}, ()
@@ -126,7 +125,7 @@ def noted(
     issues: tuple[Issue, ...],
 ) -> GaussianOutputs:
     """The law as outputs, with what its arithmetic may have lost."""
-    outputs = GaussianOutputs(law.mean, law.variance, law.error)
+    outputs = GaussianOutputs(location=law.mean, variance=law.variance, error=law.error)
     require_finite_outputs(outputs.location, outputs.std)
     if is_traced(law):
         return outputs

@@ -38,7 +38,8 @@ def infinite_data_outputs(
     def at_level(level: int) -> _Solved:
         nodes = kernel.nodes(level, "operator")
         law, kernel_error = _outputs(kernel, training, solved, nodes, random_init, sample_weight)
-        outputs = GaussianOutputs(*unfold(law.mean, law.variance, law.error))
+        mean, variance, error = unfold(law.mean, law.variance, law.error)
+        outputs = GaussianOutputs(location=mean, variance=variance, error=error)
         require_finite_outputs(outputs.location, outputs.std)
         return _Solved(outputs, law.spectrum, kernel_error, nodes.count, *watched(kernel.law.metric, outputs, points))
 
@@ -88,7 +89,7 @@ def _outputs(
     sectors = kernel.in_sectors()
     train, cross = train_and_cross(sectors, nodes.points, points)
     error = jnp.asarray(cross[0].quadrature_error)
-    own = [None] * len(train)
+    own: list[jax.Array | None] = [None] * len(train)
     if random_init:
         own = [kernels.nngp for kernels in own_sectors(sectors, points)]
     laws = [

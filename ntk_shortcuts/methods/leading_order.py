@@ -88,10 +88,8 @@ class LeadingOrder(Method):
         require(finite, "training", 'of finite time for regime="short_time"', training)
         found = infinite_data_outputs(kernel, _Expanded(training), points, self.random_init, _TOLERANCE)
         start = jnp.max(jnp.asarray(training.expansion(None)[0]))
-        if is_traced(start):
-            return found
         largest = found.diagnostics.get("largest_eigenvalue", float("nan"))
-        return found.with_notes({"expansion_parameter": float(start) * largest})
+        return found.with_notes({} if is_traced(start) else {"expansion_parameter": float(start) * largest})
 
     def _quadratic(self, kernel: LawKernel, training: TrainingRule, points: TestPoints) -> GaussianOutputs:
         model = require_polynomial(kernel)
@@ -104,7 +102,7 @@ class LeadingOrder(Method):
             even_ntk, even_nngp = (jnp.stack([a[0], a[2], a[2], a[2]]) for a in (ntk, nngp))
             odd = kernel_variance(training, u, jnp.stack([ntk[1]] * 2), jnp.stack([nngp[1]] * 2), second)
             variance = odd + kernel_variance(training, even_features(u), even_ntk, even_nngp, fourth)
-        outputs = GaussianOutputs(mean, variance)
+        outputs = GaussianOutputs(location=mean, variance=variance)
         require_finite_outputs(mean, variance)
         return outputs if is_traced(error) else outputs.with_notes({"kernel_error": float(error)})
 

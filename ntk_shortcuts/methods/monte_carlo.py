@@ -55,13 +55,13 @@ class MonteCarlo(Method):
     rank_tolerance: float | None = None
 
     def __call__(self, kernel: LawKernel, training: TrainingRule, num_samples: Any, points: TestPoints) -> SampledOutputs:
-        require_key(self.key, 'a jax.random key for method="monte_carlo"')
+        key = require_key(self.key, 'a jax.random key for method="monte_carlo"')
         require(num_samples is not None, "num_samples", 'an even integer >= 2 for method="monte_carlo"', num_samples)
         require_integer("num_datasets", self.num_datasets, 2)
         require_tolerance(self.rank_tolerance)
         laws, extra, issues = [], {}, []
         for index in range(self.num_datasets):
-            problem = self._problem(kernel, training, num_samples, points, jax.random.fold_in(self.key, index))
+            problem = self._problem(kernel, training, num_samples, points, jax.random.fold_in(key, index))
             solved = low_rank_where_asked(problem, self.random_init, self.rank_tolerance)
             law, sizes, found = solved or (exact_outputs(problem, self.random_init), {}, ())
             require_finite_outputs(law.mean, law.variance)
@@ -73,7 +73,7 @@ class MonteCarlo(Method):
         errors = None
         if all(law.error is not None for law in laws):
             errors = jax.tree.map(lambda *parts: jnp.stack(parts), *[law.error for law in laws])
-        outputs = SampledOutputs(means, variances, errors, networks=False)
+        outputs = SampledOutputs(values=means, variances=variances, error=errors, networks=False)
         issues += unresolved_labels(kernel.network, training, laws[-1], num_samples)
         return self._noted(kernel, outputs, points, {**describe_spectrum(laws[-1].spectrum), **extra}, issues)
 

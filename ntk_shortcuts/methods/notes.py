@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from ntk_shortcuts.laws.base import DataLaw
 from ntk_shortcuts.results.issues import ROUNDING_OF_BIAS, Rounding, UnresolvedDirection, UnresolvedLabels
 from ntk_shortcuts.training.frozen_kernel import OutputLaw
-from ntk_shortcuts.training.rules import TrainingRule
+from ntk_shortcuts.training.rules import SpectralFilter
 
 
 def rounding_notes(outputs: Any, moved: float | None) -> Any:
@@ -21,7 +21,7 @@ def rounding_notes(outputs: Any, moved: float | None) -> Any:
 
 
 def unresolved_direction(
-    law: DataLaw, training: TrainingRule, largest: Any, resolution: float, num_samples: Any = None
+    law: DataLaw, training: SpectralFilter, largest: Any, resolution: float, num_samples: Any = None
 ) -> tuple[UnresolvedDirection, ...]:
     """Where one direction of the data has too little variance for the method, and so much time that it is learnt.
 
@@ -36,7 +36,7 @@ def unresolved_direction(
     return (UnresolvedDirection(ratio, learnt),) if ratio < resolution and learnt > 1e-3 else ()
 
 
-def unresolved_labels(network: Any, training: TrainingRule, law: OutputLaw, num_samples: int) -> tuple[UnresolvedLabels, ...]:
+def unresolved_labels(network: Any, training: SpectralFilter, law: OutputLaw, num_samples: int) -> tuple[UnresolvedLabels, ...]:
     """Where training goes on until it reaches eigenvalues below rounding, and labels lie there.
 
     Linear networks have none: their kernels are zero beyond the dimension of the inputs.

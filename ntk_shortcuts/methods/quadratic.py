@@ -14,15 +14,15 @@ from ntk_shortcuts.numerics import safe_divide, safe_sqrt
 from ntk_shortcuts.training.rules import SpectralFilter, TrainingRule
 from ntk_shortcuts.training.spectral import apply_filter, divided_differences
 from ntk_shortcuts.typing import Array, Float
-from ntk_shortcuts.validation import require
+from ntk_shortcuts.validation import require, required
 
 _QUARTIC = ((0, 0), (0, 1), (1, 1))
 
 
 def require_polynomial(kernel: LawKernel) -> Any:
     """The two-feature model under the kernel; refuses nesting, and networks that see more than inner products."""
-    model, instead = kernel.law.two_features, '(or regime="short_time")'
-    require(model is not None, "model", f'a GenerativeModel for regime="quadratic" {instead}', kernel.law)
+    instead = '(or regime="short_time")'
+    model = required(kernel.law.two_features, "model", f'a GenerativeModel for regime="quadratic" {instead}', kernel.law)
     require(model.nesting == (0, 0), "nesting", f'(0, 0) for regime="quadratic" {instead}', model.nesting)
     sees = kernel.network.facts.of_inner_products
     require(sees, "network", f'an MLP for regime="quadratic" {instead}', kernel.network)

@@ -10,7 +10,7 @@ from ntk_shortcuts.metrics.base import Metric
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import in_float64, safe_divide
 from ntk_shortcuts.results.signs import cell_signs, expected_sign
-from ntk_shortcuts.typing import Array, Float, Latents
+from ntk_shortcuts.typing import AnyArray, Array, Float, Latents
 from ntk_shortcuts.validation import as_floats, as_points
 
 
@@ -36,7 +36,7 @@ class Reliance(Metric):
 
 
 @in_float64
-def reliance(outputs: Float[Array, "*batch probes"], probes: Latents) -> Float[Array, "*batch"]:
+def reliance(outputs: Float[AnyArray, "*batch probes"], probes: Latents) -> Float[Array, "*batch"]:
     r"""\(\mathrm{mean}_z\,\mathrm{sign}f(z)\,(\mathrm{sign}\,z_s-\mathrm{sign}\,z_c)\), in [-1, 1] on the probe grid.
 
     -1: the classifier reads only the core feature; +1: only the shortcut.

@@ -150,7 +150,7 @@ class MLP(FiniteNetwork):
             bias_rate = jnp.where(positive, 1 / jnp.where(positive, bias, 1.0), 0.0)
         return AffineLayer(weight, bias, weight_rate, bias_rate)
 
-    def _fan_ins(self, input_dim: int) -> list[int | float]:
+    def _fan_ins(self, input_dim: int) -> list[int]:
         require(
             self.width is not None or self.parameterization == "ntk" or self.depth == 0,
             "width",
@@ -277,7 +277,7 @@ class MLP(FiniteNetwork):
             largest = longest * float(np.sum(series.ntk))
         elif self.depth == 0 or isinstance(self.activation, Linear):
             lines = linear_profiles(jax.tree.map(float, layers), input_dim)
-            largest = max(slope * longest + intercept for slope, intercept in lines)
+            largest = max(float(slope * longest + intercept) for slope, intercept in lines)
         else:
             largest = float(_largest_entry(kernels))
         dtype = kernels.ntk.dtype
@@ -306,7 +306,7 @@ class MLP(FiniteNetwork):
             return
         at, error = largest_square / input_dim, 0.0
         for layer in self.layers(input_dim)[:-1]:
-            at, found = self.activation.second_moment(layer.weight_variance * at + layer.bias_variance)
+            at, found = self.activation.second_moment(jnp.asarray(layer.weight_variance * at + layer.bias_variance))
             error = max(error, float(found))
         self._require_resolved(error, _RESOLVED)
 
@@ -440,9 +440,9 @@ def _point_kernels(
         return between(points1, others)
     if not is_exact and max(points1.shape[0], others.shape[0]) <= min(sides):
         kernels = between(points1, others)
-        return (
-            kernels if points2 is not None else Kernels(*map(mirrored, (kernels.nngp, kernels.ntk)), kernels.quadrature_error)
-        )
+        if points2 is not None:
+            return kernels
+        return Kernels(mirrored(kernels.nngp), mirrored(kernels.ntk), kernels.quadrature_error)
 
     def block(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
         kernels = between(a, b)

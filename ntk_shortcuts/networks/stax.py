@@ -16,7 +16,7 @@ from ntk_shortcuts.networks.base import FiniteNetwork
 from ntk_shortcuts.networks.inputs import two_inputs
 from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.typing import Array, Float, Key
-from ntk_shortcuts.validation import as_points, require, require_finite, require_integer
+from ntk_shortcuts.validation import as_points, require, require_finite, require_integer, required
 
 
 class StaxNetwork(FiniteNetwork):
@@ -70,14 +70,14 @@ class StaxNetwork(FiniteNetwork):
         Raises:
             ValueError: a network made without `init_fn` and `apply_fn`; input_dim that is not the product of input_shape.
         """
-        self._require_finite()
+        init_fn, _ = self._functions()
         require_integer("input_dim", input_dim, 1)
         shape = self.input_shape or (input_dim,)
         allowed = f"{math.prod(shape)}, the product of input_shape={self.input_shape}"
         require(input_dim == math.prod(shape), "input_dim", allowed, input_dim)
         dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
         with _lenient():
-            _, params = self.init_fn(key, (1, *shape))
+            _, params = init_fn(key, (1, *shape))
         return jax.tree.map(lambda leaf: leaf.astype(dtype), params)
 
     def apply(self, params: Any, x: Float[Array, "n d"]) -> Float[Array, "n"]:
@@ -87,20 +87,23 @@ class StaxNetwork(FiniteNetwork):
             ValueError: a network made without `init_fn` and `apply_fn`; inputs that do not fit input_shape; an `apply_fn` whose
                 outputs are not (n, 1).
         """
-        self._require_finite()
+        _, apply_fn = self._functions()
         points = as_points("x", x)
         leaves = jax.tree.leaves(params)
         images = self._as_images("x", points.astype(jnp.result_type(*leaves)) if leaves else points)
         with _lenient():
-            outputs = self.apply_fn(params, images)
+            outputs = apply_fn(params, images)
         shape = (points.shape[0], 1)
         allowed = f"a function to outputs of shape (n, 1) = {shape}, with Dense(1) as the last layer"
         require(outputs.shape == shape, "apply_fn", allowed, f"shape {outputs.shape}")
         return outputs[:, 0].astype(images.dtype)  # stax's own factors are float64 where x64 is on
 
-    def _require_finite(self) -> None:
+    def _functions(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """`init_fn` and `apply_fn`, where both are given."""
         allowed = "given to draw and train the network: from_stax(kernel_fn, init_fn=init_fn, apply_fn=apply_fn)"
-        require(self.is_finite, "init_fn and apply_fn", allowed, (self.init_fn, self.apply_fn))
+        if self.init_fn is None or self.apply_fn is None:
+            return required(None, "init_fn and apply_fn", allowed, (self.init_fn, self.apply_fn))
+        return self.init_fn, self.apply_fn
 
     def _as_images(self, name: str, points: jax.Array) -> jax.Array:
         if self.input_shape is None:

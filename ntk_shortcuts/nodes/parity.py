@@ -21,7 +21,7 @@ from ntk_shortcuts.validation import require
 
 Sectors = tuple[Kernels, ...]
 PointKernels = Callable[[jax.Array, jax.Array], Kernels]
-Unfold = Callable[[jax.Array, jax.Array, Any], tuple]
+Unfold = Callable[[jax.Array, jax.Array | None, Any], tuple]
 
 
 class Parity(Spec):

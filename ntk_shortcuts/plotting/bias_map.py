@@ -93,7 +93,7 @@ def plot_bias_map(dataset: xarray.Dataset, inset: Inset | tuple | None = None) -
     axes.set_title(_description(dataset), fontsize="small")
     figure.colorbar(mesh, ax=axes, label=BIAS_LABEL)
     if inset is not None:
-        inset = Inset(*inset)
+        inset = inset if isinstance(inset, Inset) else Inset(*inset)
         alpha = np.asarray(inset.model.amplification)
         point = (float(alpha[0] / alpha[1]), float(inset.model.predictivity[0]))
         axes.plot(*point, marker="*", markersize=17, color="black", markeredgecolor="white", linestyle="none")

@@ -116,17 +116,16 @@ def draw_surface(axes: Axes, probes: Any, mean: np.ndarray, model: GenerativeMod
         Line2D([], [], color="black", linewidth=2.2, label="predicted boundary"),
         Line2D([], [], color="black", linestyle="--", linewidth=1.6, label="Bayes boundary"),
     ]
-    show_points = dataset is not None and dataset.latents is not None
     # Black and white stand out from every colour of the surface; the shape tells the class as well.
     for label, colour, edge, shape in ((1, "white", "black", "o"), (-1, "black", "white", "^")):
-        if show_points:
+        if dataset is not None and dataset.latents is not None:
             of_class = np.asarray(dataset.latents)[np.asarray(dataset.labels) == label]
             points = of_class[: _MAX_POINTS // 2]
-            style = {"markersize": 4.5, "markeredgewidth": 0.7}
+            size, edge_width = 4.5, 0.7
             name = f"class {label:+d}" + (f", {len(points)} of {len(of_class)}" if len(points) < len(of_class) else "")
         else:
             points = label * np.asarray(model.means)[None, :]
-            style = {"markersize": 10, "markeredgewidth": 1.0}
+            size, edge_width = 10, 1.0
             name = f"mean of class {label:+d}"
         (line,) = axes.plot(
             *points.T,
@@ -135,7 +134,8 @@ def draw_surface(axes: Axes, probes: Any, mean: np.ndarray, model: GenerativeMod
             markeredgecolor=edge,
             linestyle="none",
             label=name,
-            **style,
+            markersize=size,
+            markeredgewidth=edge_width,
         )
         handles.append(line)
     axes.set(xlim=frame[0], ylim=frame[1], xlabel=SHORTCUT_LABEL, ylabel=CORE_LABEL)

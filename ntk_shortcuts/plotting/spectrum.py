@@ -42,7 +42,7 @@ def plot_spectrum(spectrum: KernelSpectrum) -> Figure:
         panel = figure.add_subplot(grid[place // 2, 2 + place % 2])
         values = np.asarray(spectrum.eigenfunctions[mode])
         limit = np.max(np.abs(values))
-        panel.tricontourf(*probes.T, values, levels=np.linspace(-limit, limit, 15), cmap=OUTPUT_COLOURS)
+        panel.tricontourf(probes[:, 0], probes[:, 1], values, levels=np.linspace(-limit, limit, 15), cmap=OUTPUT_COLOURS)
         panel.set_title(rf"$1/\lambda={float(spectrum.learning_times[mode]):.3g}$", fontsize=9)
         panel.set_aspect("equal")
         panel.tick_params(labelsize=7)

@@ -118,7 +118,7 @@ class GaussianOutputs(Outputs):
         if self.error is None:
             return None
         mean, variance = _shifted(self.location, self.std**2, self.error)
-        return GaussianOutputs(mean, variance)
+        return GaussianOutputs(location=mean, variance=variance)
 
 
 class SampledOutputs(Outputs):
@@ -173,7 +173,8 @@ class SampledOutputs(Outputs):
     def shifted(self) -> SampledOutputs | None:
         if self.error is None or self.variances is None:
             return None
-        return SampledOutputs(*_shifted(self.values, self.variances, self.error), networks=self.networks)
+        values, variances = _shifted(self.values, self.variances, self.error)
+        return SampledOutputs(values=values, variances=variances, networks=self.networks)
 
 
 def _shifted(mean: jax.Array, variance: jax.Array, error: OutputError) -> tuple[jax.Array, jax.Array]:

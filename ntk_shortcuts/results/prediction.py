@@ -75,10 +75,10 @@ class Prediction(eqx.Module):
     @property
     def bias_std(self) -> Any:
         """Standard deviation of the bias over initialisations, where the method runs single networks; else None."""
-        if not self.outputs.of_networks:
+        spread, samples = self._reliance.spread, self.outputs.samples
+        if not self.outputs.of_networks or spread is None or samples is None:
             return None
-        spread = self._reliance.spread
-        return plain(spread if self.outputs.samples > 1 or is_traced(spread) else spread * np.nan)
+        return plain(spread if samples > 1 or is_traced(spread) else spread * np.nan)
 
     @property
     def mean(self) -> Any:

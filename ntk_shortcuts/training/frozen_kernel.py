@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.results.outputs import OutputError
 from ntk_shortcuts.training.rounding import error_directions, mean_rounding, variance_rounding
-from ntk_shortcuts.training.rules import TrainingRule
+from ntk_shortcuts.training.rules import SpectralFilter
 from ntk_shortcuts.training.spectral import SpectralDiagnostics, apply_filter
 from ntk_shortcuts.typing import Array, Float
 
@@ -35,7 +35,7 @@ def trained_outputs(
     prior: jax.Array | None,
     weights: Float[Array, "m"],
     targets: Float[Array, "m"],
-    rule: TrainingRule,
+    rule: SpectralFilter,
     num_samples: int | None,
 ) -> OutputLaw:
     r"""Mean and (co)variance after training, over random initialisations. Label D4.4.
@@ -92,7 +92,7 @@ def continued_outputs(
     weights: Float[Array, "m"],
     targets: Float[Array, "m"],
     initial: tuple[Float[Array, "inits m"], Float[Array, "inits probes"]],
-    rule: TrainingRule,
+    rule: SpectralFilter,
     num_samples: int | None,
 ) -> OutputLaw:
     r"""Outputs after training of networks whose own initial output is known: \(f(x)=f_0(x)+A\,(y-f_0(X))\), no variance.

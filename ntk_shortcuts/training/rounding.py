@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.results.outputs import DRAWS
-from ntk_shortcuts.training.rules import TrainingRule
+from ntk_shortcuts.training.rules import SpectralFilter
 from ntk_shortcuts.training.spectral import SpectralDiagnostics
 from ntk_shortcuts.typing import Array, Float
 
@@ -24,7 +24,7 @@ def error_directions(size: int, dtype: Any, draws: int = DRAWS) -> Float[Array, 
 
 def mean_rounding(
     spectrum: SpectralDiagnostics,
-    rule: TrainingRule,
+    rule: SpectralFilter,
     num_samples: int | None,
     target: Float[Array, "*k m"],
     rows: Float[Array, "probes m"],

@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ntk_shortcuts.training.rules import TrainingRule
+from ntk_shortcuts.training.rules import SpectralFilter
 from ntk_shortcuts.typing import Array, Float
 
 
@@ -31,7 +31,7 @@ class SpectralDiagnostics(eqx.Module):
 
 @eqx.filter_custom_jvp
 def apply_filter(
-    matrix: Float[Array, "m m"], columns: Float[Array, "m p"], rule: TrainingRule, *, num_samples: int | None
+    matrix: Float[Array, "m m"], columns: Float[Array, "m p"], rule: SpectralFilter, *, num_samples: int | None
 ) -> tuple[Float[Array, "*batch m p"], SpectralDiagnostics]:
     """g(matrix) @ columns for a symmetric positive semi-definite matrix, and diagnostics for the first column.
 
@@ -50,7 +50,7 @@ def _apply_filter_jvp(primals: Any, tangents: Any, *, num_samples: int | None) -
     eigenvalues, kept, vectors = _spectrum(matrix)
     result, diagnostics = _evaluate(eigenvalues, kept, vectors, columns, rule, num_samples)
 
-    def gains(r: TrainingRule, values: jax.Array) -> jax.Array:
+    def gains(r: SpectralFilter, values: jax.Array) -> jax.Array:
         return _gains(r, values, kept, num_samples)
 
     d_components = jnp.zeros_like(result)
@@ -78,7 +78,7 @@ def _evaluate(
     kept: jax.Array,
     vectors: jax.Array,
     columns: jax.Array,
-    rule: TrainingRule,
+    rule: SpectralFilter,
     num_samples: int | None,
 ) -> tuple[jax.Array, SpectralDiagnostics]:
     components = vectors.T @ columns
@@ -93,7 +93,7 @@ def _evaluate(
     return vectors @ (gains * _like(components, gains)), diagnostics
 
 
-def _gains(rule: TrainingRule, eigenvalues: jax.Array, kept: jax.Array, num_samples: int | None) -> jax.Array:
+def _gains(rule: SpectralFilter, eigenvalues: jax.Array, kept: jax.Array, num_samples: int | None) -> jax.Array:
     gains = rule.filter(jnp.where(kept, eigenvalues, 1), num_samples)
     return jnp.where(jnp.broadcast_to(kept, gains.shape), gains, 0)
 

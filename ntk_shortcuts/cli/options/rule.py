@@ -50,6 +50,6 @@ class RuleOptions:
 
         if self.ridge is not None:
             return Ridge(self.ridge)
-        if self.learning_rate is not None:
+        if self.learning_rate is not None and self.steps is not None:
             return GradientDescent(self.learning_rate, self.steps)
         return GradientFlow(_DEFAULT_TIME if self.time is None else self.time)

@@ -27,7 +27,7 @@ from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.results.prediction import Prediction
 from ntk_shortcuts.training.rules import GradientDescent
 from ntk_shortcuts.typing import Key, Latents
-from ntk_shortcuts.validation import require, require_integer
+from ntk_shortcuts.validation import require, require_integer, required
 
 
 class Configuration(eqx.Module):
@@ -88,7 +88,7 @@ class Configuration(eqx.Module):
 
         \(\lambda_{\max}\) is that of the infinitely wide kernel on 200 points of the data law; data sets differ.
         """
-        latents = self.model.sample(jax.random.key(0), 200).latents
+        latents = required(self.model.sample(jax.random.key(0), 200).latents, "model", "one with latents")
         kernel = np.asarray(LawKernel(self.model, self.network)(latents).ntk) / len(latents)
         divisor = int(np.ceil(self.times[0] * np.linalg.eigvalsh(kernel)[-1] / 0.8))
         return GradientDescent(self.times[0] / divisor, np.round(divisor * np.asarray(self.times) / self.times[0]))
@@ -209,8 +209,9 @@ def compare(configuration: Configuration, seed: int = 0) -> dict[str, Any]:
 @in_float64
 def _in_plane(network: MLP, data: Dataset, probes: Latents) -> tuple[Dataset, jax.Array]:
     """The data set and the probes as inputs of two dimensions with the same kernels, which cost less than those in R^d."""
-    basis = plane_basis(data.embedding)
-    inputs, at_probes = (network.plane_inputs(jnp.asarray(x), basis) for x in (data.inputs, data.embedding(probes)))
+    embedding = required(data.embedding, "data", "a data set with its embedding")
+    basis = plane_basis(embedding)
+    inputs, at_probes = (network.plane_inputs(jnp.asarray(x), basis) for x in (data.inputs, embedding(probes)))
     return Dataset.from_arrays(inputs, data.labels), at_probes
 
 

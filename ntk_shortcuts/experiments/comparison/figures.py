@@ -37,10 +37,11 @@ def report_figures(records: Sequence[dict]) -> dict[str, Figure]:
 def _scatter(table: list[dict], prediction: str) -> plotting.Scatter:
     errors = {"own_init": "ensemble_gap_error", "expected": "trained_init_error", "averaged": "trained_data_error"}
     shown = {"own_init": "initialisations", "expected": "initialisations", "averaged": "data sets"}
-    columns = [np.concatenate([r[name] for r in table]) for name in (prediction, "trained", errors[prediction], "times")]
+    names = (prediction, "trained", errors[prediction], "times")
+    predicted, trained, error, times = (np.concatenate([r[name] for r in table]) for name in names)
     depths = np.concatenate([[r["parameters"]["depth"]] * len(r["times"]) for r in table])
     title = f"{PREDICTIONS[prediction].replace(', ', chr(10))}\n(bars: standard error over {shown[prediction]})"
-    return plotting.Scatter(title, *columns, depths)
+    return plotting.Scatter(title, predicted, trained, error, times, depths)
 
 
 def _width_panels(records: Sequence[dict]) -> dict[str, list[plotting.Gaps]]:

@@ -72,7 +72,7 @@ def _train_group(
     milestones = np.unique(np.append(steps, 0))
     while True:
         for index in np.flatnonzero(steps == done):
-            _write(record, index, done, measure(settings, batch, states, start))
+            _write(record, int(index), done, measure(settings, batch, states, start))
         if done == milestones[-1]:
             break
         stop = min(done + segment, int(milestones[np.searchsorted(milestones, done, side="right")]))

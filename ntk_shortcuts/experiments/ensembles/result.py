@@ -15,7 +15,7 @@ from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.laws.two_features.optimum import optimal_reliance
 from ntk_shortcuts.metrics.reliance import reliance
 from ntk_shortcuts.training.rules import GradientDescent
-from ntk_shortcuts.typing import Array, Float
+from ntk_shortcuts.typing import AnyArray, Array, Float
 from ntk_shortcuts.validation import require
 
 
@@ -35,10 +35,10 @@ class Ensemble(eqx.Module):
     outputs: Float[Array, "*times datasets inits probes"]
     initial_outputs: Float[Array, "datasets inits probes"]
     initial_train_outputs: Float[Array, "datasets inits n"]
-    bias: Float[Array, "*times datasets inits"]
-    reliance: Float[Array, "*times datasets inits"]
+    bias: Float[AnyArray, "*times datasets inits"]
+    reliance: Float[AnyArray, "*times datasets inits"]
     optimal_reliance: float
-    probes: Float[Array, "probes 2"]
+    probes: Float[AnyArray, "probes 2"]
     train_loss: Float[Array, "*times datasets inits"]
     validation_accuracy: Float[Array, "*times datasets inits"]
     steps: np.ndarray

@@ -94,9 +94,9 @@ def bias_map(
     labels = {**VARIABLES, **_ERRORS}
     result = result[[name for name in labels if name in result]]
     for name in result.data_vars:
-        result[name].attrs["long_name"] = labels[name]
+        result[name].attrs["long_name"] = labels[str(name)]
     for name in result.coords:
-        result[name].attrs = _AXES.get(name, {"long_name": str(name).replace("_", " "), "units": "1"})
+        result[name].attrs = _AXES.get(str(name), {"long_name": str(name).replace("_", " "), "units": "1"})
     options = {name: value for name, value in options.items() if name not in ("engine", "store")}
     attributes = run_attributes(Point(model, network, training, num_samples), method, None, {**options, "key": key})
     # The axes vary the shortcut's.

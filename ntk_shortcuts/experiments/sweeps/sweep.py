@@ -21,7 +21,7 @@ from ntk_shortcuts.methods import METHODS, Method, known_methods
 from ntk_shortcuts.networks.mlp import MLP
 from ntk_shortcuts.results.issues import Issue, give
 from ntk_shortcuts.training.rules import GradientFlow, TrainingRule, require_rule
-from ntk_shortcuts.validation import require, require_integer
+from ntk_shortcuts.validation import require, require_integer, required
 
 if TYPE_CHECKING:
     import xarray
@@ -96,7 +96,7 @@ def sweep(
         LawKernel(base.model, base.network)
         method = default_method(num_samples if "num_samples" not in grid.values else 1) if method is None else method
         kind = METHODS.get(method) if isinstance(method, str) else method
-        require(isinstance(method, Method) or kind is not None, "method", f"one of {', '.join(known_methods())}", method)
+        kind = required(kind, "method", f"one of {', '.join(known_methods())}", method)
         require(not kind.needs_dataset, "method", "one that does not need a given data set, which has one model", method)
     client = checked_client(engine)
     table = SweepTable(grid, sweep_attributes(grid, method, compute, options))
@@ -104,8 +104,8 @@ def sweep(
         table.attach(Store(store))
     function = functools.partial(evaluate, method=method, compute=compute, options=options)
     tasks = (((index, inner), grid.point(index, inner)) for index, inner in table.pending())
-    for place, values in results(client, function, tasks):
-        table.put(*place, values)
+    for (index, inner), values in results(client, function, tasks):
+        table.put(index, inner, values)
         if progress is not None:
             progress(*table.counts())
     if compute is not None and (lacking := table.lacking()):

@@ -156,7 +156,7 @@ class SweepTable:
         for name, variable in placed.data_vars.items():
             if name == "done":
                 continue
-            if grown and inner not in variable.dims and name not in _OF_THE_LAW:
+            if inner is not None and grown and inner not in variable.dims and name not in _OF_THE_LAW:
                 # What is said of a point as a whole was said of the values it had then.
                 variable = variable.expand_dims({inner: self.grid.values[inner]}).where(placed["done"])
             variable = variable.transpose(*(axis for axis in self.grid.values if axis in variable.dims))

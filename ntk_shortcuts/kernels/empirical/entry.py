@@ -19,14 +19,14 @@ from ntk_shortcuts.kernels.empirical.checks import (
 )
 from ntk_shortcuts.kernels.empirical.function import checked_outputs
 from ntk_shortcuts.kernels.empirical.jacobian import jacobian_ntk
-from ntk_shortcuts.kernels.empirical.layered import LayeredNetwork, LayerParameters, is_layered
+from ntk_shortcuts.kernels.empirical.layered import Applied, LayeredNetwork, LayerParameters, is_layered
 from ntk_shortcuts.kernels.empirical.layerwise import layerwise_nngp, layerwise_ntk
 from ntk_shortcuts.typing import Array, Float
 from ntk_shortcuts.validation import require
 
 
 def empirical_ntk(
-    network: LayeredNetwork | Callable[[Any, jax.Array], jax.Array],
+    network: LayeredNetwork | Applied | Callable[[Any, jax.Array], jax.Array],
     params: Any,
     x1: Float[Array, "n1 ..."],
     x2: Float[Array, "n2 ..."] | None = None,
@@ -103,8 +103,9 @@ def empirical_ntk(
     if is_layered(network):
         params, x1, x2 = checked_layers(network, params, x1, x2)
         rates = layer_rates(network, params, learning_rates)
-        return by_rows(lambda held, a, b: layerwise_ntk(*held[:2], a, b, held[2], memory), (network, params, rates), x1, x2)
-    function = getattr(network, "apply", network)
+        held = network, params, rates
+        return by_rows(lambda held, a, b: layerwise_ntk(held[0], held[1], a, b, held[2], memory), held, x1, x2)
+    function: Any = getattr(network, "apply", network)
     require(callable(function), "network", "an MLP or a JAX function apply_fn(params, x)", network)
     params, rates = checked_tree(params, learning_rates)
     x1, x2 = checked_inputs(x1, x2)
@@ -161,4 +162,4 @@ def empirical_nngp(
     require(is_layered(network), "network", "an MLP of affine layers and one activation", network)
     memory = checked_memory(memory)
     params, x1, x2 = checked_layers(network, params, x1, x2)
-    return by_rows(lambda held, a, b: layerwise_nngp(*held, a, b, memory), (network, params), x1, x2)
+    return by_rows(lambda held, a, b: layerwise_nngp(held[0], held[1], a, b, memory), (network, params), x1, x2)

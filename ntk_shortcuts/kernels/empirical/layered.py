@@ -18,6 +18,14 @@ LayerParameters: TypeAlias = tuple[tuple[jax.Array, jax.Array | None], ...]
 """Weights (fan_in, fan_out), and biases (fan_out,) or None, of each layer; the last has one output."""
 
 
+class Applied(Protocol):
+    """A network with its function as a method."""
+
+    def apply(self, params: Any, x: jax.Array) -> jax.Array:
+        """Outputs at inputs (n, ...)."""
+        ...
+
+
 class LayeredNetwork(Protocol):
     """Affine layers with one pointwise activation between them, and nothing else."""
 

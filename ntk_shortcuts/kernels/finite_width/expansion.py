@@ -67,7 +67,7 @@ def expand_in_width(squares: Float[Array, "n"], layers: Sequence[AffineLayer], a
     first, *rest = [AffineLayer(*(jnp.asarray(leaf, squares.dtype) for leaf in jax.tree.leaves(layer))) for layer in layers]
     weight, zero = first.weight_variance * squares, jnp.zeros_like(squares)
     ntk = first.weight_rate * weight + first.bias_rate * first.bias_variance
-    state = WidthExpansion(weight + first.bias_variance, ntk, *[zero] * 7)
+    state = WidthExpansion(jnp.asarray(weight + first.bias_variance), jnp.asarray(ntk), *[zero] * 7)
     for layer in rest:
         state = _next_layer(state, layer, activation)
     return state
@@ -99,12 +99,14 @@ def _next_layer(state: WidthExpansion, layer: AffineLayer, activation: Activatio
     gain = safe_divide((product * z) @ mass, q)
     return WidthExpansion(
         variance=g + layer.bias_variance,
-        ntk=rate * g + layer.bias_rate * layer.bias_variance + chi * theta,
+        ntk=jnp.asarray(rate * g + layer.bias_rate * layer.bias_variance + chi * theta),
         variance_shift=g1 * state.variance_shift + g2 * qq / 2,
-        ntk_shift=ntk_1 * state.variance_shift + chi * state.ntk_shift + ntk_2 * qq / 2 + chi1 * (qt + 2 * state.along),
+        ntk_shift=jnp.asarray(
+            ntk_1 * state.variance_shift + chi * state.ntk_shift + ntk_2 * qq / 2 + chi1 * (qt + 2 * state.along)
+        ),
         variance_variance=g1**2 * qq + covariance(to_q, to_q),
         cross_covariance=g1 * (ntk_1 * qq + chi * qt) + covariance(to_q, to_theta),
-        ntk_variance=ntk_1**2 * qq + 2 * ntk_1 * chi * qt + chi**2 * tt + covariance(to_theta, to_theta),
+        ntk_variance=jnp.asarray(ntk_1**2 * qq + 2 * ntk_1 * chi * qt + chi**2 * tt + covariance(to_theta, to_theta)),
         along=weight**2 * (product**2 @ mass * theta + gain**2 * state.along),
         across=weight**2 * (slope**4 @ mass) * theta**2 + chi**2 * state.across,
     )

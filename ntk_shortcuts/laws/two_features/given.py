@@ -8,7 +8,7 @@ from ntk_shortcuts.laws.two_features.dataset import Dataset
 from ntk_shortcuts.laws.two_features.plane import shared_plane
 from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.typing import Array, Float, Latents
-from ntk_shortcuts.validation import as_labels, as_points, require
+from ntk_shortcuts.validation import as_labels, as_points, require, required
 
 
 class GivenData(NamedTuple):
@@ -43,8 +43,7 @@ def given_data(dataset: Dataset, num_samples: int | None, probes: Latents, probe
     probes = as_points("probes", probes, dimension=2)
     if probe_inputs is None:
         allowed = "with its embedding, or with probe_inputs= given: where the probes lie among inputs of your own is not known"
-        require(dataset.embedding is not None, "dataset", allowed, None)
-        probe_inputs = dataset.embedding(probes)
+        probe_inputs = required(dataset.embedding, "dataset", allowed)(probes)
     probe_inputs = as_points("probe_inputs", probe_inputs, dimension=dimension)
     allowed = f"of shape ({probes.shape[0]}, {dimension}), one row per probe"
     require(probe_inputs.shape[0] == probes.shape[0], "probe_inputs", allowed, probe_inputs)

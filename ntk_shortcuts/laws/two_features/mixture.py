@@ -62,7 +62,7 @@ def density_nodes(
         ((56, 2), True)
     """
     factor, mean = (np.asarray(value, np.float64) for value in (model.whitening, model.whitened_mean))
-    distance = np.linalg.norm(mean)
+    distance = float(np.linalg.norm(mean))
     # Without any mean all directions are alike.
     first = mean / distance if distance > 0 else np.array([1.0, 0.0])
     turn = np.stack([first, [-first[1], first[0]]])

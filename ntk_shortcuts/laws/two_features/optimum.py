@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.metrics.reliance import Reliance
 from ntk_shortcuts.numerics import in_float64, safe_divide
-from ntk_shortcuts.typing import Array, Float, Latents
+from ntk_shortcuts.typing import AnyArray, Array, Float, Latents
 
 
 @in_float64
@@ -22,7 +22,7 @@ def optimal_reliance(model: GenerativeModel, probes: Latents | None = None) -> F
 
 
 @in_float64
-def direction_reliance(model: GenerativeModel, direction: Float[Array, "*batch 2"]) -> Float[Array, "*batch"]:
+def direction_reliance(model: GenerativeModel, direction: Float[AnyArray, "*batch 2"]) -> Float[Array, "*batch"]:
     r"""Reliance of the linear classifier sign(v . z) on an infinitely fine probe grid, a smooth function of v. Label D1.5.
 
     With \((p,q)=(v_s\mu_s,v_c\mu_c)/\max(|v_s\mu_s|,|v_c\mu_c|)\):

@@ -32,7 +32,7 @@ from ntk_shortcuts.results.outputs import SampledOutputs
 from ntk_shortcuts.training.losses import resolve_loss
 from ntk_shortcuts.training.rules import GradientDescent, GradientFlow
 from ntk_shortcuts.typing import Key
-from ntk_shortcuts.validation import require, require_integer, require_key, require_values
+from ntk_shortcuts.validation import require, require_integer, require_key, require_values, required
 
 # Nodes across of the rule, with 4/3 as many along: refined until the bias moves by less than the tolerance.
 _ORDERS = (10, 16, 24, 36)
@@ -126,18 +126,17 @@ class PopulationFlow(Method):
     dtype: Any = eqx.field(default="float32", static=True)
 
     def __call__(self, kernel: LawKernel, training: Any, num_samples: Any, points: TestPoints) -> SampledOutputs:
-        self._check(kernel, num_samples)
+        keys = jax.random.split(self._checked_key(kernel, num_samples), self.num_inits)
         rules = self._rules(num_samples)
         sampled = num_samples is not None or self.batch_size is not None
         order = _SAMPLED_ORDER if sampled and self.order is None else self.order
         if is_traced(kernel, training):
-            return self._traced(kernel, training, num_samples, points, order or _TRACED_ORDER, rules)
+            return self._traced(kernel, training, keys, num_samples, points, order or _TRACED_ORDER, rules)
         times = flow_times(training)
         if self.batch_size is not None:
             batches = _minibatches(self.batch_size, training, num_samples, self.momentum)
             rules = dataclasses.replace(rules, batches=batches)
         stops, where = np.unique(np.atleast_1d(times), return_inverse=True)
-        keys = jax.random.split(self.key, self.num_inits)
         flows = _Flows(kernel, keys, points.points, jnp.asarray(stops * self._speed), rules)
         model = kernel.law.two_features
 
@@ -146,14 +145,15 @@ class PopulationFlow(Method):
             outputs = np.array(path.outputs, np.float64)[:, where]
             if not self.random_init:
                 outputs[:, np.atleast_1d(times) == 0] = 0  # f_0 - f_0, which two roundings of f_0 need not be
-            return _Path(outputs, *(np.asarray(part) for part in path[1:]), nodes)
+            reached, steps, subtracted = (np.asarray(part) for part in path[1:])
+            return _Path(outputs, reached, steps, subtracted, nodes)
 
         # The rule is chosen on the first networks, by the move of their bias from the next coarser rule to this one.
         orders = _ORDERS if order is None else (order,)
         refined = refine(
             lambda level: run(slice(_FIRST), _padded_nodes(model, orders[level], sampled)),
             len(orders),
-            lambda path: kernel.law.metric(SampledOutputs(path.outputs), points),
+            lambda path: kernel.law.metric(SampledOutputs(values=path.outputs), points),
             self.tolerance,
         )
         path = refined.found
@@ -166,16 +166,15 @@ class PopulationFlow(Method):
         """Of heavy-ball momentum, in its limit of small learning rates."""
         return 1 / (1 - self.momentum)
 
-    def _check(self, kernel: LawKernel, num_samples: Any) -> None:
+    def _checked_key(self, kernel: LawKernel, num_samples: Any) -> Key:
         if num_samples is not None:
             require_integer("num_samples", num_samples, 2)
             require(num_samples % 2 == 0, "num_samples", "even, half of either class", num_samples)
         allowed = 'an integer with method="population_flow" (infinitely wide networks: method="population")'
         require_finite_network(kernel.network, allowed)
-        model = kernel.law.two_features
-        require(model is not None, "model", 'a GenerativeModel with method="population_flow"', kernel.law)
+        model = required(kernel.law.two_features, "model", 'a GenerativeModel with method="population_flow"', kernel.law)
         require(not any(model.nesting), "nesting", '(0, 0) with method="population_flow"', model.nesting)
-        require_key(self.key, 'a jax.random key with method="population_flow"')
+        key = require_key(self.key, 'a jax.random key with method="population_flow"')
         require_integer("num_inits", self.num_inits, 1)
         resolve_loss(self.loss)
         require_values("momentum", self.momentum, (), "in [0, 1)", lambda v: (v >= 0) & (v < 1))
@@ -185,6 +184,7 @@ class PopulationFlow(Method):
         require_integer("max_steps", self.max_steps, 1)
         if self.order is not None:
             require_integer("order", self.order, 1)
+        return key
 
     def _rules(self, num_samples: int | None) -> FlowRules:
         numbers = (jnp.asarray(self.weight_decay), jnp.asarray(self.step_tolerance))
@@ -193,7 +193,7 @@ class PopulationFlow(Method):
         return FlowRules(*numbers, self.loss, not self.random_init, self.orthogonal, self.max_steps, dtype, count)
 
     def _traced(
-        self, kernel: LawKernel, training: Any, num_samples: Any, points: TestPoints, order: int, rules: FlowRules
+        self, kernel: LawKernel, training: Any, keys: Key, num_samples: Any, points: TestPoints, order: int, rules: FlowRules
     ) -> SampledOutputs:
         """Inside JAX's transformations: one rule of nodes, and signs averaged over the cells of the grid, which are smooth."""
         for name, value in (("num_samples", num_samples), ("batch_size", self.batch_size)):
@@ -212,11 +212,10 @@ class PopulationFlow(Method):
             nodes, weights = mixture_nodes(model, order)
             return FlowPoints(nodes, weights, model.class_expectation(nodes), model.probe_grid())
 
-        keys = jax.random.split(self.key, self.num_inits)
         outputs = differentiable_outputs(kernel, keys, at_nodes, flat[ascending], rules)
         # The weights are those of the model's dtype: derivatives of the reliance are taken in float64.
         outputs = outputs.astype(flat.dtype)[:, jnp.argsort(ascending)].reshape(len(keys), *times.shape, -1)
-        return SampledOutputs(outputs, in_cells=True)
+        return SampledOutputs(values=outputs, in_cells=True)
 
     def _noted(
         self, kernel: LawKernel, points: TestPoints, path: _Path, times: np.ndarray, move: float, fixed: bool
@@ -242,7 +241,7 @@ class PopulationFlow(Method):
         undecided = float(np.max(np.mean(near @ differ, axis=0))) / len(differ)
         if undecided > self.tolerance:
             issues.append(UndecidedProbes(undecided))
-        outputs = SampledOutputs(path.outputs.reshape(len(path.outputs), *np.shape(times), -1))
+        outputs = SampledOutputs(values=path.outputs.reshape(len(path.outputs), *np.shape(times), -1))
         spread = np.asarray(kernel.law.metric.read(outputs, points).spread) if self.num_inits > 1 else np.nan
         diagnostics = {
             "bias_standard_error": float(np.max(spread / np.sqrt(self.num_inits))),
@@ -268,7 +267,8 @@ class _Path(NamedTuple):
 
     def joined(self, other: _Path) -> _Path:
         """With the initialisations of another on the same nodes."""
-        return _Path(*(np.concatenate(part) for part in zip(self[:-1], other[:-1], strict=True)), self.nodes)
+        outputs, reached, steps, subtracted = (np.concatenate(part) for part in zip(self[:-1], other[:-1], strict=True))
+        return _Path(outputs, reached, steps, subtracted, self.nodes)
 
 
 def _minibatches(batch_size: int, training: Any, num_samples: int | None, momentum: float) -> Minibatches:
@@ -301,7 +301,8 @@ class _Flows:
         self.drawn = [draw(kernel, key, rules) for key in keys]
 
     def __call__(self, chosen: slice, nodes: tuple) -> FlowPath:
-        points = FlowPoints(*nodes, self.probes)
+        at, weights, targets = nodes
+        points = FlowPoints(at, weights, targets, self.probes)
 
         @in_float64
         def one(drawn: Drawn) -> FlowPath:

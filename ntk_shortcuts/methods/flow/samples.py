@@ -9,14 +9,14 @@ import numpy as np
 from ntk_shortcuts.methods.flow.equation import Drawn, FlowPoints, FlowRules, flow_from
 from ntk_shortcuts.networks.base import FiniteNetwork
 from ntk_shortcuts.results.outputs import SampledOutputs
-from ntk_shortcuts.typing import Array, Float, Key
+from ntk_shortcuts.typing import AnyArray, Float, Key
 
 
 def flow_on_samples(
     network: FiniteNetwork,
-    inputs: Float[Array, "n d"],
-    labels: Float[Array, "n"],
-    probe_inputs: Float[Array, "probes d"],
+    inputs: Float[AnyArray, "n d"],
+    labels: Float[AnyArray, "n"],
+    probe_inputs: Float[AnyArray, "probes d"],
     times: np.ndarray,
     rules: FlowRules,
     keys: Key,
@@ -35,4 +35,4 @@ def flow_on_samples(
         init_key, data_key = jax.random.split(key)
         drawn = Drawn(network.init(init_key, dimension, rules.dtype), frame, data_key)
         outputs.append(np.asarray(flow_from(drawn, network, points, jnp.asarray(stops), rules).outputs, np.float64)[where])
-    return SampledOutputs(np.stack(outputs).reshape(len(keys), *np.shape(times), -1))
+    return SampledOutputs(values=np.stack(outputs).reshape(len(keys), *np.shape(times), -1))
