@@ -74,7 +74,12 @@ def bias_map(
         >>> dict(result.sizes)
         {'shortcut_predictivity': 2, 'amplification_ratio': 2}
     """
-    require(_AXES.keys() <= axes_of(model).keys(), "model", f"a law with the axes {' and '.join(_AXES)}", model)
+    require(
+        _AXES.keys() <= axes_of(model).keys(),
+        "model",
+        f"a GenerativeModel, or another law with the axes {' and '.join(_AXES)}",
+        model,
+    )
     require_rule(training)
     predictivities = checked_values("shortcut_predictivities", shortcut_predictivities)
     wrong = predictivities[(predictivities < 0.5) | (predictivities >= 1)]
