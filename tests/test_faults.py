@@ -104,7 +104,7 @@ def test_a_method_is_an_object_or_its_name():
         ns.predict_bias(*arguments, loss="logistic")
     with pytest.raises(ValueError, match='dataset must be given for method="dataset"'):
         ns.predict_bias(*arguments, method="dataset")
-    with pytest.raises(ValueError, match="name must be one that .*registered"):
+    with pytest.raises(ValueError, match=r"name must be one that .*registered"):
 
         class Again(ns.methods.Method):
             name = "population"

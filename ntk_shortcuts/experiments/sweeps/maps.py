@@ -77,7 +77,7 @@ def bias_map(
     require(
         _AXES.keys() <= axes_of(model).keys(),
         "model",
-        f"a GenerativeModel, or a law with the axes {' and '.join(_AXES)}",
+        f"a GenerativeModel, or another law with the axes {' and '.join(_AXES)}",
         model,
     )
     require_rule(training)
