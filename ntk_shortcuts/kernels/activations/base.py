@@ -8,6 +8,7 @@ function of one variable goes through Hermite series (:class:`~ntk_shortcuts.ker
 from __future__ import annotations
 
 import abc
+from typing import Any
 
 import equinox as eqx
 import jax
