@@ -32,6 +32,7 @@ from ntk_shortcuts.networks.mlp import MLP
 from ntk_shortcuts.results.issues import DivergenceWarning, UntrustedPredictionWarning
 from ntk_shortcuts.results.prediction import Prediction
 from ntk_shortcuts.training.rules import GradientDescent, GradientFlow, Ridge
+from ntk_shortcuts.version import __version__ as __version__
 
 __all__ = [
     "MLP",
@@ -67,7 +68,6 @@ __all__ = [
     "train_ensemble",
     "whitened",
 ]
-__version__ = "0.1.0"
 
 # Names of 0.1, which go with 0.3.
 _MOVED = {

@@ -11,6 +11,7 @@ import numpy as np
 from ntk_shortcuts.axes import arguments_of, axes_of
 from ntk_shortcuts.methods import Method, method_options
 from ntk_shortcuts.numerics import without_key_type
+from ntk_shortcuts.version import __version__
 
 # What goes without saying; other laws and networks are named.
 _USUAL = {"model": "GenerativeModel", "network": "MLP"}
@@ -77,6 +78,4 @@ def netcdf_value(value: Any) -> Any:
 
 def versions() -> dict[str, str]:
     """Of what the numbers depend on, for attributes and reports."""
-    from ntk_shortcuts import __version__
-
     return {"ntk_shortcuts_version": __version__, "jax_version": jax.__version__}

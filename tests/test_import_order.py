@@ -1,52 +1,90 @@
-"""A module imports only from rooms at or below its own (docs/decisions/0001-import-order.md)."""
+"""A module imports from its room and lower ones, and never itself by way of others (docs/decisions/0001-import-order.md)."""
 
 import ast
+import graphlib
 import pathlib
 
+import pytest
+
 PACKAGE = pathlib.Path(__file__).parents[1] / "ntk_shortcuts"
-# From the ground up; the longest prefix of a module's name is its room.
+
+# From low to high: a module, or a package with all in it that has no room of its own. "__init__" is the package itself.
 ROOMS = [
-    "typing", "compilation", "numerics", "validation", "spec", "axes",
-    "kernels.moments", "kernels.tiles", "kernels.devices", "kernels.activations", "kernels.recursion", "kernels.angular",
-    "kernels.empirical", "kernels.finite_width", "kernels",
-    "nodes.base", "nodes.test_points", "nodes.parity", "nodes",
-    "results.issues", "results.signs", "results.outputs",
-    "metrics", "results",
-    "networks.inputs", "networks.base", "networks.mlp", "networks",
-    "kernels.neural_tangents",
-    "training",
-    "laws.base", "laws.kernel", "laws.eigenfunctions", "laws",
-    "methods", "analysis.laziness", "entry", "linear", "description", "analysis",
-    "experiments.ensembles", "experiments.sweeps", "plotting", "experiments", "derivation", "cli",
-]  # fmt: skip
+    *("version", "typing", "compilation", "numerics", "validation", "spec", "axes"),
+    *("kernels.moments", "kernels.tiles", "kernels.devices", "kernels.activations", "kernels.recursion", "kernels.angular"),
+    *("kernels.empirical", "kernels.finite_width", "kernels"),
+    *("nodes.base", "nodes.test_points", "nodes.parity", "nodes"),
+    *("results.issues", "results.signs", "results.outputs", "metrics", "results"),
+    *("networks.inputs", "networks.base", "networks", "kernels.neural_tangents"),
+    *("training", "laws.base", "laws.kernel", "laws", "methods"),
+    *("analysis.laziness", "entry", "analysis", "linear", "description", "plotting"),
+    *("experiments.ensembles", "experiments.sweeps", "experiments", "derivation", "__init__", "cli"),
+]
 
 
-def _room(module):
-    matches = [name for name in ROOMS if module == name or module.startswith(name + ".")]
-    assert matches, f"{module} has no place in the import order"
-    return ROOMS.index(max(matches, key=len))
+def name_of(path):
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
 
 
-def _imports():
-    """Pairs of a module and one that it imports, at its top or inside a function; not those for type checkers only."""
-    for path in PACKAGE.rglob("*.py"):
-        module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
-        if module == "__init__":
+MODULES = {name_of(path): path for path in PACKAGE.rglob("*.py")}
+
+
+def imported_by(source):
+    """Modules of the package that a source imports, wherever it does."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "an import relative to its module"
+            root, _, module = node.module.partition(".")
+            # Of a package the names may be modules, or what the package itself gives.
+            inside = [f"{module}.{alias.name}".removeprefix(".") for alias in node.names]
+            found = [name if name in MODULES else module or "__init__" for name in inside]
+        elif isinstance(node, ast.Import):
+            root = "ntk_shortcuts"
+            names = [alias.name.split(".", 1) for alias in node.names]
+            found = [(rest or ["__init__"])[0] for first, *rest in names if first == root]
+        else:
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("ntk_shortcuts."):
-                imported = node.module.removeprefix("ntk_shortcuts.")
-                inside = [f"{imported}.{alias.name}" for alias in node.names]
-                modules = [name for name in inside if (PACKAGE / (name.replace(".", "/") + ".py")).exists()]
-                yield from ((module, name) for name in modules or [imported])
+        if root == "ntk_shortcuts":
+            yield from found
 
 
-def test_imports_point_upwards():
-    assert sorted({pair for pair in _imports() if _room(pair[1]) > _room(pair[0])}) == []
+IMPORTS = {module: set(imported_by(path.read_text())) for module, path in MODULES.items()}
 
 
-def test_every_room_has_somebody_in_it():
-    modules = {
-        ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__") for path in PACKAGE.rglob("*.py")
-    }
-    assert [room for room in ROOMS if not any(_room(m) == ROOMS.index(room) for m in modules if m != "__init__")] == []
+def room_of(module):
+    """The place of its room: that of the longest name which is the module's or a package's around it."""
+    names = [room for room in ROOMS if module == room or module.startswith(room + ".")]
+    assert names, f"{module} has no room"
+    return ROOMS.index(max(names, key=len))
+
+
+def test_every_module_has_a_room_and_every_room_a_module():
+    assert {room_of(module) for module in MODULES} == set(range(len(ROOMS)))
+
+
+def test_a_module_imports_from_its_own_room_or_from_lower_ones():
+    assert set().union(*IMPORTS.values()) <= MODULES.keys()
+    pairs = [(module, name) for module, names in IMPORTS.items() for name in names]
+    assert not [(module, name) for module, name in pairs if room_of(name) > room_of(module)]
+
+
+def test_no_module_is_imported_by_what_it_imports():
+    list(graphlib.TopologicalSorter(IMPORTS).static_order())
+
+
+def test_imports_are_seen_wherever_they_stand():
+    source = """
+import os, ntk_shortcuts.linear, ntk_shortcuts
+from jax.numpy import linear
+from ntk_shortcuts import plotting, predict
+def later():
+    from ntk_shortcuts.kernels import empirical, LeakyReLU
+    import ntk_shortcuts.laws.kernel as kernel
+"""
+    expected = {"linear", "__init__", "plotting", "kernels.empirical", "kernels", "laws.kernel"}
+    assert set(imported_by(source)) == expected
+    with pytest.raises(AssertionError, match="relative"):
+        list(imported_by("from . import linear"))
+    assert room_of("analysis.laziness") < room_of("entry") < room_of("analysis.search")
+    with pytest.raises(AssertionError, match="no room"):
+        room_of("elsewhere.module")

@@ -34,6 +34,25 @@ def test_covariances_at_several_times_are_symmetric_and_positive(rng):
     assert np.min(np.linalg.eigvalsh(full)) > -1e-12 * np.max(full)
 
 
+class InNumPy:
+    """A linear network whose kernels no transformation can trace."""
+
+    def kernels(self, x1, x2=None):
+        kernel = 2 / np.shape(x1)[1] * np.asarray(x1) @ np.asarray(x1 if x2 is None else x2).T
+        return ns.kernels.Kernels(kernel, kernel)
+
+
+@pytest.mark.parametrize("full_covariance", [False, True])
+def test_a_network_of_ones_own_may_be_written_in_numpy(rng, full_covariance):
+    x, y, at = rng.normal(size=(6, 3)), rng.normal(size=6), rng.normal(size=(4, 3))
+    found, expected = (
+        ns.predict_outputs(network, ns.Ridge(0.1), x, y, at, full_covariance) for network in (InNumPy(), ns.MLP(0))
+    )
+    np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-12)
+    # Kernels of a linear network: its readout's and its first layer's are one layer.
+    np.testing.assert_allclose(found.variance, expected.variance, rtol=1e-10, atol=1e-14)
+
+
 def test_a_weight_is_as_many_samples(rng):
     x, y, at = rng.normal(size=(8, 3)), rng.normal(size=8), rng.normal(size=(5, 3))
     weight = rng.integers(0, 4, size=8)

@@ -75,7 +75,7 @@ def _common(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     if version:
-        from ntk_shortcuts import __version__
+        from ntk_shortcuts.version import __version__
 
         print(f"ntk-shortcuts {__version__}")
         raise typer.Exit()

@@ -22,8 +22,9 @@ class SpectrumOptions:
 def spectrum(law: LawOptions, network: NetworkOptions, part: SpectrumOptions, output: JsonOption, files: FileOptions) -> None:
     """Eigenfunctions of the NTK under the data law: what is learnt, when, and which feature it follows."""
     paths = files.paths(FIGURE_SUFFIXES, "a spectrum")
-    from ntk_shortcuts import __version__, kernel_spectrum
+    from ntk_shortcuts import kernel_spectrum
     from ntk_shortcuts.description import spec_parameters
+    from ntk_shortcuts.version import __version__
 
     model, mlp = law.model(), network.network()
     result = kernel_spectrum(model, mlp, part.modes)
