@@ -15,7 +15,7 @@ from ntk_shortcuts.kernels.activations.piecewise_linear import Linear
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.kernels.tiles import mirrored, take, tiled, tiled_symmetric
 from ntk_shortcuts.numerics import compiled
-from ntk_shortcuts.typing import Scalar
+from ntk_shortcuts.typing import AnyArray, Scalar
 
 
 class Kernels(eqx.Module):
@@ -28,7 +28,7 @@ class Kernels(eqx.Module):
 
     nngp: jax.Array
     ntk: jax.Array
-    quadrature_error: jax.Array | float = 0.0
+    quadrature_error: AnyArray | float = 0.0
 
 
 class AffineLayer(eqx.Module):

@@ -15,7 +15,7 @@ from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import in_float64, is_traced, safe_sqrt
 from ntk_shortcuts.results.issues import Issue
 from ntk_shortcuts.results.signs import cell_signs, decided, expected_sign
-from ntk_shortcuts.typing import Array, Float
+from ntk_shortcuts.typing import AnyArray, Array, Float
 from ntk_shortcuts.validation import require
 
 DRAWS = 6
@@ -129,8 +129,8 @@ class SampledOutputs(Outputs):
     - `in_cells`: whether the signs are averaged over cells of a square grid, as where derivatives are taken.
     """
 
-    values: Float[Array, "samples *batch n"]
-    variances: Float[Array, "samples *batch n"] | None = None
+    values: Float[AnyArray, "samples *batch n"]
+    variances: Float[AnyArray, "samples *batch n"] | None = None
     error: OutputError | None = None
     diagnostics: dict[str, float] = eqx.field(default_factory=dict)
     issues: tuple[Issue, ...] = eqx.field(default=(), static=True)

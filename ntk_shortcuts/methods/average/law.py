@@ -166,5 +166,5 @@ def _initial_influence(
     return second
 
 
-def _outer(vectors: jax.Array) -> jax.Array:
+def _outer(vectors: Any) -> jax.Array:
     return vectors[:, :, None] * vectors[:, None, :]

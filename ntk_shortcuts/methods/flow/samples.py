@@ -28,6 +28,7 @@ def flow_on_samples(
     """
     stops, where = np.unique(np.atleast_1d(times), return_inverse=True)
     count, dimension = inputs.shape
+    inputs, labels, probe_inputs = (jnp.asarray(values) for values in (inputs, labels, probe_inputs))
     points = FlowPoints(inputs, jnp.full(count, 1 / count), labels, probe_inputs)
     frame = jnp.eye(dimension)
     outputs = []
