@@ -38,7 +38,7 @@ class AngularKernels(eqx.Module):
 
     nngp: Float[AnyArray, "terms"]
     ntk: Float[AnyArray, "terms"]
-    error: Float[AnyArray, ""]
+    error: Float[Array, ""]
 
     @classmethod
     def fit(cls, layers: Sequence[AffineLayer], activation: Activation, input_dim: int) -> AngularKernels:
@@ -153,7 +153,7 @@ def _polar(u: jax.Array) -> tuple[jax.Array, jax.Array]:
     return safe_sqrt(jnp.sum(u**2, axis=1)), jnp.arctan2(u[:, 1], jnp.where(origin, 1, u[:, 0]))
 
 
-def _even_series(coefficients: jax.Array, square: jax.Array) -> jax.Array:
+def _even_series(coefficients: Any, square: jax.Array) -> jax.Array:
     """sum_j c_j T_j(square) by Clenshaw's recurrence."""
     after, last = jnp.zeros_like(square), jnp.zeros_like(square)
     for coefficient in coefficients[:0:-1]:
@@ -161,7 +161,7 @@ def _even_series(coefficients: jax.Array, square: jax.Array) -> jax.Array:
     return coefficients[0] + square * after - last
 
 
-def _odd_series(coefficients: jax.Array, square: jax.Array) -> jax.Array:
+def _odd_series(coefficients: Any, square: jax.Array) -> jax.Array:
     """sum_j c_j T_{2j+1}(x) / x by Clenshaw's recurrence: T_{2j+1}(x)/x follows the recurrence of T with 1, 2 square - 1.
 
     Label D3.2.

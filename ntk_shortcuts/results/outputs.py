@@ -15,7 +15,7 @@ from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import in_float64, is_traced, safe_sqrt
 from ntk_shortcuts.results.issues import Issue
 from ntk_shortcuts.results.signs import cell_signs, decided, expected_sign
-from ntk_shortcuts.typing import Array, Float
+from ntk_shortcuts.typing import AnyArray, Array, Float
 from ntk_shortcuts.validation import require
 
 DRAWS = 6
@@ -129,7 +129,7 @@ class SampledOutputs(Outputs):
     - `in_cells`: whether the signs are averaged over cells of a square grid, as where derivatives are taken.
     """
 
-    values: Float[Array, "samples *batch n"]
+    values: Float[AnyArray, "samples *batch n"]
     variances: Float[Array, "samples *batch n"] | None = None
     error: OutputError | None = None
     diagnostics: dict[str, float] = eqx.field(default_factory=dict)
@@ -177,7 +177,7 @@ class SampledOutputs(Outputs):
         return SampledOutputs(values=values, variances=variances, networks=self.networks)
 
 
-def _shifted(mean: jax.Array, variance: jax.Array, error: OutputError) -> tuple[jax.Array, jax.Array]:
+def _shifted(mean: Any, variance: jax.Array, error: OutputError) -> tuple[jax.Array, jax.Array]:
     mean, variance = jnp.asarray(mean), jnp.asarray(variance)
     draws = np.random.default_rng(1).normal(size=(DRAWS, mean.shape[-1])).astype(mean.dtype)
     noise = jnp.asarray(error.variance)[..., None, :] * draws
