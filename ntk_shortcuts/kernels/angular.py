@@ -38,7 +38,7 @@ class AngularKernels(eqx.Module):
 
     nngp: Float[AnyArray, "terms"]
     ntk: Float[AnyArray, "terms"]
-    error: Float[AnyArray, ""]
+    error: Float[Array, ""]
 
     @classmethod
     def fit(cls, layers: Sequence[AffineLayer], activation: Activation, input_dim: int) -> AngularKernels:

@@ -81,7 +81,7 @@ def averaged_law(
     together = parity.even[:, :1] * jnp.sum(weights * by_residual, axis=(2, 3))
     apart = parity.odd[:, :1] * jnp.sum(weights * (noise * by_label + targets * by_residual), axis=(2, 3)) * switches.balanced
 
-    covariance = _second_moment(by_residual, weights) - _outer(together) - _outer(jnp.asarray(apart))
+    covariance = _second_moment(by_residual, weights) - _outer(jnp.asarray(together)) - _outer(jnp.asarray(apart))
     initial_part = _initial_influence(residues, density, resolvents, nodes, features, parity, switches.balanced)
     covariance += switches.random_init * initial_part
     initial_variance = switches.random_init * _remaining_variance(residues, density, resolvents.solution, features)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,14 +11,14 @@ import numpy as np
 from ntk_shortcuts.methods.flow.equation import Drawn, FlowPoints, FlowRules, flow_from
 from ntk_shortcuts.networks.base import FiniteNetwork
 from ntk_shortcuts.results.outputs import SampledOutputs
-from ntk_shortcuts.typing import AnyArray, Float, Key
+from ntk_shortcuts.typing import Key
 
 
 def flow_on_samples(
     network: FiniteNetwork,
-    inputs: Float[AnyArray, "n d"],
-    labels: Float[AnyArray, "n"],
-    probe_inputs: Float[AnyArray, "probes d"],
+    inputs: Any,
+    labels: Any,
+    probe_inputs: Any,
     times: np.ndarray,
     rules: FlowRules,
     keys: Key,
