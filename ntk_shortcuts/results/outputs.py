@@ -177,7 +177,7 @@ class SampledOutputs(Outputs):
         return SampledOutputs(values=values, variances=variances, networks=self.networks)
 
 
-def _shifted(mean: Any, variance: jax.Array, error: OutputError) -> tuple[jax.Array, jax.Array]:
+def _shifted(mean: Any, variance: Any, error: OutputError) -> tuple[jax.Array, jax.Array]:
     mean, variance = jnp.asarray(mean), jnp.asarray(variance)
     draws = np.random.default_rng(1).normal(size=(DRAWS, mean.shape[-1])).astype(mean.dtype)
     noise = jnp.asarray(error.variance)[..., None, :] * draws
