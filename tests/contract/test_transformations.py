@@ -10,8 +10,8 @@ from packaging.version import Version
 
 import ntk_shortcuts as ns
 
-# JAX 0.10.0 hands a program's own constants over in the precision of the moment, whatever it was compiled for: a process that uses
-# one function in both precisions fails there.
+# JAX 0.10.0 hands a program's own constants over in the precision of the moment, whatever it was compiled for: a process that
+# uses one function in both precisions fails there.
 pytestmark = pytest.mark.skipif(Version(jax.__version__) < Version("0.10.2"), reason="JAX mixes up precisions before 0.10.2")
 
 MODEL = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0))
