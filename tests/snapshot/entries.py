@@ -463,6 +463,7 @@ def numbers(tree: Any, name: str = "") -> dict[str, Any]:
         return {}
 
 
+MAP_FILE = f"{tempfile.gettempdir()}/ntk_shortcuts_map.nc"
 COMMANDS = {
     "predict": "--amplification 4 1 --time 30",
     "predict average": "--amplification 4 1 --time 30 --num-samples 100",
@@ -470,7 +471,7 @@ COMMANDS = {
     "predict data set": "--num-samples 40 --method dataset --seed 3 --ridge 0.1",
     "predict monte_carlo": "--num-samples 40 --method monte_carlo --num-datasets 2 --seed 3",
     "predict leading_order": "--method leading_order --activation erf --bias-variance 0.1",
-    "map": f"--predictivities 0.6 0.9 2 --ratios 0.25 4 2 --no-random-init --tolerance 0.1 --output {tempfile.gettempdir()}/ntk_shortcuts_map.nc",
+    "map": f"--predictivities 0.6 0.9 2 --ratios 0.25 4 2 --no-random-init --tolerance 0.1 --output {MAP_FILE}",
     "spectrum": "--amplification 4 1 --modes 4",
     "sweep": "--axis depth=0,1 --axis time=3,30 --method population --no-random-init",
 }
