@@ -68,6 +68,21 @@ def test_weights_and_known_initial_outputs(few_landmarks, rng):
     assert not np.allclose(weighted[1].mean, _both(network, 300, rule, random_init=False)[1].mean, atol=1e-2)
 
 
+class InNumPy:
+    """A linear network whose kernels no transformation can trace."""
+
+    def kernels(self, x1, x2=None):
+        kernel = 2 / np.shape(x1)[1] * np.asarray(x1) @ np.asarray(x1 if x2 is None else x2).T
+        return ns.kernels.Kernels(kernel, kernel)
+
+
+def test_a_network_of_ones_own_may_be_written_in_numpy(few_landmarks):
+    for found, expected in zip(_both(InNumPy(), 300), _both(ns.MLP(0), 300), strict=True):
+        np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-7, atol=1e-9)
+        np.testing.assert_allclose(found.std, expected.std, rtol=1e-7, atol=1e-7)
+    assert found.diagnostics["rank"] == expected.diagnostics["rank"]
+
+
 @pytest.mark.slow
 @pytest.mark.branches
 def test_untrusted_above_the_limit_and_dense_below(monkeypatch):

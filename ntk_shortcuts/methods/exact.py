@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ntk_shortcuts.methods.low_rank import Problem
+from ntk_shortcuts.methods.low_rank import Problem, diagonals
 from ntk_shortcuts.numerics import compiled
 from ntk_shortcuts.training.frozen_kernel import OutputLaw, continued_outputs, trained_outputs
 
@@ -23,7 +23,7 @@ def exact_outputs(problem: Problem, random_init: bool, full_covariance: bool = F
     if random_init and full_covariance:
         prior = kernels(probes).nngp
     elif random_init:
-        prior = _own_variances(kernels, probes)
+        prior, _ = diagonals(kernels, probes)
     return _trained(train, cross, prior, weights, targets, rule, points.shape[0])
 
 
@@ -31,14 +31,6 @@ def exact_continuation(problem: Problem, initial: tuple[jax.Array, jax.Array]) -
     """Outputs of networks whose own initial outputs at points and probes, (inits, n) and (inits, probes), are known."""
     kernels, rule, points, targets, probes, weights = problem
     return _continued(kernels(points), kernels(probes, points), weights, targets, initial, rule, points.shape[0])
-
-
-def _own_variances(kernels: Any, points: jax.Array) -> jax.Array:
-    """The NNGP kernel of each point with itself."""
-    try:
-        return jax.vmap(lambda z: kernels(z[None]).nngp[0, 0])(points)
-    except jax.errors.TracerArrayConversionError:  # a network of a user's own, in NumPy
-        return jnp.stack([jnp.asarray(kernels(z[None]).nngp)[0, 0] for z in points])
 
 
 def loss_weights(points: jax.Array, sample_weight: Any) -> jax.Array:

@@ -154,7 +154,7 @@ def low_rank_outputs(problem: Problem, random_init: bool, tolerance: float) -> t
     all_tangent = Landmarks.choose(candidates, gram.ntk)
     all_prior = Landmarks.choose(candidates, gram.nngp) if random_init else all_tangent.leading(0)
     del gram
-    own = _diagonals(kernels, probes)[0]
+    own = diagonals(kernels, probes)[0]
     for most in _RANKS:
         # Half as many for the NNGP, whose spectrum falls faster.
         tangent, prior = all_tangent.leading(most), all_prior.leading(most // 2)
@@ -200,7 +200,7 @@ def _accumulate(
         block = points[index]
         features = _features(kernels, tangent, prior, block)
         weight = jnp.where(inside, weights[index], 0)
-        part = _block_moments(*features, kernels(probes, block).ntk, _diagonals(kernels, block)[1], targets[index], weight)
+        part = _block_moments(*features, kernels(probes, block).ntk, diagonals(kernels, block)[1], targets[index], weight)
         total = part if total is None else jax.tree.map(jnp.add, total, part)
     assert total is not None
     return total
@@ -222,10 +222,15 @@ def _block_moments(
     )
 
 
-def _diagonals(kernels: Callable, points: jax.Array) -> tuple[jax.Array, jax.Array]:
+def diagonals(kernels: Callable, points: jax.Array) -> tuple[jax.Array, jax.Array]:
     """NNGP and NTK of each point with itself."""
-    own = jax.vmap(lambda z: kernels(z[None]))(points)
-    return own.nngp[:, 0, 0], own.ntk[:, 0, 0]
+    try:
+        own = jax.vmap(lambda z: kernels(z[None]))(points)
+        return own.nngp[:, 0, 0], own.ntk[:, 0, 0]
+    except jax.errors.JAXTypeError:  # a network of a user's own, in NumPy
+        each = [kernels(z[None]) for z in points]
+        nngp, ntk = (jnp.stack([jnp.asarray(getattr(k, name))[0, 0] for k in each]) for name in ("nngp", "ntk"))
+        return nngp, ntk
 
 
 @compiled
