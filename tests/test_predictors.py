@@ -245,6 +245,6 @@ def test_bad_predictions(arguments, text):
 
 
 def test_a_method_is_registered_once():
-    with pytest.raises(ValueError, match="name must be one that no method has yet; got 'population'"):
+    with pytest.raises(ValueError, match="name must be one that is not already registered as a method; got 'population'"):
         type("Second", (Method,), {"name": "population"})
     assert sorted(METHODS) == ns.known_methods() != [] and METHODS["population"] is ns.Population

@@ -35,7 +35,7 @@ class Method(Spec):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if name := cls.__dict__.get("name"):
-            require(name not in METHODS, "name", "one that no method has yet", name)
+            require(name not in METHODS, "name", "one that is not already registered as a method", name)
             METHODS[name] = cls
 
     @abc.abstractmethod
