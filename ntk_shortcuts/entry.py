@@ -79,7 +79,8 @@ def predict(
     if not chosen.moves_kernel:
         kernel.law.require_resolved(kernel.network)
     prediction = _predicted(kernel, training, num_samples, chosen, probes, check_laziness)
-    give(prediction.issues)
+    if not is_traced(prediction):
+        give(prediction.issues)
     return prediction
 
 

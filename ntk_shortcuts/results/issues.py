@@ -6,7 +6,11 @@ Each kind is a class here, with an anchor of its name on the page of issues. Not
 from __future__ import annotations
 
 import abc
+import contextlib
 import dataclasses
+import functools
+import importlib.util
+import os
 import sys
 import warnings
 from collections.abc import Iterable
@@ -19,9 +23,9 @@ ROUNDING_OF_OUTPUTS = 1e-3
 LAZINESS = 0.1
 """A frozen bias is trusted to this."""
 
-_PACKAGE = str(Path(__file__).parents[1])
+_PACKAGE = Path(__file__).parents[1]
 # Frames between a user and an entry: decorators, and transformations.
-_BETWEEN = ("equinox", "jax", "jaxtyping", "beartype", "functools.py", "contextlib.py")
+_BETWEEN = ("equinox", "jax", "jaxtyping", "beartype")
 
 
 class UntrustedPredictionWarning(UserWarning):
@@ -387,5 +391,12 @@ def give_deprecation(message: str) -> None:
 
 
 def _is_between(filename: str) -> bool:
-    path = Path(filename)
-    return filename.startswith(_PACKAGE) or any(name in path.parts for name in _BETWEEN)
+    return filename.startswith(_passed())
+
+
+@functools.cache
+def _passed() -> tuple[str, ...]:
+    """What frames between a user and an entry are of: this package, and what decorates or transforms functions."""
+    packages = (importlib.util.find_spec(name) for name in _BETWEEN)
+    folders = [Path(spec.origin).parent for spec in packages if spec is not None and spec.origin is not None]
+    return (*(f"{folder}{os.sep}" for folder in [_PACKAGE, *folders]), functools.__file__, contextlib.__file__)

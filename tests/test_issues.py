@@ -1,0 +1,159 @@
+"""Issues: each kind in a prediction that has it, said in one warning at the line of the call; none inside transformations."""
+
+import functools
+import inspect
+import warnings
+
+import jax
+import numpy as np
+import pytest
+
+import ntk_shortcuts as ns
+from ntk_shortcuts.methods import low_rank
+from ntk_shortcuts.methods.flow import population_flow
+from ntk_shortcuts.results import issues
+
+MODEL, FLOW, KEY = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0)), ns.GradientFlow(30.0), jax.random.key(0)
+END = ns.GradientFlow(np.inf)
+NARROW = ns.MLP(1, width=8, parameterization="standard", initialization="torch")
+COARSE = {"method": "population_flow", "key": KEY, "num_inits": 1, "order": 6}
+FEW_PROBES = {"probes": MODEL.probe_grid(4)}
+
+
+@functools.cache
+def data(count=20):
+    return MODEL.sample(KEY, count)
+
+
+# Inputs that are told apart by their labels only.
+TWICE = {
+    "dataset": ns.Dataset.from_arrays([[1.0, 0.5], [1.0, 0.5], [-0.3, 1.0], [0.2, -1.0]], [1, -1, 1, -1]),
+    "probe_inputs": np.asarray(FEW_PROBES["probes"]),
+    **FEW_PROBES,
+}
+EQUAL, HIDDEN = ns.GenerativeModel((0.9, 0.9)), ns.GenerativeModel((0.9, 0.9), (1e4, 1.0), 1 - 1e-8)
+BETTER, EVEN = ns.GenerativeModel((0.95, 0.85)), ns.MLP(1, ns.LeakyReLU(-1.0))
+HUGE = ns.MLP(0, weight_variance=1e12)
+
+
+def nearly_one():
+    """A network, two of whose six inputs are 1e-6 apart: labels, and where to predict."""
+    rng = np.random.default_rng(0)
+    inputs, probes = rng.normal(size=(6, 3)), rng.normal(size=(4, 3))
+    inputs[1] = inputs[0] + 1e-6 * rng.normal(size=3)
+    return ns.MLP(1, "erf", bias_variance=0.1), END, inputs, np.array([1.0, -1.0] * 3), probes
+
+
+# fmt: off
+PREDICTIONS = {
+    "Unconverged": lambda: ns.predict_bias(MODEL, NARROW, FLOW, tolerance=1e-9, **{**COARSE, "order": None}),
+    "Rounding": lambda: ns.predict_bias(MODEL, HUGE, END, dataset=data(), **FEW_PROBES),
+    "UnresolvedDirection": lambda: ns.predict_bias(HIDDEN, ns.MLP(0), END, random_init=False),
+    "UnresolvedLabels": lambda: ns.predict_bias(MODEL, ns.MLP(1), END, **TWICE),
+    "FewSamples": lambda: ns.predict_bias(MODEL, ns.MLP(0), FLOW, 2),
+    "UntrustedAverage": lambda: ns.predict_bias(MODEL, ns.MLP(0), FLOW, 100, tolerance=1e-12),
+    "LowRank": lambda: ns.predict_bias(MODEL, ns.MLP(1), FLOW, dataset=data(), rank_tolerance=1e-9, **FEW_PROBES),
+    "LazinessGap": lambda: ns.predict_bias(MODEL, NARROW, FLOW, dataset=data(), random_init=False),
+    "OutOfSteps": lambda: ns.predict_bias(MODEL, NARROW, ns.GradientFlow([0.0, 200.0]), max_steps=4, **COARSE),
+    "LostOutputs": lambda: ns.predict_bias(MODEL, NARROW, ns.GradientFlow([1e-12, 1.0]), random_init=False, **COARSE),
+    "UndecidedProbes": lambda: ns.predict_bias(EQUAL, ns.MLP(0), ns.GradientFlow(300.0), orthogonal=True, random_init=False, **COARSE),  # noqa: E501
+    "UnseenTarget": lambda: ns.predict_bias(MODEL, EVEN, FLOW, method="leading_order"),
+    "ShortcutIsOptimal": lambda: ns.predict_bias(BETTER, ns.MLP(0), FLOW, method="leading_order"),
+    "Divergence": lambda: ns.predict_bias(MODEL, ns.MLP(0), ns.GradientDescent(100.0, 3), dataset=data(), **FEW_PROBES),
+}
+# What gives no prediction.
+OTHERS = {
+    "RoundedOutputs": lambda: ns.predict_outputs(*nearly_one()),
+    "PoorFit": lambda: ns.GenerativeModel.from_latents(np.sign(data(200).latents), data(200).labels),
+}
+# fmt: on
+KINDS = {name: kind for name, kind in vars(issues).items() if inspect.isclass(kind) and kind.__base__ is issues.Issue}
+
+
+@pytest.fixture
+def small(monkeypatch, request):
+    """Rules and landmarks too few for the tolerances asked of them."""
+    monkeypatch.setattr(population_flow, "_ORDERS", (2, 3))
+    if request.node.callspec.params["kind"] == "LowRank":
+        monkeypatch.setattr(low_rank, "_RANKS", (2, 4))
+        monkeypatch.setattr(low_rank, "DENSE_LIMIT", 10)
+
+
+def said_by(call):
+    """What a call returns, and its one warning, at its own line of this file."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = call()
+    (warning,) = said
+    lines = [line for *_, line in call.__code__.co_lines() if line is not None]
+    assert warning.filename == __file__ and min(lines) <= warning.lineno <= max(lines)
+    return found, warning
+
+
+@pytest.mark.parametrize("kind", PREDICTIONS)
+def test_a_prediction_holds_its_issues_and_says_them_once_where_it_was_asked_for(kind, small):
+    prediction, warning = said_by(PREDICTIONS[kind])
+    assert isinstance(prediction.issues, tuple) and kind in [issue.kind for issue in prediction.issues]
+    for issue in prediction.issues:
+        assert type(issue) is KINDS[issue.kind] and isinstance(issue.size, float)
+        assert issue.what and issue.advice and str(issue) == f"{issue.what}; {issue.advice}"
+        assert issubclass(warning.category, issue.category)
+    assert str(warning.message) == " | ".join(map(str, prediction.issues))
+    assert (warning.category is ns.DivergenceWarning) == (kind == "Divergence")
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_other_results_say_theirs_too(kind):
+    _, warning = said_by(OTHERS[kind])
+    assert warning.category is ns.UntrustedPredictionWarning
+
+
+def test_every_kind_is_here():
+    assert KINDS.keys() == PREDICTIONS.keys() | OTHERS.keys()
+
+
+def test_several_issues_are_one_warning():
+    def call():
+        return ns.predict_bias(BETTER, EVEN, FLOW, method="leading_order")
+
+    prediction, warning = said_by(call)
+    assert [issue.kind for issue in prediction.issues] == ["UnseenTarget", "ShortcutIsOptimal"]
+    assert str(warning.message).count(" | ") == 1
+
+
+def test_a_prediction_without_issues_is_silent():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert ns.predict_bias(MODEL, ns.MLP(0), FLOW, method="leading_order").issues == ()
+
+
+TRACED = {
+    "Rounding": lambda time: ns.predict_bias(MODEL, HUGE, ns.GradientFlow(time), dataset=data(), **FEW_PROBES),
+    "UnresolvedLabels": lambda time: ns.predict_bias(MODEL, ns.MLP(1), ns.GradientFlow(time), **TWICE),
+    "UnseenTarget": lambda time: ns.predict_bias(MODEL, EVEN, ns.GradientFlow(time), method="leading_order"),
+    "ShortcutIsOptimal": lambda time: ns.predict_bias(BETTER, ns.MLP(0), ns.GradientFlow(time), method="leading_order"),
+    "Divergence": lambda rate: ns.predict_bias(
+        MODEL, ns.MLP(0), ns.GradientDescent(100 * rate, 3), dataset=data(), **FEW_PROBES
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", TRACED)
+@pytest.mark.parametrize("transformation", [jax.jit, jax.grad, jax.vmap])
+def test_nothing_is_said_inside_a_transformation(kind, transformation):
+    at = np.array([3.0, 30.0]) if transformation is jax.vmap else 30.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        transformation(lambda value: TRACED[kind](value).reliance)(at)
+
+
+# Folders and files that have a name in common with those through which a call may pass.
+@pytest.mark.parametrize("place", ["/home/me/jax/run.py", "/home/me/equinox/run.py", f"{issues._PACKAGE}_study.py"])
+def test_the_line_is_the_users_wherever_it_stands(place):
+    source = 'def ask(ns, model, network, rule):\n    return ns.predict_bias(model, network, rule, method="leading_order")\n'
+    names = {}
+    exec(compile(source, place, "exec"), names)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        names["ask"](ns, BETTER, ns.MLP(0), FLOW)
+    assert [(warning.filename, warning.lineno) for warning in said] == [(place, 2)]
