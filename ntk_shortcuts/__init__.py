@@ -15,6 +15,7 @@ from ntk_shortcuts.experiments.ensembles import train_ensemble
 from ntk_shortcuts.experiments.sweeps import bias_map, sweep
 from ntk_shortcuts.kernels import LeakyReLU, finite_width
 from ntk_shortcuts.kernels.empirical import empirical_ntk
+from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.laws.two_features.dataset import Dataset
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.laws.two_features.whitening import whitened
@@ -46,6 +47,7 @@ __all__ = [
     "LeadingOrder",
     "LeakyReLU",
     "MonteCarlo",
+    "Pool",
     "Population",
     "PopulationFlow",
     "Prediction",

@@ -10,12 +10,14 @@ import numpy as np
 
 from ntk_shortcuts.analysis.laziness import laziness_notes
 from ntk_shortcuts.compilation import make_room
-from ntk_shortcuts.laws.kernel import LawKernel
+from ntk_shortcuts.laws.kernel import LawKernel, meet
 from ntk_shortcuts.methods import Method, resolve
+from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import in_float64, is_traced
 from ntk_shortcuts.results.issues import Issue, ShortcutIsOptimal, UnseenTarget, give
 from ntk_shortcuts.results.prediction import Prediction
 from ntk_shortcuts.training.rules import TrainingRule, require_rule
+from ntk_shortcuts.validation import require
 
 
 def default_method(num_samples: int | None) -> str:
@@ -31,6 +33,8 @@ def predict(
     num_samples: int | None = None,
     method: str | Method | None = None,
     probes: Any = None,
+    test: Any = None,
+    cache: Any = None,
     check_laziness: bool = True,
     **options: Any,
 ) -> Prediction:
@@ -49,6 +53,8 @@ def predict(
             over sampled data sets), "leading_order" (closed forms, infinite data), "population_flow" (networks of finite width,
             whose kernel moves; infinite data, or a data set of N samples each); see `known_methods()`.
         probes: points of the law (n, ...) at which outputs are predicted; by default where its metric is read.
+        test: where to predict, for a law without a default: of a `Pool` another one, of samples that are not in it.
+        cache: a folder where a pool's kernels are kept, block by block, for this and later processes.
         check_laziness: where a network of finite width is given to a frozen-kernel method, compare with a coarse flow of such
             networks (:func:`ntk_shortcuts.analysis.laziness_gap`; seconds, most of them compilation): diagnostic
             `laziness_gap`, and an issue above 0.1.
@@ -71,14 +77,16 @@ def predict(
         >>> round(prediction.bias, 2), prediction.issues
         (1.13, ())
     """
-    kernel = LawKernel(law, network)
     require_rule(training)
-    if not is_traced(kernel, training, options):
+    if not is_traced(law, network, training, options):
         make_room()
-    chosen = resolve(_default(num_samples, options) if method is None else method, options, also=("probes", "check_laziness"))
+    also = ("probes", "test", "cache", "check_laziness")
+    chosen = resolve(_default(num_samples, options) if method is None else method, options, also=also)
+    require(probes is None or test is None, "test", "None with probes: both say where to predict", type(test).__name__)
+    kernel, points = _met(law, network, probes if test is None else test, cache)
     if not chosen.moves_kernel:
         kernel.law.require_resolved(kernel.network)
-    prediction = _predicted(kernel, training, num_samples, chosen, probes, check_laziness)
+    prediction = _predicted(kernel, training, num_samples, chosen, points, check_laziness)
     if not is_traced(prediction):
         give(prediction.issues)
     return prediction
@@ -115,18 +123,21 @@ def _default(num_samples: int | None, options: dict[str, Any]) -> str:
     return "dataset" if "dataset" in options else default_method(num_samples)
 
 
+_met = in_float64(meet)
+
+
 @in_float64
 def _predicted(
-    kernel: LawKernel, training: TrainingRule, num_samples: Any, method: Method, probes: Any, check_laziness: bool
+    kernel: LawKernel, training: TrainingRule, num_samples: Any, method: Method, points: TestPoints, check_laziness: bool
 ) -> Prediction:
-    points = kernel.law.test_points(probes)
     outputs = method(kernel, training, num_samples, points)
     if not kernel.sees_target and method.learns_the_law:
         outputs = outputs.silenced(UnseenTarget(0.0))
     if check_laziness:
         outputs = outputs.with_notes(*laziness_notes(outputs, kernel, training, method, points))
     prediction = Prediction(outputs, points, method.name, kernel.law.metric)
-    return dataclasses.replace(prediction, outputs=outputs.with_notes(issues=_of_the_law(prediction)))
+    found = (*kernel.law.issues, *_of_the_law(prediction))
+    return dataclasses.replace(prediction, outputs=outputs.with_notes(issues=found))
 
 
 def _of_the_law(prediction: Prediction) -> tuple[Issue, ...]:

@@ -110,6 +110,11 @@ def without_key_type(value: Any) -> Any:
     return jax.random.key_data(value) if typed else value
 
 
+def generator(key: Any) -> np.random.Generator:
+    """NumPy's generator from a key of `jax.random`."""
+    return np.random.default_rng(np.asarray(without_key_type(key)).ravel().tolist())
+
+
 def _is_numeric(value: Any) -> bool:
     # Transformations rebuild specs with placeholders (None, objects) as leaves; those pass through.
     try:

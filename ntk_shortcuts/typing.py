@@ -7,7 +7,7 @@ Axis names: `n`, `n1`, `n2` (points), `n_train`, `n_test`, `d` (input dimension)
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Array, Bool, Complex, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Complex, Float, Int, PRNGKeyArray
 
 # What public functions take: JAX's arrays or NumPy's.
 AnyArray: TypeAlias = Array | np.ndarray
@@ -18,4 +18,4 @@ Latents: TypeAlias = Float[AnyArray, "n 2"]
 Matrix: TypeAlias = Float[Array, "n1 n2"]
 Key: TypeAlias = PRNGKeyArray
 
-__all__ = ["AnyArray", "Array", "Bool", "Complex", "Float", "Key", "Latents", "Matrix", "Pair", "Scalar"]
+__all__ = ["AnyArray", "Array", "Bool", "Complex", "Float", "Int", "Key", "Latents", "Matrix", "Pair", "Scalar"]

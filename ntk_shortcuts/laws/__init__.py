@@ -2,8 +2,9 @@
 
 from ntk_shortcuts.laws.base import DataLaw
 from ntk_shortcuts.laws.kernel import LawKernel
+from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.laws.two_features.dataset import Dataset
 from ntk_shortcuts.laws.two_features.embedding import Embedding
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 
-__all__ = ["DataLaw", "Dataset", "Embedding", "GenerativeModel", "LawKernel"]
+__all__ = ["DataLaw", "Dataset", "Embedding", "GenerativeModel", "LawKernel", "Pool"]

@@ -11,16 +11,19 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 
 from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.metrics.base import Metric
 from ntk_shortcuts.networks.base import KernelFacts, Network
 from ntk_shortcuts.networks.inputs import Inputs
 from ntk_shortcuts.nodes.base import Nodes
+from ntk_shortcuts.nodes.counts import Counts
 from ntk_shortcuts.nodes.parity import Parity, Sectors
 from ntk_shortcuts.nodes.test_points import TestPoints
+from ntk_shortcuts.results.issues import Issue
 from ntk_shortcuts.spec import Spec
-from ntk_shortcuts.typing import Key
+from ntk_shortcuts.typing import Int, Key
 from ntk_shortcuts.validation import require
 
 SectorKernels = Callable[[jax.Array, jax.Array], Sectors]
@@ -37,8 +40,25 @@ def require_two_features(name: str, law: Any) -> Any:
     return model
 
 
-class DataLaw(Spec):
+class Law(Spec):
+    """What a prediction is made for."""
+
+    @abc.abstractmethod
+    def prepared(self, network: Network, test: Any = None, cache: Any = None) -> tuple[DataLaw, Network, TestPoints]:
+        """The law as methods take it, with the network that sees its points, and the points to predict at.
+
+        Args:
+            test: where to predict, in the law's own terms; None for its default.
+            cache: a folder for what takes long, where the law keeps anything.
+        """
+
+
+class DataLaw(Law):
     """What the data are."""
+
+    def prepared(self, network: Network, test: Any = None, cache: Any = None) -> tuple[DataLaw, Network, TestPoints]:
+        require(cache is None, "cache", "None: only the kernels of a pool are kept", cache)
+        return self, network, self.test_points(test)
 
     @property
     @abc.abstractmethod
@@ -64,6 +84,30 @@ class DataLaw(Spec):
     @abc.abstractmethod
     def sample(self, key: Key, num_samples: int) -> Any:
         """Draw a data set: inputs, labels, latents, and the embedding that made the inputs."""
+
+    def counts(self, num_samples: int) -> Counts | None:
+        """How often a data set holds each node, where nodes are samples; None where the law has a density, and none comes
+        twice."""
+        return None
+
+    def drawn_counts(self, rng: np.random.Generator, num_samples: int) -> Int[np.ndarray, "nodes"]:
+        """How often one data set holds each node; for laws whose nodes are samples."""
+        require(False, "law", "a pool of samples: the nodes of others have a density", type(self).__name__)
+        raise AssertionError
+
+    @property
+    def data_set(self) -> Nodes | None:
+        """The samples, where the law is nothing but these."""
+        return None
+
+    def without_replacement(self) -> DataLaw:
+        """The law whose data sets hold no sample twice."""
+        return self
+
+    @property
+    def issues(self) -> tuple[Issue, ...]:
+        """What is wrong with the law itself."""
+        return ()
 
     @property
     def parity(self) -> Parity:

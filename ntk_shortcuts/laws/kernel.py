@@ -7,14 +7,19 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ntk_shortcuts.kernels.recursion import Kernels
-from ntk_shortcuts.laws.base import DataLaw, SectorKernels
+from ntk_shortcuts.laws.base import DataLaw, Law, SectorKernels
 from ntk_shortcuts.networks.base import FiniteNetwork, Network, as_network, require_finite_network
 from ntk_shortcuts.nodes.base import Nodes
 from ntk_shortcuts.nodes.parity import Parity, Sectors
+from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.validation import require
+
+# Points a block, of which only the diagonal is wanted.
+_OWN = 32
 
 
 class LawKernel(eqx.Module):
@@ -48,6 +53,14 @@ class LawKernel(eqx.Module):
         second = None if points2 is None or points2 is points1 else self.law.inputs(points2)
         return self.network.kernels(self.law.inputs(points1), second)
 
+    @in_float64
+    def own(self, points: Any) -> Kernels:
+        """NNGP and NTK of each point with itself, (n,) each."""
+        blocks = np.array_split(np.asarray(points), max(1, len(points) // _OWN))
+        parts = [self(block) for block in blocks]
+        nngp, ntk = (jnp.concatenate([jnp.diagonal(jnp.asarray(getattr(k, n))) for k in parts]) for n in ("nngp", "ntk"))
+        return Kernels(nngp, ntk)
+
     @property
     def finite_network(self) -> FiniteNetwork:
         """The network, which must be one that can be drawn."""
@@ -79,6 +92,17 @@ class LawKernel(eqx.Module):
         """Refuse a network that breaks the law's symmetry."""
         if not self.law.merges_rays(self.network.facts):
             self.parity.require_symmetric(self, points)
+
+
+def meet(law: Any, network: Any, test: Any = None, cache: Any = None) -> tuple[LawKernel, TestPoints]:
+    """Where a law meets a network: the kernel that methods get, and the points to predict at.
+
+    Raises:
+        ValueError: something that is no law or has no kernels, or test points that are not of the law.
+    """
+    require(isinstance(law, Law), "model", "a data law such as a GenerativeModel or a Pool", law)
+    prepared, seen, points = law.prepared(as_network(network), test, cache)
+    return LawKernel(prepared, seen), points
 
 
 def own_sectors(sectors: SectorKernels, points: jax.Array) -> Sectors:

@@ -34,7 +34,8 @@ class GivenDataset(Method):
     grow with them. The size of that approximation is among the diagnostics.
 
     Args:
-        dataset: from `model.sample`, or your own by `Dataset.from_arrays(inputs, labels)`.
+        dataset: from `model.sample`, or your own by `Dataset.from_arrays(inputs, labels)`; a `Pool` is one itself, with its
+            weights in the loss.
         probe_inputs: the probes as inputs (n, d); by default embedded as the data set was, which your own data cannot do.
         random_init: include the random output at initialisation.
         initial_outputs: f_0 of one network at the training inputs and at the probes, or of several along a first axis
@@ -56,7 +57,7 @@ class GivenDataset(Method):
     needs_dataset: ClassVar[bool] = True
     learns_the_law: ClassVar[bool] = False
 
-    dataset: Dataset
+    dataset: Dataset | None = None
     probe_inputs: Float[Array, "probes d"] | None = None
     random_init: bool = True
     initial_outputs: tuple[Float[Array, "*inits n"], Float[Array, "*inits probes"]] | None = None
@@ -76,6 +77,14 @@ class GivenDataset(Method):
         return noted(kernel, training, points, law, problem.points.shape[0], extra, issues)
 
     def _problem(self, kernel: LawKernel, training: TrainingRule, num_samples: Any, points: TestPoints) -> Problem:
+        own = kernel.law.data_set if self.dataset is None else None
+        if own is not None:
+            allowed = f"None or {own.count}, the size of the pool"
+            require(num_samples in (None, own.count), "num_samples", allowed, num_samples)
+            require(
+                self.sample_weight is None, "sample_weight", "None for a pool, which has weights of its own", self.sample_weight
+            )
+            return Problem(kernel, training, own.points, own.slope, jnp.asarray(points.points), own.mass)
         allowed = "a Dataset, of model.sample or Dataset.from_arrays"
         require(isinstance(self.dataset, Dataset), "dataset", allowed, type(self.dataset).__name__)
         inputs = as_points("dataset.inputs", self.dataset.inputs)

@@ -35,6 +35,7 @@ class MonteCarlo(Method):
         sample_weight: a function of latents (n, 2) and labels (n,) to the weights (n,) of samples in the loss,
             (1/(2N)) sum w (f - y)^2; not normalised. The bias stays relative to the optimum of the unweighted law.
         rank_tolerance: as for method="dataset".
+        replace: of a pool, whether a data set may hold a sample twice; False: subsets.
 
     `mean` and `std` are those of the output over data sets and initialisations; signs are averaged data set by data set, so
     that no Gaussian law over data sets is assumed. Diagnostics: `bias_standard_error` (of the mean over data sets; the largest
@@ -53,12 +54,15 @@ class MonteCarlo(Method):
     embedded: bool = False
     sample_weight: SampleWeight | None = eqx.field(default=None, static=True)
     rank_tolerance: float | None = None
+    replace: bool = True
 
     def __call__(self, kernel: LawKernel, training: TrainingRule, num_samples: Any, points: TestPoints) -> SampledOutputs:
         key = require_key(self.key, 'a jax.random key for method="monte_carlo"')
         require(num_samples is not None, "num_samples", 'an even integer >= 2 for method="monte_carlo"', num_samples)
         require_integer("num_datasets", self.num_datasets, 2)
         require_tolerance(self.rank_tolerance)
+        law = kernel.law if self.replace else kernel.law.without_replacement()
+        kernel = LawKernel(law, kernel.network)
         laws, extra, issues = [], {}, []
         for index in range(self.num_datasets):
             problem = self._problem(kernel, training, num_samples, points, jax.random.fold_in(key, index))

@@ -40,6 +40,8 @@ def refine(
         relative: moves are relative to the largest of the numbers.
     """
     found, change = at_level(0), float("nan")
+    if levels == 1:  # the nodes are the law itself
+        return Refined(found, 0, 0.0, True)
     for level in range(1, levels):
         before, found = np.asarray(watch(found)), at_level(level)
         now = np.asarray(watch(found))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import abc
 import re
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,12 @@ class Reading(NamedTuple):
 
 
 class Metric(Spec):
-    """A number read off the signs at the test points, linear in them, so that it may be taken of expected signs."""
+    """A number read off the signs at the test points, linear in them, so that it may be taken of expected signs.
+
+    - `axes`: how many trailing axes it has beside those of the batch; 0 for a number.
+    """
+
+    axes: ClassVar[int] = 0
 
     @property
     def name(self) -> str:
@@ -68,7 +73,9 @@ def _read(metric: Metric, outputs: Outputs, points: TestPoints) -> Reading:
     shifted = outputs.shifted()
     move = None
     if shifted is not None:
-        move = jnp.max(jnp.abs(metric.of_signs(shifted.signs(points), points) - values[..., None]), axis=-1)
+        draws = -1 - metric.axes
+        moves = jnp.abs(metric.of_signs(shifted.signs(points), points) - jnp.expand_dims(values, draws))
+        move = jnp.max(moves, axis=draws)
         move = move if outputs.samples is None else jnp.max(move, axis=0)
     if outputs.samples is None:
         return Reading(values, None, move)

@@ -53,6 +53,10 @@ class Network(Spec):
     def kernels(self, x1: Any, x2: Any = None) -> Kernels:
         """NNGP and NTK, each (n1, n2), between inputs (n1, ...) and (n2, ...), or `Inputs`; x2=None means x1."""
 
+    def on_images(self, shape: tuple[int, ...]) -> Network:
+        """The network for inputs (n, prod(shape)) that are the rows of images of that shape; by default it sees rows alone."""
+        return self
+
     def angular_kernels(self, input_dim: int) -> AngularKernels | None:
         """The kernels as polynomials in the angle between points of the plane; None where they are none."""
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -33,6 +34,12 @@ class StaxNetwork(FiniteNetwork):
     key: Key
     init_fn: Callable[..., Any] | None = eqx.field(static=True, default=None)
     apply_fn: Callable[..., Any] | None = eqx.field(static=True, default=None)
+
+    def on_images(self, shape: tuple[int, ...]) -> StaxNetwork:
+        """Images as they come, where no input_shape was given."""
+        if self.input_shape is not None or len(shape) == 1:
+            return self
+        return dataclasses.replace(self, input_shape=tuple(shape))
 
     @in_float64
     def kernels(self, x1: Any, x2: Any = None) -> Kernels:

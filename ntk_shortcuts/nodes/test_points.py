@@ -5,18 +5,42 @@ from __future__ import annotations
 from typing import ClassVar
 
 import equinox as eqx
+import numpy as np
 
-from ntk_shortcuts.typing import Array, Float
+from ntk_shortcuts.typing import AnyArray, Array, Float, Int
+
+
+class Groups(eqx.Module):
+    """Groups of points by what is known of them, the label first.
+
+    - `number` (n,): of each point's group among all combinations of values, the last name's running fastest.
+    - `names`; `values`: of each name, ascending.
+    """
+
+    number: Int[AnyArray, "n"]
+    names: tuple[str, ...] = eqx.field(static=True)
+    values: tuple[tuple[int, ...], ...] = eqx.field(static=True)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many values each name has."""
+        return tuple(len(values) for values in self.values)
+
+    @property
+    def count(self) -> int:
+        """How many groups, with points or without."""
+        return int(np.prod(self.shape))
 
 
 class TestPoints(eqx.Module):
     """Points at which outputs are predicted, and what metrics read there.
 
     - `points` (n, ...): of the law.
-    - `attributes`: by name (n,), the side -1, +1 (or 0, undecided) on which each point lies by it.
+    - `attributes`: by name (n,), the side -1, +1 (or 0, undecided) on which each point lies by it; of a pool the values.
     - `optimal` (n,): signs of the Bayes-optimal classifier, 0 where it is undecided; None where it is not known.
     - `reach` (n,): the size, up to a factor, of an output that decides; an output of less than 1e-6 of the largest output per
       reach counts as undecided.
+    - `truth` (n,): the sign of a right output, `weights` (n,): what each point counts, sum 1, and `groups`, where known.
     """
 
     __test__: ClassVar[bool] = False  # no test, whatever pytest makes of the name
@@ -25,3 +49,6 @@ class TestPoints(eqx.Module):
     attributes: dict[str, Float[Array, "n"]]
     optimal: Float[Array, "n"] | None
     reach: Float[Array, "n"]
+    truth: Float[Array, "n"] | None = None
+    weights: Float[Array, "n"] | None = None
+    groups: Groups | None = None

@@ -10,12 +10,13 @@ import numpy as np
 
 from ntk_shortcuts.metrics.base import Metric, Reading
 from ntk_shortcuts.metrics.core_accuracy import CoreAccuracy
+from ntk_shortcuts.metrics.groups import Accuracy, AttributeReliance, GroupAccuracy
 from ntk_shortcuts.metrics.reliance import Reliance
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import is_traced
 from ntk_shortcuts.results.issues import Issue
 from ntk_shortcuts.results.outputs import Outputs
-from ntk_shortcuts.validation import require
+from ntk_shortcuts.validation import require, required
 
 
 class Prediction(eqx.Module):
@@ -37,8 +38,37 @@ class Prediction(eqx.Module):
         """The law's own metric, shaped like the bias: for two features the reliance."""
         return plain(self.metric(self.outputs, self.points))
 
+    @property
+    def accuracy(self) -> Any:
+        """Part of the test points classified rightly, under their weights; shaped like the bias."""
+        return plain(Accuracy()(self.outputs, self.points))
+
+    @property
+    def group_accuracy(self) -> Any:
+        """Accuracy in each group: an `xarray.DataArray`, dims (label, attributes), with `time` first for several times."""
+        return by_group(GroupAccuracy()(self.outputs, self.points), self.points)
+
+    @property
+    def worst_group_accuracy(self) -> Any:
+        """The least of the groups' expected accuracies, among those with test points."""
+        return plain(np.nanmin(np.asarray(GroupAccuracy()(self.outputs, self.points)), axis=-1))
+
+    def standard_error(self, metric: Metric) -> Any:
+        """Of a metric's mean over samples of outputs (data sets, networks), shaped like it; 0 for a law of the outputs."""
+        reading, samples = metric.read(self.outputs, self.points), self.outputs.samples
+        if samples is None or reading.spread is None:
+            return plain(np.zeros(np.shape(reading.value)))
+        return plain(np.asarray(reading.spread) / np.sqrt(samples))
+
+    def reliance_on(self, attribute: str) -> Any:
+        """Reliance on an attribute of a pool, 1 - 2 (accuracy where it differs from the label, groups balanced)."""
+        return plain(AttributeReliance(attribute)(self.outputs, self.points))
+
     def numbers(self) -> dict[str, Any]:
         """What is read off by default, by name: bias and reliance where the law has a shortcut and a core, else its metric."""
+        if self.points.groups is not None:
+            reliances = {AttributeReliance(name).name: self.reliance_on(name) for name in self.points.groups.names[1:]}
+            return {"accuracy": self.accuracy, "worst_group_accuracy": self.worst_group_accuracy, **reliances}
         if not {"shortcut", "core"} <= self.points.attributes.keys():
             return {self.metric.name: self.value}
         named = ("bias", "reliance", "optimal_reliance", "bias_std")
@@ -51,8 +81,13 @@ class Prediction(eqx.Module):
 
     @property
     def reliance(self) -> Any:
-        """Reliance on the shortcut, in [-1, 1], shaped like the bias."""
-        return plain(self._reliance.value)
+        """Reliance on the shortcut, or on the one attribute of a pool, in [-1, 1], shaped like the bias."""
+        groups = self.points.groups
+        if groups is None:
+            return plain(self._reliance.value)
+        allowed = f"read by reliance_on(name), name one of {', '.join(groups.names[1:])}"
+        require(len(groups.names) == 2, "reliance", allowed, f"{len(groups.names) - 1} attributes")
+        return self.reliance_on(groups.names[1])
 
     @property
     def optimal_reliance(self) -> Any:
@@ -124,6 +159,17 @@ class Prediction(eqx.Module):
         two = {"shortcut", "core"} <= self.points.attributes.keys()
         require(two, "bias", f"read of a law with a shortcut and a core; this one has {known}: use value or read(metric)", "it")
         return Reliance().read(self.outputs, self.points)
+
+
+def by_group(values: Any, points: TestPoints) -> Any:
+    """Values (*batch, groups) with the groups as named axes."""
+    import xarray
+
+    groups = required(points.groups, "points", "test points with labels, such as those of a Pool")
+    values = np.asarray(values)
+    batch = ("time",) * (values.ndim - 1)
+    coordinates = {name: list(found) for name, found in zip(groups.names, groups.values, strict=True)}
+    return xarray.DataArray(values.reshape(*values.shape[:-1], *groups.shape), coordinates, (*batch, *groups.names))
 
 
 def plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -13,6 +14,7 @@ from ntk_shortcuts.laws.eigenfunctions import SectorSpectra, sector_features, se
 from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.methods.average.deterministic_equivalent import FORMS, Resolvent, averaged_resolvent, scalar_kappa
 from ntk_shortcuts.methods.average.law import AveragedLaw, Switches, averaged_law
+from ntk_shortcuts.methods.average.pool import Options, pool_outputs
 from ntk_shortcuts.methods.average.scales import (
     differentiable_eigenvalues,
     edge,
@@ -25,11 +27,13 @@ from ntk_shortcuts.methods.base import Method, require_tolerance, watched
 from ntk_shortcuts.methods.notes import rounding_notes, unresolved_direction
 from ntk_shortcuts.methods.refine import Refined, refine
 from ntk_shortcuts.nodes.base import Nodes
+from ntk_shortcuts.nodes.counts import Counts
 from ntk_shortcuts.nodes.test_points import TestPoints
-from ntk_shortcuts.numerics import compiled, is_traced
+from ntk_shortcuts.numerics import compiled, generator, is_traced
 from ntk_shortcuts.results.issues import FewSamples, Issue, UntrustedAverage
-from ntk_shortcuts.results.outputs import GaussianOutputs, OutputError, require_finite_outputs
+from ntk_shortcuts.results.outputs import GaussianOutputs, OutputError, Outputs, require_finite_outputs
 from ntk_shortcuts.training.rules import RationalFilter, TrainingRule
+from ntk_shortcuts.typing import Key
 from ntk_shortcuts.validation import require, require_integer, require_values
 
 _RESOLVENTS = 6
@@ -61,6 +65,13 @@ class DatasetAveraged(Method):
         balanced: data sets of exactly N/2 of each class; else independent labels.
         feedback: let the predictor's own variance over data sets act as noise in the residuals of left-out points.
         uniform_noise: replace the label noise 1 - f*(z)^2 by its average over the data law.
+        replace: of a pool, whether a data set may hold a sample twice; False: subsets.
+        key: of a pool, for draws of groups of which a data set holds less than ten samples; `jax.random.key(0)` by default.
+        num_draws: how many of them, at least 2.
+
+    **Pools.** Nodes are the pool's samples, and repeated draws count once they are fitted
+    (:mod:`ntk_shortcuts.methods.average.atoms.resolvent`, labels D11.1 to D11.3). Groups of which less than ten samples are
+    expected are drawn, the rest averaged: outputs are then samples over these draws, accuracies have a standard error.
 
     `std` is over data sets and initialisations together. Diagnostics: `data_std` (root mean square over the test points of the
     part over data sets), `discretization_error` (last move of the bias under refinement), `nodes`, `modes_kept`,
@@ -93,10 +104,17 @@ class DatasetAveraged(Method):
     balanced: bool = True
     feedback: bool = True
     uniform_noise: bool = False
+    replace: bool = True
+    key: Key | None = None
+    num_draws: int = eqx.field(default=200, static=True)
 
-    def __call__(self, kernel: LawKernel, training: TrainingRule, num_samples: Any, points: TestPoints) -> GaussianOutputs:
+    def __call__(self, kernel: LawKernel, training: TrainingRule, num_samples: Any, points: TestPoints) -> Outputs:
         _require_count(num_samples)
         require_tolerance(self.tolerance)
+        law = kernel.law if self.replace else kernel.law.without_replacement()
+        counts = None if is_traced(num_samples) else law.counts(num_samples)
+        if counts is not None:
+            return self._of_pool(LawKernel(law, kernel.network), training, counts, num_samples, points)
         require(self.form in FORMS, "form", f"one of {', '.join(FORMS)}", self.form)
         solved, unfold = kernel.parity.fold(points.points)
         factors = (self.random_init, self.balanced, self.feedback, self.uniform_noise)
@@ -120,6 +138,17 @@ class DatasetAveraged(Method):
 
         refined = refine(at_level, kernel.levels("resolvents"), lambda solved: solved.watched, self.tolerance)
         return self._noted(kernel, training, num_samples, refined)
+
+    def _of_pool(
+        self, kernel: LawKernel, training: TrainingRule, counts: Counts, num_samples: int, points: TestPoints
+    ) -> Outputs:
+        require(self.form == "local", "form", 'the default "local" for a pool', self.form)
+        require_integer("num_draws", self.num_draws, 2)
+        if not self.balanced:
+            counts = dataclasses.replace(counts, totals=np.zeros_like(counts.totals))
+        rng = generator(jax.random.key(0) if self.key is None else self.key)
+        options = Options(bool(self.random_init), bool(self.feedback), self.num_draws, rng)
+        return pool_outputs(kernel, training, counts, num_samples, points, options)
 
     def _traced(
         self, kernel: LawKernel, training: TrainingRule, num_samples: Any, points: jax.Array, switches: Switches

@@ -1,0 +1,103 @@
+"""Outputs averaged over the data sets drawn from a pool."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ntk_shortcuts.methods.average.atoms.coordinates import Coordinates, coordinates
+from ntk_shortcuts.methods.average.atoms.influence import (
+    Influence,
+    initial_matrix,
+    label_matrix,
+    remaining_variance,
+    spread_at,
+    with_feedback,
+)
+from ntk_shortcuts.methods.average.atoms.rare import RareNodes, drawn_means
+from ntk_shortcuts.methods.average.atoms.resolvent import Resolvent, averaged_resolvent
+from ntk_shortcuts.networks.gram import Gram
+from ntk_shortcuts.nodes.counts import Counts
+from ntk_shortcuts.typing import Complex, Float
+
+# Eigenfunctions are kept down to this part of the smallest pole: those learnt to 1/50 at the end.
+_CUT = 0.01
+
+
+class Atoms(NamedTuple):
+    """A pool as an average sees it: kernels, targets and weights of its nodes, their counts in a data set, and N."""
+
+    gram: Gram
+    targets: Float[np.ndarray, "P"]
+    weights: Float[np.ndarray, "P"]
+    counts: Counts
+    num_samples: int
+    rare: RareNodes | None = None
+
+
+class Averaged(NamedTuple):
+    """The law of the outputs at n test points at one time.
+
+    - `means` (draws, n): one draw where no group is rare. `variance` (n,): over all else that is random; `data_variance` (n,):
+      the part over data sets.
+    - `modes`, `iterations`, `residual`: of the fixed points.
+    """
+
+    means: Float[np.ndarray, "draws n"]
+    variance: Float[np.ndarray, "n"]
+    data_variance: Float[np.ndarray, "n"]
+    modes: int
+    iterations: int
+    residual: float
+
+
+def coordinate_weights(weights: Float[np.ndarray, "P"]) -> Float[np.ndarray, "P"]:
+    """Weights under which coordinates are the leading ones: half the law's, and half alike, so that rare nodes are resolved."""
+    return (weights + 1 / len(weights)) / 2
+
+
+def pool_coordinates(atoms: Atoms, poles: Complex[np.ndarray, "..."]) -> Coordinates:
+    """Coordinates for all times: what the smallest pole feels."""
+    smallest = _CUT * float(np.min(np.abs(poles)))
+    return coordinates(atoms.gram.ntk, atoms.gram.ntk_cross, coordinate_weights(atoms.weights), smallest)
+
+
+def averaged(
+    atoms: Atoms,
+    whole: Coordinates,
+    poles: Complex[np.ndarray, "K"],
+    residues: Complex[np.ndarray, "K"],
+    random_init: bool,
+    feedback: bool,
+) -> Averaged:
+    """Mean and variance at one time, from the poles and residues of its filter."""
+    where = whole.above(_CUT * float(np.min(np.abs(poles))))
+    resolvents: list[Resolvent] = []
+    for pole in poles[::-1]:
+        start = resolvents[-1].leverage if resolvents else None
+        resolvents.append(averaged_resolvent(complex(pole), where, atoms.counts, atoms.num_samples, start))
+    rare = atoms.rare
+    varying = np.arange(len(atoms.weights))
+    varying = varying if rare is None else np.setdiff1d(varying, rare.nodes)
+    influence = Influence(residues, resolvents[::-1], atoms.counts, atoms.num_samples, varying)
+    if rare is None:
+        means = influence.mean(where, atoms.targets[:, None]).T
+    else:
+        means = drawn_means(influence, where, atoms.targets, rare)
+    matrix = label_matrix(influence, where, atoms.targets)
+    initial = np.zeros(len(where.points))
+    if random_init:
+        matrix = matrix + initial_matrix(influence, where, atoms.gram, coordinate_weights(atoms.weights))
+        initial = remaining_variance(influence, where, atoms.gram)
+    if feedback:
+        matrix = with_feedback(influence, where, matrix)
+    data_variance = spread_at(matrix, where.points)
+    return Averaged(
+        means,
+        initial + data_variance,
+        data_variance,
+        where.nodes.shape[1],
+        max(r.iterations for r in resolvents),
+        max(r.residual for r in resolvents),
+    )

@@ -1,0 +1,150 @@
+r"""Mean and variance of outputs over data sets drawn from a pool, from the averaged resolvents of one filter. Label D11.2.
+
+Node p moves the output by its count's fluctuation, times the kernel's resolvent without it, times the residual without it:
+
+\[F_c(x,p)=\mathrm{Re}\sum_k\frac{c_k}{N}\frac{c}{1+cd_p}\frac{\langle k_x,Q_kk_p\rangle}{e_p}\frac{y_p-f_k(p)}{e_p},\qquad
+  \mathrm{Var}f(x)=\sum_p\mathrm{Var}_cF_c(x,p)-\sum_{\mathrm{totals}}\frac{(\sum_p\mathrm{Cov}(F_c,c))^2}{\sum_p\mathrm{Var}\,c},\]
+
+the second term for sums of counts that are fixed, as those of the classes are. Source: worked out for this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ntk_shortcuts.methods.average.atoms.coordinates import Coordinates, coordinates
+from ntk_shortcuts.methods.average.atoms.resolvent import Resolvent
+from ntk_shortcuts.networks.gram import Gram
+from ntk_shortcuts.nodes.counts import Counts
+from ntk_shortcuts.typing import Bool, Complex, Float, Int
+
+_FEEDBACK_PASSES = 12
+# The random output's residuals are kept to this part of their variance.
+_INITIAL = 1e-3
+
+Columns = list[tuple[float, np.ndarray, np.ndarray]]
+
+
+class Influence(NamedTuple):
+    """What moves outputs at one time: the resolvents of its filter with their residues, the counts and N.
+
+    - `varying` (nodes,): the numbers of the nodes whose counts count as random.
+    """
+
+    residues: Complex[np.ndarray, "K"]
+    resolvents: Sequence[Resolvent]
+    counts: Counts
+    num_samples: float
+    varying: Int[np.ndarray, "nodes"]
+
+    @property
+    def varies(self) -> Bool[np.ndarray, "P"]:
+        """Whether each node's count counts as random."""
+        return np.isin(np.arange(len(self.counts.totals)), self.varying)
+
+    def mean(self, where: Coordinates, targets: Float[np.ndarray, "P k"]) -> Float[np.ndarray, "n k"]:
+        """Mean outputs at the test points."""
+        coefficients = sum((c * r.fitted(targets)).real for c, r in zip(self.residues, self.resolvents, strict=True))
+        return where.points @ coefficients
+
+    def residuals(self, where: Coordinates, targets: Float[np.ndarray, "P k"]) -> list[Complex[np.ndarray, "P k"]]:
+        """Of each resolvent, at each node with the node itself left out."""
+        return [(targets - where.nodes @ r.fitted(targets)) / r.left_out[:, None] for r in self.resolvents]
+
+    def operator(self, where: Coordinates) -> Float[np.ndarray, "n P"]:
+        """The mean linear map from targets at the nodes to outputs at the test points."""
+        rows = sum((c * r.rows * r.weight[:, None]).real for c, r in zip(self.residues, self.resolvents, strict=True))
+        return where.points @ rows.T
+
+    def columns(self, residuals: Sequence[Complex[np.ndarray, "P"]]) -> Columns:
+        """F for every count above 0: its value, its probability at the varying nodes, and F in coordinates (nodes, r)."""
+        of = self.varying
+        parts = zip(self.residues, self.resolvents, residuals, strict=True)
+        factors = [(c * left[of] / (self.num_samples * r.left_out[of]), r.whole[of], r.rows[of]) for c, r, left in parts]
+        found = []
+        for value, probability in zip(self.counts.values, self.counts.probability[:, of], strict=True):
+            if value > 0:
+                taken = [(factor * value / (1 + value * whole), rows) for factor, whole, rows in factors]
+                moved = sum(np.real(a)[:, None] * np.real(rows) - np.imag(a)[:, None] * np.imag(rows) for a, rows in taken)
+                found.append((float(value), probability, moved))
+        return found
+
+    def fluctuation(self, columns: Columns) -> Float[np.ndarray, "r r"]:
+        """Sum over the nodes of the variance of F over the count."""
+        mean = np.sum([probability[:, None] * moved for _, probability, moved in columns], axis=0)
+        return sum((moved * probability[:, None]).T @ moved for _, probability, moved in columns) - mean.T @ mean
+
+    def along_totals(self, residuals: Sequence[Complex[np.ndarray, "P k"]]) -> Float[np.ndarray, "r factors"]:
+        """What the fixed sums of counts take away, as factors: one for each of them and each target."""
+        values, probability = self.counts.values[:, None], self.counts.probability
+        apart, spread = probability * (values - self.counts.mean) * values, self.counts.variance
+        found = []
+        for total in np.unique(self.counts.totals):
+            of = self.varying[self.counts.totals[self.varying] == total]
+            varied = float(np.sum(spread[of]))
+            if varied > 0:
+                together = 0.0
+                for c, r, left in zip(self.residues, self.resolvents, residuals, strict=True):
+                    factor = c * np.sum(apart[:, of] / (1 + values * r.whole[of]), axis=0) / r.left_out[of]
+                    together = together + (r.rows[of].T @ (factor[:, None] * left[of])).real
+                found.append(together / (self.num_samples * np.sqrt(varied)))
+        return np.concatenate(found, axis=1) if found else np.zeros((self.resolvents[0].rows.shape[1], 1))
+
+
+def spread_at(matrix: Float[np.ndarray, "r r"], where: Float[np.ndarray, "n r"]) -> Float[np.ndarray, "n"]:
+    """The variance at points of given coordinates."""
+    return np.maximum(np.sum((where @ matrix) * where, axis=1), 0)
+
+
+def label_matrix(influence: Influence, where: Coordinates, targets: Float[np.ndarray, "P"]) -> Float[np.ndarray, "r r"]:
+    """Variance over data sets of the output for one set of targets, without feedback."""
+    residuals = influence.residuals(where, targets[:, None])
+    along = influence.along_totals(residuals)
+    return influence.fluctuation(influence.columns([r[:, 0] for r in residuals])) - along @ along.T
+
+
+def initial_matrix(influence: Influence, where: Coordinates, gram: Gram, weights: np.ndarray) -> Float[np.ndarray, "r r"]:
+    """Variance over data sets of the output for the random targets -f_0, averaged over initialisations.
+
+    The residuals of all eigenfunctions of the NNGP kernel act through their second moments over the poles alone.
+    """
+    initial = coordinates(gram.nngp, gram.nngp_cross, weights, _INITIAL * np.sum(weights * np.diag(gram.nngp)) / len(weights))
+    residuals = influence.residuals(where, initial.nodes)
+    stacked = np.stack([part for r in residuals for part in (np.real(r), np.imag(r))], axis=1)  # (P, 2 K, targets)
+    moments = stacked @ np.swapaxes(stacked, 1, 2)
+    # A node's own part beyond the eigenfunctions is learnt from no other node: all of it is left over.
+    moments[:, ::2, ::2] += initial.tail[:, None, None]
+    values, vectors = np.linalg.eigh(moments)
+    values, vectors = np.maximum(values[:, ::-1], 0), vectors[:, :, ::-1]
+    kept = np.cumsum(values.sum(axis=0)) < (1 - _INITIAL) * values.sum()
+    total = 0.0
+    for j in range(int(kept.sum()) + 1):
+        column = np.sqrt(values[:, j, None]) * vectors[:, :, j]
+        parts = [column[:, 2 * k] + 1j * column[:, 2 * k + 1] for k in range(len(residuals))]
+        total = total + influence.fluctuation(influence.columns(parts))
+    along = influence.along_totals(residuals)
+    return total - along @ along.T
+
+
+def remaining_variance(influence: Influence, where: Coordinates, gram: Gram) -> Float[np.ndarray, "n"]:
+    """Variance over initialisations of (1 - A) f_0, A the mean linear map."""
+    operator = influence.operator(where)
+    change = np.sum((operator @ gram.nngp - 2 * gram.nngp_cross) * operator, axis=1)
+    return np.maximum(gram.nngp_own + change, 0)
+
+
+def with_feedback(influence: Influence, where: Coordinates, matrix: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:
+    """The variance once the outputs' own variance stands in the residuals too: v = v_0 + B v at the nodes."""
+    first = spread_at(matrix, where.nodes)
+    variance, added = first, np.zeros_like(matrix)
+    for _ in range(_FEEDBACK_PASSES):
+        before = variance
+        roots = [np.sqrt(variance) / r.left_out for r in influence.resolvents]
+        added = influence.fluctuation(influence.columns(roots))
+        variance = first + spread_at(added, where.nodes)
+        if np.max(np.abs(variance - before)) < 1e-3 * np.max(variance):
+            break
+    return matrix + added

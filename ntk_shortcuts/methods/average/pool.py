@@ -1,0 +1,109 @@
+"""The average over data sets drawn from a pool, as a method's outputs."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from ntk_shortcuts.laws.kernel import LawKernel
+from ntk_shortcuts.methods.average.atoms.average import Atoms, Averaged, averaged, pool_coordinates
+from ntk_shortcuts.methods.average.atoms.rare import RareNodes, rare_nodes
+from ntk_shortcuts.networks.gram import Gram
+from ntk_shortcuts.nodes.counts import Counts
+from ntk_shortcuts.nodes.test_points import TestPoints
+from ntk_shortcuts.results.issues import Issue, UntrustedAverage
+from ntk_shortcuts.results.outputs import GaussianOutputs, Outputs, SampledOutputs
+from ntk_shortcuts.training.rules import TrainingRule
+
+_RESOLVENTS = 6
+
+
+class Options(NamedTuple):
+    """What a user may choose: the random output at initialisation, feedback of the variance, draws of rare groups and their
+    seed."""
+
+    random_init: bool
+    feedback: bool
+    num_draws: int
+    rng: np.random.Generator
+
+
+def pool_outputs(
+    kernel: LawKernel, training: TrainingRule, counts: Counts, num_samples: int, points: TestPoints, options: Options
+) -> Outputs:
+    """Mean and variance over data sets of the outputs at the test points; drawn over rare groups, where there are any."""
+    atoms = _atoms(kernel, counts, num_samples, points, options)
+    largest = _largest(atoms)
+    filter_ = training.rational(num_samples, _edge(atoms, largest), _RESOLVENTS)
+    poles, residues = np.asarray(filter_.poles), np.asarray(filter_.residues)
+    where = pool_coordinates(atoms, poles)
+    rows = zip(np.atleast_2d(poles), np.atleast_2d(residues), strict=True)
+    times = [averaged(atoms, where, s, c, options.random_init, options.feedback) for s, c in rows]
+    gains = training.filter(jnp.asarray(where.eigenvalues), num_samples)
+    error = float(np.max(np.abs(np.asarray(filter_(jnp.asarray(where.eigenvalues)) - gains)) * where.eigenvalues))
+    batch = poles.shape[:-1]
+    means, variance = (np.stack([getattr(law, name) for law in times]) for name in ("means", "variance"))
+    outputs: Outputs
+    if atoms.rare is None:
+        shape = (*batch, means.shape[-1])
+        outputs = GaussianOutputs(
+            location=jnp.asarray(means[:, 0].reshape(shape)), variance=jnp.asarray(variance.reshape(shape))
+        )
+    else:
+        shape = (means.shape[1], *batch, means.shape[-1])
+        values = np.swapaxes(means, 0, 1).reshape(shape)
+        within = np.broadcast_to(variance, (means.shape[1], *variance.shape)).reshape(shape)
+        outputs = SampledOutputs(values=jnp.asarray(values), variances=jnp.asarray(within), networks=False)
+    residual = max(law.residual for law in times)
+    issues: list[Issue] = list(training.issues(largest))
+    if residual > 1e-5 or error > 2e-3:
+        issues.append(UntrustedAverage(0.0, 2e-3, residual, 1.0, error))
+    return outputs.with_notes(_diagnostics(atoms, times, residual, error), tuple(issues))
+
+
+def _atoms(kernel: LawKernel, counts: Counts, num_samples: int, points: TestPoints, options: Options) -> Atoms:
+    nodes = kernel.nodes(0, "resolvents")
+    train, cross = kernel(nodes.points), kernel(points.points, nodes.points)
+    own = kernel.own(points.points)
+    parts = (train.ntk, train.nngp, cross.ntk, cross.nngp, own.nngp)
+    gram = Gram(*(np.asarray(part) for part in parts))
+    rare, numbers = None, rare_nodes(counts)
+    if len(numbers):
+        drawn = [kernel.law.drawn_counts(options.rng, num_samples)[numbers] for _ in range(options.num_draws)]
+        rare = RareNodes(numbers, np.stack(drawn))
+    return Atoms(gram, np.asarray(nodes.slope), np.asarray(nodes.mass), counts, num_samples, rare)
+
+
+def _largest(atoms: Atoms) -> float:
+    """The largest eigenvalue of the kernel under the law, by the power method."""
+    root = np.sqrt(atoms.weights)
+    vector = root * np.sqrt(np.diag(atoms.gram.ntk))
+    for _ in range(30):
+        vector = vector / np.linalg.norm(vector)
+        vector = root * (atoms.gram.ntk @ (root * vector))
+    return float(np.linalg.norm(vector))
+
+
+def _edge(atoms: Atoms, largest: float) -> float:
+    """About the largest eigenvalue of a data set's Gram matrix over N."""
+    trace = float(atoms.weights @ np.diag(atoms.gram.ntk))
+    return largest * (1 + np.sqrt(trace / (atoms.num_samples * largest))) ** 2
+
+
+def _diagnostics(atoms: Atoms, times: list[Averaged], residual: float, error: float) -> dict[str, Any]:
+    spread = max(float(np.sqrt(np.mean(law.data_variance))) for law in times)
+    drawn = (
+        {} if atoms.rare is None else {"num_datasets": float(len(atoms.rare.drawn)), "rare_nodes": float(len(atoms.rare.nodes))}
+    )
+    return {
+        "data_std": spread,
+        "nodes": float(len(atoms.weights)),
+        "modes_kept": float(max(law.modes for law in times)),
+        "fixed_point_residual": residual,
+        "iterations": float(max(law.iterations for law in times)),
+        "filter_error": error,
+        "trusted": float(residual <= 1e-5 and error <= 2e-3),
+        **drawn,
+    }
