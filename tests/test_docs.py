@@ -24,6 +24,7 @@ NAMESPACES = [
     "experiments",
     "finite_width",
     "kernels",
+    "images",
     "laws",
     "linear",
     "methods",

