@@ -117,5 +117,5 @@ def places(attribute: np.ndarray, values: tuple[int, ...]) -> np.ndarray:
 def require_positive(name: str, value: Any) -> float:
     """A positive finite number."""
     valid = isinstance(value, int | float | np.number) and 0 < value < np.inf
-    require(valid, name, "a positive finite number", value)
+    require(bool(valid), name, "a positive finite number", value)
     return float(value)

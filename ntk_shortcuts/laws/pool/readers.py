@@ -154,7 +154,7 @@ def _read_image(path: Path, size: tuple[int, int] | None, mode: str | None) -> n
             allowed = "'L' (grey) or 'RGB', to convert images that are neither (an alpha channel is dropped)"
             require(mode is not None or image.mode in _MODES, "mode", allowed, f"None, and {path} is of mode {image.mode!r}")
             image = image if mode is None else image.convert(mode)
-            image = image if size is None else image.resize(size[::-1])
+            image = image if size is None else image.resize((size[1], size[0]))
             return np.asarray(image, float).reshape(image.height, image.width, -1)
     except UnidentifiedImageError as error:
         raise ValueError(f"folder must hold images at the names of the table; got {path}, which Pillow cannot read") from error
