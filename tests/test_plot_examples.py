@@ -5,6 +5,8 @@ import pytest
 
 from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.plotting import plot_examples
+from ntk_shortcuts.plotting.examples import draw_examples
+from ntk_shortcuts.plotting.style import new_figure
 
 
 def pool_of(groups, shape, **options):
@@ -81,3 +83,11 @@ def test_flat_inputs_are_drawn_with_their_shape():
         plot_examples(flat, shape=(2, 4, 2))
     with pytest.raises(ValueError, match="per_group must be an integer >= 1; got 0"):
         plot_examples(flat, per_group=0, shape=(4, 4))
+
+
+def test_several_pools_share_a_figure():
+    figure = new_figure((8, 3))
+    for part in figure.subfigures(1, 2):
+        draw_examples(part, pool_of(FOUR, (4, 4, 1)), per_group=2)
+    titles = [axes.get_title() for axes in figure.axes]
+    assert len(titles) == 8 and titles[:4] == titles[4:]

@@ -75,6 +75,15 @@ def test_a_file_that_is_no_pool_is_refused(tmp_path):
     refused(path, "column 'patch' must be of integers or names; got 'dtype complex128'")
 
 
+def test_a_damaged_file_is_named(tmp_path):
+    path = tmp_path / "pool.npz"
+    write_pool(Pool(INPUTS, LABELS), path)
+    content = bytearray(path.read_bytes())
+    content[200:300] = bytes(100)
+    path.write_bytes(content)
+    refused(path, r"path must be an undamaged \.npz; 'inputs' in .*pool\.npz cannot be read \(.+\)")
+
+
 def test_writing_refuses_names_that_do_not_fit(tmp_path):
     with pytest.raises(ValueError, match=r"path must be a name that ends in \.npz; got '.*pool'"):
         write_pool(Pool(INPUTS, LABELS), tmp_path / "pool")
@@ -113,6 +122,12 @@ def test_names_become_numbers_and_whole_numbers_stay(column, numbers):
 def test_columns_that_mean_no_classes_are_refused(column, words):
     with pytest.raises(ValueError, match=words):
         coded(column, "bird")
+
+
+def test_a_column_of_numbers_names_what_is_none():
+    table = {"bird": ["a", "b"], "mass": ["1.5", "heavy"]}
+    with pytest.raises(ValueError, match="column 'mass' must be of numbers; got 'heavy'"):
+        pool_from_frame(table, label="bird", features="mass")
 
 
 def test_the_rule_for_names_can_be_asked():

@@ -199,9 +199,10 @@ def _is_number(value: Any) -> bool:
 def _plain(path: Path, stored: Any, name: str) -> np.ndarray:
     try:
         return stored[name]
-    except ValueError as error:
+    except Exception as error:
+        # Damage shows as errors of zipfile, zlib or NumPy, depending on where it is.
         if "pickle" not in str(error):
-            raise
+            raise ValueError(f"path must be an undamaged .npz; {name!r} in {path} cannot be read ({error})") from error
         way_out = "numbers or text (array.astype(float), array.astype(str)), as pickled objects could run code"
         raise ValueError(f"path must be an .npz of arrays of {way_out}; got objects as {name!r} in {path}") from None
 
