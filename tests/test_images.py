@@ -316,3 +316,17 @@ def test_pools_cannot_change_the_source():
     pytest.importorskip("sklearn")
     with pytest.raises(ValueError, match="read-only"):
         sources.load_source("digits").images[0] = 0
+
+
+def test_textures_are_available_by_their_crops():
+    """What the guide says: a kernel of two hidden layers knows crops again, and hardly learns a texture's statistics."""
+    right = {}
+    for count in (16, None):
+        pool = made("digits_textures", num_images=800, num_crops=count)
+        inputs, texture = np.asarray(pool.inputs).reshape(800, -1), attribute(pool)
+        order = np.random.default_rng(0).permutation(800)
+        train, new = order[:400], order[400:]
+        kernel = np.asarray(ns.MLP(depth=2).kernels(inputs, inputs[train]).ntk)
+        output = kernel[new] @ np.linalg.solve(kernel[train] + 0.004 * np.eye(400), texture[train])
+        right[count] = float((np.sign(output) == texture[new]).mean())
+    assert right[16] > 0.98 and 0.45 < right[None] < 0.65
