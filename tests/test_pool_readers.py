@@ -124,6 +124,28 @@ def test_columns_that_mean_no_classes_are_refused(column, words):
         coded(column, "bird")
 
 
+def test_codes_say_what_the_numbers_are():
+    codes = {"bird": {"wren": -1, "gull": 1, "owl": 2}, "place": {"wood": 5, "sea": 3}}
+    pool = pool_from_frame(TABLE, label="bird", attributes="place", features="mass", codes=codes)
+    assert_equal(pool, Pool(np.array(TABLE["mass"])[:, None], [1, -1, 1, -1], {"place": [3, 5, 5, 3]}))
+
+
+@pytest.mark.parametrize(
+    ("codes", "words"),
+    [
+        (
+            {"bird": {"wren": -1}},
+            r"codes\['bird'\] must be a number for every name.*'gull', 'wren'.*got \"none for \['gull'\]\"",
+        ),
+        ({"bird": {"wren": -0.5, "gull": 1}}, r"codes\['bird'\] must be of integers or names; got \[-0\.5, -0\.5\]"),
+        ({"site": {"sea": 1}}, r"codes must be for columns of labels or attributes \('bird', 'place'\); got \['site'\]"),
+    ],
+)
+def test_codes_that_do_not_fit_are_refused(codes, words):
+    with pytest.raises(ValueError, match=words):
+        pool_from_frame(TABLE, label="bird", attributes="place", features="mass", codes=codes)
+
+
 def test_a_column_of_numbers_names_what_is_none():
     table = {"bird": ["a", "b"], "mass": ["1.5", "heavy"]}
     with pytest.raises(ValueError, match="column 'mass' must be of numbers; got 'heavy'"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -39,11 +40,13 @@ def column_of(frame: Any, name: Any, argument: str) -> list:
     return found
 
 
-def coded(column: Any, name: str) -> np.ndarray:
+def coded(column: Any, name: str, codes: Mapping[str, int] | None = None) -> np.ndarray:
     """Integers (P,): whole numbers as they are, also where they are text as in CSV files; names by :func:`value_codes`.
 
+    `codes` has other numbers for the names.
+
     Raises:
-        ValueError: an empty cell, or a number that is not whole.
+        ValueError: an empty cell, a number that is not whole, or a name that the codes lack.
     """
     values, called = np.asarray(column), f"column {name!r}"
     require(values.ndim == 1, called, "of one dimension", values)
@@ -53,6 +56,11 @@ def coded(column: Any, name: str) -> np.ndarray:
     for row, cell in enumerate(column):
         require(not _is_missing(cell), called, "without empty cells", f"one in row {row} (counted from 0)")
     names = [str(cell).strip() for cell in column]
+    if codes is not None:
+        there, called = sorted(set(names)), f"codes[{name!r}]"
+        lacking = [cell for cell in there if cell not in codes]
+        require(not lacking, called, f"a number for every name in the column ({there})", f"none for {lacking}")
+        return _whole(np.array([codes[cell] for cell in names]), called)
     try:
         numbers = np.array(names, float)
     except ValueError:

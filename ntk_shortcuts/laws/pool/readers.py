@@ -62,7 +62,13 @@ def write_pool(pool: Pool, path: str | Path) -> None:
 
 
 def pool_from_frame(
-    frame: Any, *, label: str, attributes: str | Sequence[str] = (), features: Sequence[str], weights: str | None = None
+    frame: Any,
+    *,
+    label: str,
+    attributes: str | Sequence[str] = (),
+    features: str | Sequence[str],
+    weights: str | None = None,
+    codes: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Pool:
     """A pool from a data frame, pandas' or another that has `columns` and `frame[name]`, or from a mapping of columns.
 
@@ -72,6 +78,8 @@ def pool_from_frame(
             k - 1; integers stay as they are.
         features: names of the columns of numbers that are the inputs (P, d), in this order.
         weights: name of a column, or None for equal weights.
+        codes: for columns of names, the number of each name, as `{"bird": {"wren": -1, "gull": 1}}`; columns without
+            get those of :func:`value_codes`, the rule above.
 
     Raises:
         ValueError: an empty frame, a column that is not there, cells that are empty, or not numbers where they must be.
@@ -88,7 +96,7 @@ def pool_from_frame(
     inputs = np.stack([_numbers(column_of(frame, name, "features"), name) for name in chosen], axis=1)
     mass = None if weights is None else _numbers(column_of(frame, weights, "weights"), weights)
     columns = {name: column_of(frame, name, "attributes") for name in named}
-    return _pool(inputs, column_of(frame, label, "label"), columns, mass, label)
+    return _pool(inputs, column_of(frame, label, "label"), columns, mass, label, codes)
 
 
 def pool_from_folder(
@@ -99,6 +107,7 @@ def pool_from_folder(
     attributes: str | Sequence[str] = (),
     file: str = "file",
     weights: str | None = None,
+    codes: Mapping[str, Mapping[str, int]] | None = None,
     size: tuple[int, int] | None = None,
     mode: str | None = None,
 ) -> Pool:
@@ -110,7 +119,7 @@ def pool_from_folder(
     Args:
         folder: where the images are.
         table: path of a CSV file with a line of column names, or a data frame, or a mapping of columns.
-        label, attributes, weights: names of columns, as in :func:`pool_from_frame`.
+        label, attributes, weights, codes: as in :func:`pool_from_frame`.
         file: name of the column of the images' paths in the folder.
         size: (h, w) to which all images are scaled; None: they must have one size.
         mode: "L" or "RGB", to which images are converted (an alpha channel is dropped); None: they must all be the one or the
@@ -137,12 +146,22 @@ def pool_from_folder(
     named = [attributes] if isinstance(attributes, str) else list(attributes)
     mass = None if weights is None else _numbers(column_of(columns, weights, "weights"), weights)
     given = {name: column_of(columns, name, "attributes") for name in named}
-    return _pool(np.stack(images) / 255, column_of(columns, label, "label"), given, mass, label)
+    return _pool(np.stack(images) / 255, column_of(columns, label, "label"), given, mass, label, codes)
 
 
-def _pool(inputs: np.ndarray, labels: Any, attributes: Mapping[str, Any], weights: Any, label: str) -> Pool:
-    coded_attributes = {name: coded(values, name) for name, values in attributes.items()}
-    return Pool(inputs, coded(labels, label), coded_attributes or None, weights)
+def _pool(
+    inputs: np.ndarray,
+    labels: Any,
+    attributes: Mapping[str, Any],
+    weights: Any,
+    label: str,
+    codes: Mapping[str, Mapping[str, int]] | None = None,
+) -> Pool:
+    codes, known = codes or {}, [label, *attributes]
+    unknown = sorted(set(codes) - set(known))
+    require(not unknown, "codes", f"for columns of labels or attributes ({_listed(known)})", unknown)
+    numbers = {name: coded(values, name, codes.get(name)) for name, values in attributes.items()}
+    return Pool(inputs, coded(labels, label, codes.get(label)), numbers or None, weights)
 
 
 def _read_image(path: Path, size: tuple[int, int] | None, mode: str | None) -> np.ndarray:
