@@ -26,7 +26,10 @@ def digits_border(
     `brightness` in equal steps. The frame is outside of the digit's own pixels, which are all there.
 
     Args:
-        classes, agreement, num_images, key: see :mod:`ntk_shortcuts.experiments.images`.
+        classes: the digits of each label; see :mod:`ntk_shortcuts.experiments.images`.
+        agreement: share of each class whose attribute is its label; None: the attribute says nothing of it.
+        num_images: P, a multiple of the number of classes; None: all there are.
+        key: a `jax.random` key; None is `jax.random.key(0)`.
         brightness: of the brightest frame, in units of full ink, > 0.
         size: of the frame in pixels, >= 1.
 

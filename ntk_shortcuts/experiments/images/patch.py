@@ -26,7 +26,10 @@ def digits_patch(
     clockwise around the edge from that corner. The square covers what was there.
 
     Args:
-        classes, agreement, num_images, key: see :mod:`ntk_shortcuts.experiments.images`.
+        classes: the digits of each label; see :mod:`ntk_shortcuts.experiments.images`.
+        agreement: share of each class whose attribute is its label; None: the attribute says nothing of it.
+        num_images: P, a multiple of the number of classes; None: all there are.
+        key: a `jax.random` key; None is `jax.random.key(0)`.
         brightness: of the patch, in units of full ink, > 0.
         size: of the patch in pixels, from 1 to 8; squares of k classes must fit around the edge.
 

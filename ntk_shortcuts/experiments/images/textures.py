@@ -37,8 +37,11 @@ def digits_textures(
 
     Args:
         textures: two or three of brick, grass and gravel, for the values -1 and +1, or 0 to 2, in this order.
-        classes, agreement, num_images, key: see :mod:`ntk_shortcuts.experiments.images`. `agreement` needs as many textures
-            as classes.
+        classes: the digits of each label; see :mod:`ntk_shortcuts.experiments.images`.
+        agreement: share of each class whose attribute is its label; None: the attribute says nothing of it.
+            It needs as many textures as classes.
+        num_images: P, a multiple of the number of classes; None: all there are.
+        key: a `jax.random` key; None is `jax.random.key(0)`.
         contrast: standard deviation c of the background, in units of full ink, > 0.
         scale: pixels of the texture, across and down, that are averaged for one of the image; >= 1. Larger values show more
             of the texture in an image.

@@ -74,8 +74,9 @@ def pool_from_frame(
 
     Args:
         frame: one row for each sample.
-        label, attributes: names of columns. Names of classes become numbers: two, in sorted order, are -1 and +1, k are 0 to
-            k - 1; integers stay as they are.
+        label: name of a column. Names in it become numbers: two, in sorted order, are -1 and +1, k are 0 to k - 1;
+            integers stay as they are.
+        attributes: names of columns, or one name; their values are treated in the same way.
         features: names of the columns of numbers that are the inputs (P, d), in this order.
         weights: name of a column, or None for equal weights.
         codes: for columns of names, the number of each name, as `{"bird": {"wren": -1, "gull": 1}}`; columns without
@@ -119,7 +120,10 @@ def pool_from_folder(
     Args:
         folder: where the images are.
         table: path of a CSV file with a line of column names, or a data frame, or a mapping of columns.
-        label, attributes, weights, codes: as in :func:`pool_from_frame`.
+        label: name of a column, as in :func:`pool_from_frame`.
+        attributes: names of columns, as there.
+        weights: name of a column, or None for equal weights.
+        codes: of columns of names, as there.
         file: name of the column of the images' paths in the folder.
         size: (h, w) to which all images are scaled; None: they must have one size.
         mode: "L" or "RGB", to which images are converted (an alpha channel is dropped); None: they must all be the one or the
