@@ -28,9 +28,10 @@ def unresolved_direction(
     Args:
         largest: eigenvalue; resolution: smallest eigenvalue, relative to it, of which the method says itself what it misses.
     """
-    if law.flattest is None:
+    flattest = law.flattest
+    if flattest is None:
         return ()
-    ratio = float(law.flattest)
+    ratio = float(flattest)
     eigenvalue = float(largest) * ratio
     learnt = float(jnp.max(training.filter(jnp.asarray([eigenvalue]), num_samples))) * eigenvalue
     return (UnresolvedDirection(ratio, learnt),) if ratio < resolution and learnt > 1e-3 else ()

@@ -54,7 +54,12 @@ class Metric(Spec):
         """The metric of the Bayes-optimal classifier."""
         if points.optimal is None:
             raise ValueError("points must be of a law whose Bayes-optimal classifier is known; got none")
-        return self.of_signs(jnp.asarray(points.optimal), points)
+        return _optimal(self, points)
+
+
+@compiled
+def _optimal(metric: Metric, points: TestPoints) -> jax.Array:
+    return metric.of_signs(jnp.asarray(points.optimal), points)
 
 
 @compiled

@@ -7,6 +7,7 @@ A new network is one file: a subclass of :class:`Network` that says its facts an
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -56,8 +57,9 @@ class Network(Spec):
         """The kernels as polynomials in the angle between points of the plane; None where they are none."""
         return None
 
-    def require_resolved(self, largest_square: Any, input_dim: int) -> None:
-        """Refuse points of so large a squared norm that the kernel is not resolved there; by default none are."""
+    def require_resolved(self, largest_square: Callable[[], Any], input_dim: int) -> None:
+        """Refuse points whose largest squared norm, a function for those who need it, is beyond what the kernel resolves; by
+        default none are."""
 
 
 class FiniteNetwork(Network):

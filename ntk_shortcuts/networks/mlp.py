@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -297,14 +297,14 @@ class MLP(FiniteNetwork):
         return kernels
 
     @in_float64
-    def require_resolved(self, largest_square: Any, input_dim: int) -> None:
+    def require_resolved(self, largest_square: Callable[[], Any], input_dim: int) -> None:
         """Refuse inputs of a squared norm whose pre-activations the activation's quadrature does not resolve.
 
         For where the kernels themselves are traced and cannot tell. Closed forms have no limit.
         """
-        if not isinstance(self.activation, Quadrature) or is_traced(self, largest_square):
+        if not isinstance(self.activation, Quadrature) or is_traced(self):
             return
-        at, error = largest_square / input_dim, 0.0
+        at, error = largest_square() / input_dim, 0.0
         for layer in self.layers(input_dim)[:-1]:
             at, found = self.activation.second_moment(jnp.asarray(layer.weight_variance * at + layer.bias_variance))
             error = max(error, float(found))

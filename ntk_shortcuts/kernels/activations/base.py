@@ -8,6 +8,7 @@ function of one variable goes through Hermite series (:class:`~ntk_shortcuts.ker
 from __future__ import annotations
 
 import abc
+import functools
 from typing import Any
 
 import equinox as eqx
@@ -16,6 +17,7 @@ import numpy as np
 
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import compiled, is_traced
+from ntk_shortcuts.spec import Spec
 
 ELEMENTWISE_BLOCK = (256, 512)
 """Block sides for an exact dual of many elementwise steps. Entries are enough for XLA to share an operation among the cores,
@@ -34,7 +36,7 @@ class Dual(eqx.Module):
     quadrature_error: jax.Array | float = 0.0
 
 
-class Activation(eqx.Module):
+class Activation(Spec):
     """A nonlinearity: its pointwise function (finite networks) and its dual (infinite networks)."""
 
     @property
@@ -50,13 +52,7 @@ class Activation(eqx.Module):
     @property
     def is_even(self) -> bool:
         """Whether phi(-x) = phi(x), by its values on a grid; a traced activation is not known to be."""
-        if is_traced(self):
-            return False
-        points = np.linspace(0.05, 5.0, 23)
-        # Inside a transformation too, of which an activation without tracers is a constant.
-        with jax.ensure_compile_time_eval():
-            there, back = (np.asarray(_values(self, sign * points)) for sign in (1, -1))
-        return bool(np.all(np.abs(there - back) <= 1e-5 * np.max(np.abs(there))))
+        return not is_traced(self) and _looks_even(self)
 
     @property
     def block_sides(self) -> tuple[int, int] | None:
@@ -79,3 +75,12 @@ class Activation(eqx.Module):
 @compiled
 def _values(activation: Activation, x: Any) -> jax.Array:
     return activation(x)
+
+
+@functools.lru_cache(maxsize=256)
+def _looks_even(activation: Activation) -> bool:
+    points = np.linspace(0.05, 5.0, 23)
+    # Inside a transformation too, of which an activation without tracers is a constant.
+    with jax.ensure_compile_time_eval():
+        there, back = (np.asarray(_values(activation, sign * points)) for sign in (1, -1))
+    return bool(np.all(np.abs(there - back) <= 1e-5 * np.max(np.abs(there))))

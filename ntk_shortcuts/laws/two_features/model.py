@@ -353,7 +353,7 @@ class GenerativeModel(DataLaw):
     def require_resolved(self, network: Network) -> None:
         """At the corner of the probe grid, the largest of inputs."""
         if not is_traced(self, network):
-            network.require_resolved(self.latent_moments(self.probe_grid(2)).variance1[0], self.input_dim)
+            network.require_resolved(lambda: self.latent_moments(self.probe_grid(2)).variance1[0], self.input_dim)
 
     @property
     def flattest(self) -> Any:
