@@ -75,4 +75,4 @@ def footprint(
     images[:, :first, :first] += latents[:, 0, None, None]
     images[:, -second:, -second:] += latents[:, 1, None, None]
     shortcut, core = np.where(latents > 0, 1, -1).T
-    return Pool(images[..., None], np.asarray(data.labels), {"shortcut": shortcut, "core": core})
+    return Pool(images[..., None], np.asarray(data.labels).astype(int), {"shortcut": shortcut, "core": core})

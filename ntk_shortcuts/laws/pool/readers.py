@@ -28,10 +28,10 @@ def read_pool(path: str | Path) -> Pool:
 
     Example:
         >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "two.npz"
-        >>> np.savez(path, inputs=np.eye(2), labels=[-1, 1], patch=[1, -1])
+        >>> path = Path(tempfile.mkdtemp()) / "four.npz"
+        >>> np.savez(path, inputs=np.eye(4), labels=[-1, 1, -1, 1], patch=[1, -1, -1, 1])
         >>> read_pool(path).attributes["patch"].tolist()
-        [1, -1]
+        [1, -1, -1, 1]
     """
     path = _existing(path, "path must be an existing file")
     require(zipfile.is_zipfile(path), "path", "an .npz file (np.savez, or write_pool)", str(path))
@@ -86,10 +86,10 @@ def pool_from_frame(
         ValueError: an empty frame, a column that is not there, cells that are empty, or not numbers where they must be.
 
     Example:
-        >>> table = {"bird": ["gull", "wren"], "place": ["sea", "wood"], "length": [0.6, 0.1], "mass": [1.1, 0.01]}
-        >>> pool = pool_from_frame(table, label="bird", attributes="place", features=["length", "mass"])
+        >>> table = {"bird": ["gull", "wren"] * 2, "place": ["sea", "wood", "wood", "sea"], "mass": [1.1, 0.01, 1.0, 0.01]}
+        >>> pool = pool_from_frame(table, label="bird", attributes="place", features=["mass"])
         >>> pool.labels.tolist(), pool.attributes["place"].tolist(), pool.inputs.shape
-        ([-1, 1], [-1, 1], (2, 2))
+        ([-1, 1, -1, 1], [-1, 1, 1, -1], (4, 1))
     """
     named = [attributes] if isinstance(attributes, str) else list(attributes)
     chosen = [features] if isinstance(features, str) else list(features)
