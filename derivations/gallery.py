@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import TYPE_CHECKING
 
 import jax
@@ -9,6 +10,8 @@ import numpy as np
 
 import ntk_shortcuts as ns
 from ntk_shortcuts import plotting
+from ntk_shortcuts.plotting.examples import draw_examples
+from ntk_shortcuts.plotting.style import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,6 +53,21 @@ def bias_over_time() -> Figure:
     return plotting.plot_bias_over_time(times, biases)
 
 
+def image_pools() -> Figure:
+    """Four of the pools of `ns.images`, by `plot_examples`' panels."""
+    pools = {
+        "digits_patch()": ns.images.digits_patch(),
+        "digits_color()": ns.images.digits_color(),
+        "mnist_textures()": ns.images.mnist_textures(),
+        "dominoes()": ns.images.dominoes(),
+    }
+    drawing = new_figure((9.6, 6.6))
+    for part, (name, pool) in zip(drawing.subfigures(2, 2).flat, pools.items(), strict=True):
+        draw_examples(part, pool)
+        part.suptitle(f"ns.images.{name}", fontsize="small", family="monospace")
+    return drawing
+
+
 FIGURES = {
     "bias_map": bias_map,
     "spectrum": spectrum,
@@ -57,6 +75,10 @@ FIGURES = {
     "decision_surface": decision_surface,
     "bias_over_time": bias_over_time,
 }
+# With the packages of the extra `images`, whose pictures it shows.
+PICTURES = {"image_pools": image_pools}
+if all(importlib.util.find_spec(name) for name in ("sklearn", "skimage", "mlxtend")):
+    FIGURES |= PICTURES
 # Scripts in benchmarks/, of a checkout only, whose `figures()` draws what their committed records hold.
 MEASURED = (
     "theory_vs_training/run.py",

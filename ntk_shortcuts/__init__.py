@@ -1,7 +1,7 @@
 """Predicts the shortcut bias of neural networks analytically: `import ntk_shortcuts as ns`. See README.md.
 
 What most users need stands here; the rest has a namespace that says what it is: `ns.linear`, `ns.finite_width`, `ns.kernels`,
-`ns.metrics`, `ns.analysis`, `ns.experiments`.
+`ns.metrics`, `ns.analysis`, `ns.experiments`, `ns.images`.
 """
 
 import operator as _operator
@@ -11,6 +11,7 @@ from typing import Any as _Any
 from ntk_shortcuts import analysis, experiments, kernels, linear, metrics
 from ntk_shortcuts.analysis.spectrum import kernel_spectrum
 from ntk_shortcuts.entry import predict, predict_bias
+from ntk_shortcuts.experiments import images
 from ntk_shortcuts.experiments.ensembles import train_ensemble
 from ntk_shortcuts.experiments.sweeps import bias_map, sweep
 from ntk_shortcuts.kernels import LeakyReLU, finite_width
@@ -58,6 +59,7 @@ __all__ = [
     "empirical_ntk",
     "experiments",
     "finite_width",
+    "images",
     "kernel_spectrum",
     "kernels",
     "known_methods",

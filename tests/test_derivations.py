@@ -132,9 +132,9 @@ def test_all_draws_the_gallery(tmp_path, capsys, monkeypatch):
 def test_records_draw_every_measured_figure_of_the_docs():
     """Those of predictions take a minute; each has its function in the gallery."""
     root = pathlib.Path(__file__).parents[1]
-    predicted = derivation._load(derivation.derivations_folder() / "gallery.py").FIGURES
-    drawn = dict.fromkeys(predicted)
-    for draw in derivation.gallery()[len(predicted) :]:
+    loaded = derivation._load(derivation.derivations_folder() / "gallery.py")
+    drawn = dict.fromkeys(loaded.FIGURES | loaded.PICTURES)
+    for draw in derivation.gallery()[len(loaded.FIGURES) :]:
         drawn |= draw()
     assert set(drawn) == {path.stem for path in (root / "docs" / "figures").glob("*.png")}
     gallery = (root / "docs" / "gallery.md").read_text()

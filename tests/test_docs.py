@@ -24,6 +24,7 @@ NAMESPACES = [
     "experiments",
     "finite_width",
     "kernels",
+    "images",
     "laws",
     "linear",
     "methods",
@@ -48,11 +49,13 @@ SLOW_PAGES = {
 
 def _page(path):
     slow = [pytest.mark.slow] if path.stem in SLOW_PAGES else []
-    return pytest.param(path, id=path.stem, marks=[*slow, *_peers(path)])
+    return pytest.param(path, id=path.stem, marks=[*slow, *_extras(path)])
 
 
-def _peers(path):
-    return [pytest.mark.peers] if "import neural_tangents" in path.read_text() else []
+def _extras(path):
+    """Marks of the extras whose packages a page uses."""
+    used = {"import neural_tangents": pytest.mark.peers, "ns.images.": pytest.mark.images}
+    return [mark for words, mark in used.items() if words in path.read_text()]
 
 
 @pytest.mark.parametrize("page", [_page(path) for path in GUIDES])
@@ -182,7 +185,7 @@ def test_tables_are_those_of_the_records(script, page):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "page", [pytest.param(path, id=path.stem, marks=_peers(path)) for path in [ROOT / "README.md", *GUIDES]]
+    "page", [pytest.param(path, id=path.stem, marks=_extras(path)) for path in [ROOT / "README.md", *GUIDES]]
 )
 def test_blocks_run_in_a_plain_session(page, tmp_path):
     """As users run them: without this suite's float64."""

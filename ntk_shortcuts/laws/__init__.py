@@ -3,8 +3,22 @@
 from ntk_shortcuts.laws.base import DataLaw
 from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.laws.pool import Pool
+from ntk_shortcuts.laws.pool.columns import value_codes
+from ntk_shortcuts.laws.pool.readers import pool_from_folder, pool_from_frame, read_pool, write_pool
 from ntk_shortcuts.laws.two_features.dataset import Dataset
 from ntk_shortcuts.laws.two_features.embedding import Embedding
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 
-__all__ = ["DataLaw", "Dataset", "Embedding", "GenerativeModel", "LawKernel", "Pool"]
+__all__ = [
+    "DataLaw",
+    "Dataset",
+    "Embedding",
+    "GenerativeModel",
+    "LawKernel",
+    "Pool",
+    "pool_from_folder",
+    "pool_from_frame",
+    "read_pool",
+    "value_codes",
+    "write_pool",
+]

@@ -7,6 +7,7 @@ from ntk_shortcuts.plotting.agreement import Scatter, plot_agreement
 from ntk_shortcuts.plotting.bias_map import Inset, plot_bias_map
 from ntk_shortcuts.plotting.bias_over_time import plot_bias_over_time
 from ntk_shortcuts.plotting.decision_surface import plot_decision_surface
+from ntk_shortcuts.plotting.examples import plot_examples
 from ntk_shortcuts.plotting.gaps import Gaps, plot_gaps
 from ntk_shortcuts.plotting.influence import plot_influence
 from ntk_shortcuts.plotting.release_times import plot_release_times
@@ -28,6 +29,7 @@ __all__ = [
     "plot_bias_map",
     "plot_bias_over_time",
     "plot_decision_surface",
+    "plot_examples",
     "plot_gaps",
     "plot_influence",
     "plot_release_times",

@@ -384,8 +384,10 @@ class AttributeIsLabel(Issue):
 
     @property
     def what(self) -> str:
-        return f"{self.attribute} equals the label on all {self.size:.0f} samples "
-            "that have a weight: training cannot tell the two apart"
+        return (
+            f"{self.attribute} equals the label on all {self.size:.0f} samples that have a weight: training cannot tell the "
+            "two apart"
+        )
 
     @property
     def advice(self) -> str:
