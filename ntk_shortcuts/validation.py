@@ -75,8 +75,13 @@ def as_labels(name: str, value: Any, count: int | None = None) -> jax.Array:
 
 
 def as_targets(name: str, value: Any, count: int | None = None) -> jax.Array:
-    """Real targets, finite, shape (n,)."""
-    value = _one_per_point(name, value, count)
+    """Real targets, finite, of shape (n,), or (n, k) for k outputs."""
+    value = as_floats(name, value)
+    if value.ndim != 2:
+        value = _one_per_point(name, value, count)
+    shape = f"({'n' if count is None else count}, k)"
+    fits = value.ndim == 1 or (value.shape[1] >= 1 and (count is None or value.shape[0] == count))
+    require(fits, name, f"of shape {shape}, one row per point", value)
     require_finite(name, value)
     return jnp.asarray(value)
 

@@ -25,7 +25,7 @@ def predict_outputs(
     network: Any,
     training: TrainingRule,
     inputs: Float[Array, "n d"],
-    labels: Float[Array, "n"],
+    labels: Float[Array, "n *outputs"],
     probe_inputs: Float[Array, "probes d"],
     full_covariance: bool = False,
     *,
@@ -39,14 +39,15 @@ def predict_outputs(
     Args:
         network: an infinite MLP, a stax network through `from_stax`, or anything with `kernels(x1, x2)`.
         inputs: (n, d) of any kind.
-        labels: real targets (n,), finite.
+        labels: real targets (n,), finite; (n, k) for networks of k outputs, one-hot for instance.
         probe_inputs: where to predict, (probes, d).
         full_covariance: `variance` is then the covariance (probes, probes), symmetric; else its diagonal (probes,). Neither has
             a negative variance.
         sample_weight: weights (n,) >= 0 of the samples in the loss, (1/(2n)) sum w (f - y)^2; not normalised.
 
     Returns:
-        OutputLaw(mean, variance, spectrum, error): `error` holds draws of the rounding of the mean, and the size of that of the
+        OutputLaw(mean, variance, spectrum, error): mean (*batch, probes), and (*batch, probes, k) for k outputs, which are
+            independent of each other. `error` holds draws of the rounding of the mean, and the size of that of the
         variance (label D4.7).
 
     Raises:

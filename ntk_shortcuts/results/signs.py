@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
+import numpy as np
+from scipy.special import ndtri
+from scipy.stats import qmc
 
-from ntk_shortcuts.numerics import safe_divide
-from ntk_shortcuts.typing import Array, Float
+from ntk_shortcuts.numerics import safe_divide, safe_sqrt
+from ntk_shortcuts.typing import AnyArray, Array, Float, Int
 from ntk_shortcuts.validation import require
 
 # Relative to an output that grows linearly from the origin.
@@ -21,6 +26,37 @@ def expected_sign(mean: jax.Array, std: jax.Array) -> jax.Array:
         jax.scipy.special.erf(safe_divide(mean, std * jnp.sqrt(2.0).astype(mean.dtype))),
         jnp.sign(mean),
     )
+
+
+def right_class(
+    mean: Float[Array, "*batch n k"], covariance: Float[Array, "*batch n k k"] | None, classes: Int[AnyArray, "n"]
+) -> Float[Array, "*batch n"]:
+    r"""P(argmax f = class) for the joint Gaussian law of k outputs; ties are shared.
+
+    By 1024 quasi-random draws, the same at every point: good to about 2e-3 at one point, and better in means over points.
+    """
+    count = mean.shape[-1]
+    if covariance is None:
+        best = mean == jnp.max(mean, axis=-1, keepdims=True)
+        won = best / jnp.sum(best, axis=-1, keepdims=True)
+    else:
+        values, vectors = jnp.linalg.eigh(covariance)
+        root = vectors * safe_sqrt(values)[..., None, :]
+
+        def of_draw(total: jax.Array, draw: jax.Array) -> tuple[jax.Array, None]:
+            outputs = mean + root @ draw
+            return total + (outputs == jnp.max(outputs, axis=-1, keepdims=True)), None
+
+        draws = jnp.asarray(_normal_draws(count), mean.dtype)
+        won = jax.lax.scan(of_draw, jnp.zeros_like(mean), draws)[0] / len(draws)
+    return jnp.sum(won * jax.nn.one_hot(jnp.asarray(classes), count, dtype=mean.dtype), axis=-1)
+
+
+@functools.cache
+def _normal_draws(count: int) -> np.ndarray:
+    """Standard normal vectors (1024, count) from a scrambled Sobol sequence."""
+    uniform = qmc.Sobol(count, scramble=True, seed=0).random_base2(10)
+    return ndtri(np.clip(uniform, 1e-12, 1 - 1e-12))
 
 
 def decided(mean: Float[Array, "*batch n"], reach: Float[Array, "n"]) -> Float[Array, "*batch n"]:

@@ -20,11 +20,13 @@ from ntk_shortcuts.typing import Array, Float
 class OutputLaw(eqx.Module):
     """Gaussian law of the outputs over initialisations: mean (*batch, probes), and covariance or variance (None without).
 
+    Of k outputs mean and variance are (*batch, probes, k); they are independent, and of one covariance.
+
     `error`: what rounding makes of both.
     """
 
-    mean: Float[Array, "*batch probes"]
-    variance: Float[Array, "*batch probes"] | None
+    mean: Float[Array, "*batch"]
+    variance: Float[Array, "*batch"] | None
     spectrum: SpectralDiagnostics
     error: OutputError | None = None
 
@@ -34,7 +36,7 @@ def trained_outputs(
     cross: Kernels,
     prior: jax.Array | None,
     weights: Float[Array, "m"],
-    targets: Float[Array, "m"],
+    targets: Float[Array, "m *outputs"],
     rule: SpectralFilter,
     num_samples: int | None,
 ) -> OutputLaw:
@@ -49,9 +51,12 @@ def trained_outputs(
         cross: kernels between the probes and the training points, (probes, m).
         prior: NNGP of the probes: (probes, probes) for the covariance, (probes,) for its diagonal, None for the mean only.
         weights: of the training points: 1/N each for a data set.
+        targets: (m,), or (m, k) of k outputs.
 
     Source: Lee et al. (2019), equations 14 to 16, in the convention of the loss 1/(2N).
     """
+    if targets.ndim == 2:
+        return _several_outputs(train, cross, prior, weights, targets, rule, num_samples)
     root = jnp.sqrt(weights)
     matrix = root[:, None] * train.ntk * root[None, :]
     target, rows = root * targets, cross.ntk * root[None, :]
@@ -77,6 +82,27 @@ def trained_outputs(
     mixed = jnp.einsum("...pm,pm->...p", operator, cross.nngp)
     spread = prior + jnp.einsum("...pm,...pm->...p", operator @ train.nngp, operator) - 2 * mixed
     return OutputLaw(mean, jnp.maximum(spread, 0), spectrum, errors)
+
+
+def _several_outputs(
+    train: Kernels,
+    cross: Kernels,
+    prior: jax.Array | None,
+    weights: Float[Array, "m"],
+    targets: Float[Array, "m k"],
+    rule: SpectralFilter,
+    num_samples: int | None,
+) -> OutputLaw:
+    """Each output on its own: they are independent over initialisations, and of one variance."""
+
+    def of_one(target: jax.Array) -> tuple[jax.Array, jax.Array | None, SpectralDiagnostics]:
+        law = trained_outputs(train, cross, prior, weights, target, rule, num_samples)
+        return law.mean, law.variance, law.spectrum
+
+    mean, variance, spectrum = jax.vmap(of_one, in_axes=1, out_axes=(-1, None, 0))(targets)
+    if variance is not None and prior is not None and prior.ndim == 1:
+        variance = jnp.broadcast_to(variance[..., None], mean.shape)
+    return OutputLaw(mean, variance, jax.tree.map(jnp.max, spectrum))
 
 
 def _covariance(spread: Float[Array, "*batch p p"]) -> Float[Array, "*batch p p"]:

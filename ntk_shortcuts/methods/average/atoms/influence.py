@@ -99,11 +99,28 @@ def spread_at(matrix: Float[np.ndarray, "r r"], where: Float[np.ndarray, "n r"])
     return np.maximum(np.sum((where @ matrix) * where, axis=1), 0)
 
 
-def label_matrix(influence: Influence, where: Coordinates, targets: Float[np.ndarray, "P"]) -> Float[np.ndarray, "r r"]:
-    """Variance over data sets of the output for one set of targets, without feedback."""
-    residuals = influence.residuals(where, targets[:, None])
+def label_matrix(influence: Influence, where: Coordinates, targets: Float[np.ndarray, "P k"]) -> Float[np.ndarray, "r r"]:
+    """Variance over data sets of the outputs for given targets, without feedback, averaged over k outputs."""
+    residuals = influence.residuals(where, targets)
     along = influence.along_totals(residuals)
-    return influence.fluctuation(influence.columns([r[:, 0] for r in residuals])) - along @ along.T
+    count = targets.shape[1]
+    each = (influence.fluctuation(influence.columns([r[:, k] for r in residuals])) for k in range(count))
+    return (sum(each) - along @ along.T) / count
+
+
+def label_covariance(influence: Influence, where: Coordinates, targets: Float[np.ndarray, "P k"]) -> Float[np.ndarray, "n k k"]:
+    """Covariance of k outputs at the test points over data sets, without feedback."""
+    residuals, count = influence.residuals(where, targets), targets.shape[1]
+    columns = [influence.columns([r[:, k] for r in residuals]) for k in range(count)]
+    total, mean = 0.0, 0.0
+    for of_value in zip(*columns, strict=True):
+        probability = of_value[0][1]
+        moved = np.stack([where.points @ part.T for _, _, part in of_value])  # (k, n, nodes)
+        total = total + np.einsum("inp,jnp->nij", moved * probability, moved, optimize=True)
+        mean = mean + moved * probability
+    total = total - np.einsum("inp,jnp->nij", mean, mean, optimize=True)
+    along = np.stack([where.points @ influence.along_totals([r[:, k : k + 1] for r in residuals]) for k in range(count)])
+    return total - np.einsum("inp,jnp->nij", along, along, optimize=True)
 
 
 def initial_matrix(influence: Influence, where: Coordinates, gram: Gram, weights: np.ndarray) -> Float[np.ndarray, "r r"]:
