@@ -70,7 +70,8 @@ def measure(settings: Settings, batch: TrainingData, states: State, start: jax.A
         loss = _loss(settings, state.params, data.inputs, data.labels, state.initial, jnp.ones_like(data.labels))
         accuracy = jnp.full((), jnp.nan, loss.dtype)
         if data.validation_inputs is not None:
-            accuracy = jnp.mean(jnp.sign(apply(data.validation_inputs)) == data.validation_labels)
+            # An output of 0 counts half, as it does in the bias.
+            accuracy = (1 + jnp.mean(jnp.sign(apply(data.validation_inputs)) * data.validation_labels)) / 2
         return apply(data.probes), loss, accuracy
 
     outputs, loss, accuracy = jax.vmap(one)(batch, states)
