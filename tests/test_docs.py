@@ -18,6 +18,8 @@ from ntk_shortcuts.results import issues
 
 ROOT = pathlib.Path(__file__).parents[1]
 GUIDES = [ROOT / "docs" / "index.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
+# It registers an activation and a method: run in a process of its own only, where nobody else meets their names.
+EXTENDING = ROOT / "docs" / "extending.md"
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
 NAMESPACES = [
     "analysis",
@@ -180,15 +182,16 @@ def test_tables_are_those_of_the_records(script, page):
     assert len(lines) > 10 and [line for line in lines if line not in text] == []
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "page", [pytest.param(path, id=path.stem, marks=_peers(path)) for path in [ROOT / "README.md", *GUIDES]]
-)
+PLAIN = [pytest.param(path, id=path.stem, marks=[pytest.mark.slow, *_peers(path)]) for path in [ROOT / "README.md", *GUIDES]]
+
+
+@pytest.mark.parametrize("page", [*PLAIN, pytest.param(EXTENDING, id=EXTENDING.stem)])
 def test_blocks_run_in_a_plain_session(page, tmp_path):
     """As users run them: without this suite's float64."""
     script = tmp_path / "blocks.py"
     script.write_text("\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), re.S)))
-    subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=True)
+    ran = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
 
 
 @pytest.mark.slow
