@@ -76,6 +76,10 @@ class FiniteNetwork(Network):
     def is_finite(self) -> bool:
         """Whether `init` and `apply` can be used."""
 
+    def require_finite(self, allowed: str) -> None:
+        """Refuse a network that cannot be drawn, by the name of what it lacks: of an MLP the width."""
+        require(self.is_finite, "width", allowed, self.facts.width)
+
     def on_plane(self, params: Any, basis: Float[Array, "d k"]) -> Any:
         """Parameters of the network on the span of a basis, which has the same outputs and the same gradient descent; None
         where the network has no such reduction (see :meth:`plane_inputs`)."""
@@ -90,7 +94,7 @@ def require_finite_network(network: Any, allowed: str = "an integer for a finite
     """The network, refused unless it is of finite width and can be drawn; one without hidden layers has no width."""
     if not isinstance(network, FiniteNetwork):
         require(False, "network", "a finite network, such as an MLP with a width", type(network).__name__)
-    require(network.is_finite, "width", allowed, network.facts.width)
+    network.require_finite(allowed)
     return network
 
 
@@ -98,10 +102,12 @@ def as_network(network: Any) -> Network:
     """The network itself, or what any object with a function `kernels(x1, x2)` is to the toolkit.
 
     Raises:
-        ValueError: something without kernels; for what `stax.serial` returns the message names the way out.
+        ValueError: something without kernels; for a class, and for what `stax.serial` returns, the message names the way out.
     """
     if isinstance(network, Network):
         return network
+    if isinstance(network, type):
+        require(False, "network", f"an object, and no class: construct it, {network.__name__}(...)", network.__name__)
     if callable(getattr(network, "kernels", None)):
         return KernelNetwork(network)
     stax = callable(network) or (isinstance(network, tuple) and len(network) == 3 and all(map(callable, network)))

@@ -61,6 +61,10 @@ class StaxNetwork(FiniteNetwork):
         """Whether it can be drawn: made with `init_fn` and `apply_fn`."""
         return self.init_fn is not None and self.apply_fn is not None
 
+    def require_finite(self, allowed: str) -> None:
+        """Refuse a network made without `init_fn` and `apply_fn`, which say its widths."""
+        self._functions()
+
     def init(self, key: Key, input_dim: int, dtype: Any = None) -> Any:
         """Draw parameters, as `init_fn` arranges them.
 

@@ -45,6 +45,8 @@ BAD = {
     "an array": (np.eye(4), NONE),
     "a bare kernel": (Bare(), SHAPE),
     "other names": (Other(), SHAPE),
+    "a class of ours": (ns.MLP, r"network must be an object, and no class: construct it, MLP\(...\); got 'MLP'"),
+    "a class of one's own": (Bare, r"network must be an object, and no class: construct it, Bare\(...\); got 'Bare'"),
 }
 CALLS = {
     "predict_bias": lambda network: ns.predict_bias(MODEL, network, FLOW),
