@@ -167,7 +167,8 @@ def test_site_builds_in_strict_mode(tmp_path):
     # Methods have their docstring, and their options with defaults; a function that has its module's name is the function.
     assert "nodes are refined until the bias moves by less than this" in api["index"]
     assert re.search(r">tolerance</span>.{0,400}>0\.002<", api["index"], re.S)
-    assert 'id="ntk_shortcuts.MLP.kernels"' in api["index"] and 'id="ntk_shortcuts.analysis.influence"' in api["analysis"]
+    assert all(f'id="ntk_shortcuts.MLP.{name}"' in api["index"] for name in ("kernels", "init", "apply", "layers"))
+    assert 'id="ntk_shortcuts.analysis.influence"' in api["analysis"]
 
 
 @pytest.mark.parametrize(

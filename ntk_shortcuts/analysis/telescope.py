@@ -16,7 +16,8 @@ from ntk_shortcuts.laws.two_features.given import given_data
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.metrics.shortcut_bias import shortcut_bias
 from ntk_shortcuts.networks.base import require_finite_network
-from ntk_shortcuts.networks.mlp import MLP, Parameters
+from ntk_shortcuts.networks.fully_connected import Parameters
+from ntk_shortcuts.networks.mlp import MLP
 from ntk_shortcuts.numerics import compiled, in_float64
 from ntk_shortcuts.results.issues import give
 from ntk_shortcuts.training.rules import GradientDescent, TrainingRule
