@@ -12,7 +12,7 @@ from ntk_shortcuts.metrics.base import Metric
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import in_float64, safe_divide, safe_sqrt
 from ntk_shortcuts.results.signs import cell_signs, decided, expected_sign
-from ntk_shortcuts.typing import AnyArray, Array, Float, Latents
+from ntk_shortcuts.typing import AnyArray, Array, Float, Latents, Num, Scalar
 from ntk_shortcuts.validation import as_floats, as_points
 
 
@@ -38,7 +38,7 @@ class Reliance(Metric):
 
 
 @in_float64
-def reliance(outputs: Float[AnyArray, "*batch probes"], probes: Latents) -> Float[Array, "*batch"]:
+def reliance(outputs: Num[AnyArray, "*batch probes"], probes: Latents) -> Float[Array, "*batch"]:
     r"""\(\mathrm{mean}_z\,\mathrm{sign}f(z)\,(\mathrm{sign}\,z_s-\mathrm{sign}\,z_c)\), in [-1, 1] on the probe grid.
 
     -1: the classifier reads only the core feature; +1: only the shortcut. Outputs on the decision boundary, up to a relative
@@ -55,7 +55,7 @@ def reliance(outputs: Float[AnyArray, "*batch probes"], probes: Latents) -> Floa
 
 @in_float64
 def expected_reliance(
-    mean: Float[Array, "*batch probes"], std: Float[Array, "*batch probes"] | float, probes: Latents
+    mean: Num[AnyArray, "*batch probes"], std: Num[AnyArray, "*batch probes"] | Scalar, probes: Latents
 ) -> Float[Array, "*batch"]:
     r"""Expectation of the reliance for Gaussian outputs: sign f has mean \(2\Phi(m/s)-1=\mathrm{erf}(m/(s\sqrt2))\).
 
@@ -66,7 +66,7 @@ def expected_reliance(
 
 
 @in_float64
-def reliance_between_probes(outputs: Float[Array, "*batch probes"], probes: Latents) -> Float[Array, "*batch"]:
+def reliance_between_probes(outputs: Num[AnyArray, "*batch probes"], probes: Latents) -> Float[Array, "*batch"]:
     r"""Reliance with the sign at each probe averaged over its cell of the (square) grid: differentiable where sign is a step.
 
     See :func:`ntk_shortcuts.results.signs.cell_signs`.
@@ -86,8 +86,9 @@ def reliance_between_probes(outputs: Float[Array, "*batch probes"], probes: Late
     return mean_disagreement(cell_signs(jnp.asarray(as_floats("outputs", outputs))), probes)
 
 
-def mean_sign_slope(mean: jax.Array, std: jax.Array, probes: Latents) -> jax.Array:
+def mean_sign_slope(mean: AnyArray, std: AnyArray, probes: Latents) -> jax.Array:
     r"""Derivative of the expected reliance in the mean output at each probe, \(2\varphi(m/s)/s\) times its weight."""
+    mean, std = jnp.asarray(mean), jnp.asarray(std)
     weights = mean_disagreement(jnp.eye(mean.shape[-1]), probes)
     return weights * 2 * jax.scipy.stats.norm.pdf(safe_divide(mean, std)) * safe_divide(jnp.ones_like(std), std)
 

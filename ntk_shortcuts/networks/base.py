@@ -10,12 +10,14 @@ import abc
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from ntk_shortcuts.kernels.angular import AngularKernels
 from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.networks.inputs import Inputs
+from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.spec import Spec
-from ntk_shortcuts.typing import Array, Float, Key
+from ntk_shortcuts.typing import AnyArray, Array, Float, Key, Num
 from ntk_shortcuts.validation import require
 
 
@@ -68,7 +70,7 @@ class FiniteNetwork(Network):
         """Draw parameters."""
 
     @abc.abstractmethod
-    def apply(self, params: Any, x: Float[Array, "n ..."]) -> Float[Array, "n"]:
+    def apply(self, params: Any, x: Num[AnyArray, "n ..."]) -> Float[Array, "n"]:
         """Outputs (n,) at inputs (n, ...)."""
 
     @property
@@ -80,12 +82,12 @@ class FiniteNetwork(Network):
         """Refuse a network that cannot be drawn, by the name of what it lacks: of an MLP the width."""
         require(self.is_finite, "width", allowed, self.facts.width)
 
-    def on_plane(self, params: Any, basis: Float[Array, "d k"]) -> Any:
+    def on_plane(self, params: Any, basis: Float[AnyArray, "d k"]) -> Any:
         """Parameters of the network on the span of a basis, which has the same outputs and the same gradient descent; None
         where the network has no such reduction (see :meth:`plane_inputs`)."""
         return None
 
-    def plane_inputs(self, x: Float[Array, "n d"], basis: Float[Array, "d k"]) -> Float[Array, "n k"]:
+    def plane_inputs(self, x: Float[AnyArray, "n d"], basis: Float[AnyArray, "d k"]) -> Float[AnyArray, "n k"]:
         """Inputs of the reduced network."""
         return x @ basis
 
@@ -121,10 +123,11 @@ class KernelNetwork(Network):
 
     network: Any
 
+    @in_float64
     def kernels(self, x1: Any, x2: Any = None) -> Kernels:
         key = jax.random.key(0)
         x1, x2 = (x.vectors(key) if isinstance(x, Inputs) else x for x in (x1, x2))
         found = self.network.kernels(x1, x2)
         both = all(hasattr(found, name) for name in ("nngp", "ntk"))
         require(both, "network", "with kernels(x1, x2) that returns .nngp and .ntk", type(found).__name__)
-        return Kernels(found.nngp, found.ntk, getattr(found, "quadrature_error", 0.0))
+        return Kernels(jnp.asarray(found.nngp), jnp.asarray(found.ntk), getattr(found, "quadrature_error", 0.0))

@@ -13,7 +13,7 @@ from ntk_shortcuts.kernels.activations.base import Activation
 from ntk_shortcuts.kernels.recursion import AffineLayer
 from ntk_shortcuts.networks.base import FiniteNetwork, require_finite_network
 from ntk_shortcuts.numerics import is_traced, real_leaf
-from ntk_shortcuts.typing import Array, Float, Key, Scalar
+from ntk_shortcuts.typing import AnyArray, Array, Float, Key, Num, Scalar
 from ntk_shortcuts.validation import as_points, require, require_integer
 
 PARAMETERIZATIONS = ("ntk", "standard")
@@ -128,18 +128,18 @@ class FullyConnected(FiniteNetwork):
             return normal
         return normal * jnp.sqrt(jnp.asarray(variance, dtype) / divisor)
 
-    def on_plane(self, params: Parameters, basis: Float[Array, "d k"]) -> Parameters:
+    def on_plane(self, params: Parameters, basis: Float[AnyArray, "d k"]) -> Parameters:
         """Parameters of the reduced network: the first layer's weights projected, all others unchanged."""
         (weights, biases), *rest = params
-        return ((basis.astype(weights.dtype).T @ weights, biases), *rest)
+        return ((jnp.asarray(basis, weights.dtype).T @ weights, biases), *rest)
 
-    def plane_inputs(self, x: Float[Array, "n d"], basis: Float[Array, "d k"]) -> Float[Array, "n k"]:
+    def plane_inputs(self, x: Float[AnyArray, "n d"], basis: Float[AnyArray, "d k"]) -> Float[AnyArray, "n k"]:
         r"""Inputs of the reduced network: \(Q^\top x\), in the NTK parameterisation times \(\sqrt{k/d}\) for its other
         fan-in."""
         coordinates = x @ basis
         return coordinates * jnp.sqrt(basis.shape[1] / basis.shape[0]) if self.parameterization == "ntk" else coordinates
 
-    def apply(self, params: Parameters, x: Float[Array, "n d"]) -> Float[Array, "n"]:
+    def apply(self, params: Parameters, x: Num[AnyArray, "n d"]) -> Float[Array, "n"]:
         """Outputs (n,) at inputs (n, d), in the parameters' dtype.
 
         Raises:
