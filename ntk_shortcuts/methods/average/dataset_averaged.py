@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.laws.eigenfunctions import SectorSpectra, sector_features, sector_spectra
-from ntk_shortcuts.laws.kernel import LawKernel
+from ntk_shortcuts.laws.kernel import LawKernel, compiling_kernels
 from ntk_shortcuts.methods.average.deterministic_equivalent import FORMS, Resolvent, averaged_resolvent, scalar_kappa
 from ntk_shortcuts.methods.average.law import AveragedLaw, Switches, averaged_law
 from ntk_shortcuts.methods.average.scales import (
@@ -111,7 +111,8 @@ class DatasetAveraged(Method):
 
         def at_level(level: int) -> _Solved:
             nodes = kernel.nodes(level, "resolvents")
-            spectra = _spectra(kernel, nodes)
+            with compiling_kernels():
+                spectra = _spectra(kernel, nodes)
             filter_ = training.rational(num_samples, edge(spectra, num_samples), _RESOLVENTS)
             modes = modes_needed(spectra, filter_, num_samples)
             half = jnp.asarray(kappa(0.0, spectra, num_samples))
