@@ -53,8 +53,8 @@ def given_samples(dataset: Dataset, num_samples: int | None) -> tuple[Float[Arra
 def given_probe_inputs(dataset: Dataset, points: Float[Array, "probes k"], probe_inputs: Any) -> Float[Array, "probes d"]:
     """Points of a law among the inputs of a data set, as :func:`given_data` says."""
     if probe_inputs is None:
-        allowed = "with its embedding, or with probe_inputs= given: where the probes lie among inputs of your own is not known"
-        probe_inputs = required(dataset.embedding, "dataset", allowed)(points)
+        allowed = "given for data of your own, a dataset without embedding: where the probes lie among its inputs is not known"
+        probe_inputs = required(dataset.embedding, "probe_inputs", allowed)(points)
     dimension = dataset.inputs.shape[1]
     probe_inputs = as_points("probe_inputs", probe_inputs, dimension=dimension)
     allowed = f"of shape ({points.shape[0]}, {dimension}), one row per probe"
