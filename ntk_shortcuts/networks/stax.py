@@ -16,7 +16,7 @@ from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.networks.base import FiniteNetwork
 from ntk_shortcuts.networks.inputs import two_inputs
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.typing import Array, Float, Key
+from ntk_shortcuts.typing import AnyArray, Array, Float, Key, Num
 from ntk_shortcuts.validation import as_points, require, require_finite, require_integer, required
 
 
@@ -68,6 +68,10 @@ class StaxNetwork(FiniteNetwork):
         """Whether it can be drawn: made with `init_fn` and `apply_fn`."""
         return self.init_fn is not None and self.apply_fn is not None
 
+    def require_finite(self, allowed: str) -> None:
+        """Refuse a network made without `init_fn` and `apply_fn`, which say its widths."""
+        self._functions()
+
     def init(self, key: Key, input_dim: int, dtype: Any = None) -> Any:
         """Draw parameters, as `init_fn` arranges them.
 
@@ -87,7 +91,7 @@ class StaxNetwork(FiniteNetwork):
             _, params = init_fn(key, (1, *shape))
         return jax.tree.map(lambda leaf: leaf.astype(dtype), params)
 
-    def apply(self, params: Any, x: Float[Array, "n d"]) -> Float[Array, "n"]:
+    def apply(self, params: Any, x: Num[AnyArray, "n d"]) -> Float[Array, "n"]:
         """Outputs (n,) at inputs (n, d), in the parameters' dtype.
 
         Raises:

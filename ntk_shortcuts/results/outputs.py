@@ -49,7 +49,7 @@ class Outputs(eqx.Module):
 
     @property
     @abc.abstractmethod
-    def mean(self) -> Float[Array, "*batch n"]:
+    def mean(self) -> Float[AnyArray, "*batch n"]:
         """Over all that is random."""
 
     @property
@@ -92,15 +92,15 @@ class Outputs(eqx.Module):
 class GaussianOutputs(Outputs):
     """A Gaussian law of each output: `location` and `variance` (None: no spread), (*batch, n); `error`: of both."""
 
-    location: Float[Array, "*batch n"]
-    variance: Float[Array, "*batch n"] | None
+    location: Float[AnyArray, "*batch n"]
+    variance: Float[AnyArray, "*batch n"] | None
     error: OutputError | None = None
     diagnostics: dict[str, float] = eqx.field(default_factory=dict)
     issues: tuple[Issue, ...] = eqx.field(default=(), static=True)
     covariance: Float[Array, "*batch n k k"] | None = None
 
     @property
-    def mean(self) -> jax.Array:
+    def mean(self) -> AnyArray:
         return self.location
 
     @property
@@ -205,7 +205,7 @@ def _shifted(mean: Any, variance: Any, error: OutputError) -> tuple[jax.Array, j
     return mean[..., None, :] + by_mean, jnp.maximum(variance[..., None, :] + by_variance, 0)
 
 
-def require_finite_outputs(mean: jax.Array, spread: jax.Array | None) -> None:
+def require_finite_outputs(mean: AnyArray, spread: AnyArray | None) -> None:
     """Refuse outputs that overflowed; traced ones cannot tell."""
     leaves = [mean] if spread is None else [mean, spread]
     if not is_traced(leaves):

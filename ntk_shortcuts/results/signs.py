@@ -65,7 +65,8 @@ def decided(mean: Float[Array, "*batch n"], reach: Float[Array, "n"]) -> Float[A
     Args:
         reach: the size, up to a factor, of an output that decides.
     """
-    slope = jnp.max(jnp.abs(safe_divide(mean, jnp.broadcast_to(reach, mean.shape))), axis=-1, keepdims=True)
+    reach = jnp.broadcast_to(reach, mean.shape)
+    slope = jnp.max(jnp.abs(safe_divide(mean, reach)), axis=-1, keepdims=True)
     undecided = jnp.abs(mean) <= _BOUNDARY * slope * reach
     # The value is 0, the derivative stays.
     return mean - jax.lax.stop_gradient(jnp.where(undecided, mean, 0))

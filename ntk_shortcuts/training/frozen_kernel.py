@@ -14,7 +14,7 @@ from ntk_shortcuts.results.outputs import OutputError
 from ntk_shortcuts.training.rounding import error_directions, mean_rounding, variance_rounding
 from ntk_shortcuts.training.rules import SpectralFilter
 from ntk_shortcuts.training.spectral import SpectralDiagnostics, apply_filter
-from ntk_shortcuts.typing import Array, Float
+from ntk_shortcuts.typing import Array, Float, Scalar
 
 
 class OutputLaw(eqx.Module):
@@ -38,7 +38,7 @@ def trained_outputs(
     weights: Float[Array, "m"],
     targets: Float[Array, "m *outputs"],
     rule: SpectralFilter,
-    num_samples: int | None,
+    num_samples: Scalar | None,
 ) -> OutputLaw:
     r"""Mean and (co)variance after training, over random initialisations. Label D4.4.
 
@@ -119,7 +119,7 @@ def continued_outputs(
     targets: Float[Array, "m"],
     initial: tuple[Float[Array, "inits m"], Float[Array, "inits probes"]],
     rule: SpectralFilter,
-    num_samples: int | None,
+    num_samples: Scalar | None,
 ) -> OutputLaw:
     r"""Outputs after training of networks whose own initial output is known: \(f(x)=f_0(x)+A\,(y-f_0(X))\), no variance.
 
