@@ -24,7 +24,7 @@ from ntk_shortcuts.training.frozen_kernel import OutputLaw
 from ntk_shortcuts.training.rules import TrainingRule
 from ntk_shortcuts.training.spectral import describe_spectrum
 from ntk_shortcuts.typing import Array, Float
-from ntk_shortcuts.validation import require, require_finite
+from ntk_shortcuts.validation import require, require_finite, required
 
 
 class GivenDataset(Method):
@@ -93,7 +93,7 @@ class GivenDataset(Method):
 
     def inputs_of(self, points: TestPoints) -> jax.Array:
         """The test points as inputs (probes, d)."""
-        return given_probe_inputs(self.dataset, points.points, self.probe_inputs)
+        return given_probe_inputs(required(self.dataset, "dataset", "given"), points.points, self.probe_inputs)
 
     def _continued(self, problem: Problem) -> tuple[OutputLaw, dict[str, float], tuple[Issue, ...]]:
         """From the networks' own initial outputs on."""

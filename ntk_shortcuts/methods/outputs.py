@@ -79,7 +79,8 @@ def predict_outputs(
 
 
 def _rounded_outputs(law: OutputLaw, size: float) -> tuple[RoundedOutputs, ...]:
-    assert law.error is not None  # every exact solution has one
+    if law.error is None:
+        return ()  # of several outputs, whose rounding is not estimated
     error = float(jnp.max(jnp.sqrt(jnp.mean(law.error.mean**2, axis=-2))))
     scale = max(float(jnp.max(jnp.abs(law.mean))), size)
     return () if error <= ROUNDING_OF_OUTPUTS * scale else (RoundedOutputs(error, scale),)

@@ -91,7 +91,7 @@ def _several_outputs(
     weights: Float[Array, "m"],
     targets: Float[Array, "m k"],
     rule: SpectralFilter,
-    num_samples: int | None,
+    num_samples: Scalar | None,
 ) -> OutputLaw:
     """Each output on its own: they are independent over initialisations, and of one variance."""
 
@@ -99,7 +99,8 @@ def _several_outputs(
         law = trained_outputs(train, cross, prior, weights, target, rule, num_samples)
         return law.mean, law.variance, law.spectrum
 
-    mean, variance, spectrum = jax.vmap(of_one, in_axes=1, out_axes=(-1, None, 0))(targets)
+    mean, variance, spectrum = jax.vmap(of_one, in_axes=1, out_axes=(-1, 0, 0))(targets)
+    variance = None if variance is None else variance[0]
     if variance is not None and prior is not None and prior.ndim == 1:
         variance = jnp.broadcast_to(variance[..., None], mean.shape)
     return OutputLaw(mean, variance, jax.tree.map(jnp.max, spectrum))

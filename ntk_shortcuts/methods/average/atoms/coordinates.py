@@ -65,10 +65,14 @@ def _leading(matrix: np.ndarray, smallest: float) -> tuple[np.ndarray, np.ndarra
             return np.linalg.eigh(matrix)
         basis = matrix @ rng.normal(size=(size, count))
         for _ in range(_PASSES - 1):
-            basis = matrix @ qr(basis, mode="economic", overwrite_a=True, check_finite=False)[0]
-        basis = qr(basis, mode="economic", overwrite_a=True, check_finite=False)[0]
+            basis = matrix @ _orthonormal(basis)
+        basis = _orthonormal(basis)
         eigenvalues, vectors = np.linalg.eigh(basis.T @ (matrix @ basis))
         # The last tenth of a subspace has not converged.
         if eigenvalues[count // 10] <= smallest:
             return eigenvalues[count // 10 :], basis @ vectors[:, count // 10 :]
         count = min(2 * count, size)
+
+
+def _orthonormal(columns: np.ndarray) -> np.ndarray:
+    return np.asarray(qr(columns, mode="economic", overwrite_a=True, check_finite=False)[0])

@@ -56,7 +56,8 @@ class Influence(NamedTuple):
 
     def operator(self, where: Coordinates) -> Float[np.ndarray, "n P"]:
         """The mean linear map from targets at the nodes to outputs at the test points."""
-        rows = sum((c * r.rows * r.weight[:, None]).real for c, r in zip(self.residues, self.resolvents, strict=True))
+        parts = zip(self.residues, self.resolvents, strict=True)
+        rows = np.sum([np.real(c * r.rows * r.weight[:, None]) for c, r in parts], axis=0)
         return where.points @ rows.T
 
     def columns(self, residuals: Sequence[Complex[np.ndarray, "P"]]) -> Columns:
