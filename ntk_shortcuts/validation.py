@@ -58,7 +58,8 @@ def as_points(name: str, value: Any, dimension: int | None = None) -> jax.Array:
     shape = "(n, d)" if dimension is None else f"(n, {dimension})"
     value = as_floats(name, value)
     fits = value.ndim == 2 and value.shape[0] >= 1 and (dimension is None or value.shape[1] == dimension)
-    require(fits and value.shape[1] >= 1, name, f"an array of shape {shape} with n >= 1", value)
+    rows = ": rows of images are x.reshape(len(x), -1), and a Pool takes images" if value.ndim > 2 else ""
+    require(fits and value.shape[1] >= 1, name, f"an array of shape {shape} with n >= 1{rows}", value)
     require_finite(name, value)
     return jnp.asarray(value)
 

@@ -11,6 +11,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.networks.base import FiniteNetwork
@@ -45,13 +46,16 @@ class StaxNetwork(FiniteNetwork):
     def kernels(self, x1: Any, x2: Any = None) -> Kernels:
         """NNGP and NTK, each (n1, n2), between inputs (n1, d) and (n2, d); x2=None means x1.
 
-        Inputs become (n, *input_shape) where an input shape was given. float32 inputs are computed in
-        float32, all others in float64. `quadrature_error` is 0: neural-tangents gives no bound.
+        Images (n, h, w, c) are taken as they are; vectors become (n, *input_shape) where an input shape was given. float32
+        inputs are computed in float32, all others in float64. `quadrature_error` is 0: neural-tangents gives no bound.
 
         Raises:
             ValueError: inputs that do not fit input_shape; kernels that are missing, not (n1, n2), or not
                 finite.
         """
+        if np.ndim(x1) > 2:
+            rows = [None if x is None else jnp.reshape(jnp.asarray(x), (len(x), -1)) for x in (x1, x2)]
+            return self.on_images(np.shape(x1)[1:]).kernels(*rows)
         first, second = two_inputs(x1, x2)
         x1 = first.vectors(self.key)
         x2 = None if second is None else second.vectors(self.key).astype(x1.dtype)
