@@ -77,6 +77,15 @@ class Influence(NamedTuple):
         mean = np.sum([probability[:, None] * moved for _, probability, moved in columns], axis=0)
         return sum((moved * probability[:, None]).T @ moved for _, probability, moved in columns) - mean.T @ mean
 
+    def own(self, columns: Columns, where: Coordinates) -> Float[np.ndarray, "P"]:
+        """What each node's own count adds to the variance of the output at that node."""
+        nodes = where.nodes[self.varying]
+        at_nodes = [(probability, np.sum(moved * nodes, axis=1)) for _, probability, moved in columns]
+        mean = sum(probability * moved for probability, moved in at_nodes)
+        found = np.zeros(len(where.nodes))
+        found[self.varying] = sum(probability * moved**2 for probability, moved in at_nodes) - mean**2
+        return found
+
     def along_totals(self, residuals: Sequence[Complex[np.ndarray, "P k"]]) -> Float[np.ndarray, "r factors"]:
         """What the fixed sums of counts take away, as factors: one for each of them and each target."""
         values, probability = self.counts.values[:, None], self.counts.probability
@@ -99,14 +108,22 @@ def spread_at(matrix: Float[np.ndarray, "r r"], where: Float[np.ndarray, "n r"])
     return np.maximum(np.sum((where @ matrix) * where, axis=1), 0)
 
 
-def label_matrix(influence: Influence, where: Coordinates, targets: Float[np.ndarray, "P"]) -> Float[np.ndarray, "r r"]:
+class Spread(NamedTuple):
+    """Variance of the output over data sets: a matrix in coordinates, and what each node's own count has of it there."""
+
+    matrix: Float[np.ndarray, "r r"]
+    own: Float[np.ndarray, "P"]
+
+
+def label_spread(influence: Influence, where: Coordinates, targets: Float[np.ndarray, "P"]) -> Spread:
     """Variance over data sets of the output for one set of targets, without feedback."""
     residuals = influence.residuals(where, targets[:, None])
     along = influence.along_totals(residuals)
-    return influence.fluctuation(influence.columns([r[:, 0] for r in residuals])) - along @ along.T
+    columns = influence.columns([r[:, 0] for r in residuals])
+    return Spread(influence.fluctuation(columns) - along @ along.T, influence.own(columns, where))
 
 
-def initial_matrix(influence: Influence, where: Coordinates, gram: Gram, weights: np.ndarray) -> Float[np.ndarray, "r r"]:
+def initial_spread(influence: Influence, where: Coordinates, gram: Gram, weights: np.ndarray) -> Spread:
     """Variance over data sets of the output for the random targets -f_0, averaged over initialisations.
 
     The residuals of all eigenfunctions of the NNGP kernel act through their second moments over the poles alone.
@@ -120,13 +137,14 @@ def initial_matrix(influence: Influence, where: Coordinates, gram: Gram, weights
     values, vectors = np.linalg.eigh(moments)
     values, vectors = np.maximum(values[:, ::-1], 0), vectors[:, :, ::-1]
     kept = np.cumsum(values.sum(axis=0)) < (1 - _INITIAL) * values.sum()
-    total = 0.0
+    total, own = 0.0, 0.0
     for j in range(int(kept.sum()) + 1):
         column = np.sqrt(values[:, j, None]) * vectors[:, :, j]
         parts = [column[:, 2 * k] + 1j * column[:, 2 * k + 1] for k in range(len(residuals))]
-        total = total + influence.fluctuation(influence.columns(parts))
+        columns = influence.columns(parts)
+        total, own = total + influence.fluctuation(columns), own + influence.own(columns, where)
     along = influence.along_totals(residuals)
-    return total - along @ along.T
+    return Spread(total - along @ along.T, own)
 
 
 def remaining_variance(influence: Influence, where: Coordinates, gram: Gram) -> Float[np.ndarray, "n"]:
@@ -136,15 +154,19 @@ def remaining_variance(influence: Influence, where: Coordinates, gram: Gram) -> 
     return np.maximum(gram.nngp_own + change, 0)
 
 
-def with_feedback(influence: Influence, where: Coordinates, matrix: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:
-    """The variance once the outputs' own variance stands in the residuals too: v = v_0 + B v at the nodes."""
-    first = spread_at(matrix, where.nodes)
-    variance, added = first, np.zeros_like(matrix)
+def with_feedback(influence: Influence, where: Coordinates, spread: Spread) -> Float[np.ndarray, "r r"]:
+    """The variance once the outputs' own variance stands in the residuals too: v = v_0 + B v at the nodes.
+
+    A residual is that of the node left out, on which its own count has no effect: that part of the variance is not fed back.
+    """
+    first = np.maximum(spread_at(spread.matrix, where.nodes) - spread.own, 0)
+    variance, added = first, np.zeros_like(spread.matrix)
     for _ in range(_FEEDBACK_PASSES):
         before = variance
         roots = [np.sqrt(variance) / r.left_out for r in influence.resolvents]
-        added = influence.fluctuation(influence.columns(roots))
-        variance = first + spread_at(added, where.nodes)
+        columns = influence.columns(roots)
+        added = influence.fluctuation(columns)
+        variance = np.maximum(first + spread_at(added, where.nodes) - influence.own(columns, where), 0)
         if np.max(np.abs(variance - before)) < 1e-3 * np.max(variance):
             break
-    return matrix + added
+    return spread.matrix + added
