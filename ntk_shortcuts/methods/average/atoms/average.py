@@ -9,9 +9,10 @@ import numpy as np
 from ntk_shortcuts.methods.average.atoms.coordinates import Coordinates, coordinates
 from ntk_shortcuts.methods.average.atoms.influence import (
     Influence,
-    initial_matrix,
+    Spread,
+    initial_spread,
     label_covariance,
-    label_matrix,
+    label_spread,
     remaining_variance,
     spread_at,
     with_feedback,
@@ -86,13 +87,13 @@ def averaged(
         means = influence.mean(where, atoms.targets)[None]
     else:
         means = drawn_means(influence, where, atoms.targets, rare)
-    matrix = label_matrix(influence, where, atoms.targets)
+    spread = label_spread(influence, where, atoms.targets)
     initial = np.zeros(len(where.points))
     if random_init:
-        matrix = matrix + initial_matrix(influence, where, atoms.gram, coordinate_weights(atoms.weights))
+        of_initial = initial_spread(influence, where, atoms.gram, coordinate_weights(atoms.weights))
+        spread = Spread(spread.matrix + of_initial.matrix, spread.own + of_initial.own)
         initial = remaining_variance(influence, where, atoms.gram)
-    if feedback:
-        matrix = with_feedback(influence, where, matrix)
+    matrix = with_feedback(influence, where, spread) if feedback else spread.matrix
     data_variance = spread_at(matrix, where.points)
     covariance = (initial + data_variance)[:, None, None] * np.eye(means.shape[-1])
     if means.shape[-1] > 1:
