@@ -9,6 +9,7 @@ import sys as _sys
 from typing import Any as _Any
 
 from ntk_shortcuts import analysis, experiments, kernels, linear, metrics
+from ntk_shortcuts.analysis.audit import audit
 from ntk_shortcuts.analysis.spectrum import kernel_spectrum
 from ntk_shortcuts.entry import predict, predict_bias
 from ntk_shortcuts.experiments import images
@@ -55,6 +56,7 @@ __all__ = [
     "Ridge",
     "UntrustedPredictionWarning",
     "analysis",
+    "audit",
     "bias_map",
     "empirical_ntk",
     "experiments",
