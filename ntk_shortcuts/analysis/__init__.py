@@ -4,6 +4,7 @@ from ntk_shortcuts.analysis.audit import Audit, audit
 from ntk_shortcuts.analysis.influence import Influence, influence
 from ntk_shortcuts.analysis.laziness import laziness_gap
 from ntk_shortcuts.analysis.motion import KernelMotion, kernel_motion
+from ntk_shortcuts.analysis.samples.spectrum import SampleSpectrum
 from ntk_shortcuts.analysis.search import Crossing, Extreme, critical_ratio, most_biased
 from ntk_shortcuts.analysis.spectrum import KernelSpectrum, kernel_spectrum
 from ntk_shortcuts.analysis.telescope import Telescope, linearized_outputs, telescope
@@ -15,6 +16,7 @@ __all__ = [
     "Influence",
     "KernelMotion",
     "KernelSpectrum",
+    "SampleSpectrum",
     "Telescope",
     "audit",
     "critical_ratio",

@@ -50,7 +50,7 @@ def audit(pool: Pool, network: Any, *, modes: int = 10, cache: Any = None) -> Au
     Args:
         pool: samples with labels, attributes and weights (P,).
         network: an infinitely wide `MLP`, a stax network, or anything with `kernels(x1, x2)`.
-        modes: how many leading eigenfunctions `alignment` counts.
+        modes: how many leading eigenfunctions `alignment` counts, at most P.
         cache: a folder where kernels are kept, as for :func:`ntk_shortcuts.predict`.
 
     Returns:
@@ -64,7 +64,7 @@ def audit(pool: Pool, network: Any, *, modes: int = 10, cache: Any = None) -> Au
         - `kernel_alignment`: \(y^TKy/(|y|^2\|K\|_F)\) under the weights.
 
     Raises:
-        ValueError: no pool, no network, or modes that are no integer from 1 to P.
+        ValueError: no pool, no network, or modes that are no integer >= 1.
 
     Example:
         >>> from ntk_shortcuts import MLP, Pool
@@ -76,8 +76,7 @@ def audit(pool: Pool, network: Any, *, modes: int = 10, cache: Any = None) -> Au
         (['label', 'patch'], True)
     """
     require(isinstance(pool, Pool), "pool", "a Pool", type(pool).__name__)
-    modes = require_integer("modes", modes, 1)
-    require(modes <= len(pool), "modes", f"an integer from 1 to {len(pool)}, the pool's samples", modes)
+    modes = min(require_integer("modes", modes, 1), len(pool))
     operator = operator_of(pool, network, cache)
     values = named_values(pool)
     functions = {name: operator.functions(found) for name, found in values.items()}

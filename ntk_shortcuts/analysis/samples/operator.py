@@ -58,8 +58,9 @@ class Measure(NamedTuple):
 
 
 class Operator(NamedTuple):
-    """The symmetric form (P, P), and the roots of the weights (P,)."""
+    """The kernel (P, P), its symmetric form (P, P), and the roots of the weights (P,)."""
 
+    kernel: Float[np.ndarray, "P P"]
     matrix: Float[np.ndarray, "P P"]
     root: Float[np.ndarray, "P"]
 
@@ -75,6 +76,17 @@ class Operator(NamedTuple):
         else:
             eigenvalues, vectors = eigsh(self.matrix, count, which="LA", v0=np.random.default_rng(0).normal(size=size))
         return eigenvalues[::-1][:count], vectors[:, ::-1][:, :count]
+
+    def at_samples(
+        self, eigenvalues: Float[np.ndarray, "count"], vectors: Float[np.ndarray, "P count"]
+    ) -> Float[np.ndarray, "P count"]:
+        """Eigenfunctions from eigenvectors; samples without weight have theirs by their kernels with the others."""
+        weighted = self.root > 0
+        functions = np.divide(vectors, self.root[:, None], where=weighted[:, None], out=np.full(vectors.shape, np.nan))
+        if not np.all(weighted):
+            with np.errstate(divide="ignore", invalid="ignore"):
+                functions[~weighted] = self.kernel[~weighted] @ (self.root[:, None] * vectors) / eigenvalues
+        return functions
 
     def measure(self, functions: Float[np.ndarray, "P k"]) -> Measure:
         """Of functions together: their squares along the spectrum add up."""
@@ -104,7 +116,7 @@ def operator_of(pool: Pool, network: Any, cache: Any = None) -> Operator:
     if width is not None:
         give([WidthIgnored(float(width))])
     kernel, root = _kernel(network, pool, cache), np.sqrt(pool.weights)
-    return Operator(root[:, None] * (kernel + kernel.T) / 2 * root, root)
+    return Operator(kernel, root[:, None] * (kernel + kernel.T) / 2 * root, root)
 
 
 @in_float64
