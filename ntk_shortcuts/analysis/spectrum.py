@@ -8,7 +8,6 @@ from typing import Any, overload
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ntk_shortcuts.analysis.samples.own import as_pool
 from ntk_shortcuts.analysis.samples.spectrum import SampleSpectrum, sample_spectrum
@@ -88,6 +87,7 @@ def kernel_spectrum(
         >>> bool(spectrum.shortcut_alignments[first] > spectrum.core_alignments[first])
         True
 
+        >>> import numpy as np
         >>> inputs, labels = [[1.0, 4.0], [1.0, -4.0], [-1.0, 4.0], [-1.0, -4.0]], [1, 1, -1, -1]
         >>> found = kernel_spectrum(Pool(inputs, labels, {"patch": [1, -1, 1, -1]}), MLP(depth=0), modes=2)
         >>> np.abs(found.attribute_alignments["patch"]).round(6).tolist(), found.learning_times.round(6).tolist()
