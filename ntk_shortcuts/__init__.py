@@ -10,6 +10,7 @@ import sys as _sys
 from typing import Any as _Any
 
 from ntk_shortcuts import analysis, experiments, kernels, laws, linear, methods, metrics, networks, training
+from ntk_shortcuts.analysis.audit import audit
 from ntk_shortcuts.analysis.spectrum import kernel_spectrum
 from ntk_shortcuts.entry import predict, predict_bias
 from ntk_shortcuts.experiments import images
@@ -56,6 +57,7 @@ __all__ = [
     "Ridge",
     "UntrustedPredictionWarning",
     "analysis",
+    "audit",
     "bias_map",
     "empirical_ntk",
     "experiments",

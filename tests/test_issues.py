@@ -73,7 +73,9 @@ PREDICTIONS = {
     "ShortcutIsOptimal": lambda: ns.predict_bias(BETTER, ns.MLP(0), FLOW, method="leading_order"),
     "Divergence": lambda: ns.predict_bias(MODEL, ns.MLP(0), ns.GradientDescent(100.0, 3), dataset=data(), **FEW_PROBES),
     "SharedSamples": lambda: ns.predict(network=ns.MLP(1), **on_pool(first=18)),
-    "ConstantInputs": lambda: ns.predict(network=ns.MLP(1), **on_pool(inputs=np.where(np.arange(24)[:, None] == 3, 0.5, POOL_INPUTS))),
+    "ConstantInputs": lambda: ns.predict(
+        network=ns.MLP(1), **on_pool(inputs=np.where(np.arange(24)[:, None] == 3, 0.5, POOL_INPUTS))
+    ),
     "AttributeIsLabel": lambda: ns.predict(network=ns.MLP(1), **on_pool(attribute=POOL_LABELS)),
     "EmptyGroups": lambda: ns.predict(network=ns.MLP(1), **on_pool(tested=(16, 17, 20, 21))),
     "WidthIgnored": lambda: ns.predict(network=ns.MLP(1, width=64), **on_pool()),

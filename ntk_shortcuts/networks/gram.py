@@ -119,7 +119,7 @@ def gram_between(
         cache: a folder in which every block is kept as it is made, under a name made from the inputs and the kernels of some of
             them, so that an interrupted evaluation goes on where it was and the next process finds it.
     """
-    rows, tested = inputs.reshape(len(inputs), -1), test.reshape(len(test), -1)
+    rows, tested = (x.reshape(len(x), inputs[0].size) for x in (inputs, test))
     network = network.on_images(inputs.shape[1:])
     name = _name(network, rows, tested)
     if name not in _recent:
@@ -127,6 +127,11 @@ def gram_between(
         _keep(name, _evaluated(network, rows, tested, inputs.ndim > 2, folder))
     _recent.move_to_end(name)
     return _recent[name]
+
+
+def gram_within(network: Network, inputs: Float[np.ndarray, "P ..."], cache: str | os.PathLike | None = None) -> Gram:
+    """The kernels of a pool's samples alone, for what asks nothing of test points."""
+    return gram_between(network, inputs, inputs[:0], cache)
 
 
 _recent: OrderedDict[str, Gram] = OrderedDict()
@@ -164,9 +169,8 @@ def _evaluated(network: Network, rows: np.ndarray, tested: np.ndarray, images: b
             if width < count and left < start < count:
                 within = min(start + side, count) - start
                 whole[left : left + width, start : start + within] = part[:within].T
-    own = np.concatenate(
-        [np.diag(_kernels(network, part, part)[0]) for part in np.array_split(tested, max(1, len(tested) // 16))]
-    )
+    parts = np.array_split(tested, len(tested) // 16 or 1) if len(tested) else []
+    own = np.concatenate([np.empty(0), *(np.diag(_kernels(network, part, part)[0]) for part in parts)])
     return Gram(ntk[:count], nngp[:count], ntk[count:], nngp[count:], own)
 
 

@@ -22,7 +22,7 @@ from ntk_shortcuts.nodes.counts import Counts
 from ntk_shortcuts.typing import Bool, Complex, Float, Int
 
 _FEEDBACK_PASSES = 12
-# The random output's residuals are kept to this part of their variance, as targets of at most so many eigenfunctions, in chunks.
+# The random output's residuals are kept to this part of their variance, of at most so many eigenfunctions, in chunks.
 _INITIAL = 1e-3
 _TARGETS = 1024
 _CHUNK = 128
