@@ -153,10 +153,11 @@ def test_wide_networks_agree_with_the_exact_prediction_on_their_own_samples():
     assert np.mean(found / spread) == pytest.approx(1, abs=0.05)
 
 
+# Learning rate x largest eigenvalue below 1, where the average needs few poles.
 SETTINGS = [
-    (ns.MLP(1, width=512), 0.9, 50, 0.5, [20, 60]),
-    (ns.MLP(2, width=512), 0.7, 40, 0.5, [10, 40]),
-    (ns.MLP(1, activation="erf", width=512, bias_variance=0.1), 0.95, 60, 1.0, [10, 60]),
+    (ns.MLP(1, width=512), 0.9, 50, 0.25, [40, 120]),
+    (ns.MLP(2, width=256), 0.7, 40, 0.25, [20, 60]),
+    (ns.MLP(1, activation="erf", width=512, bias_variance=0.1), 0.95, 60, 0.5, [20, 100]),
 ]
 
 
@@ -164,17 +165,16 @@ SETTINGS = [
 @pytest.mark.filterwarnings("ignore::ntk_shortcuts.UntrustedPredictionWarning")
 @pytest.mark.parametrize(("network", "agreement", "num_samples", "rate", "steps"), SETTINGS)
 def test_group_accuracies_agree_with_the_average_over_data_sets(network, agreement, num_samples, rate, steps):
-    pool, test = halves(count=600, shape=(4, 4, 1), strength=1.5, core=1.5)
+    pool, test = halves(count=400, shape=(4, 4, 1), strength=1.5, core=1.5)
     pool = pool.with_agreement(agreement)
     training = ns.GradientDescent(rate, np.array(steps))
-    trained = ns.train_ensemble(pool, network, training, num_samples, 48, 1, test=test, key=KEY, dtype=jnp.float32)
+    trained = ns.train_ensemble(pool, network, training, num_samples, 200, 1, test=test, key=KEY, dtype=jnp.float32)
     predicted = ns.predict(pool, network, training, num_samples=num_samples, test=test)
     gap = trained.mean_group_accuracy - predicted.group_accuracy
-    assert float(np.abs(gap).max()) < 0.03
-    z = gap / np.hypot(trained.standard_error, 0.005)
-    assert float(np.abs(z).max()) < 4
-    assert float(np.abs((gap + 0.08) / np.hypot(trained.standard_error, 0.005)).max()) > 4
     assert gap.dims == ("time", "label", "patch") and gap.sizes["time"] == 2  # their times are the same
+    assert float(np.abs(gap).max()) < 0.03
+    error = np.hypot(trained.standard_error, 0.005)
+    assert float(np.abs(gap / error).max()) < 4 < float(np.abs((gap + 0.08) / error).max())
 
 
 def test_a_run_resumes_and_another_pool_is_another_run(tmp_path):

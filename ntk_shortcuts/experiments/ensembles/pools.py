@@ -89,8 +89,7 @@ def train_on_pool(
         key: `jax.random` key.
         test: the samples to evaluate on, a `Pool`.
         replace: draw with replacement; False: subsets.
-        loss, batch_size, optimizer, centred, dtype, checkpoint, progress: as in
-            :func:`~ntk_shortcuts.experiments.train_ensembles`.
+        loss: this and the options after it as in :func:`~ntk_shortcuts.experiments.train_ensembles`.
 
     Returns:
         A :class:`~ntk_shortcuts.experiments.PoolEnsemble`.
@@ -123,9 +122,7 @@ def train_on_pool(
     seen: Any = network.on_images(pool.inputs.shape[1:])
     rows = test.inputs.reshape(test.size, -1)
     options = {"loss": loss, "batch_size": batch_size, "optimizer": optimizer, "centred": centred, "dtype": dtype}
-    finished = run(
-        [pool], source, [rows], seen, training, num_inits, key, checkpoint=checkpoint, progress=progress, **options
-    )
+    finished = run([pool], source, [rows], seen, training, num_inits, key, checkpoint=checkpoint, progress=progress, **options)
     give(notes_on(pool, test))
     samples = np.stack([task.data for task in finished.tasks[0]])
     return pool_ensemble(pool, points, samples, finished.records[0], training, finished.steps)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ntk_shortcuts.axes import Axis, declare_axes
 from ntk_shortcuts.laws.base import DataLaw, Law
 from ntk_shortcuts.laws.pool.checks import notes_on, require_alike
 from ntk_shortcuts.laws.pool.indexed import IndexedPool, groups_of
@@ -245,3 +246,16 @@ def _require_classes(labels: np.ndarray) -> None:
     rare = int(np.argmin(counts))
     allowed = "given to at least two samples of each class (leave the class out, or find more of it)"
     require(counts[rare] >= 2, "labels", allowed, f"{counts[rare]} sample of class {values[rare]}")
+
+
+def _weights_at(arguments: Mapping[str, Any], agreement: float) -> np.ndarray:
+    pool = Pool(**arguments)
+    known = list(pool.attributes)
+    allowed = "an axis of a pool with one attribute (leave others out: Pool(inputs, labels, {name: values}))"
+    require(len(known) == 1, "agreement", allowed, f"{', '.join(known) or 'none'}")
+    return pool.with_agreement(agreement).weights
+
+
+declare_axes(
+    Pool, "model", "a Pool", {"agreement": Axis("agreement of attribute and label", field="weights", scale=_weights_at)}
+)
