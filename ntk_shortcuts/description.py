@@ -55,11 +55,14 @@ def method_name(method: str | Method) -> str:
 
 
 def plain_value(value: Any) -> Any:
-    """A number, string, list or None for JSON and for attributes; anything else by its name or shape. Keys are their words."""
+    """A number, string, list or None for JSON and for attributes; anything else by its name or shape, a mapping by its names.
+    Keys are their words."""
     value = without_key_type(value)
     value = value.item() if isinstance(value, np.generic) else value
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, Mapping):
+        return ", ".join(map(str, value))
     if isinstance(value, tuple | list | np.ndarray | jax.Array):
         array = np.asarray(value)
         if array.size <= 64 and array.ndim <= 1 and array.dtype.kind in "biuf":

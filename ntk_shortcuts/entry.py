@@ -135,7 +135,7 @@ def _predicted(
         outputs = outputs.silenced(UnseenTarget(0.0))
     if check_laziness:
         outputs = outputs.with_notes(*laziness_notes(outputs, kernel, training, method, points))
-    prediction = Prediction(outputs, points, method.name, kernel.law.metric)
+    prediction = Prediction(outputs, points, method.name, kernel.law.metric, training.coordinates)
     found = (*kernel.law.issues, *_of_the_law(prediction))
     return dataclasses.replace(prediction, outputs=outputs.with_notes(issues=found))
 

@@ -195,7 +195,9 @@ class Killed(Exception):
 
 def test_a_killed_run_resumes_to_the_same_bits(tmp_path, monkeypatch):
     monkeypatch.setattr("ntk_shortcuts.experiments.ensembles.groups._SEGMENT_SECONDS", 0.0)  # a checkpoint after every step
-    monkeypatch.setattr("ntk_shortcuts.experiments.ensembles.memory._MEMBER_BYTES", 3 * 6 * 30 * 16 * 4)  # groups of three
+    # Groups of three: one pass over 900 probes outweighs six over 30 samples; data in the plane are two columns and labels.
+    member = 4 * (900 * 16 + 2 * (900 + 30 + 20) + 30)
+    monkeypatch.setattr("ntk_shortcuts.experiments.ensembles.memory._MEMBER_BYTES", 3 * member)
     options = {"batch_size": 8, "optimizer": functools.partial(optax.sgd, momentum=0.9), "dtype": jnp.float32}
     whole = train(**options)
     calls = []

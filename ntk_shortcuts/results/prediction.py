@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
@@ -24,6 +25,7 @@ class Prediction(eqx.Module):
 
     - `outputs`: mean and variance, or samples, at the test points `points`.
     - `method`: its registered name. `metric`: the law's own.
+    - `coordinates`: what tells the answers of several training rules in one apart, (T,), by name: {"time": ...} for flows.
 
     Everything else is read off these: the attributes below, and any other metric by :meth:`read`.
     """
@@ -32,6 +34,7 @@ class Prediction(eqx.Module):
     points: TestPoints
     method: str = eqx.field(static=True)
     metric: Metric = eqx.field(default_factory=Reliance)
+    coordinates: dict[str, Any] = eqx.field(default_factory=dict)
 
     @property
     def value(self) -> Any:
@@ -45,8 +48,11 @@ class Prediction(eqx.Module):
 
     @property
     def group_accuracy(self) -> Any:
-        """Accuracy in each group: an `xarray.DataArray`, dims (label, attributes), with `time` first for several times."""
-        return by_group(GroupAccuracy()(self.outputs, self.points), self.points)
+        """Accuracy in each group: an `xarray.DataArray`, dims (label, attributes).
+
+        For several times `time` is the first dim, with the times as coordinate; for several ridges it is `strength`.
+        """
+        return by_group(GroupAccuracy()(self.outputs, self.points), self.points, self.coordinates)
 
     @property
     def worst_group_accuracy(self) -> Any:
@@ -161,15 +167,20 @@ class Prediction(eqx.Module):
         return Reliance().read(self.outputs, self.points)
 
 
-def by_group(values: Any, points: TestPoints) -> Any:
-    """Values (*batch, groups) with the groups as named axes."""
+def by_group(values: Any, points: TestPoints, batch: Mapping[str, Any] | None = None) -> Any:
+    """Values (*batch, groups) with the groups as named axes.
+
+    Args:
+        batch: the first axes in order, by name, each with its coordinate or None; axes beyond these are of `network`.
+    """
     import xarray
 
     groups = required(points.groups, "points", "test points with labels, such as those of a Pool")
-    values = np.asarray(values)
-    batch = ("time",) * (values.ndim - 1)
-    coordinates = {name: list(found) for name, found in zip(groups.names, groups.values, strict=True)}
-    return xarray.DataArray(values.reshape(*values.shape[:-1], *groups.shape), coordinates, (*batch, *groups.names))
+    values, batch = np.asarray(values), batch or {}
+    further = ("network",) * (values.ndim - 1 - len(batch))
+    known = {name: np.asarray(found) for name, found in batch.items() if found is not None}
+    known |= {name: list(found) for name, found in zip(groups.names, groups.values, strict=True)}
+    return xarray.DataArray(values.reshape(*values.shape[:-1], *groups.shape), known, (*batch, *further, *groups.names))
 
 
 def plain(value: Any) -> Any:

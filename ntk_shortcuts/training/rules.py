@@ -57,6 +57,11 @@ class SpectralFilter(Spec):
         """Shape of the parameters: () for one rule, (T,) for several."""
         return jnp.broadcast_shapes(*(jnp.shape(leaf) for leaf in jax.tree.leaves(self)))
 
+    @property
+    def coordinates(self) -> dict[str, Any]:
+        """What tells several rules in one apart, (T,), by name; nothing for a single rule."""
+        return {}
+
 
 class TrainingRule(SpectralFilter):
     """Training as a spectral filter, with the forms of it that predictors need."""
@@ -103,6 +108,10 @@ class GradientFlow(TrainingRule):
     def __init__(self, time: Times):
         _require("time", time, ">= 0", lambda v: v >= 0)
         self.time = real_leaf(time)
+
+    @property
+    def coordinates(self) -> dict[str, Any]:
+        return {"time": self.time} if np.ndim(self.time) else {}
 
     def filter(self, eigenvalues: Float[Array, "modes"], num_samples: Scalar | None = None) -> Float[Array, "*batch modes"]:
         time = _expand(self.time, eigenvalues)
@@ -155,6 +164,11 @@ class GradientDescent(TrainingRule):
         )
         self.learning_rate = real_leaf(learning_rate)
         self.steps = real_leaf(steps)
+
+    @property
+    def coordinates(self) -> dict[str, Any]:
+        """Times, learning rate x steps."""
+        return {"time": self.learning_rate * self.steps} if self.batch_shape else {}
 
     def filter(self, eigenvalues: Float[Array, "modes"], num_samples: Scalar | None = None) -> Float[Array, "*batch modes"]:
         shape = self.batch_shape
@@ -220,6 +234,10 @@ class Ridge(TrainingRule):
     def __init__(self, strength: Times):
         _require("strength", strength, ">= 0 and finite", lambda v: (v >= 0) & (v < np.inf))
         self.strength = real_leaf(strength)
+
+    @property
+    def coordinates(self) -> dict[str, Any]:
+        return {"strength": self.strength} if np.ndim(self.strength) else {}
 
     def filter(self, eigenvalues: Float[Array, "modes"], num_samples: Scalar | None = None) -> Float[Array, "*batch modes"]:
         ridge = _expand(self.strength, eigenvalues)

@@ -4,36 +4,40 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, overload
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import optax
 
 from ntk_shortcuts.compilation import make_room
-from ntk_shortcuts.experiments.ensembles.checkpoints import Store, fingerprint
-from ntk_shortcuts.experiments.ensembles.checks import (
-    Optimizer,
-    checked_batches,
-    checked_laws,
-    checked_steps,
-    reduces,
-    require_trainable,
-)
-from ntk_shortcuts.experiments.ensembles.groups import train_members
-from ntk_shortcuts.experiments.ensembles.meter import Meter
+from ntk_shortcuts.experiments.ensembles.checks import Optimizer, checked_laws
+from ntk_shortcuts.experiments.ensembles.pool_result import PoolEnsemble
+from ntk_shortcuts.experiments.ensembles.pools import train_on_pool
 from ntk_shortcuts.experiments.ensembles.result import Ensemble, assembled
+from ntk_shortcuts.experiments.ensembles.run import run
 from ntk_shortcuts.experiments.ensembles.sources import Given, Sampled, Source
-from ntk_shortcuts.experiments.ensembles.steps import Settings
+from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.laws.two_features.dataset import Dataset
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.networks.base import FiniteNetwork
 from ntk_shortcuts.training.rules import GradientDescent
 from ntk_shortcuts.typing import Array, Float, Key, Latents
-from ntk_shortcuts.validation import as_points, require, require_integer, require_key
+from ntk_shortcuts.validation import as_points, require
 
 
+@overload
+def train_ensemble(
+    model: Pool,
+    network: FiniteNetwork,
+    training: GradientDescent,
+    num_samples: int | None = None,
+    num_datasets: int = 1,
+    num_inits: int = 1,
+    *,
+    key: Key,
+    test: Pool,
+    **options: Any,
+) -> PoolEnsemble: ...
+@overload
 def train_ensemble(
     model: GenerativeModel,
     network: FiniteNetwork,
@@ -46,15 +50,29 @@ def train_ensemble(
     dataset: Dataset | None = None,
     probe_inputs: Float[Array, "probes d"] | None = None,
     **options: Any,
-) -> Ensemble:
+) -> Ensemble: ...
+def train_ensemble(
+    model: GenerativeModel | Pool,
+    network: FiniteNetwork,
+    training: GradientDescent,
+    num_samples: int | None = None,
+    num_datasets: int = 1,
+    num_inits: int = 1,
+    *,
+    key: Key,
+    dataset: Dataset | None = None,
+    probe_inputs: Float[Array, "probes d"] | None = None,
+    test: Pool | None = None,
+    **options: Any,
+) -> Ensemble | PoolEnsemble:
     r"""Train finite networks on sampled data sets, or on one of your own, and measure their shortcut bias.
 
     Args:
-        model: the data law; every sampled data set has its own random embedding.
+        model: the data law, every sampled data set with its own random embedding; or a `Pool` to draw data sets from.
         network: one of finite width: an `MLP`, a stax network with `init_fn` and `apply_fn`, or any
             :class:`~ntk_shortcuts.networks.base.FiniteNetwork`.
         training: `GradientDescent(learning_rate, steps)`. Several steps (an array) are recorded in one run.
-        num_samples: N, even.
+        num_samples: N, even for a law; None: a pool is the data set itself.
         num_datasets: D.
         num_inits: I, networks on each data set.
         key: `jax.random` key.
@@ -62,23 +80,32 @@ def train_ensemble(
             num_datasets is 1 then, and the model says where the probes lie and what is optimal.
         probe_inputs: the probes as inputs (n, d) among those of `dataset`; by default embedded as the data set was, which your
             own data cannot do.
-        **options: loss, optimiser, batches, precision, checkpoints and more: the keyword arguments of :func:`train_ensembles`.
+        test: of a pool, the samples to measure accuracies on: another `Pool`, such as the second of `pool.split(key, 0.7)`.
+        **options: loss, optimiser, batches, precision, checkpoints and more: the keyword arguments of :func:`train_ensembles`;
+            of a pool those of :func:`~ntk_shortcuts.experiments.ensembles.pools.train_on_pool`.
 
     Returns:
-        An :class:`Ensemble`.
+        An :class:`Ensemble`; of a pool a :class:`PoolEnsemble`, with accuracies by group.
 
     Raises:
         ValueError, FloatingPointError: as :func:`train_ensembles`.
 
     Example:
+        >>> import jax
         >>> from ntk_shortcuts import MLP
         >>> model, network = GenerativeModel(amplification=(4.0, 1.0)), MLP(1, width=64)
         >>> e = train_ensemble(model, network, GradientDescent(1.0, [1, 10]), 100, 2, 2, key=jax.random.key(0))
         >>> e.bias.shape, e.outputs.shape
         ((2, 2, 2), (2, 2, 2, 900))
     """
+    sizes = (num_samples, num_datasets, num_inits)
+    if isinstance(model, Pool):
+        require(dataset is None, "dataset", "None for a pool (num_samples=None: the pool is the data set)", "a data set")
+        require(probe_inputs is None, "probe_inputs", "None for a pool, whose points are those of test=", "inputs")
+        return train_on_pool(model, network, training, *sizes, key=key, test=test, **options)
+    require(test is None, "test", "None for a law without samples, whose points are probes=", type(test).__name__)
     options = {**options, "dataset": dataset, "probe_inputs": probe_inputs}
-    return train_ensembles([model], network, training, num_samples, num_datasets, num_inits, key=key, **options)[0]
+    return train_ensembles([model], network, training, *sizes, key=key, **options)[0]
 
 
 def train_ensembles(
@@ -147,9 +174,6 @@ def train_ensembles(
     """
     make_room()
     models = checked_laws(models)
-    steps = checked_steps(training)
-    require_key(key)
-    require_integer("num_inits", num_inits, 1)
     grids = [m.probe_grid() if probes is None else as_points("probes", probes, dimension=2) for m in models]
     sizes = (num_samples, num_datasets, num_validation, orthogonal)
     source: Source
@@ -159,23 +183,24 @@ def train_ensembles(
     else:
         require(len(models) == 1, "models", "a single one with dataset=", f"{len(models)} of them")
         source = Given(dataset, *sizes, grids[0], probe_inputs)
-    require_trainable(network, source.num_samples, source.input_dim)
-    batch_size = checked_batches(loss, optimizer, batch_size, source.num_samples)
-    reduced = reduces(plane, optimizer, network, source)
-    dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
-
-    data_key, init_key, order_key = jax.random.split(key, 3)
-    tasks = [
-        [task.cast(dtype) for task in source.tasks(m, network, data_key, grid, reduced)]
-        for m, grid in zip(models, grids, strict=True)
+    finished = run(
+        models,
+        source,
+        grids,
+        network,
+        training,
+        num_inits,
+        key,
+        plane=plane,
+        loss=loss,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        centred=centred,
+        dtype=dtype,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+    return [
+        assembled(model, grid, [task.data for task in row], record, training, finished.steps, finished.reduced)
+        for model, grid, row, record in zip(models, grids, finished.tasks, finished.records, strict=True)
     ]
-    settings = Settings(network, training.learning_rate, optimizer, loss, batch_size, centred, source.input_dim)
-    shape = (len(models), source.num_datasets, num_inits)
-    mark = fingerprint(settings, source, models, training, key, grids, num_inits, reduced, str(dtype))
-    store, meter = Store(checkpoint, mark), Meter(progress, int(np.prod(shape)) * int(steps.max()))
-    record = train_members(settings, tasks, shape, (init_key, order_key), steps, store, meter, dtype)
-    ensembles = []
-    for index, (model, grid, row) in enumerate(zip(models, grids, tasks, strict=True)):
-        own = jax.tree.map(lambda leaf, i=index: leaf[i], record)
-        ensembles.append(assembled(model, grid, [task.data for task in row], own, training, steps, reduced))
-    return ensembles

@@ -35,8 +35,8 @@ def train_members(
     # Compiled programs take JAX's arrays only, in the precision of now (see `numerics.compiled`).
     settings = jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf, settings)
     members = list(np.ndindex(shape))
-    num_samples, num_inits = tasks[0][0].training.labels.shape[0], shape[2]
-    group = group_size(settings.network, num_samples, settings.input_dim, len(members), dtype)
+    num_inits = shape[2]
+    group = group_size(settings.network, tasks[0][0].training, settings.input_dim, len(members), dtype)
     member_keys = [jax.random.split(k, shape[1] * num_inits) for k in keys]
     records = []
     for start in range(0, len(members), group):

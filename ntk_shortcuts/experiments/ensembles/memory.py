@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
+from ntk_shortcuts.experiments.ensembles.sources import TrainingData
 from ntk_shortcuts.networks.base import FiniteNetwork
 
 # Of the activations of a group. A step holds each about six times: before and after the nonlinearity, and their gradients.
@@ -18,9 +19,14 @@ _COPIES = 6
 _PRODUCTS = ("dot_general", "conv_general_dilated")
 
 
-def group_size(network: FiniteNetwork, num_samples: int, input_dim: int, count: int, dtype: Any) -> int:
-    """Members whose activations fit into 1 GiB, a multiple of the number of devices where there are several."""
-    per_member = _COPIES * preactivations(network, num_samples, input_dim, dtype) * jnp.dtype(dtype).itemsize
+def group_size(network: FiniteNetwork, seen: TrainingData, input_dim: int, count: int, dtype: Any) -> int:
+    """Members whose activations and data fit into 1 GiB, a multiple of the number of devices where there are several."""
+    samples, probes = len(seen.labels), len(seen.probes)
+    # Outputs at the probes take one pass forward.
+    passes = max(_COPIES * samples, probes)
+    activations = preactivations(network, samples, input_dim, dtype) * passes // samples
+    data = sum(np.size(leaf) for leaf in jax.tree.leaves(seen))
+    per_member = (activations + data) * jnp.dtype(dtype).itemsize
     size = int(np.clip(_MEMBER_BYTES // per_member, 1, count))
     devices = jax.device_count()
     return size if devices == 1 or size < devices else size - size % devices

@@ -59,10 +59,7 @@ class Ensemble(eqx.Module):
         Networks on the same data set are not independent: with D > 1 it comes from the spread of the data sets' means, and is
         the error of an average over data sets; with D = 1 from the spread of initialisations; NaN for a single network.
         """
-        bias = np.asarray(self.bias, np.float64)
-        values = bias.mean(axis=-1) if bias.shape[-2] > 1 else bias[..., 0, :]
-        count = values.shape[-1]
-        error = values.std(axis=-1, ddof=1) / np.sqrt(count) if count > 1 else np.full(values.shape[:-1], np.nan)
+        error = standard_error(self.bias)
         return float(error) if error.ndim == 0 else error
 
     def dataset(self, index: int) -> Dataset:
@@ -88,6 +85,21 @@ class Ensemble(eqx.Module):
         return dataclasses.replace(self, steps=self.steps[best], **changes)
 
 
+def standard_error(values: Any) -> np.ndarray:
+    """Of the mean of values (..., D, I) over networks, from the spread of the D data sets' means; with D = 1 from that of the
+    initialisations, NaN for one network."""
+    values = np.asarray(values, np.float64)
+    values = values.mean(axis=-1) if values.shape[-2] > 1 else values[..., 0, :]
+    count = values.shape[-1]
+    return values.std(axis=-1, ddof=1) / np.sqrt(count) if count > 1 else np.full(values.shape[:-1], np.nan)
+
+
+def times_first(values: Any, training: GradientDescent) -> Any:
+    """Records (D, I, T, ...) as (T, D, I, ...), or (D, I, ...) where the rule has a single number of steps."""
+    moved = np.moveaxis(values, 2, 0)
+    return moved if np.ndim(training.steps) else moved[0]
+
+
 def assembled(
     model: GenerativeModel,
     probes: AnyArray,
@@ -98,12 +110,8 @@ def assembled(
     plane: bool,
 ) -> Ensemble:
     """The ensemble of one law from the records of its networks, leaves (D, I, ...)."""
-    # Members-first records (D, I, T, ...) become times-first.
-    outputs, loss, accuracy = (
-        np.moveaxis(value, 2, 0) for value in (record.outputs, record.train_loss, record.validation_accuracy)
-    )
-    if np.ndim(training.steps) == 0:
-        outputs, loss, accuracy, steps = outputs[0], loss[0], accuracy[0], steps[0]
+    recorded = (record.outputs, record.train_loss, record.validation_accuracy)
+    outputs, loss, accuracy = (times_first(values, training) for values in recorded)
     found = np.asarray(reliance(np.asarray(outputs, np.float64), probes))
     optimum = float(optimal_reliance(model, probes))
     return Ensemble(
@@ -116,7 +124,7 @@ def assembled(
         probes=np.asarray(probes),
         train_loss=loss,
         validation_accuracy=accuracy,
-        steps=steps,
+        steps=steps if np.ndim(training.steps) else steps[0],
         datasets=jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *datasets),
         params=record.params,
         plane=plane,

@@ -34,12 +34,12 @@ class TrainingData(eqx.Module):
 class Task(eqx.Module):
     """A data set, and what its networks see of it."""
 
-    data: Dataset
+    data: Any
     training: TrainingData
 
     def cast(self, dtype: Any) -> Task:
         """With what networks see as NumPy arrays of a dtype."""
-        return Task(self.data, jax.tree.map(lambda leaf: np.asarray(leaf).astype(dtype), self.training))
+        return Task(self.data, jax.tree.map(lambda leaf: np.asarray(leaf).astype(dtype, copy=False), self.training))
 
 
 class Source(eqx.Module):
@@ -54,8 +54,8 @@ class Source(eqx.Module):
         """Why the inputs do not lie in the plane of the two features; None where they do."""
 
     @abc.abstractmethod
-    def tasks(self, model: GenerativeModel, network: FiniteNetwork, key: Key, probes: Any, reduced: bool) -> list[Task]:
-        """One task for each data set, in float64."""
+    def tasks(self, model: Any, network: FiniteNetwork, key: Key, probes: Any, reduced: bool) -> list[Task]:
+        """One task for each data set of a law, in float64."""
 
 
 class Sampled(Source):

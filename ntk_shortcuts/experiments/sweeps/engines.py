@@ -7,11 +7,10 @@ import pickle
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-
+from ntk_shortcuts.experiments.sweeps.evaluation import Value
 from ntk_shortcuts.validation import require
 
-Values = dict[str, np.ndarray]
+Values = dict[str, Value]
 
 
 @runtime_checkable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,13 +13,34 @@ from ntk_shortcuts.experiments.sweeps.grid import Point
 from ntk_shortcuts.validation import require
 
 
-def evaluate(point: Point, method: Any, compute: Callable | None, options: Mapping[str, Any]) -> dict[str, np.ndarray]:
+class Value(NamedTuple):
+    """What is found at a point under one name: numbers, for all values of the inner axis or once for all of them, with the
+    coordinates of further axes, which come last."""
+
+    numbers: np.ndarray
+    further: dict[str, list]
+
+    @property
+    def is_common(self) -> bool:
+        """Whether it is said once for all values of the inner axis."""
+        return self.numbers.ndim == len(self.further)
+
+
+def evaluate(point: Point, method: Any, compute: Callable | None, options: Mapping[str, Any]) -> dict[str, Value]:
     """The prediction's numbers by name, with its diagnostics, or those that `compute` returns."""
     if compute is None:
         found = predict_bias(*point, method, **options)
-        return {name: np.asarray(value, np.float64) for name, value in {**found.numbers(), **found.diagnostics}.items()}
+        values = {name: _plain(value) for name, value in {**found.numbers(), **found.diagnostics}.items()}
+        if (groups := found.points.groups) is not None:
+            axes = {name: list(known) for name, known in zip(groups.names, groups.values, strict=True)}
+            values["group_accuracy"] = Value(found.group_accuracy.values, axes)
+        return values
     make_room()
     values = compute(*point, **options)
     fits = isinstance(values, Mapping) and all(np.ndim(v) == 0 and np.asarray(v).dtype.kind in "biuf" for v in values.values())
     require(fits and len(values) > 0, "compute", "a function that returns at least one number by name", values)
-    return {name: np.asarray(value, np.float64) for name, value in values.items()}
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Value:
+    return Value(np.asarray(value, np.float64), {})

@@ -15,9 +15,11 @@ from ntk_shortcuts.experiments.sweeps.grid import Point, checked_grid
 from ntk_shortcuts.experiments.sweeps.identity import sweep_attributes
 from ntk_shortcuts.experiments.sweeps.store import Store
 from ntk_shortcuts.experiments.sweeps.table import SweepTable
-from ntk_shortcuts.laws.kernel import LawKernel
+from ntk_shortcuts.laws.base import Law
+from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.methods import METHODS, Method, known_methods
+from ntk_shortcuts.networks.base import as_network
 from ntk_shortcuts.networks.mlp import MLP
 from ntk_shortcuts.results.issues import Issue, give
 from ntk_shortcuts.training.rules import GradientFlow, TrainingRule, require_rule
@@ -46,7 +48,8 @@ def sweep(
     Args:
         axes: values by name. A spec has an axis for every number of its constructor, and those that its class declares
             (`ntk_shortcuts.axes.axes_of(spec)` lists them): of `GenerativeModel` shortcut_predictivity, core_predictivity,
-            amplification_ratio at fixed core, shortcut_amplification, core_amplification, correlation; of `MLP` depth,
+            amplification_ratio at fixed core, shortcut_amplification, core_amplification, correlation; of a `Pool` with one
+            attribute its agreement with the label; of `MLP` depth,
             activation, width, weight_variance, bias_variance; of the rules time; learning_rate, steps; strength (of a ridge).
             And num_samples. Predictions at all times are made in one pass: a point of the other axes is the unit of work.
         model: gives what the axes do not vary, and so do `network` and `training`. By default `GenerativeModel()`.
@@ -59,13 +62,14 @@ def sweep(
         progress: called as `progress(done, total)` after each point.
         compute: replaces the prediction: `compute(model, network, training, num_samples, **options)` returns floats by name,
             those of a trained network for instance. A store knows it by its name, not by its code.
-        **options: of the prediction method, or of `compute`.
+        **options: of the prediction, such as `test` for a pool, or of its method; or of `compute`.
 
     Returns:
-        An `xarray.Dataset` whose dimensions are the axes in the given order, with `bias`, `reliance`, `optimal_reliance` and
-        the diagnostics, or what `compute` returned, NaN at points that had none; the attributes hold every fixed parameter, the
-        method and the versions. In the store, `done` marks the finished points. Where values of the rule's axis were added to a
-        store, diagnostics of a pass have that axis too, for the passes differ.
+        An `xarray.Dataset` whose dimensions are the axes in the given order, with `bias`, `reliance`, `optimal_reliance` (of a
+        pool `accuracy`, `worst_group_accuracy`, `reliance_on_...` each attribute, and `group_accuracy` with the further
+        dimensions label and attributes) and the diagnostics, or what `compute` returned, NaN at points that had none; the
+        attributes hold every fixed parameter, the method and the versions. In the store, `done` marks the finished points.
+        Where values of the rule's axis were added to a store, diagnostics of a pass have that axis too, for the passes differ.
 
     Raises:
         ValueError: unknown, empty or repeated axis values, or out of range; an axis that the specs do not have, or that two of
@@ -82,6 +86,15 @@ def sweep(
         {'amplification_ratio': 2, 'time': 3}
         >>> bool(result["bias"].sel(amplification_ratio=4.0, time=30.0) > 0.5)
         True
+
+        Of a pool the kernels are evaluated once for all points:
+
+        >>> import jax
+        >>> inputs, labels = jax.random.normal(jax.random.key(0), (80, 5)), [-1, 1] * 40
+        >>> pool, test = Pool(inputs, labels, [-1] * 40 + [1] * 40).split(jax.random.key(1), 0.5)
+        >>> axes = {"num_samples": [10, 20], "agreement": [0.7, 0.9], "time": [1.0, 10.0]}
+        >>> sweep(axes, pool, MLP(1), test=test)["group_accuracy"].dims
+        ('num_samples', 'agreement', 'time', 'label', 'attribute')
     """
     base = Point(GenerativeModel() if model is None else model, MLP(1) if network is None else network,
                  GradientFlow(30.0) if training is None else training, num_samples)  # fmt: skip
@@ -93,11 +106,12 @@ def sweep(
     if num_samples is not None:
         require_integer("num_samples", num_samples, 1)
     if compute is None:
-        LawKernel(base.model, base.network)
+        _require_predictable(base, axes, options)
         method = default_method(num_samples if "num_samples" not in grid.values else 1) if method is None else method
         kind = METHODS.get(method) if isinstance(method, str) else method
         kind = required(kind, "method", f"one of {', '.join(known_methods())}", method)
-        require(not kind.needs_dataset, "method", "one that does not need a given data set, which has one model", method)
+        allowed = "one that does not need a given data set, which has one model"
+        require(not kind.needs_dataset or isinstance(base.model, Pool), "method", allowed, method)
     client = checked_client(engine)
     table = SweepTable(grid, sweep_attributes(grid, method, compute, options))
     if store is not None:
@@ -111,6 +125,16 @@ def sweep(
     if compute is not None and (lacking := table.lacking()):
         give([MissingNames(len({index for indices in lacking.values() for index in indices}), _places(table, lacking))])
     return table.dataset().drop_vars("done")
+
+
+def _require_predictable(base: Point, axes: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """Refuse what no prediction can be made of, before kernels are evaluated."""
+    require(isinstance(base.model, Law), "model", "a data law such as a GenerativeModel or a Pool", base.model)
+    as_network(base.network)
+    if isinstance(base.model, Pool):
+        base.model.test_points(options.get("test"))
+        both = ", ".join({"label", *base.model.attributes} & axes.keys())
+        require(not both, "axes", "named unlike the pool's attributes", both)
 
 
 @dataclasses.dataclass(frozen=True)

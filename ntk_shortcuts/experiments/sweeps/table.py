@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ntk_shortcuts.experiments.sweeps.evaluation import Value
 from ntk_shortcuts.experiments.sweeps.grid import Grid
 from ntk_shortcuts.experiments.sweeps.identity import differences
 from ntk_shortcuts.experiments.sweeps.store import Store
@@ -31,7 +32,7 @@ class SweepTable:
     """The finished points in memory, and in a store once one is attached.
 
     `done` marks them, with the inner axis last. `arrays` have their dimensions in the order of the grid; those that have one
-    number for all values of the inner axis lack it.
+    number for all values of the inner axis lack it; `further` axes of their own come last.
     """
 
     def __init__(self, grid: Grid, attributes: dict[str, Any]):
@@ -39,6 +40,7 @@ class SweepTable:
         self.dimensions = (*grid.outer, *([] if grid.inner is None else [grid.inner]))
         self.done = np.zeros([len(grid.values[name]) for name in self.dimensions], bool)
         self.arrays: dict[Any, tuple[tuple[Any, ...], np.ndarray]] = {}
+        self.further: dict[Any, np.ndarray] = {}
         self.store: Store | None = None
         # Names that points had, of those computed here; what the store had, all its points are taken to have.
         self._names: dict[Index, frozenset[str]] = {}
@@ -56,14 +58,17 @@ class SweepTable:
         finished = self.done if self.grid.inner is None else self.done.all(axis=-1)
         return int(finished.sum()), finished.size
 
-    def put(self, index: Index, inner: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
+    def put(self, index: Index, inner: np.ndarray, values: Mapping[str, Value]) -> None:
         """Record a point at positions of the inner axis. Variables that other points lack are NaN there."""
         part = self.grid.inner is not None and len(inner) < len(self.grid.values[self.grid.inner])
         new = [name for name in values if name not in self.arrays]
         for name in new:
             require(name not in (*self.grid.values, "done"), "compute", "a function whose names are not axes or done", name)
-            axes = self.grid.values if values[name].ndim or part else self.grid.outer
-            self.arrays[name] = tuple(axes), np.full([len(self.grid.values[axis]) for axis in axes], np.nan)
+            axes = self.grid.outer if values[name].is_common and not part else self.grid.values
+            self.further |= {axis: np.asarray(known) for axis, known in values[name].further.items()}
+            sizes = {axis: len(known) for axis, known in {**self.grid.values, **self.further}.items()}
+            axes = (*axes, *values[name].further)
+            self.arrays[name] = axes, np.full([sizes[axis] for axis in axes], np.nan)
         if self.store is not None and not self.store.is_open:
             self.store.create(self.dataset(), self.grid.outer)
         elif self.store is not None and new:
@@ -71,8 +76,8 @@ class SweepTable:
         at = {**dict(zip(self.grid.outer, index, strict=True)), self.grid.inner: inner if part else slice(None)}
         for name, value in values.items():
             dimensions, array = self.arrays[name]
-            place = tuple(at[dimension] for dimension in dimensions)
-            array[place] = value
+            place = tuple(at.get(dimension, slice(None)) for dimension in dimensions)
+            array[place] = value.numbers
             if self.store is not None:
                 self.store.write(name, place, array[place])
         place = tuple(at[dimension] for dimension in self.dimensions)
@@ -97,6 +102,8 @@ class SweepTable:
             # Zarr 3 has strings of variable length, but no standard for NumPy's fixed ones.
             values = values.astype(object) if values.dtype.kind == "U" else values
             coordinates[name] = (name, values, {"long_name": self.grid.long_names[name], "units": "1"})
+        for name, values in self.further.items():
+            coordinates[name] = (name, values, {"long_name": name.replace("_", " "), "units": "1"})
         return xarray.Dataset(variables, coordinates, self.attributes)
 
     def lacking(self) -> dict[str, list[Index]]:
@@ -159,7 +166,9 @@ class SweepTable:
             if inner is not None and grown and inner not in variable.dims and name not in _OF_THE_LAW:
                 # What is said of a point as a whole was said of the values it had then.
                 variable = variable.expand_dims({inner: self.grid.values[inner]}).where(placed["done"])
-            variable = variable.transpose(*(axis for axis in self.grid.values if axis in variable.dims))
+            own = [axis for axis in variable.dims if axis not in self.grid.values]
+            self.further |= {axis: found[axis].values for axis in own}
+            variable = variable.transpose(*(axis for axis in self.grid.values if axis in variable.dims), *own)
             self.arrays[name] = tuple(variable.dims), variable.values.copy()
         finished = self.done if inner is None else self.done.any(axis=-1)
         self._stored = [tuple(index) for index in np.argwhere(finished).tolist()], frozenset(map(str, self.arrays))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ntk_shortcuts.axes import Axis, declare_axes
 from ntk_shortcuts.laws.base import DataLaw, Law
 from ntk_shortcuts.laws.pool.checks import notes_on, require_alike
 from ntk_shortcuts.laws.pool.indexed import IndexedPool, groups_of
@@ -21,6 +22,8 @@ from ntk_shortcuts.typing import Float, Int, Key
 from ntk_shortcuts.validation import as_floats, require, require_finite, require_key, require_values
 
 _ONE_ATTRIBUTE = "attribute"
+# Axes that results have beside those of the attributes.
+_TAKEN = ("label", "time", "strength", "index", "dataset", "init", "network")
 
 
 class Pool(Law):
@@ -184,14 +187,31 @@ class Pool(Law):
 
     def prepared(self, network: Network, test: Any = None, cache: Any = None) -> tuple[DataLaw, Network, TestPoints]:
         """Kernels are evaluated between all samples once; from then on a sample is a number, and its kernels a lookup."""
-        allowed = "a Pool of samples that are not in the pool, such as the second of pool.split(key, 0.7)"
-        require(isinstance(test, Pool), "test", allowed, type(test).__name__)
-        require_alike(self, test)
+        self._require_test(test)
         width = network.facts.width
         ignored = () if width is None else (WidthIgnored(float(width)),)
         law = self._indexed((*notes_on(self, test), *ignored))
         gram = gram_between(network, self.inputs, test.inputs, cache)
         return law, GramNetwork(gram, network.facts), law.tested_on(test.labels, test.attributes, test.weights)
+
+    def test_points(self, test: Any) -> TestPoints:
+        """The samples of another pool as points to predict at, with their labels, groups and weights.
+
+        Raises:
+            ValueError: no pool, or inputs, labels or attributes that the pool does not have.
+        """
+        self._require_test(test)
+        return self._indexed().tested_on(test.labels, test.attributes, test.weights)
+
+    @property
+    def targets(self) -> Float[np.ndarray, "P"]:
+        """What networks learn: -1 for the first of two classes, +1 for the second."""
+        return self._indexed().targets
+
+    def _require_test(self, test: Any) -> None:
+        allowed = "a Pool of samples that are not in the pool, such as the second of pool.split(key, 0.7)"
+        require(isinstance(test, Pool), "test", allowed, type(test).__name__)
+        require_alike(self, test)
 
     def _indexed(self, issues: tuple[Issue, ...] = ()) -> IndexedPool:
         return IndexedPool(self.labels, self.attributes, self.weights, issues)
@@ -212,8 +232,8 @@ def _attributes(attributes: Any, count: int) -> dict[str, np.ndarray]:
         return {}
     named = attributes if isinstance(attributes, Mapping) else {_ONE_ATTRIBUTE: attributes}
     for name in named:
-        allowed = 'named by text other than "label" and "time"'
-        require(isinstance(name, str) and name not in ("label", "time", "index"), "attributes", allowed, name)
+        allowed = f"named by text other than {', '.join(_TAKEN)}"
+        require(isinstance(name, str) and name not in _TAKEN, "attributes", allowed, name)
     return {name: _integers(f"attributes[{name!r}]", values, count) for name, values in named.items()}
 
 
@@ -226,3 +246,16 @@ def _require_classes(labels: np.ndarray) -> None:
     rare = int(np.argmin(counts))
     allowed = "given to at least two samples of each class (leave the class out, or find more of it)"
     require(counts[rare] >= 2, "labels", allowed, f"{counts[rare]} sample of class {values[rare]}")
+
+
+def _weights_at(arguments: Mapping[str, Any], agreement: float) -> np.ndarray:
+    pool = Pool(**arguments)
+    known = list(pool.attributes)
+    allowed = "an axis of a pool with one attribute (leave others out: Pool(inputs, labels, {name: values}))"
+    require(len(known) == 1, "agreement", allowed, f"{', '.join(known) or 'none'}")
+    return pool.with_agreement(agreement).weights
+
+
+declare_axes(
+    Pool, "model", "a Pool", {"agreement": Axis("agreement of attribute and label", field="weights", scale=_weights_at)}
+)

@@ -164,7 +164,7 @@ def initial_spread(influence: Influence, where: Coordinates, gram: Gram, weights
     values, vectors = np.linalg.eigh(moments)
     values, vectors = np.maximum(values[:, ::-1], 0), vectors[:, :, ::-1]
     kept = np.cumsum(values.sum(axis=0)) < (1 - _INITIAL) * values.sum()
-    total, own = 0.0, 0.0
+    total, own = 0.0, np.zeros(len(where.nodes))
     for j in range(int(kept.sum()) + 1):
         column = np.sqrt(values[:, j, None]) * vectors[:, :, j]
         parts = [column[:, 2 * k] + 1j * column[:, 2 * k + 1] for k in range(len(influence.resolvents))]
