@@ -2,6 +2,7 @@
 counts."""
 
 import itertools
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -19,6 +20,16 @@ from ntk_shortcuts.methods.average.atoms.rare import RareNodes, rare_nodes
 from ntk_shortcuts.methods.average.atoms.resolvent import averaged_resolvent
 from ntk_shortcuts.networks.gram import Gram, gram_between
 from ntk_shortcuts.nodes.counts import Counts
+
+
+class One(NamedTuple):
+    """What an average says of one output."""
+
+    means: np.ndarray
+    variance: np.ndarray
+    data_variance: np.ndarray
+    residual: float
+
 
 NETWORK = ns.MLP(1, bias_variance=0.1)
 KEY = jax.random.key(0)
@@ -57,9 +68,10 @@ def poles_of(training, num_samples, largest=20.0):
 
 
 def equivalent(pool, gram, counts, num_samples, training, random_init=False, feedback=False, rare=None):
-    atoms = Atoms(gram, pool._indexed().targets, pool.weights, counts, num_samples, rare)
+    atoms = Atoms(gram, pool._indexed().targets[:, None], pool.weights, counts, num_samples, rare)
     poles, residues = poles_of(training, num_samples)
-    return averaged(atoms, pool_coordinates(atoms, poles), poles, residues, random_init, feedback)
+    found = averaged(atoms, pool_coordinates(atoms, poles), poles, residues, random_init, feedback)
+    return One(found.means[..., 0], found.covariance[:, 0, 0], found.data_variance, found.residual)
 
 
 def density_mean(gram, targets, weights, num_samples, training, where=None):
@@ -367,7 +379,7 @@ def test_nothing_that_varies_has_no_fixed_sum():
 def test_the_edge_is_about_the_largest_eigenvalue_of_a_data_set():
     pool, test = made(120, 80)
     gram, law = gram_of(pool, test), pool._indexed()
-    atoms = Atoms(gram, law.targets, pool.weights, law.counts(40), 40)
+    atoms = Atoms(gram, law.targets[:, None], pool.weights, law.counts(40), 40)
     largest = pool_module._largest(atoms)
     np.testing.assert_allclose(largest, np.linalg.eigvalsh(gram.ntk / 120)[-1], rtol=1e-6)
     numbers = law.draw(np.random.default_rng(0), 40)
