@@ -61,8 +61,9 @@ def steps() -> list[Step]:
             r"e_p = 1 - W_p\langle k_p, Qk_p\rangle",
         ),
         Step(
-            r"Four laws of counts: a data set, $c = 1$; subsets, $c = 1$ with probability $\pi$; draws with replacement, "
-            r"binomial, whose moments are finite sums; and their limit of many nodes of little weight, the form of D9.2 for a density",
+            r"Four laws of counts: a data set, $c = 1$; subsets, $c = 1$ with probability $\pi$; draws with "
+            r"replacement, binomial, whose moments are finite sums; and their limit of many nodes of little weight, "
+            r"the form of D9.2 for a density",
             r"W = \frac1N,\qquad W = \frac{\pi}{N(1 + d(1 - \pi))},\qquad W \to \frac{q}{1 + d}\quad(Nq \to 0)",
         ),
         Step(
@@ -182,21 +183,20 @@ def figure():
     drawing = Figure(figsize=(6, 3.4), dpi=150, layout="constrained")
     axes = drawing.subplots()
     kernel, cross, labels, weights = _problem(60)
-    truth = np.resize([-1.0, 1.0], len(cross))
     sizes, pole = np.array([20, 40, 80, 160, 320]), -1e-4
     rows = []
     for size in sizes:
         counts, density = _with_and_without(pole, kernel, weights, labels, int(size))
         where, resolvent = _code(pole, kernel, cross, counts, int(size))
         mean = (where.points @ resolvent.fitted(labels[:, None]))[:, 0].real
-        sampled, error = _sampled(pole, kernel, cross, labels, weights, int(size), 60)
+        sampled, error = _sampled(pole, kernel, cross, labels, weights, int(size), 300)
         plain = _mean(pole, density, kernel, cross, labels)
-        rows.append([mean @ truth, plain @ truth, sampled @ truth, 2 * np.sqrt(np.sum(error**2))])
-    with_counts, plain, sampled, error = np.array(rows).T / len(cross)
-    axes.plot(sizes, with_counts, "-", label="with counts")
-    axes.plot(sizes, plain, "--", label="as a density")
-    axes.errorbar(sizes, sampled, error, fmt="ko", mfc="none", label="60 data sets each")
-    axes.set(xlabel="samples N, drawn from 60", ylabel="mean of label x output", xscale="log")
+        rows.append([np.sqrt(np.mean(part**2)) for part in (mean - sampled, plain - sampled, error)])
+    with_counts, plain, error = np.array(rows).T
+    axes.plot(sizes, plain, "s--", color="C1", label="as a density")
+    axes.plot(sizes, with_counts, "o-", color="C0", label="with counts")
+    axes.fill_between(sizes, error, color="0.85", label="standard error of 300 data sets")
+    axes.set(xlabel="samples N, drawn from 60", ylabel="error of the mean output", xscale="log", ylim=(0, None))
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.minorticks_off()
     axes.legend(frameon=False)

@@ -73,7 +73,8 @@ def steps() -> list[Step]:
         Step(
             r"Feedback: the residual of a node left out varies with the other nodes' counts. Its own count has no part in it, "
             r"so what is fed back at a node is the output's variance there less its own term,",
-            r"E(y_p - f_{-p}(p))^2 = \frac{(y_p - f(p))^2 + v_p}{e_p^2},\qquad v_p = \mathrm{Var} f(p) - \mathrm{Var}_cF_c(p, p)",
+            r"E(y_p - f_{-p}(p))^2 = \frac{(y_p - f(p))^2 + v_p}{e_p^2},\qquad "
+            r"v_p = \mathrm{Var} f(p) - \mathrm{Var}_cF_c(p, p)",
         ),
     ]
 
@@ -191,6 +192,7 @@ def figure():
     axes.errorbar(sizes, np.sqrt(sampled), error / np.sqrt(sampled), fmt="ko", mfc="none", label="150 data sets each")
     axes.set(xlabel="samples N, drawn from 60", ylabel="standard deviation over data sets", xscale="log", yscale="log")
     axes.set_xticks(sizes, [str(size) for size in sizes])
+    axes.set_yticks([0.1, 0.2, 0.3], ["0.1", "0.2", "0.3"])
     axes.minorticks_off()
     axes.legend(frameon=False)
     return drawing
@@ -200,8 +202,8 @@ DERIVATION = Derivation(
     label="D11.2",
     title="Variance over data sets in which samples come more than once",
     statement=r"With $F_c(x, p)$ the influence of $c$ copies of node $p$, the variance of an output over data sets is $\sum_p"
-    r"\mathrm{Var}_cF_c - \sum(\sum_p\mathrm{Cov}(F_c, c))^2/\sum_p\mathrm{Var}\,c$, the second term over sums of counts that are "
-    r"fixed. What a node's own count does to the output there is not fed back into its residual.",
+    r"\mathrm{Var}_cF_c - \sum(\sum_p\mathrm{Cov}(F_c, c))^2/\sum_p\mathrm{Var}\,c$, the second term over sums of counts that "
+    r"are fixed. What a node's own count does to the output there is not fed back into its residual.",
     assumptions=[
         r"those of D11.1; variance to leading order in one over the number of samples",
         r"fixed sums enter by linear regression, up to a factor $1 - 1/P$ of their P nodes",
