@@ -35,7 +35,7 @@ EQUAL, HIDDEN = ns.GenerativeModel((0.9, 0.9)), ns.GenerativeModel((0.9, 0.9), (
 BETTER, EVEN = ns.GenerativeModel((0.95, 0.85)), ns.MLP(1, ns.LeakyReLU(-1.0))
 
 POOL_INPUTS, POOL_LABELS = np.random.default_rng(0).normal(size=(24, 3)), np.resize([-1, 1], 24)
-POOL_ATTRIBUTE = np.resize([-1, -1, 1, 1], 24)
+POOL_ATTRIBUTE, BROKEN = np.resize([-1, -1, 1, 1], 24), np.where(np.arange(24)[:, None] == 3, 0.5, POOL_INPUTS)
 
 
 def on_pool(first=16, tested=range(16, 24), inputs=POOL_INPUTS, attribute=POOL_ATTRIBUTE):
@@ -73,9 +73,7 @@ PREDICTIONS = {
     "ShortcutIsOptimal": lambda: ns.predict_bias(BETTER, ns.MLP(0), FLOW, method="leading_order"),
     "Divergence": lambda: ns.predict_bias(MODEL, ns.MLP(0), ns.GradientDescent(100.0, 3), dataset=data(), **FEW_PROBES),
     "SharedSamples": lambda: ns.predict(network=ns.MLP(1), **on_pool(first=18)),
-    "ConstantInputs": lambda: ns.predict(
-        network=ns.MLP(1), **on_pool(inputs=np.where(np.arange(24)[:, None] == 3, 0.5, POOL_INPUTS))
-    ),
+    "ConstantInputs": lambda: ns.predict(network=ns.MLP(1), **on_pool(inputs=BROKEN)),
     "AttributeIsLabel": lambda: ns.predict(network=ns.MLP(1), **on_pool(attribute=POOL_LABELS)),
     "EmptyGroups": lambda: ns.predict(network=ns.MLP(1), **on_pool(tested=(16, 17, 20, 21))),
     "WidthIgnored": lambda: ns.predict(network=ns.MLP(1, width=64), **on_pool()),
