@@ -78,8 +78,8 @@ def plot_group_curves(predicted: Any, ensemble: Any = None, ax: Axes | None = No
         axes.plot(at, line.values, color=colour, linestyle=dashes, marker=single, linewidth=1.8, label=name)
         for means, errors in points:
             style = {"color": colour, "marker": marker, "markerfacecolor": "white", "markersize": 5, "capsize": 2}
-            found = (part.values for part in (means[x], means.sel(group), errors.sel(group)))
-            axes.errorbar(*found, linestyle="none", elinewidth=1, zorder=3, **style)
+            where, mean, error = means[x].values, means.sel(group).values, errors.sel(group).values
+            axes.errorbar(where, mean, error, linestyle="none", elinewidth=1, zorder=3, **style)
     if logarithmic:
         axes.set_xscale("log")
     if x != "time" and len(at) <= 8:
