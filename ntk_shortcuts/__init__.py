@@ -1,14 +1,16 @@
 """Predicts the shortcut bias of neural networks analytically: `import ntk_shortcuts as ns`. See README.md.
 
-What most users need stands here; the rest has a namespace that says what it is: `ns.linear`, `ns.finite_width`, `ns.kernels`,
-`ns.metrics`, `ns.analysis`, `ns.experiments`, `ns.images`.
+What most users need stands here; the rest has a namespace that says what it is: `ns.laws`, `ns.networks`, `ns.training`,
+`ns.methods` and `ns.metrics`, where one's own come from; `ns.kernels`, `ns.finite_width`, `ns.linear`, `ns.analysis`,
+`ns.experiments`, `ns.images`.
 """
 
 import operator as _operator
 import sys as _sys
 from typing import Any as _Any
 
-from ntk_shortcuts import analysis, experiments, kernels, linear, metrics
+from ntk_shortcuts import analysis, experiments, kernels, laws, linear, methods, metrics, networks, training
+from ntk_shortcuts.analysis.audit import audit
 from ntk_shortcuts.analysis.spectrum import kernel_spectrum
 from ntk_shortcuts.entry import predict, predict_bias
 from ntk_shortcuts.experiments import images
@@ -55,6 +57,7 @@ __all__ = [
     "Ridge",
     "UntrustedPredictionWarning",
     "analysis",
+    "audit",
     "bias_map",
     "empirical_ntk",
     "experiments",
@@ -63,13 +66,17 @@ __all__ = [
     "kernel_spectrum",
     "kernels",
     "known_methods",
+    "laws",
     "linear",
+    "methods",
     "metrics",
+    "networks",
     "predict",
     "predict_bias",
     "predict_outputs",
     "sweep",
     "train_ensemble",
+    "training",
     "whitened",
 ]
 

@@ -4,18 +4,23 @@ Axis names: `n`, `n1`, `n2` (points), `n_train`, `n_test`, `d` (input dimension)
 `nodes` (quadrature), `modes` (eigenfunctions).
 """
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Array, Bool, Complex, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Complex, Float, Int, Num, PRNGKeyArray
 
 # What public functions take: JAX's arrays or NumPy's.
 AnyArray: TypeAlias = Array | np.ndarray
 
-Scalar: TypeAlias = Float[AnyArray, ""] | float
-Pair: TypeAlias = Float[AnyArray, "2"] | tuple[Scalar, Scalar]
-Latents: TypeAlias = Float[AnyArray, "n 2"]
+# A number, of Python or as an array of no axes; one or several of them, as an array or as a list too; points likewise.
+Scalar: TypeAlias = Num[AnyArray, ""] | float
+Batch: TypeAlias = Scalar | Num[AnyArray, "times"]
+Times: TypeAlias = Batch | Sequence[float]
+Pair: TypeAlias = Num[AnyArray, "2"] | Sequence[Scalar]
+Latents: TypeAlias = Num[AnyArray, "n 2"] | Sequence[Sequence[float]]
 Matrix: TypeAlias = Float[Array, "n1 n2"]
 Key: TypeAlias = PRNGKeyArray
 
-__all__ = ["AnyArray", "Array", "Bool", "Complex", "Float", "Int", "Key", "Latents", "Matrix", "Pair", "Scalar"]
+__all__ = ["AnyArray", "Array", "Batch", "Bool", "Complex", "Float", "Int"]
+__all__ += ["Key", "Latents", "Matrix", "Num", "Pair", "Scalar", "Times"]

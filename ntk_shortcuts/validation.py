@@ -58,7 +58,8 @@ def as_points(name: str, value: Any, dimension: int | None = None) -> jax.Array:
     shape = "(n, d)" if dimension is None else f"(n, {dimension})"
     value = as_floats(name, value)
     fits = value.ndim == 2 and value.shape[0] >= 1 and (dimension is None or value.shape[1] == dimension)
-    require(fits and value.shape[1] >= 1, name, f"an array of shape {shape} with n >= 1", value)
+    rows = ": rows of images are x.reshape(len(x), -1), and a Pool takes images" if value.ndim > 2 else ""
+    require(fits and value.shape[1] >= 1, name, f"an array of shape {shape} with n >= 1{rows}", value)
     require_finite(name, value)
     return jnp.asarray(value)
 
@@ -75,8 +76,13 @@ def as_labels(name: str, value: Any, count: int | None = None) -> jax.Array:
 
 
 def as_targets(name: str, value: Any, count: int | None = None) -> jax.Array:
-    """Real targets, finite, shape (n,)."""
-    value = _one_per_point(name, value, count)
+    """Real targets, finite, of shape (n,), or (n, k) for k outputs."""
+    value = as_floats(name, value)
+    if value.ndim != 2:
+        value = _one_per_point(name, value, count)
+    shape = f"({'n' if count is None else count}, k)"
+    fits = value.ndim == 1 or (value.shape[1] >= 1 and (count is None or value.shape[0] == count))
+    require(fits, name, f"of shape {shape}, one row per point", value)
     require_finite(name, value)
     return jnp.asarray(value)
 

@@ -89,7 +89,11 @@ def test_what_is_missing_is_named():
     init_fn, apply_fn, kernel_fn = dense(8)
     infinite = interop.from_stax(kernel_fn)
     assert not infinite.is_finite and interop.from_stax(kernel_fn, init_fn=init_fn, apply_fn=apply_fn).is_finite
-    for call in (lambda: train(infinite), lambda: infinite.init(KEY, 3), lambda: infinite.apply([], np.eye(3))):
+    calls = [lambda: train(infinite), lambda: infinite.init(KEY, 3), lambda: infinite.apply([], np.eye(3))]
+    flow = ns.PopulationFlow(key=KEY, num_inits=1)
+    calls += [lambda: ns.predict_bias(MODEL, infinite, ns.GradientFlow(1.0), method=flow)]
+    calls += [lambda: ns.analysis.telescope(MODEL, infinite, ns.GradientDescent(0.3, [2]), 30, (1,), key=KEY)]
+    for call in calls:
         with pytest.raises(ValueError, match=r"init_fn and apply_fn must be given .*from_stax\(kernel_fn, init_fn="):
             call()
     with pytest.raises(ValueError, match=r"apply_fn must be a function.*got None"):

@@ -18,6 +18,8 @@ from ntk_shortcuts.results import issues
 
 ROOT = pathlib.Path(__file__).parents[1]
 GUIDES = [ROOT / "docs" / "index.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
+# It registers an activation and a method: run in a process of its own only, where nobody else meets their names.
+EXTENDING = ROOT / "docs" / "extending.md"
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
 NAMESPACES = [
     "analysis",
@@ -168,7 +170,8 @@ def test_site_builds_in_strict_mode(tmp_path):
     # Methods have their docstring, and their options with defaults; a function that has its module's name is the function.
     assert "nodes are refined until the bias moves by less than this" in api["index"]
     assert re.search(r">tolerance</span>.{0,400}>0\.002<", api["index"], re.S)
-    assert 'id="ntk_shortcuts.MLP.kernels"' in api["index"] and 'id="ntk_shortcuts.analysis.influence"' in api["analysis"]
+    assert all(f'id="ntk_shortcuts.MLP.{name}"' in api["index"] for name in ("kernels", "init", "apply", "layers"))
+    assert 'id="ntk_shortcuts.analysis.influence"' in api["analysis"]
 
 
 @pytest.mark.parametrize(
@@ -183,15 +186,16 @@ def test_tables_are_those_of_the_records(script, page):
     assert len(lines) > 10 and [line for line in lines if line not in text] == []
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "page", [pytest.param(path, id=path.stem, marks=_extras(path)) for path in [ROOT / "README.md", *GUIDES]]
-)
+PLAIN = [pytest.param(path, id=path.stem, marks=[pytest.mark.slow, *_extras(path)]) for path in [ROOT / "README.md", *GUIDES]]
+
+
+@pytest.mark.parametrize("page", [*PLAIN, pytest.param(EXTENDING, id=EXTENDING.stem)])
 def test_blocks_run_in_a_plain_session(page, tmp_path):
     """As users run them: without this suite's float64."""
     script = tmp_path / "blocks.py"
     script.write_text("\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), re.S)))
-    subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=True)
+    ran = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
 
 
 @pytest.mark.slow

@@ -194,6 +194,15 @@ def test_several_outputs_of_two_arguments(rng, memory):
     assert relative(trace, np.einsum("abcc->ab", theta[:5, :5])) < ROUNDING
 
 
+def test_the_kernel_of_a_function_at_traced_parameters(rng):
+    """Whose outputs have no values to compare."""
+    params = vector_params(rng)
+    (x1,) = points(rng, 5)
+    trained = {name: jnp.asarray(params[name]) for name in ("second", "shift")}
+    theta = jax.jit(lambda trained: ns.empirical_ntk(vector_function, {**params, **trained}, x1, trace=True))(trained)
+    assert relative(theta, ns.empirical_ntk(vector_function, params, x1, trace=True)) < ROUNDING
+
+
 def test_equinox_module(rng):
     def activation(z):
         return jnp.sin(z) + z**2

@@ -155,7 +155,7 @@ def test_data_of_ones_own_of_any_size_balance_and_dimension_is_the_plain_loop(rn
     [
         ({"num_datasets": 2}, "num_datasets must be 1 with dataset="),
         ({"num_samples": 10}, "num_samples must be None or 6, the size of dataset"),
-        ({"probe_inputs": None}, "dataset must be with its embedding, or with probe_inputs= given"),
+        ({"probe_inputs": None}, "probe_inputs must be given for data of your own, a dataset without embedding"),
         ({"probe_inputs": np.eye(3)}, r"probe_inputs must be of shape \(2, 3\), one row per probe"),
         ({"num_validation": 4}, "num_validation must be None for data without its embedding"),
         ({"orthogonal": True}, "orthogonal must be False with dataset="),

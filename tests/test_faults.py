@@ -139,3 +139,34 @@ def test_the_flow_of_a_network_without_a_reduction_is_the_same():
     method = ns.PopulationFlow(key=jax.random.key(0), num_inits=1, order=4, step_tolerance=1e-3)
     found = [quietly(model, n, ns.GradientFlow(2.0), method=method, check_laziness=False).mean for n in (plain, Whole(plain))]
     np.testing.assert_allclose(*found, atol=2e-3 * np.max(np.abs(found[0])))
+
+
+def test_trained_outputs_on_the_boundary_count_half():
+    """Rounding decided the sign at 30 of 900 probes, and 0.067 of the bias, of networks; predictions were mended before."""
+    model = ns.GenerativeModel((0.9, 0.9))
+    probes = np.asarray(model.probe_grid())
+    outputs, rounding = probes.sum(axis=1), 1e-8 * np.sign(probes[:, 0])
+    tied = np.abs(outputs) < 1e-12
+    assert tied.sum() == 30 and abs(np.sign(outputs + rounding)[tied] @ np.sign(probes[tied, 0])) == 30
+    for added in (0 * rounding, rounding, -rounding):
+        values = np.where(tied, 0, outputs) + added
+        assert float(ns.metrics.reliance(values, probes)) == float(ns.metrics.expected_reliance(values, 0.0, probes)) == 0
+        assert float(ns.metrics.shortcut_bias(np.stack([values, 3 * values]), model)[1]) == 0
+    assert float(ns.metrics.reliance(outputs + 1e5 * rounding, probes)) == pytest.approx(60 / 900)
+    # Two samples on the diagonal: descent from zero moves a linear network along it, in float32 up to rounding.
+    data = ns.Dataset.from_arrays([[1.0, 1.0], [-1.0, -1.0]], [1, -1])
+    given = {"dataset": data, "probes": probes, "probe_inputs": probes, "key": jax.random.key(1), "dtype": jnp.float32}
+    trained = ns.train_ensemble(model, ns.MLP(0), ns.GradientDescent(0.3, 7), num_inits=4, centred=True, **given)
+    assert np.any(np.asarray(trained.outputs)[..., tied] != 0)
+    np.testing.assert_array_equal(trained.bias, 0)
+
+
+def test_an_output_of_zero_is_half_right_on_validation_data():
+    """It was wrong on all of it."""
+
+    class Mute(ns.MLP):
+        def apply(self, params, x):
+            return 0 * super().apply(params, x)
+
+    trained = ns.train_ensemble(MODEL, Mute(0), ns.GradientDescent(0.1, 1), 4, num_validation=6, key=jax.random.key(0))
+    np.testing.assert_array_equal(trained.validation_accuracy, 0.5)

@@ -10,14 +10,14 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "ntk_shortcuts"
 
 # From low to high: a module, or a package with all in it that has no room of its own. "__init__" is the package itself.
 ROOMS = [
-    *("version", "typing", "compilation", "numerics", "validation", "spec", "axes"),
+    *("version", "progress", "typing", "compilation", "numerics", "validation", "spec", "axes"),
     *("kernels.moments", "kernels.tiles", "kernels.devices", "kernels.activations", "kernels.recursion", "kernels.angular"),
     *("kernels.empirical", "kernels.finite_width", "kernels"),
     *("nodes.base", "nodes.test_points", "nodes.parity", "nodes"),
     *("results.issues", "results.signs", "results.outputs", "metrics", "results"),
     *("networks.inputs", "networks.base", "networks", "kernels.neural_tangents"),
     *("training", "laws.base", "laws.kernel", "laws", "methods"),
-    *("analysis.laziness", "entry", "analysis", "linear", "description", "plotting"),
+    *("plotting.style", "plotting.audit", "analysis.laziness", "entry", "analysis", "linear", "description", "plotting"),
     *("experiments.ensembles", "experiments.sweeps", "experiments", "derivation", "__init__", "cli"),
 ]
 

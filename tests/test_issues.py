@@ -33,6 +33,18 @@ TWICE = {
 }
 EQUAL, HIDDEN = ns.GenerativeModel((0.9, 0.9)), ns.GenerativeModel((0.9, 0.9), (1e4, 1.0), 1 - 1e-8)
 BETTER, EVEN = ns.GenerativeModel((0.95, 0.85)), ns.MLP(1, ns.LeakyReLU(-1.0))
+
+POOL_INPUTS, POOL_LABELS = np.random.default_rng(0).normal(size=(24, 3)), np.resize([-1, 1], 24)
+POOL_ATTRIBUTE = np.resize([-1, -1, 1, 1], 24)
+
+
+def on_pool(first=16, tested=range(16, 24), inputs=POOL_INPUTS, attribute=POOL_ATTRIBUTE):
+    """Options of a prediction for a small pool whose last samples are tested."""
+    pool = ns.Pool(inputs, POOL_LABELS, attribute)
+    test = pool.take(np.array(tested))
+    return {"law": pool.take(np.arange(first)), "test": test, "num_samples": 8, "training": FLOW, "check_laziness": False}
+
+
 HUGE = ns.MLP(0, weight_variance=1e12)
 
 
@@ -60,6 +72,13 @@ PREDICTIONS = {
     "UnseenTarget": lambda: ns.predict_bias(MODEL, EVEN, FLOW, method="leading_order"),
     "ShortcutIsOptimal": lambda: ns.predict_bias(BETTER, ns.MLP(0), FLOW, method="leading_order"),
     "Divergence": lambda: ns.predict_bias(MODEL, ns.MLP(0), ns.GradientDescent(100.0, 3), dataset=data(), **FEW_PROBES),
+    "SharedSamples": lambda: ns.predict(network=ns.MLP(1), **on_pool(first=18)),
+    "ConstantInputs": lambda: ns.predict(
+        network=ns.MLP(1), **on_pool(inputs=np.where(np.arange(24)[:, None] == 3, 0.5, POOL_INPUTS))
+    ),
+    "AttributeIsLabel": lambda: ns.predict(network=ns.MLP(1), **on_pool(attribute=POOL_LABELS)),
+    "EmptyGroups": lambda: ns.predict(network=ns.MLP(1), **on_pool(tested=(16, 17, 20, 21))),
+    "WidthIgnored": lambda: ns.predict(network=ns.MLP(1, width=64), **on_pool()),
 }
 # What gives no prediction.
 OTHERS = {

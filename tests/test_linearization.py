@@ -133,7 +133,7 @@ def test_bad_arguments_name_themselves(arguments, name):
 def test_own_data_needs_its_embedding_and_divergence_is_an_error():
     data = MODEL.sample(KEY, 8)
     bare = ns.Dataset.from_arrays(data.inputs, data.labels)
-    with pytest.raises(ValueError, match="dataset must be with its embedding"):
+    with pytest.raises(ValueError, match="probe_inputs must be given for data of your own, a dataset without embedding"):
         run(ns.MLP(1, width=4), [3], (1,), count=None, dataset=bare)
     with pytest.raises(FloatingPointError, match="by step 300"):
         run(ns.MLP(2, "linear", width=4), [300], (1,), rate=1e4)

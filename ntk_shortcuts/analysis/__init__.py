@@ -1,19 +1,24 @@
 """Questions beyond one prediction: spectra, influence of points, searches, moving kernels."""
 
+from ntk_shortcuts.analysis.audit import Audit, audit
 from ntk_shortcuts.analysis.influence import Influence, influence
 from ntk_shortcuts.analysis.laziness import laziness_gap
 from ntk_shortcuts.analysis.motion import KernelMotion, kernel_motion
+from ntk_shortcuts.analysis.samples.spectrum import SampleSpectrum
 from ntk_shortcuts.analysis.search import Crossing, Extreme, critical_ratio, most_biased
 from ntk_shortcuts.analysis.spectrum import KernelSpectrum, kernel_spectrum
 from ntk_shortcuts.analysis.telescope import Telescope, linearized_outputs, telescope
 
 __all__ = [
+    "Audit",
     "Crossing",
     "Extreme",
     "Influence",
     "KernelMotion",
     "KernelSpectrum",
+    "SampleSpectrum",
     "Telescope",
+    "audit",
     "critical_ratio",
     "influence",
     "kernel_motion",

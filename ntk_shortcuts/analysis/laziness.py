@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.laws.kernel import LawKernel
+from ntk_shortcuts.laws.two_features.given import given_samples
 from ntk_shortcuts.methods import GivenDataset, Method, Population, PopulationFlow, method_options
 from ntk_shortcuts.methods.flow.equation import FlowRules
 from ntk_shortcuts.methods.flow.population_flow import flow_times
@@ -110,7 +111,7 @@ def _on_samples(
     outputs: Outputs, kernel: LawKernel, training: TrainingRule, method: GivenDataset, points: TestPoints, width: int
 ) -> tuple[dict[str, float], tuple[Issue, ...]]:
     """The same on a data set, whose inputs need not be those of the law at all."""
-    inputs, labels = np.asarray(method.dataset.inputs), np.asarray(method.dataset.labels)
+    inputs, labels = (np.asarray(part) for part in given_samples(method.dataset, None))
     if len(inputs) > _MOST_SAMPLES or method.initial_outputs is not None:
         return {}, ()
     at_probes = method.inputs_of(points)

@@ -1,16 +1,20 @@
-"""Mercer decomposition of a kernel under the data law, sector by sector."""
+"""Mercer decomposition of a kernel under the data law: sector by sector, or on samples of one's own."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, overload
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from ntk_shortcuts.analysis.samples.own import as_pool
+from ntk_shortcuts.analysis.samples.spectrum import SampleSpectrum, sample_spectrum
 from ntk_shortcuts.laws.eigenfunctions import sector_spectra
 from ntk_shortcuts.laws.kernel import LawKernel
+from ntk_shortcuts.laws.pool import Pool
+from ntk_shortcuts.laws.two_features.dataset import Dataset
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.methods.refine import refine
 from ntk_shortcuts.nodes.base import Nodes
@@ -46,22 +50,33 @@ class KernelSpectrum(eqx.Module):
     diagnostics: dict[str, Any] = eqx.field(default_factory=dict)
 
 
-@in_float64
+@overload
 def kernel_spectrum(
     model: GenerativeModel, network: Any, modes: int = 12, probes: Latents | None = None, tolerance: float = 1e-3
-) -> KernelSpectrum:
+) -> KernelSpectrum: ...
+
+
+@overload
+def kernel_spectrum(model: Pool | Dataset, network: Any, modes: int = 12) -> SampleSpectrum: ...
+
+
+def kernel_spectrum(
+    model: Any, network: Any, modes: int = 12, probes: Any = None, tolerance: float = 1e-3
+) -> KernelSpectrum | SampleSpectrum:
     r"""Mercer decomposition of the NTK under the data law: which features a network learns, and when.
 
     Training for a time t learns the component along \(\phi_i\) to \(1-e^{-\lambda_it}\). A shortcut bias arises where
     eigenfunctions aligned with sign z_s have larger eigenvalues than those aligned with sign z_c.
 
     Args:
-        modes: how many, of both parities together.
-        probes: latents (n, 2) at which eigenfunctions are given; the 30 x 30 grid by default.
-        tolerance: nodes are refined until eigenvalues move by less, relative to the largest.
+        model: a `GenerativeModel`; or samples of your own, a `Pool` or a `Dataset`, which are then the whole law: their weights
+            are its density, and the answer is a `SampleSpectrum`, with alignments of the label and of each attribute.
+        modes: how many, of both parities together; of samples at most as many as there are.
+        probes: latents (n, 2) at which eigenfunctions are given; the 30 x 30 grid by default. Of samples: at these.
+        tolerance: nodes are refined until eigenvalues move by less, relative to the largest. Samples are not refined.
 
     Raises:
-        ValueError: modes not a positive integer, or more than the rule has nodes (32 or more per parity).
+        ValueError: modes not a positive integer, or more than the rule has nodes (32 or more per parity); probes with samples.
 
     Source: Lim, Kim & Moon, Shortcut features as top eigenfunctions of NTK (2026), on the data of Hermann et al. (2024).
 
@@ -71,7 +86,21 @@ def kernel_spectrum(
         >>> first = spectrum.odd.argmax()
         >>> bool(spectrum.shortcut_alignments[first] > spectrum.core_alignments[first])
         True
+
+        >>> import numpy as np
+        >>> inputs, labels = [[1.0, 4.0], [1.0, -4.0], [-1.0, 4.0], [-1.0, -4.0]], [1, 1, -1, -1]
+        >>> found = kernel_spectrum(Pool(inputs, labels, {"patch": [1, -1, 1, -1]}), MLP(depth=0), modes=2)
+        >>> np.abs(found.attribute_alignments["patch"]).round(6).tolist(), found.learning_times.round(6).tolist()
+        ([1.0, 0.0], [0.0625, 1.0])
     """
+    if isinstance(model, Pool | Dataset):
+        require(probes is None, "probes", "None for samples, at which eigenfunctions are given", probes)
+        return sample_spectrum(as_pool(model), network, modes)
+    return _of_a_law(model, network, modes, probes, tolerance)
+
+
+@in_float64
+def _of_a_law(model: GenerativeModel, network: Any, modes: int, probes: Latents | None, tolerance: float) -> KernelSpectrum:
     kernel = LawKernel(model, network)
     require_integer("modes", modes, 1)
     require(modes <= 32, "modes", "at most 32", modes)

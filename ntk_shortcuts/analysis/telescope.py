@@ -16,12 +16,13 @@ from ntk_shortcuts.laws.two_features.given import given_data
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.metrics.shortcut_bias import shortcut_bias
 from ntk_shortcuts.networks.base import require_finite_network
-from ntk_shortcuts.networks.mlp import MLP, Parameters
+from ntk_shortcuts.networks.fully_connected import Parameters
+from ntk_shortcuts.networks.mlp import MLP
 from ntk_shortcuts.numerics import compiled, in_float64
 from ntk_shortcuts.results.issues import give
 from ntk_shortcuts.training.rules import GradientDescent, TrainingRule
 from ntk_shortcuts.training.spectral import apply_filter
-from ntk_shortcuts.typing import Array, Float, Key, Latents
+from ntk_shortcuts.typing import AnyArray, Array, Float, Key, Latents
 from ntk_shortcuts.validation import as_points, as_targets, require, require_integer, required
 
 
@@ -56,7 +57,7 @@ class Telescope(eqx.Module):
     inputs: Float[Array, "n plane"]
     probe_inputs: Float[Array, "probes plane"]
     dataset: Dataset
-    probes: Latents
+    probes: Float[AnyArray, "probes 2"]
 
     @property
     def error(self) -> np.ndarray:
@@ -191,7 +192,7 @@ def telescope(
     params = network.init(init_key, inputs.shape[1])
     if basis is not None and (reduced := network.on_plane(params, basis)) is not None:
         params = reduced
-        inputs, at_probes = (network.plane_inputs(x, basis) for x in (inputs, at_probes))
+        inputs, at_probes = (jnp.asarray(network.plane_inputs(x, basis)) for x in (inputs, at_probes))
     points = np.concatenate([[0], steps.astype(np.int64)])
     path = _path(network, params, inputs, labels, float(training.learning_rate), points)
     trained = jax.vmap(network.apply, (0, None))(path, at_probes)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ntk_shortcuts.cli.audit import audit
 from ntk_shortcuts.cli.command import Command
 from ntk_shortcuts.cli.derive import derive
 from ntk_shortcuts.cli.map import map_command
@@ -18,6 +19,7 @@ from ntk_shortcuts.cli.validate import validate
 
 COMMANDS = {
     "predict": predict,
+    "audit": audit,
     "map": map_command,
     "spectrum": spectrum,
     "sweep": sweep_command,

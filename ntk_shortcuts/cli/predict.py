@@ -5,25 +5,43 @@ from __future__ import annotations
 from typing import Any
 
 from ntk_shortcuts.cli.options import (
+    AgreementOptions,
     FileOptions,
     JsonOption,
     LawOptions,
     MethodOptions,
     NetworkOptions,
+    PoolOptions,
     RuleOptions,
     takes_options,
 )
+from ntk_shortcuts.cli.pool import predict_pool
 from ntk_shortcuts.cli.printing import error_rows, print_json, print_table, report_written
 from ntk_shortcuts.cli.records import prediction_dataset, resolved_parameters, save_netcdf
 
 
 @takes_options()
 def predict(
-    law: LawOptions, network: NetworkOptions, rule: RuleOptions, method: MethodOptions, output: JsonOption, files: FileOptions
+    law: LawOptions,
+    source: PoolOptions,
+    weights: AgreementOptions,
+    network: NetworkOptions,
+    rule: RuleOptions,
+    method: MethodOptions,
+    output: JsonOption,
+    files: FileOptions,
 ) -> None:
-    """Predict the bias of one network on one model of the data; --output draws its decision surface."""
-    paths = files.paths()
+    """Predict the bias of one network on one model of the data; --output draws its decision surface.
+
+    With --pool, predict the accuracies of the groups of samples of your own, on a part of them that is kept for it.
+    """
     rule.check()
+    if source.pool is not None:
+        predict_pool(law, source, weights, network, rule, method, output, files)
+        return
+    source.refuse_without_pool()
+    weights.refuse_without_pool()
+    paths = files.paths()
     from ntk_shortcuts import predict_bias
 
     model, mlp, training, name = law.model(), network.network(), rule.training(), method.name()

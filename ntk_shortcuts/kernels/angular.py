@@ -67,7 +67,7 @@ def _transform() -> np.ndarray:
 
 
 @compiled
-def _exact_profile(x: np.ndarray, layers: Sequence[AffineLayer], activation: Activation, input_dim: int) -> Kernels:
+def _exact_profile(x: AnyArray, layers: Sequence[AffineLayer], activation: Activation, input_dim: int) -> Kernels:
     """Kernels between unit vectors at the angles theta = pi (1 - x)/2, (n,)."""
     theta = jnp.asarray(np.pi * (1 - x) / 2)
     ones = jnp.ones_like(theta)

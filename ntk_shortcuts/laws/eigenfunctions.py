@@ -34,7 +34,7 @@ class SectorFeatures(eqx.Module):
 
     The basis is held fixed when parameters are differentiated, and C, the identity at the point of evaluation, carries their
     change: derivatives of eigenvectors, which do not exist where eigenvalues cross, are never taken. The first axis of every
-    array is the sector.
+    array is the sector; of one sector's it is missing.
 
     - `nodes` (nodes, modes), `points` (points, modes): \(\Phi\). `gram` (modes, modes): C.
     - `tail` (nodes,): \(\Theta(z,z)-\Phi_zC^{-1}\Phi_z^T\), what the modes left out hold.
@@ -43,15 +43,15 @@ class SectorFeatures(eqx.Module):
       fraction of its trace left out.
     """
 
-    nodes: Float[Array, "sector nodes modes"]
-    points: Float[Array, "sector points modes"]
-    gram: Float[Array, "sector modes modes"]
-    tail: Float[Array, "sector nodes"]
-    nngp_nodes: Float[Array, "sector nodes nodes"]
-    nngp_cross: Float[Array, "sector points nodes"]
-    nngp_own: Float[Array, "sector points"]
-    nngp_factor: Float[Array, "sector nodes targets"]
-    nngp_dropped: Float[Array, "sector"]
+    nodes: Float[Array, "*sector nodes modes"]
+    points: Float[Array, "*sector points modes"]
+    gram: Float[Array, "*sector modes modes"]
+    tail: Float[Array, "*sector nodes"]
+    nngp_nodes: Float[Array, "*sector nodes nodes"]
+    nngp_cross: Float[Array, "*sector points nodes"]
+    nngp_own: Float[Array, "*sector points"]
+    nngp_factor: Float[Array, "*sector nodes targets"]
+    nngp_dropped: Float[Array, "*sector"]
 
 
 def eigenbasis(kernel: Float[Array, "sector nodes nodes"], mass: Float[Array, "nodes"]) -> Eigenbasis:
@@ -86,10 +86,8 @@ def sector_features(
     def features(kernels: Kernels, basis: Eigenbasis, initial: Eigenbasis, cross: Kernels, own: Kernels) -> SectorFeatures:
         return _features(kernels, basis, initial, cross, own, nodes.mass, modes, initial_modes)
 
-    return jax.vmap(features, in_axes=(_BOTH, 0, 0, _BOTH, _BOTH))(kernels, spectra.basis, initial, cross, own)
-
-
-_BOTH = Kernels(0, 0, None)  # pyright: ignore[reportArgumentType]  vmap takes a tree of axes in place of one of arrays
+    # Over every array; the error, a number now, is the same in each sector.
+    return eqx.filter_vmap(features)(kernels, spectra.basis, initial, cross, own)
 
 
 def _features(

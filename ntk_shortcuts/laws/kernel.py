@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import equinox as eqx
@@ -103,6 +105,19 @@ def meet(law: Any, network: Any, test: Any = None, cache: Any = None) -> tuple[L
     require(isinstance(law, Law), "model", "a data law such as a GenerativeModel or a Pool", law)
     prepared, seen, points = law.prepared(as_network(network), test, cache)
     return LawKernel(prepared, seen), points
+
+
+@contextlib.contextmanager
+def compiling_kernels() -> Iterator[None]:
+    """Around compiled programs that evaluate kernels at nodes: a network's in NumPy, which JAX cannot trace, are refused."""
+    try:
+        yield
+    except jax.errors.JAXTypeError as error:
+        raise ValueError(
+            "network must be one whose kernels(x1, x2) JAX can trace, written with jax.numpy, where a data law's nodes are "
+            'summed over (method="dataset" and "monte_carlo" and predict_outputs take NumPy\'s too); got '
+            f"{type(error).__name__}"
+        ) from error
 
 
 def own_sectors(sectors: SectorKernels, points: jax.Array) -> Sectors:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.laws.two_features.dataset import Dataset
+from ntk_shortcuts.laws.two_features.given import given_probe_inputs, given_samples
 from ntk_shortcuts.methods.base import Method, watched
 from ntk_shortcuts.methods.exact import exact_continuation, exact_outputs, loss_weights
 from ntk_shortcuts.methods.low_rank import Problem, low_rank_where_asked, require_tolerance
@@ -23,7 +24,7 @@ from ntk_shortcuts.training.frozen_kernel import OutputLaw
 from ntk_shortcuts.training.rules import TrainingRule
 from ntk_shortcuts.training.spectral import describe_spectrum
 from ntk_shortcuts.typing import Array, Float
-from ntk_shortcuts.validation import as_labels, as_points, require, require_finite, required
+from ntk_shortcuts.validation import require, require_finite, required
 
 
 class GivenDataset(Method):
@@ -85,28 +86,14 @@ class GivenDataset(Method):
                 self.sample_weight is None, "sample_weight", "None for a pool, which has weights of its own", self.sample_weight
             )
             return Problem(kernel, training, own.points, own.slope, jnp.asarray(points.points), own.mass)
-        allowed = "a Dataset, of model.sample or Dataset.from_arrays"
-        require(isinstance(self.dataset, Dataset), "dataset", allowed, type(self.dataset).__name__)
-        inputs = as_points("dataset.inputs", self.dataset.inputs)
-        count = inputs.shape[0]
-        labels = as_labels("dataset.labels", self.dataset.labels, count=count).astype(inputs.dtype)
-        require(num_samples in (None, count), "num_samples", f"None or {count}, the size of the data set", num_samples)
+        inputs, labels = given_samples(self.dataset, num_samples)
         probe_inputs = self.inputs_of(points).astype(inputs.dtype)
-        weight = None if self.sample_weight is None else checked_weight(self.sample_weight, count)
+        weight = None if self.sample_weight is None else checked_weight(self.sample_weight, inputs.shape[0])
         return Problem(kernel.network.kernels, training, inputs, labels, probe_inputs, loss_weights(inputs, weight))
 
     def inputs_of(self, points: TestPoints) -> jax.Array:
         """The test points as inputs (probes, d)."""
-        dimension, count = self.dataset.inputs.shape[1], points.points.shape[0]
-        probe_inputs = self.probe_inputs
-        if probe_inputs is None:
-            allowed = "given for data of your own, whose embedding of the probes is unknown"
-            embedding = required(self.dataset.embedding, "probe_inputs", allowed)
-            probe_inputs = embedding(points.points)
-        probe_inputs = as_points("probe_inputs", probe_inputs, dimension=dimension)
-        allowed = f"of shape ({count}, {dimension}), one row per probe"
-        require(probe_inputs.shape[0] == count, "probe_inputs", allowed, probe_inputs)
-        return probe_inputs
+        return given_probe_inputs(required(self.dataset, "dataset", "given"), points.points, self.probe_inputs)
 
     def _continued(self, problem: Problem) -> tuple[OutputLaw, dict[str, float], tuple[Issue, ...]]:
         """From the networks' own initial outputs on."""

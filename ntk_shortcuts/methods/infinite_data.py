@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ntk_shortcuts.laws.kernel import LawKernel, own_sectors, train_and_cross
+from ntk_shortcuts.laws.kernel import LawKernel, compiling_kernels, own_sectors, train_and_cross
 from ntk_shortcuts.methods.base import watched
 from ntk_shortcuts.methods.notes import rounding_notes, unresolved_direction
 from ntk_shortcuts.methods.refine import refine
@@ -37,7 +37,8 @@ def infinite_data_outputs(
 
     def at_level(level: int) -> _Solved:
         nodes = kernel.nodes(level, "operator")
-        law, kernel_error = _outputs(kernel, training, solved, nodes, random_init, sample_weight)
+        with compiling_kernels():
+            law, kernel_error = _outputs(kernel, training, solved, nodes, random_init, sample_weight)
         mean, variance, error = unfold(law.mean, law.variance, law.error)
         outputs = GaussianOutputs(location=mean, variance=variance, error=error)
         require_finite_outputs(outputs.location, outputs.std)
@@ -100,5 +101,7 @@ def _outputs(
     variances = [law.variance for law in laws if law.variance is not None]
     errors = [law.error for law in laws if law.error is not None]
     variance = functools.reduce(jnp.add, variances) if variances else None
-    rounding = OutputError(errors[0].mean, functools.reduce(jnp.add, [error.variance for error in errors]))
+    rounding = None
+    if errors:
+        rounding = OutputError(errors[0].mean, functools.reduce(jnp.add, [error.variance for error in errors]))
     return OutputLaw(laws[0].mean, variance, laws[0].spectrum, rounding), error

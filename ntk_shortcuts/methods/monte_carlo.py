@@ -16,6 +16,7 @@ from ntk_shortcuts.methods.low_rank import Problem, low_rank_where_asked, requir
 from ntk_shortcuts.methods.notes import rounding_notes, unresolved_labels
 from ntk_shortcuts.nodes.base import SampleWeight, evaluate_weight
 from ntk_shortcuts.nodes.test_points import TestPoints
+from ntk_shortcuts.progress import steps
 from ntk_shortcuts.results.issues import Issue
 from ntk_shortcuts.results.outputs import SampledOutputs, require_finite_outputs
 from ntk_shortcuts.training.rules import TrainingRule
@@ -64,7 +65,7 @@ class MonteCarlo(Method):
         law = kernel.law if self.replace else kernel.law.without_replacement()
         kernel = LawKernel(law, kernel.network)
         laws, extra, issues = [], {}, []
-        for index in range(self.num_datasets):
+        for index in steps(range(self.num_datasets), "data sets"):
             problem = self._problem(kernel, training, num_samples, points, jax.random.fold_in(key, index))
             solved = low_rank_where_asked(problem, self.random_init, self.rank_tolerance)
             law, sizes, found = solved or (exact_outputs(problem, self.random_init), {}, ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from ntk_shortcuts.methods.exact import exact_outputs, loss_weights
 from ntk_shortcuts.methods.low_rank import Problem
@@ -25,7 +26,7 @@ def predict_outputs(
     network: Any,
     training: TrainingRule,
     inputs: Float[Array, "n d"],
-    labels: Float[Array, "n"],
+    labels: Float[Array, "n *outputs"],
     probe_inputs: Float[Array, "probes d"],
     full_covariance: bool = False,
     *,
@@ -38,15 +39,16 @@ def predict_outputs(
 
     Args:
         network: an infinite MLP, a stax network through `from_stax`, or anything with `kernels(x1, x2)`.
-        inputs: (n, d) of any kind.
-        labels: real targets (n,), finite.
+        inputs: (n, d) of any kind, or images (n, h, w, c), which an MLP sees as rows.
+        labels: real targets (n,), finite; (n, k) for networks of k outputs, one-hot for instance.
         probe_inputs: where to predict, (probes, d).
         full_covariance: `variance` is then the covariance (probes, probes), symmetric; else its diagonal (probes,). Neither has
             a negative variance.
         sample_weight: weights (n,) >= 0 of the samples in the loss, (1/(2n)) sum w (f - y)^2; not normalised.
 
     Returns:
-        OutputLaw(mean, variance, spectrum, error): `error` holds draws of the rounding of the mean, and the size of that of the
+        OutputLaw(mean, variance, spectrum, error): mean (*batch, probes), and (*batch, probes, k) for k outputs, which are
+            independent of each other. `error` holds draws of the rounding of the mean, and the size of that of the
         variance (label D4.7).
 
     Raises:
@@ -59,11 +61,14 @@ def predict_outputs(
     Numerics: eigenvalues below n eps lambda_max are zero to the arithmetic and are left out, so that rank-deficient
     kernels have a finite limit at t = infinity. Source: Lee et al. (2019), section 2.2.
     """
+    network = as_network(network)
+    if np.ndim(inputs) > 2 and np.shape(inputs)[1:] == np.shape(probe_inputs)[1:]:
+        network = network.on_images(np.shape(inputs)[1:])
+        inputs, probe_inputs = (jnp.reshape(jnp.asarray(x), (len(x), -1)) for x in (inputs, probe_inputs))
     inputs = as_points("inputs", inputs)
     probe_inputs = as_points("probe_inputs", probe_inputs, dimension=inputs.shape[1]).astype(inputs.dtype)
     labels = as_targets("labels", labels, count=inputs.shape[0]).astype(inputs.dtype)
     weight = None if sample_weight is None else checked_weight(sample_weight, inputs.shape[0])
-    network = as_network(network)
     problem = Problem(network.kernels, training, inputs, labels, probe_inputs, loss_weights(inputs, weight))
     law = exact_outputs(problem, True, full_covariance)
     if not is_traced(law):
@@ -79,7 +84,7 @@ def predict_outputs(
 
 def _rounded_outputs(law: OutputLaw, size: float) -> tuple[RoundedOutputs, ...]:
     if law.error is None:
-        return ()
+        return ()  # of several outputs, whose rounding is not estimated
     error = float(jnp.max(jnp.sqrt(jnp.mean(law.error.mean**2, axis=-2))))
     scale = max(float(jnp.max(jnp.abs(law.mean))), size)
     return () if error <= ROUNDING_OF_OUTPUTS * scale else (RoundedOutputs(error, scale),)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from ntk_shortcuts.results.issues import Unconverged
 Found = TypeVar("Found")
 
 
-class Refined(NamedTuple, Generic[Found]):
+@dataclasses.dataclass(frozen=True)
+class Refined(Generic[Found]):
     """The finest answer, the `level` it was found at, and by how much the last refinement moved what is watched (NaN: none)."""
 
     found: Found

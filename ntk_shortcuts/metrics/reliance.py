@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from ntk_shortcuts.metrics.base import Metric
 from ntk_shortcuts.nodes.test_points import TestPoints
-from ntk_shortcuts.numerics import in_float64, safe_divide
-from ntk_shortcuts.results.signs import cell_signs, expected_sign
-from ntk_shortcuts.typing import AnyArray, Array, Float, Latents
+from ntk_shortcuts.numerics import in_float64, safe_divide, safe_sqrt
+from ntk_shortcuts.results.signs import cell_signs, decided, expected_sign
+from ntk_shortcuts.typing import AnyArray, Array, Float, Latents, Num, Scalar
 from ntk_shortcuts.validation import as_floats, as_points
 
 
@@ -36,10 +38,11 @@ class Reliance(Metric):
 
 
 @in_float64
-def reliance(outputs: Float[AnyArray, "*batch probes"], probes: Latents) -> Float[Array, "*batch"]:
+def reliance(outputs: Num[AnyArray, "*batch probes"], probes: Latents) -> Float[Array, "*batch"]:
     r"""\(\mathrm{mean}_z\,\mathrm{sign}f(z)\,(\mathrm{sign}\,z_s-\mathrm{sign}\,z_c)\), in [-1, 1] on the probe grid.
 
-    -1: the classifier reads only the core feature; +1: only the shortcut.
+    -1: the classifier reads only the core feature; +1: only the shortcut. Outputs on the decision boundary, up to a relative
+    1e-6 (:func:`ntk_shortcuts.results.signs.decided`), count half, as those of a prediction do.
 
     Args:
         outputs: f at the probes, (..., probes); only its sign matters.
@@ -47,22 +50,23 @@ def reliance(outputs: Float[AnyArray, "*batch probes"], probes: Latents) -> Floa
 
     Source: Hermann et al. (2024), section 3.
     """
-    return mean_disagreement(jnp.sign(jnp.asarray(as_floats("outputs", outputs))), probes)
+    return mean_disagreement(jnp.sign(_decided(as_floats("outputs", outputs), probes)), probes)
 
 
 @in_float64
 def expected_reliance(
-    mean: Float[Array, "*batch probes"], std: Float[Array, "*batch probes"] | float, probes: Latents
+    mean: Num[AnyArray, "*batch probes"], std: Num[AnyArray, "*batch probes"] | Scalar, probes: Latents
 ) -> Float[Array, "*batch"]:
     r"""Expectation of the reliance for Gaussian outputs: sign f has mean \(2\Phi(m/s)-1=\mathrm{erf}(m/(s\sqrt2))\).
 
-    Where the standard deviation is 0 this is sign m.
+    Where the standard deviation is 0 this is sign m. Means on the decision boundary count half, as for :func:`reliance`.
     """
-    return mean_disagreement(expected_sign(*map(jnp.asarray, (as_floats("mean", mean), as_floats("std", std)))), probes)
+    std = jnp.asarray(as_floats("std", std))
+    return mean_disagreement(expected_sign(_decided(as_floats("mean", mean), probes), std), probes)
 
 
 @in_float64
-def reliance_between_probes(outputs: Float[Array, "*batch probes"], probes: Latents) -> Float[Array, "*batch"]:
+def reliance_between_probes(outputs: Num[AnyArray, "*batch probes"], probes: Latents) -> Float[Array, "*batch"]:
     r"""Reliance with the sign at each probe averaged over its cell of the (square) grid: differentiable where sign is a step.
 
     See :func:`ntk_shortcuts.results.signs.cell_signs`.
@@ -82,15 +86,29 @@ def reliance_between_probes(outputs: Float[Array, "*batch probes"], probes: Late
     return mean_disagreement(cell_signs(jnp.asarray(as_floats("outputs", outputs))), probes)
 
 
-def mean_sign_slope(mean: jax.Array, std: jax.Array, probes: Latents) -> jax.Array:
+def mean_sign_slope(mean: AnyArray, std: AnyArray, probes: Latents) -> jax.Array:
     r"""Derivative of the expected reliance in the mean output at each probe, \(2\varphi(m/s)/s\) times its weight."""
+    mean, std = jnp.asarray(mean), jnp.asarray(std)
     weights = mean_disagreement(jnp.eye(mean.shape[-1]), probes)
     return weights * 2 * jax.scipy.stats.norm.pdf(safe_divide(mean, std)) * safe_divide(jnp.ones_like(std), std)
 
 
 def mean_disagreement(signs: Float[Array, "*batch probes"], probes: Latents) -> Float[Array, "*batch"]:
     """Mean over the probes of sign f times (sign z_s - sign z_c)."""
-    signed = jnp.sign(as_points("probes", probes, dimension=2)).astype(signs.dtype)
-    if signs.ndim == 0 or signs.shape[-1] != signed.shape[0]:
-        raise ValueError(f"outputs must be of shape (..., {signed.shape[0]}), one value per probe; got shape {signs.shape}")
+    signed = jnp.sign(_latents_of(signs, probes))
     return signs @ (signed[:, 0] - signed[:, 1]) / signed.shape[0]
+
+
+def _decided(outputs: Any, probes: Latents) -> jax.Array:
+    """Outputs with those on the decision boundary as 0; at a latent z an output of the order of |z| decides."""
+    outputs = jnp.asarray(outputs)
+    latents = _latents_of(outputs, probes)
+    return decided(outputs, safe_sqrt(jnp.sum(latents**2, axis=-1)))
+
+
+def _latents_of(outputs: jax.Array, probes: Latents) -> jax.Array:
+    """The probes in the outputs' dtype, refused unless there is one for each output."""
+    latents = as_points("probes", probes, dimension=2).astype(outputs.dtype)
+    if outputs.ndim == 0 or outputs.shape[-1] != latents.shape[0]:
+        raise ValueError(f"outputs must be of shape (..., {latents.shape[0]}), one value per probe; got shape {outputs.shape}")
+    return latents

@@ -11,7 +11,7 @@ from ntk_shortcuts.metrics.base import Metric
 from ntk_shortcuts.metrics.reliance import Reliance, reliance
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.typing import Array, Float, Latents
+from ntk_shortcuts.typing import AnyArray, Array, Float, Latents, Num
 
 
 class ShortcutBias(Metric):
@@ -33,7 +33,7 @@ class ShortcutBias(Metric):
 
 
 @in_float64
-def shortcut_bias(outputs: Float[Array, "*batch probes"], model: Any, probes: Latents | None = None) -> Float[Array, "*batch"]:
+def shortcut_bias(outputs: Num[AnyArray, "*batch probes"], model: Any, probes: Latents | None = None) -> Float[Array, "*batch"]:
     """Reliance beyond that of the Bayes-optimal classifier, for outputs at the probes (by default the 30 x 30 grid).
 
     Example:

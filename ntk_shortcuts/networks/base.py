@@ -11,12 +11,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from ntk_shortcuts.kernels.angular import AngularKernels
 from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.networks.inputs import Inputs
+from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.spec import Spec
-from ntk_shortcuts.typing import Array, Float, Key
+from ntk_shortcuts.typing import AnyArray, Array, Float, Key, Num
 from ntk_shortcuts.validation import require
 
 
@@ -74,7 +76,7 @@ class FiniteNetwork(Network):
         """Draw parameters."""
 
     @abc.abstractmethod
-    def apply(self, params: Any, x: Float[Array, "n ..."]) -> Float[Array, "n"]:
+    def apply(self, params: Any, x: Num[AnyArray, "n ..."]) -> Float[Array, "n"]:
         """Outputs (n,) at inputs (n, ...)."""
 
     @property
@@ -82,12 +84,16 @@ class FiniteNetwork(Network):
     def is_finite(self) -> bool:
         """Whether `init` and `apply` can be used."""
 
-    def on_plane(self, params: Any, basis: Float[Array, "d k"]) -> Any:
+    def require_finite(self, allowed: str) -> None:
+        """Refuse a network that cannot be drawn, by the name of what it lacks: of an MLP the width."""
+        require(self.is_finite, "width", allowed, self.facts.width)
+
+    def on_plane(self, params: Any, basis: Float[AnyArray, "d k"]) -> Any:
         """Parameters of the network on the span of a basis, which has the same outputs and the same gradient descent; None
         where the network has no such reduction (see :meth:`plane_inputs`)."""
         return None
 
-    def plane_inputs(self, x: Float[Array, "n d"], basis: Float[Array, "d k"]) -> Float[Array, "n k"]:
+    def plane_inputs(self, x: Float[AnyArray, "n d"], basis: Float[AnyArray, "d k"]) -> Float[AnyArray, "n k"]:
         """Inputs of the reduced network."""
         return x @ basis
 
@@ -96,7 +102,7 @@ def require_finite_network(network: Any, allowed: str = "an integer for a finite
     """The network, refused unless it is of finite width and can be drawn; one without hidden layers has no width."""
     if not isinstance(network, FiniteNetwork):
         require(False, "network", "a finite network, such as an MLP with a width", type(network).__name__)
-    require(network.is_finite, "width", allowed, network.facts.width)
+    network.require_finite(allowed)
     return network
 
 
@@ -104,10 +110,12 @@ def as_network(network: Any) -> Network:
     """The network itself, or what any object with a function `kernels(x1, x2)` is to the toolkit.
 
     Raises:
-        ValueError: something without kernels; for what `stax.serial` returns the message names the way out.
+        ValueError: something without kernels; for a class, and for what `stax.serial` returns, the message names the way out.
     """
     if isinstance(network, Network):
         return network
+    if isinstance(network, type):
+        require(False, "network", f"an object, and no class: construct it, {network.__name__}(...)", network.__name__)
     if callable(getattr(network, "kernels", None)):
         return KernelNetwork(network)
     stax = callable(network) or (isinstance(network, tuple) and len(network) == 3 and all(map(callable, network)))
@@ -121,10 +129,11 @@ class KernelNetwork(Network):
 
     network: Any
 
+    @in_float64
     def kernels(self, x1: Any, x2: Any = None) -> Kernels:
         key = jax.random.key(0)
         x1, x2 = (x.vectors(key) if isinstance(x, Inputs) else x for x in (x1, x2))
         found = self.network.kernels(x1, x2)
         both = all(hasattr(found, name) for name in ("nngp", "ntk"))
         require(both, "network", "with kernels(x1, x2) that returns .nngp and .ntk", type(found).__name__)
-        return Kernels(found.nngp, found.ntk, getattr(found, "quadrature_error", 0.0))
+        return Kernels(jnp.asarray(found.nngp), jnp.asarray(found.ntk), getattr(found, "quadrature_error", 0.0))

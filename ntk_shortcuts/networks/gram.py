@@ -18,6 +18,7 @@ from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.networks.base import KernelFacts, Network
 from ntk_shortcuts.networks.inputs import Inputs
 from ntk_shortcuts.numerics import is_traced
+from ntk_shortcuts.progress import steps
 from ntk_shortcuts.typing import AnyArray, Float
 from ntk_shortcuts.validation import require
 
@@ -118,7 +119,7 @@ def gram_between(
         cache: a folder in which every block is kept as it is made, under a name made from the inputs and the kernels of some of
             them, so that an interrupted evaluation goes on where it was and the next process finds it.
     """
-    rows, tested = inputs.reshape(len(inputs), -1), test.reshape(len(test), -1)
+    rows, tested = (x.reshape(len(x), inputs[0].size) for x in (inputs, test))
     network = network.on_images(inputs.shape[1:])
     name = _name(network, rows, tested)
     if name not in _recent:
@@ -126,6 +127,11 @@ def gram_between(
         _keep(name, _evaluated(network, rows, tested, inputs.ndim > 2, folder))
     _recent.move_to_end(name)
     return _recent[name]
+
+
+def gram_within(network: Network, inputs: Float[np.ndarray, "P ..."], cache: str | os.PathLike | None = None) -> Gram:
+    """The kernels of a pool's samples alone, for what asks nothing of test points."""
+    return gram_between(network, inputs, inputs[:0], cache)
 
 
 _recent: OrderedDict[str, Gram] = OrderedDict()
@@ -152,20 +158,19 @@ def _evaluated(network: Network, rows: np.ndarray, tested: np.ndarray, images: b
     side = _IMAGE_SIDE if images and not network.facts.of_inner_products else max(1, _BLOCK // count)
     width = side if side == _IMAGE_SIDE else count
     nngp, ntk = np.empty((len(everything), count)), np.empty((len(everything), count))
-    for start in range(0, len(everything), side):
-        for left in range(0, count, width):
-            if start < count and left > start:
-                continue  # its mirror image is evaluated
-            block = everything[start : start + side], rows[left : left + width]
-            found = _kept(folder, f"{start}-{left}", lambda block=block: _kernels(network, *block))
-            for whole, part in zip((nngp, ntk), found, strict=True):
-                whole[start : start + side, left : left + width] = part
-                if start < count and left < start:
-                    within = min(start + side, count) - start
-                    whole[left : left + width, start : start + within] = part[:within].T
-    own = np.concatenate(
-        [np.diag(_kernels(network, part, part)[0]) for part in np.array_split(tested, max(1, len(tested) // 16))]
-    )
+    corners = [(start, left) for start in range(0, len(everything), side) for left in range(0, count, width)]
+    # Of two blocks of the pool that mirror each other one is evaluated.
+    corners = [(start, left) for start, left in corners if left <= start or start + side > count]
+    for start, left in steps(corners, f"kernels between {len(everything)} and {count} samples"):
+        block = everything[start : start + side], rows[left : left + width]
+        found = _kept(folder, f"{start}-{left}", lambda block=block: _kernels(network, *block))
+        for whole, part in zip((nngp, ntk), found, strict=True):
+            whole[start : start + side, left : left + width] = part
+            if width < count and left < start < count:
+                within = min(start + side, count) - start
+                whole[left : left + width, start : start + within] = part[:within].T
+    parts = np.array_split(tested, len(tested) // 16 or 1) if len(tested) else []
+    own = np.concatenate([np.empty(0), *(np.diag(_kernels(network, part, part)[0]) for part in parts)])
     return Gram(ntk[:count], nngp[:count], ntk[count:], nngp[count:], own)
 
 

@@ -1,4 +1,7 @@
-"""One definition of a fully connected network, for the infinite kernel and for the trained network alike."""
+"""One definition of a fully connected network: its spec, and the kernels of its infinite width.
+
+What it shares with the network that is trained, layers and parameters, is in :mod:`ntk_shortcuts.networks.fully_connected`.
+"""
 
 from __future__ import annotations
 
@@ -20,22 +23,18 @@ from ntk_shortcuts.kernels.devices import by_rows
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.kernels.recursion import AffineLayer, Kernels, blockwise, linear_profiles, mlp_kernels
 from ntk_shortcuts.kernels.tiles import mirrored
-from ntk_shortcuts.networks.base import FiniteNetwork, KernelFacts, require_finite_network
+from ntk_shortcuts.networks.base import KernelFacts
+from ntk_shortcuts.networks.fully_connected import INITIALIZATIONS, PARAMETERIZATIONS, FullyConnected
 from ntk_shortcuts.networks.inputs import two_inputs
 from ntk_shortcuts.numerics import compiled, in_float64, is_traced, real_leaf
-from ntk_shortcuts.typing import Array, Float, Key, Scalar
+from ntk_shortcuts.typing import Array, Float, Scalar
 from ntk_shortcuts.validation import as_points, require, require_integer, require_values
-
-PARAMETERIZATIONS = ("ntk", "standard")
-INITIALIZATIONS = ("normal", "torch")
 
 # For predictions; a kernel by itself reports its error, up to 0.5. Kinks, as in |x|, leave 0.02.
 _RESOLVED = 0.05
 
-Parameters = tuple[tuple[jax.Array, jax.Array | None], ...]
 
-
-class MLP(FiniteNetwork):
+class MLP(FullyConnected):
     r"""A fully connected network with a scalar linear readout.
 
     NTK parameterisation: \(z^l=\sqrt{\sigma_w^2/n_{l-1}}\,W^lh^{l-1}+\sigma_bb^l\) with all weights and biases N(0, 1);
@@ -112,54 +111,6 @@ class MLP(FiniteNetwork):
         self.parameterization = parameterization
         self.initialization = initialization
 
-    def layers(self, input_dim: int) -> tuple[AffineLayer, ...]:
-        """Variances and learning-rate factors of the depth + 1 affine layers, the readout last.
-
-        Raises:
-            ValueError: standard parameterisation of an infinitely wide network with hidden layers, whose kernel diverges.
-        """
-        return self.affine_layers(self._fan_ins(input_dim))
-
-    @property
-    def is_layered(self) -> bool:
-        """Whether the network is affine layers with one activation between: its empirical kernels are then made layer by layer
-        (:class:`~ntk_shortcuts.kernels.empirical.LayeredNetwork`)."""
-        return True
-
-    def affine_layers(self, fan_ins: Sequence[int | float]) -> tuple[AffineLayer, ...]:
-        """Variances and learning-rate factors of affine layers of these fan-ins, the readout last."""
-        by_fan_in = {fan_in: self._layer(fan_in) for fan_in in set(fan_ins)}  # of the hidden layers all the same
-        return tuple(by_fan_in[fan_in] for fan_in in fan_ins)
-
-    def scales(self, fan_ins: Sequence[int], dtype: Any) -> tuple[tuple[jax.Array, jax.Array], ...]:
-        """What multiplies weights and biases of each layer in function: 1 in the standard parameterisation."""
-        if self.parameterization == "standard":
-            return tuple((jnp.ones((), dtype), jnp.ones((), dtype)) for _ in fan_ins)
-        weight, bias = (jnp.asarray(variance, dtype) for variance in (self.weight_variance, self.bias_variance))
-        return tuple((jnp.sqrt(weight / fan_in), jnp.sqrt(bias)) for fan_in in fan_ins)
-
-    def _layer(self, fan_in: int | float) -> AffineLayer:
-        weight, bias = self.weight_variance, self.bias_variance
-        weight_rate, bias_rate = 1.0, 1.0
-        if self.initialization == "torch":
-            weight, bias = real_leaf(1 / 3), real_leaf(1 / (3 * fan_in))
-        if self.parameterization == "standard":
-            # Also where it is traced: zero bias variance means no biases, not untrained ones.
-            positive = bias != 0
-            weight_rate = fan_in / weight
-            bias_rate = jnp.where(positive, 1 / jnp.where(positive, bias, 1.0), 0.0)
-        return AffineLayer(weight, bias, weight_rate, bias_rate)
-
-    def _fan_ins(self, input_dim: int) -> list[int]:
-        require(
-            self.width is not None or self.parameterization == "ntk" or self.depth == 0,
-            "width",
-            'an integer in the standard parameterisation, whose kernel grows with it (or use parameterization="ntk")',
-            self.width,
-        )
-        hidden = 1 if self.width is None else self.width  # unused at infinite width: no rate depends on it
-        return [input_dim, *[hidden] * self.depth]
-
     @property
     def facts(self) -> KernelFacts:
         linear = self.depth == 0 or isinstance(self.activation, Linear)
@@ -168,9 +119,9 @@ class MLP(FiniteNetwork):
         return KernelFacts(self.is_homogeneous, even, linear, of_inner_products=True, width=width)
 
     @property
-    def is_finite(self) -> bool:
-        """Whether it can be drawn: of finite width, or without hidden layers."""
-        return self.width is not None or self.depth == 0
+    def is_homogeneous(self) -> bool:
+        """Whether Theta(r x, r' x') = r r' Theta(x, x') for r, r' > 0: no biases, and a piecewise linear activation."""
+        return not self.has_biases and (self.depth == 0 or self.activation.is_homogeneous)
 
     @in_float64
     def kernels(self, x1: Any, x2: Any = None) -> Kernels:
@@ -313,83 +264,6 @@ class MLP(FiniteNetwork):
     def _require_resolved(self, error: float, limit: float) -> None:
         allowed = f"resolved by the quadrature of {self.activation.name} to {limit} (smaller inputs or weight_variance help)"
         require(error <= limit, "network", allowed, f"an error of {error:.2g}")
-
-    def init(self, key: Key, input_dim: int, dtype: Any = None) -> Parameters:
-        """Draw parameters: per layer, weights (fan_in, fan_out) and biases (fan_out,), or None without biases.
-
-        Args:
-            dtype: by default JAX's current default float.
-
-        Raises:
-            ValueError: width is None.
-        """
-        require_finite_network(self)
-        require_integer("input_dim", input_dim, 1)
-        dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
-        fan_ins = self._fan_ins(input_dim)
-        fan_outs = [*fan_ins[1:], 1]
-        parameters = []
-        for layer_key, fan_in, fan_out in zip(jax.random.split(key, len(fan_ins)), fan_ins, fan_outs, strict=True):
-            weight_key, bias_key = jax.random.split(layer_key)
-            parameters.append(
-                (
-                    self._draw(weight_key, (fan_in, fan_out), fan_in, self.weight_variance, fan_in, dtype),
-                    self._draw(bias_key, (fan_out,), fan_in, self.bias_variance, 1, dtype) if self.has_biases else None,
-                )
-            )
-        return tuple(parameters)
-
-    @property
-    def is_homogeneous(self) -> bool:
-        """Whether Theta(r x, r' x') = r r' Theta(x, x') for r, r' > 0: no biases, and a piecewise linear activation."""
-        return not self.has_biases and (self.depth == 0 or self.activation.is_homogeneous)
-
-    @property
-    def has_biases(self) -> bool:
-        """Whether the network has biases: always with PyTorch's initialisation, else where bias_variance is not 0."""
-        if self.initialization == "torch" or is_traced(self.bias_variance):
-            return True
-        return float(self.bias_variance) > 0
-
-    def _draw(self, key: Key, shape: tuple, fan_in: int, variance: Scalar, divisor: int, dtype: Any) -> jax.Array:
-        if self.initialization == "torch":
-            bound = 1 / np.sqrt(fan_in)
-            return jax.random.uniform(key, shape, dtype, -bound, bound)
-        normal = jax.random.normal(key, shape, dtype)
-        if self.parameterization == "ntk":
-            return normal
-        return normal * jnp.sqrt(jnp.asarray(variance, dtype) / divisor)
-
-    def on_plane(self, params: Parameters, basis: Float[Array, "d k"]) -> Parameters:
-        """Parameters of the reduced network: the first layer's weights projected, all others unchanged."""
-        (weights, biases), *rest = params
-        return ((basis.astype(weights.dtype).T @ weights, biases), *rest)
-
-    def plane_inputs(self, x: Float[Array, "n d"], basis: Float[Array, "d k"]) -> Float[Array, "n k"]:
-        r"""Inputs of the reduced network: \(Q^\top x\), in the NTK parameterisation times \(\sqrt{k/d}\) for its other
-        fan-in."""
-        coordinates = x @ basis
-        return coordinates * jnp.sqrt(basis.shape[1] / basis.shape[0]) if self.parameterization == "ntk" else coordinates
-
-    def apply(self, params: Parameters, x: Float[Array, "n d"]) -> Float[Array, "n"]:
-        """Outputs (n,) at inputs (n, d), in the parameters' dtype.
-
-        Raises:
-            ValueError: inputs of another dimension than the parameters'; NaN or infinite entries.
-        """
-        hidden = as_points("x", x, dimension=params[0][0].shape[0]).astype(params[0][0].dtype)
-        for index, (weights, biases) in enumerate(params):
-            if index:
-                hidden = self.activation(hidden)
-            fan_in = weights.shape[0]
-            if self.parameterization == "ntk":
-                weights = weights * jnp.sqrt(jnp.asarray(self.weight_variance, weights.dtype) / fan_in)
-            hidden = hidden @ weights
-            if biases is not None:
-                if self.parameterization == "ntk":
-                    biases = biases * jnp.sqrt(jnp.asarray(self.bias_variance, biases.dtype))
-                hidden = hidden + biases[None, :]
-        return hidden[:, 0]
 
 
 @compiled

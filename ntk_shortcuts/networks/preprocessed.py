@@ -6,6 +6,7 @@ amplified shortcut and core. The kernel is: that of \(x\mapsto f(Mx)\) is the ke
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -16,7 +17,7 @@ from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.networks.base import Network
 from ntk_shortcuts.networks.inputs import Inputs, Vectors, two_inputs
 from ntk_shortcuts.numerics import in_float64, real_leaf
-from ntk_shortcuts.typing import Array, Float
+from ntk_shortcuts.typing import AnyArray, Array, Float, Num
 from ntk_shortcuts.validation import as_points, require
 
 
@@ -45,7 +46,7 @@ class Preprocessed(Network):
     network: Network
     matrix: Float[Array | np.ndarray, "k m"]
 
-    def __init__(self, network: Network, matrix: Float[Array, "k m"]):
+    def __init__(self, network: Network, matrix: Num[AnyArray, "k m"] | Sequence[Sequence[float]]):
         sees = isinstance(network, Network) and network.facts.of_inner_products
         require(sees, "network", "an infinitely wide MLP, or another network of inner products", type(network).__name__)
         require(network.facts.width is None, "width", "None, for an infinitely wide network", network.facts.width)

@@ -11,12 +11,13 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.networks.base import FiniteNetwork
 from ntk_shortcuts.networks.inputs import two_inputs
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.typing import Array, Float, Key
+from ntk_shortcuts.typing import AnyArray, Array, Float, Key, Num
 from ntk_shortcuts.validation import as_points, require, require_finite, require_integer, required
 
 
@@ -45,13 +46,16 @@ class StaxNetwork(FiniteNetwork):
     def kernels(self, x1: Any, x2: Any = None) -> Kernels:
         """NNGP and NTK, each (n1, n2), between inputs (n1, d) and (n2, d); x2=None means x1.
 
-        Inputs become (n, *input_shape) where an input shape was given. float32 inputs are computed in
-        float32, all others in float64. `quadrature_error` is 0: neural-tangents gives no bound.
+        Images (n, h, w, c) are taken as they are; vectors become (n, *input_shape) where an input shape was given. float32
+        inputs are computed in float32, all others in float64. `quadrature_error` is 0: neural-tangents gives no bound.
 
         Raises:
             ValueError: inputs that do not fit input_shape; kernels that are missing, not (n1, n2), or not
                 finite.
         """
+        if np.ndim(x1) > 2:
+            rows = [None if x is None else jnp.reshape(jnp.asarray(x), (len(x), -1)) for x in (x1, x2)]
+            return self.on_images(np.shape(x1)[1:]).kernels(*rows)
         first, second = two_inputs(x1, x2)
         x1 = first.vectors(self.key)
         x2 = None if second is None else second.vectors(self.key).astype(x1.dtype)
@@ -67,6 +71,10 @@ class StaxNetwork(FiniteNetwork):
     def is_finite(self) -> bool:
         """Whether it can be drawn: made with `init_fn` and `apply_fn`."""
         return self.init_fn is not None and self.apply_fn is not None
+
+    def require_finite(self, allowed: str) -> None:
+        """Refuse a network made without `init_fn` and `apply_fn`, which say its widths."""
+        self._functions()
 
     def init(self, key: Key, input_dim: int, dtype: Any = None) -> Any:
         """Draw parameters, as `init_fn` arranges them.
@@ -87,7 +95,7 @@ class StaxNetwork(FiniteNetwork):
             _, params = init_fn(key, (1, *shape))
         return jax.tree.map(lambda leaf: leaf.astype(dtype), params)
 
-    def apply(self, params: Any, x: Float[Array, "n d"]) -> Float[Array, "n"]:
+    def apply(self, params: Any, x: Num[AnyArray, "n d"]) -> Float[Array, "n"]:
         """Outputs (n,) at inputs (n, d), in the parameters' dtype.
 
         Raises:

@@ -27,13 +27,14 @@ class Nodes(eqx.Module):
     of one radius, 1, for which mass and slope are the weight and the target themselves.
 
     - `points` (nodes, ...): of the law; latents, or inputs.
-    - `radius`, `weights` (sum 1 up to the rule's error), `targets` (E[y | z]), each (nodes, radii).
+    - `radius`, `weights` (sum 1 up to the rule's error), `targets` (E[y | z]), each (nodes, radii); targets of k outputs
+      (nodes, radii, k).
     """
 
     points: Float[Array, "nodes *point"]
     radius: Float[Array, "nodes radii"]
     weights: Float[Array, "nodes radii"]
-    targets: Float[Array, "nodes radii"]
+    targets: Float[Array, "nodes radii *outputs"]
 
     @classmethod
     def of(cls, points: Any, weights: Any, targets: Any) -> Nodes:
@@ -52,9 +53,12 @@ class Nodes(eqx.Module):
         return jnp.sum(self.weights * self.radius**2, axis=1)
 
     @property
-    def slope(self) -> Float[Array, "nodes"]:
+    def slope(self) -> Float[Array, "nodes *outputs"]:
         r"""Targets as a function with f(r z) = r f(z): \(\sum_jw_{gj}r_{gj}f^*_{gj}\) over the mass; 0 on rays without mass."""
-        return safe_divide(jnp.sum(self.weights * self.radius * self.targets, axis=1), self.mass)
+        if self.targets.ndim == 2:
+            return safe_divide(jnp.sum(self.weights * self.radius * self.targets, axis=1), self.mass)
+        moments = jnp.einsum("gj,gjk->gk", self.weights * self.radius, self.targets)
+        return safe_divide(moments, jnp.broadcast_to(self.mass[:, None], moments.shape))
 
     @property
     def everywhere(self) -> Float[Array, "all *point"]:

@@ -40,6 +40,7 @@ class TestPoints(eqx.Module):
     - `optimal` (n,): signs of the Bayes-optimal classifier, 0 where it is undecided; None where it is not known.
     - `reach` (n,): the size, up to a factor, of an output that decides; an output of less than 1e-6 of the largest output per
       reach counts as undecided.
+    - `classes` (n,): the number of the output that should be largest, of networks of k outputs; whether it is, is their "sign".
     - `truth` (n,): the sign of a right output, `weights` (n,): what each point counts, sum 1, and `groups`, where known.
     """
 
@@ -52,3 +53,4 @@ class TestPoints(eqx.Module):
     truth: Float[Array, "n"] | None = None
     weights: Float[Array, "n"] | None = None
     groups: Groups | None = None
+    classes: Int[AnyArray, "n"] | None = None

@@ -4,6 +4,7 @@ They are made without pyplot: no global state, no display needed. Save one with 
 """
 
 from ntk_shortcuts.plotting.agreement import Scatter, plot_agreement
+from ntk_shortcuts.plotting.audit import plot_audit
 from ntk_shortcuts.plotting.bias_map import Inset, plot_bias_map
 from ntk_shortcuts.plotting.bias_over_time import plot_bias_over_time
 from ntk_shortcuts.plotting.decision_surface import plot_decision_surface
@@ -27,6 +28,7 @@ __all__ = [
     "Scatter",
     "Surfaces",
     "plot_agreement",
+    "plot_audit",
     "plot_bias_map",
     "plot_bias_over_time",
     "plot_decision_surface",

@@ -14,7 +14,7 @@ import numpy as np
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import in_float64, is_traced, safe_sqrt
 from ntk_shortcuts.results.issues import Issue
-from ntk_shortcuts.results.signs import cell_signs, decided, expected_sign
+from ntk_shortcuts.results.signs import cell_signs, decided, expected_sign, right_class
 from ntk_shortcuts.typing import AnyArray, Array, Float
 from ntk_shortcuts.validation import require
 
@@ -36,6 +36,9 @@ class OutputError(eqx.Module):
 class Outputs(eqx.Module):
     """Outputs at n test points, for one training rule or a batch of them.
 
+    Of networks of k outputs, mean and variance have a last axis (k,), and `covariance` (*batch, n, k, k) is the outputs' joint
+    one; None where they are independent.
+
     - `diagnostics`: size of every approximation made, by name. `issues`: what keeps them from being trusted.
     """
 
@@ -46,7 +49,7 @@ class Outputs(eqx.Module):
 
     @property
     @abc.abstractmethod
-    def mean(self) -> Float[Array, "*batch n"]:
+    def mean(self) -> Float[AnyArray, "*batch n"]:
         """Over all that is random."""
 
     @property
@@ -89,14 +92,15 @@ class Outputs(eqx.Module):
 class GaussianOutputs(Outputs):
     """A Gaussian law of each output: `location` and `variance` (None: no spread), (*batch, n); `error`: of both."""
 
-    location: Float[Array, "*batch n"]
-    variance: Float[Array, "*batch n"] | None
+    location: Float[AnyArray, "*batch n"]
+    variance: Float[AnyArray, "*batch n"] | None
     error: OutputError | None = None
     diagnostics: dict[str, float] = eqx.field(default_factory=dict)
     issues: tuple[Issue, ...] = eqx.field(default=(), static=True)
+    covariance: Float[Array, "*batch n k k"] | None = None
 
     @property
-    def mean(self) -> jax.Array:
+    def mean(self) -> AnyArray:
         return self.location
 
     @property
@@ -112,6 +116,8 @@ class GaussianOutputs(Outputs):
         return dataclasses.replace(self, location=jnp.zeros_like(self.location), error=None, issues=(issue,))
 
     def signs(self, points: TestPoints) -> jax.Array:
+        if points.classes is not None:
+            return _right(self.location, self.variance, self.covariance, points.classes)
         return expected_sign(decided(jnp.asarray(self.location), jnp.asarray(points.reach)), self.std)
 
     def shifted(self) -> GaussianOutputs | None:
@@ -136,6 +142,7 @@ class SampledOutputs(Outputs):
     issues: tuple[Issue, ...] = eqx.field(default=(), static=True)
     networks: bool = eqx.field(default=True, static=True)
     in_cells: bool = eqx.field(default=False, static=True)
+    covariance: Float[Array, "samples *batch n k k"] | None = None
 
     @property
     @in_float64
@@ -165,6 +172,8 @@ class SampledOutputs(Outputs):
 
     def signs(self, points: TestPoints) -> jax.Array:
         values = jnp.asarray(self.values)
+        if points.classes is not None:
+            return _right(values, self.variances, self.covariance, points.classes)
         if self.in_cells:
             return cell_signs(values)
         spread = jnp.zeros_like(values) if self.variances is None else safe_sqrt(jnp.asarray(self.variances))
@@ -175,6 +184,14 @@ class SampledOutputs(Outputs):
             return None
         values, variances = _shifted(self.values, self.variances, self.error)
         return SampledOutputs(values=values, variances=variances, networks=self.networks)
+
+
+def _right(mean: Any, variance: Any, covariance: Any, classes: Any) -> jax.Array:
+    """2 P(the class' output is largest) - 1: the expected sign of a decision that is right where it is +1."""
+    mean = jnp.asarray(mean)
+    if covariance is None and variance is not None:
+        covariance = jnp.asarray(variance)[..., None] * jnp.eye(mean.shape[-1], dtype=mean.dtype)
+    return 2 * right_class(mean, None if covariance is None else jnp.asarray(covariance), classes) - 1
 
 
 def _shifted(mean: Any, variance: Any, error: OutputError) -> tuple[jax.Array, jax.Array]:
@@ -188,7 +205,7 @@ def _shifted(mean: Any, variance: Any, error: OutputError) -> tuple[jax.Array, j
     return mean[..., None, :] + by_mean, jnp.maximum(variance[..., None, :] + by_variance, 0)
 
 
-def require_finite_outputs(mean: jax.Array, spread: jax.Array | None) -> None:
+def require_finite_outputs(mean: AnyArray, spread: AnyArray | None) -> None:
     """Refuse outputs that overflowed; traced ones cannot tell."""
     leaves = [mean] if spread is None else [mean, spread]
     if not is_traced(leaves):

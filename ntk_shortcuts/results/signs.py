@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
+import numpy as np
+from scipy.special import ndtri
+from scipy.stats import qmc
 
-from ntk_shortcuts.numerics import safe_divide
-from ntk_shortcuts.typing import Array, Float
+from ntk_shortcuts.numerics import safe_divide, safe_sqrt
+from ntk_shortcuts.typing import AnyArray, Array, Float, Int
 from ntk_shortcuts.validation import require
 
 # Relative to an output that grows linearly from the origin.
@@ -23,13 +28,44 @@ def expected_sign(mean: jax.Array, std: jax.Array) -> jax.Array:
     )
 
 
+def right_class(
+    mean: Float[Array, "*batch n k"], covariance: Float[Array, "*batch n k k"] | None, classes: Int[AnyArray, "n"]
+) -> Float[Array, "*batch n"]:
+    r"""P(argmax f = class) for the joint Gaussian law of k outputs; ties are shared.
+
+    By 1024 quasi-random draws, the same at every point: good to about 2e-3 at one point, and better in means over points.
+    """
+    count = mean.shape[-1]
+    if covariance is None:
+        best = mean == jnp.max(mean, axis=-1, keepdims=True)
+        won = best / jnp.sum(best, axis=-1, keepdims=True)
+    else:
+        values, vectors = jnp.linalg.eigh(covariance)
+        root = vectors * safe_sqrt(values)[..., None, :]
+
+        def of_draw(total: jax.Array, draw: jax.Array) -> tuple[jax.Array, None]:
+            outputs = mean + root @ draw
+            return total + (outputs == jnp.max(outputs, axis=-1, keepdims=True)), None
+
+        draws = jnp.asarray(_normal_draws(count), mean.dtype)
+        won = jax.lax.scan(of_draw, jnp.zeros_like(mean), draws)[0] / len(draws)
+    return jnp.sum(won * jax.nn.one_hot(jnp.asarray(classes), count, dtype=mean.dtype), axis=-1)
+
+
+@functools.cache
+def _normal_draws(count: int) -> np.ndarray:
+    """Standard normal vectors (1024, count) from a Sobol sequence, moved to the middle of its cells."""
+    return ndtri(qmc.Sobol(count, scramble=False).random_base2(10) + 0.5 / 1024)
+
+
 def decided(mean: Float[Array, "*batch n"], reach: Float[Array, "n"]) -> Float[Array, "*batch n"]:
     """Mean outputs with those on the decision boundary, to a relative 1e-6, as 0: they count half.
 
     Args:
         reach: the size, up to a factor, of an output that decides.
     """
-    slope = jnp.max(jnp.abs(safe_divide(mean, jnp.broadcast_to(reach, mean.shape))), axis=-1, keepdims=True)
+    reach = jnp.broadcast_to(reach, mean.shape)
+    slope = jnp.max(jnp.abs(safe_divide(mean, reach)), axis=-1, keepdims=True)
     undecided = jnp.abs(mean) <= _BOUNDARY * slope * reach
     # The value is 0, the derivative stays.
     return mean - jax.lax.stop_gradient(jnp.where(undecided, mean, 0))

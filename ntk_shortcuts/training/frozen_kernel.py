@@ -14,17 +14,19 @@ from ntk_shortcuts.results.outputs import OutputError
 from ntk_shortcuts.training.rounding import error_directions, mean_rounding, variance_rounding
 from ntk_shortcuts.training.rules import SpectralFilter
 from ntk_shortcuts.training.spectral import SpectralDiagnostics, apply_filter
-from ntk_shortcuts.typing import Array, Float
+from ntk_shortcuts.typing import Array, Float, Scalar
 
 
 class OutputLaw(eqx.Module):
     """Gaussian law of the outputs over initialisations: mean (*batch, probes), and covariance or variance (None without).
 
+    Of k outputs mean and variance are (*batch, probes, k); they are independent, and of one covariance.
+
     `error`: what rounding makes of both.
     """
 
-    mean: Float[Array, "*batch probes"]
-    variance: Float[Array, "*batch probes"] | None
+    mean: Float[Array, "*batch"]
+    variance: Float[Array, "*batch"] | None
     spectrum: SpectralDiagnostics
     error: OutputError | None = None
 
@@ -34,9 +36,9 @@ def trained_outputs(
     cross: Kernels,
     prior: jax.Array | None,
     weights: Float[Array, "m"],
-    targets: Float[Array, "m"],
+    targets: Float[Array, "m *outputs"],
     rule: SpectralFilter,
-    num_samples: int | None,
+    num_samples: Scalar | None,
 ) -> OutputLaw:
     r"""Mean and (co)variance after training, over random initialisations. Label D4.4.
 
@@ -49,9 +51,12 @@ def trained_outputs(
         cross: kernels between the probes and the training points, (probes, m).
         prior: NNGP of the probes: (probes, probes) for the covariance, (probes,) for its diagonal, None for the mean only.
         weights: of the training points: 1/N each for a data set.
+        targets: (m,), or (m, k) of k outputs.
 
     Source: Lee et al. (2019), equations 14 to 16, in the convention of the loss 1/(2N).
     """
+    if targets.ndim == 2:
+        return _several_outputs(train, cross, prior, weights, targets, rule, num_samples)
     root = jnp.sqrt(weights)
     matrix = root[:, None] * train.ntk * root[None, :]
     target, rows = root * targets, cross.ntk * root[None, :]
@@ -79,6 +84,28 @@ def trained_outputs(
     return OutputLaw(mean, jnp.maximum(spread, 0), spectrum, errors)
 
 
+def _several_outputs(
+    train: Kernels,
+    cross: Kernels,
+    prior: jax.Array | None,
+    weights: Float[Array, "m"],
+    targets: Float[Array, "m k"],
+    rule: SpectralFilter,
+    num_samples: Scalar | None,
+) -> OutputLaw:
+    """Each output on its own: they are independent over initialisations, and of one variance."""
+
+    def of_one(target: jax.Array) -> tuple[jax.Array, jax.Array | None, SpectralDiagnostics]:
+        law = trained_outputs(train, cross, prior, weights, target, rule, num_samples)
+        return law.mean, law.variance, law.spectrum
+
+    mean, variance, spectrum = jax.vmap(of_one, in_axes=1, out_axes=(-1, 0, 0))(targets)
+    variance = None if variance is None else variance[0]
+    if variance is not None and prior is not None and prior.ndim == 1:
+        variance = jnp.broadcast_to(variance[..., None], mean.shape)
+    return OutputLaw(mean, variance, jax.tree.map(jnp.max, spectrum))
+
+
 def _covariance(spread: Float[Array, "*batch p p"]) -> Float[Array, "*batch p p"]:
     """Symmetric, with no negative variance: where the outputs are certain, rounding leaves less than nothing."""
     spread = (spread + jnp.swapaxes(spread, -1, -2)) / 2
@@ -93,7 +120,7 @@ def continued_outputs(
     targets: Float[Array, "m"],
     initial: tuple[Float[Array, "inits m"], Float[Array, "inits probes"]],
     rule: SpectralFilter,
-    num_samples: int | None,
+    num_samples: Scalar | None,
 ) -> OutputLaw:
     r"""Outputs after training of networks whose own initial output is known: \(f(x)=f_0(x)+A\,(y-f_0(X))\), no variance.
 

@@ -11,7 +11,7 @@ import numpy as np
 from ntk_shortcuts.results.outputs import DRAWS
 from ntk_shortcuts.training.rules import SpectralFilter
 from ntk_shortcuts.training.spectral import SpectralDiagnostics
-from ntk_shortcuts.typing import Array, Float
+from ntk_shortcuts.typing import Array, Float, Scalar
 
 # Of an entry of a kernel, as measured (2 to 8).
 _ROUNDINGS = 4
@@ -25,7 +25,7 @@ def error_directions(size: int, dtype: Any, draws: int = DRAWS) -> Float[Array, 
 def mean_rounding(
     spectrum: SpectralDiagnostics,
     rule: SpectralFilter,
-    num_samples: int | None,
+    num_samples: Scalar | None,
     target: Float[Array, "*k m"],
     rows: Float[Array, "probes m"],
     dual: Float[Array, "*batch m"],

@@ -19,7 +19,7 @@ from ntk_shortcuts.axes import Axis, declare_axes
 from ntk_shortcuts.numerics import is_traced, real_leaf
 from ntk_shortcuts.results.issues import Divergence, Issue
 from ntk_shortcuts.spec import Spec
-from ntk_shortcuts.typing import Array, Complex, Float, Scalar
+from ntk_shortcuts.typing import Array, Batch, Complex, Float, Scalar, Times
 from ntk_shortcuts.validation import require, require_values
 
 # Times beyond this over the largest eigenvalue are infinite to float64; the limit keeps a pole this close to 0.
@@ -45,7 +45,7 @@ class SpectralFilter(Spec):
     """What is done to each eigenfunction of a kernel: g(lambda)."""
 
     @abc.abstractmethod
-    def filter(self, eigenvalues: Float[Array, "modes"], num_samples: int | None) -> Float[Array, "*batch modes"]:
+    def filter(self, eigenvalues: Float[Array, "modes"], num_samples: Scalar | None) -> Float[Array, "*batch modes"]:
         """g at eigenvalues > 0; num_samples is N, or None for infinite data."""
 
     def issues(self, largest_eigenvalue: Any) -> tuple[Issue, ...]:
@@ -67,11 +67,11 @@ class TrainingRule(SpectralFilter):
     """Training as a spectral filter, with the forms of it that predictors need."""
 
     @abc.abstractmethod
-    def rational(self, num_samples: int | None, largest_eigenvalue: Scalar, nodes: int = 6) -> RationalFilter:
+    def rational(self, num_samples: Scalar | None, largest_eigenvalue: Scalar, nodes: int = 6) -> RationalFilter:
         """The filter as a sum of `nodes` resolvents where it can be, for eigenvalues in [0, largest]."""
 
     @abc.abstractmethod
-    def expansion(self, num_samples: int | None) -> tuple[Scalar, Scalar]:
+    def expansion(self, num_samples: Scalar | None) -> tuple[Scalar, Scalar]:
         """g(0) and g'(0): the start of training; infinite where a rule has no start. Label D6.3."""
 
 
@@ -80,12 +80,12 @@ def require_rule(training: object) -> None:
     require(isinstance(training, TrainingRule), "training", "a training rule such as GradientFlow(time=30.0)", training)
 
 
-def _expand(parameter: Scalar, eigenvalues: jax.Array) -> jax.Array:
+def _expand(parameter: Batch, eigenvalues: jax.Array) -> jax.Array:
     parameter = jnp.asarray(parameter, eigenvalues.dtype)
     return jnp.broadcast_to(parameter[..., None], (*parameter.shape, *eigenvalues.shape))
 
 
-def _require(name: str, value: Scalar, allowed: str, test) -> None:
+def _require(name: str, value: Times, allowed: str, test) -> None:
     shape = np.shape(value)
     require(len(shape) <= 1, name, f"{allowed}: a number, or a one-dimensional array", value)
     require_values(name, value, shape, allowed, test)
@@ -103,9 +103,9 @@ class GradientFlow(TrainingRule):
         1.2642...
     """
 
-    time: Scalar
+    time: Batch
 
-    def __init__(self, time: Scalar):
+    def __init__(self, time: Times):
         _require("time", time, ">= 0", lambda v: v >= 0)
         self.time = real_leaf(time)
 
@@ -113,18 +113,18 @@ class GradientFlow(TrainingRule):
     def coordinates(self) -> dict[str, Any]:
         return {"time": self.time} if np.ndim(self.time) else {}
 
-    def filter(self, eigenvalues: Float[Array, "modes"], num_samples: int | None = None) -> Float[Array, "*batch modes"]:
+    def filter(self, eigenvalues: Float[Array, "modes"], num_samples: Scalar | None = None) -> Float[Array, "*batch modes"]:
         time = _expand(self.time, eigenvalues)
         eigenvalues = jnp.broadcast_to(eigenvalues, time.shape)
         finite = jnp.isfinite(time)
         decay = jnp.where(finite, -jnp.expm1(-jnp.where(finite, time, 1) * eigenvalues), 1)
         return decay / eigenvalues
 
-    def expansion(self, num_samples: int | None = None) -> tuple[Scalar, Scalar]:
+    def expansion(self, num_samples: Scalar | None = None) -> tuple[Scalar, Scalar]:
         time = jnp.asarray(self.time)
         return time, -(time**2) / 2
 
-    def rational(self, num_samples: int | None, largest_eigenvalue: Scalar, nodes: int = 6) -> RationalFilter:
+    def rational(self, num_samples: Scalar | None, largest_eigenvalue: Scalar, nodes: int = 6) -> RationalFilter:
         r"""Trapezoidal rule along a Hankel contour, the parabola of Weideman & Trefethen (2007).
 
         \(g(\lambda)=\frac1{2\pi i}\int e^{-st}\frac{ds}{s(\lambda-s)}\) with \(s=-\frac{\pi n}{12t}(1-iu)^2\) and
@@ -151,10 +151,10 @@ class GradientDescent(TrainingRule):
         steps: k >= 0, an integer, or inf for the limit (1/lambda where 0 < eta lambda < 2; infinite beyond).
     """
 
-    learning_rate: Scalar
-    steps: Scalar
+    learning_rate: Batch
+    steps: Batch
 
-    def __init__(self, learning_rate: Scalar, steps: Scalar):
+    def __init__(self, learning_rate: Times, steps: Times):
         _require("learning_rate", learning_rate, "positive and finite", lambda v: (v > 0) & (v < np.inf))
         _require(
             "steps",
@@ -170,7 +170,7 @@ class GradientDescent(TrainingRule):
         """Times, learning rate x steps."""
         return {"time": self.learning_rate * self.steps} if self.batch_shape else {}
 
-    def filter(self, eigenvalues: Float[Array, "modes"], num_samples: int | None = None) -> Float[Array, "*batch modes"]:
+    def filter(self, eigenvalues: Float[Array, "modes"], num_samples: Scalar | None = None) -> Float[Array, "*batch modes"]:
         shape = self.batch_shape
         rate = _expand(jnp.broadcast_to(jnp.asarray(self.learning_rate, eigenvalues.dtype), shape), eigenvalues)
         steps = _expand(jnp.broadcast_to(jnp.asarray(self.steps, eigenvalues.dtype), shape), eigenvalues)
@@ -190,11 +190,11 @@ class GradientDescent(TrainingRule):
         remainder = jnp.where(step == 1, 1, remainder)
         return jnp.where(steps > 0, remainder, 0) / eigenvalues
 
-    def expansion(self, num_samples: int | None = None) -> tuple[Scalar, Scalar]:
+    def expansion(self, num_samples: Scalar | None = None) -> tuple[Scalar, Scalar]:
         rate, steps = jnp.asarray(self.learning_rate), jnp.asarray(self.steps)
         return rate * steps, -(rate**2) * steps * (steps - 1) / 2
 
-    def rational(self, num_samples: int | None, largest_eigenvalue: Scalar, nodes: int = 6) -> RationalFilter:
+    def rational(self, num_samples: Scalar | None, largest_eigenvalue: Scalar, nodes: int = 6) -> RationalFilter:
         r"""A Hankel contour in s' with \(s=(1-e^{-\eta s'})/\eta\), which turns \((1-\eta s)^k\) into \(e^{-s'\eta k}\).
 
         That needs eta lambda < 1 and k >= 8. Otherwise a circle around the spectrum, of about 4k points. Label D4.5.
@@ -229,9 +229,9 @@ class Ridge(TrainingRule):
         strength: delta >= 0, added to the diagonal of the N x N Gram matrix.
     """
 
-    strength: Scalar
+    strength: Batch
 
-    def __init__(self, strength: Scalar):
+    def __init__(self, strength: Times):
         _require("strength", strength, ">= 0 and finite", lambda v: (v >= 0) & (v < np.inf))
         self.strength = real_leaf(strength)
 
@@ -239,7 +239,7 @@ class Ridge(TrainingRule):
     def coordinates(self) -> dict[str, Any]:
         return {"strength": self.strength} if np.ndim(self.strength) else {}
 
-    def filter(self, eigenvalues: Float[Array, "modes"], num_samples: int | None = None) -> Float[Array, "*batch modes"]:
+    def filter(self, eigenvalues: Float[Array, "modes"], num_samples: Scalar | None = None) -> Float[Array, "*batch modes"]:
         ridge = _expand(self.strength, eigenvalues)
         if num_samples is None:
             ridge = jnp.zeros_like(ridge)
@@ -247,12 +247,12 @@ class Ridge(TrainingRule):
             ridge = ridge / num_samples
         return 1 / (jnp.broadcast_to(eigenvalues, ridge.shape) + ridge)
 
-    def expansion(self, num_samples: int | None = None) -> tuple[Scalar, Scalar]:
+    def expansion(self, num_samples: Scalar | None = None) -> tuple[Scalar, Scalar]:
         strength = jnp.asarray(self.strength)
         inverse = jnp.inf * jnp.ones_like(strength) if num_samples is None else num_samples / strength
         return inverse, -(inverse**2)
 
-    def rational(self, num_samples: int | None, largest_eigenvalue: Scalar, nodes: int = 6) -> RationalFilter:
+    def rational(self, num_samples: Scalar | None, largest_eigenvalue: Scalar, nodes: int = 6) -> RationalFilter:
         r"""One real pole, at \(-\delta/N\)."""
         strength = jnp.asarray(self.strength) / num_samples if num_samples is not None else 0 * jnp.asarray(self.strength)
         pole = -jnp.maximum(strength, largest_eigenvalue / _NEGLIGIBLE)
@@ -267,7 +267,7 @@ def _hankel(nodes: int) -> tuple[np.ndarray, np.ndarray]:
     return -scaled, 2 * step / np.pi * np.exp(scaled) / (1 - 1j * u)
 
 
-def _concrete(name: str, value: Scalar) -> np.ndarray:
+def _concrete(name: str, value: Batch) -> np.ndarray:
     require(not is_traced(value), name, "a plain number here (GradientFlow can be traced)", value)
     return np.asarray(value, np.float64)
 

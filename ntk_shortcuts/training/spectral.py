@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from ntk_shortcuts.training.rules import SpectralFilter
-from ntk_shortcuts.typing import Array, Float
+from ntk_shortcuts.typing import Array, Float, Scalar
 
 
 class SpectralDiagnostics(eqx.Module):
@@ -31,7 +31,7 @@ class SpectralDiagnostics(eqx.Module):
 
 @eqx.filter_custom_jvp
 def apply_filter(
-    matrix: Float[Array, "m m"], columns: Float[Array, "m p"], rule: SpectralFilter, *, num_samples: int | None
+    matrix: Float[Array, "m m"], columns: Float[Array, "m p"], rule: SpectralFilter, *, num_samples: Scalar | None
 ) -> tuple[Float[Array, "*batch m p"], SpectralDiagnostics]:
     """g(matrix) @ columns for a symmetric positive semi-definite matrix, and diagnostics for the first column.
 
@@ -44,7 +44,7 @@ def apply_filter(
 
 
 @apply_filter.def_jvp
-def _apply_filter_jvp(primals: Any, tangents: Any, *, num_samples: int | None) -> Any:
+def _apply_filter_jvp(primals: Any, tangents: Any, *, num_samples: Scalar | None) -> Any:
     matrix, columns, rule = primals
     d_matrix, d_columns, d_rule = tangents
     eigenvalues, kept, vectors = _spectrum(matrix)
@@ -79,7 +79,7 @@ def _evaluate(
     vectors: jax.Array,
     columns: jax.Array,
     rule: SpectralFilter,
-    num_samples: int | None,
+    num_samples: Scalar | None,
 ) -> tuple[jax.Array, SpectralDiagnostics]:
     components = vectors.T @ columns
     gains = _gains(rule, eigenvalues, kept, num_samples)[..., None]
@@ -93,7 +93,7 @@ def _evaluate(
     return vectors @ (gains * _like(components, gains)), diagnostics
 
 
-def _gains(rule: SpectralFilter, eigenvalues: jax.Array, kept: jax.Array, num_samples: int | None) -> jax.Array:
+def _gains(rule: SpectralFilter, eigenvalues: jax.Array, kept: jax.Array, num_samples: Scalar | None) -> jax.Array:
     gains = rule.filter(jnp.where(kept, eigenvalues, 1), num_samples)
     return jnp.where(jnp.broadcast_to(kept, gains.shape), gains, 0)
 

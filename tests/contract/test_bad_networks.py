@@ -2,6 +2,7 @@
 
 import types
 
+import jax
 import numpy as np
 import pytest
 
@@ -45,6 +46,8 @@ BAD = {
     "an array": (np.eye(4), NONE),
     "a bare kernel": (Bare(), SHAPE),
     "other names": (Other(), SHAPE),
+    "a class of ours": (ns.MLP, r"network must be an object, and no class: construct it, MLP\(...\); got 'MLP'"),
+    "a class of one's own": (Bare, r"network must be an object, and no class: construct it, Bare\(...\); got 'Bare'"),
 }
 CALLS = {
     "predict_bias": lambda network: ns.predict_bias(MODEL, network, FLOW),
@@ -59,3 +62,20 @@ def test_the_message_names_the_network_and_the_way_out(bad, call):
     network, match = BAD[bad]
     with pytest.raises(ValueError, match=match):
         CALLS[call](network)
+
+
+class InNumPy:
+    """Kernels that no transformation can trace."""
+
+    def kernels(self, x1, x2=None):
+        kernel = Bare().kernels(x1, x2)
+        return ns.kernels.Kernels(kernel, kernel)
+
+
+def test_kernels_in_numpy_are_taken_or_refused_with_the_way_out():
+    match = r"network must be one whose kernels\(x1, x2\) JAX can trace.*dataset.*monte_carlo.*TracerArrayConversionError"
+    for samples in (None, 20):
+        with pytest.raises(ValueError, match=match):
+            ns.predict_bias(MODEL, InNumPy(), FLOW, samples)
+    options = {"num_datasets": 2, "key": jax.random.key(0), "probes": MODEL.probe_grid(4)}
+    assert np.isfinite(ns.predict_bias(MODEL, InNumPy(), FLOW, 8, method="monte_carlo", **options).bias)

@@ -5,15 +5,19 @@ from ntk_shortcuts.cli.options.law import LawOptions
 from ntk_shortcuts.cli.options.method import MethodOptions
 from ntk_shortcuts.cli.options.network import NetworkOptions
 from ntk_shortcuts.cli.options.output import FIGURE_SUFFIXES, FileOptions, JsonOption
+from ntk_shortcuts.cli.options.pool import AgreementOptions, PoolOptions, read_file
 from ntk_shortcuts.cli.options.rule import RuleOptions
 
 __all__ = [
     "FIGURE_SUFFIXES",
+    "AgreementOptions",
     "FileOptions",
     "JsonOption",
     "LawOptions",
     "MethodOptions",
     "NetworkOptions",
+    "PoolOptions",
     "RuleOptions",
+    "read_file",
     "takes_options",
 ]

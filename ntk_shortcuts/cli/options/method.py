@@ -47,7 +47,10 @@ class MethodOptions:
         return self.method.replace("-", "_")
 
     def options(self, name: str, model: Any) -> dict[str, Any]:
-        """What to hand on to the method: the options given, and the key or the data set where it takes one."""
+        """What to hand on to the method: the options given, and the key or the data set where it takes one.
+
+        A pool, for which model is None, is its own data set.
+        """
         import jax
 
         from ntk_shortcuts.cli.methods import options_for
@@ -64,4 +67,5 @@ class MethodOptions:
                 raise ValueError(f'num_samples must be given for method="{name}", whose data set is sampled; got None')
             return model.sample(jax.random.key(self.seed), self.num_samples)
 
-        return options_for(name, given, {"key": lambda: jax.random.key(self.seed), "dataset": dataset})
+        makers: dict[str, Any] = {"key": lambda: jax.random.key(self.seed)}
+        return options_for(name, given, makers if model is None else {**makers, "dataset": dataset})

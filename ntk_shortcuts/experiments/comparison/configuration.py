@@ -26,7 +26,7 @@ from ntk_shortcuts.networks.mlp import MLP
 from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.results.prediction import Prediction
 from ntk_shortcuts.training.rules import GradientDescent
-from ntk_shortcuts.typing import Key, Latents
+from ntk_shortcuts.typing import AnyArray, Key, Latents
 from ntk_shortcuts.validation import require, require_integer, required
 
 
@@ -207,7 +207,7 @@ def compare(configuration: Configuration, seed: int = 0) -> dict[str, Any]:
 
 
 @in_float64
-def _in_plane(network: MLP, data: Dataset, probes: Latents) -> tuple[Dataset, jax.Array]:
+def _in_plane(network: MLP, data: Dataset, probes: Latents) -> tuple[Dataset, AnyArray]:
     """The data set and the probes as inputs of two dimensions with the same kernels, which cost less than those in R^d."""
     embedding = required(data.embedding, "data", "a data set with its embedding")
     basis = plane_basis(embedding)

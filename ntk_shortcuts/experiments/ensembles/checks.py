@@ -13,7 +13,7 @@ import optax
 from ntk_shortcuts.experiments.ensembles.sources import Source
 from ntk_shortcuts.laws.base import require_two_features
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
-from ntk_shortcuts.networks.base import FiniteNetwork
+from ntk_shortcuts.networks.base import FiniteNetwork, require_finite_network
 from ntk_shortcuts.training.losses import resolve_loss
 from ntk_shortcuts.training.rules import GradientDescent
 from ntk_shortcuts.validation import require, require_integer
@@ -46,8 +46,7 @@ def require_trainable(network: FiniteNetwork, num_samples: int, input_dim: int) 
     """Refuse a network that cannot be drawn, or whose outputs are not (n,): those of (n, 1) would broadcast with the labels."""
     allowed = "an MLP of finite width, or another network with init and apply"
     require(isinstance(network, FiniteNetwork), "network", allowed, type(network).__name__)
-    if not network.is_finite:
-        network.init(jax.random.key(0), input_dim)  # says what is missing
+    require_finite_network(network)
     inputs = jax.ShapeDtypeStruct((num_samples, input_dim), jnp.result_type(float))
     outputs = jax.eval_shape(lambda x: network.apply(network.init(jax.random.key(0), input_dim), x), inputs)
     allowed = f"with apply(params, x) that returns one number a sample, ({num_samples},)"

@@ -15,7 +15,7 @@ from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.laws.two_features.optimum import optimal_reliance
 from ntk_shortcuts.metrics.reliance import reliance
 from ntk_shortcuts.training.rules import GradientDescent
-from ntk_shortcuts.typing import AnyArray, Array, Float
+from ntk_shortcuts.typing import AnyArray, Float
 from ntk_shortcuts.validation import require
 
 
@@ -32,15 +32,15 @@ class Ensemble(eqx.Module):
     - `plane`: whether the networks were reduced to the plane, `params` then being those of the reduced networks.
     """
 
-    outputs: Float[Array, "*times datasets inits probes"]
-    initial_outputs: Float[Array, "datasets inits probes"]
-    initial_train_outputs: Float[Array, "datasets inits n"]
+    outputs: Float[AnyArray, "*times datasets inits probes"]
+    initial_outputs: Float[AnyArray, "datasets inits probes"]
+    initial_train_outputs: Float[AnyArray, "datasets inits n"]
     bias: Float[AnyArray, "*times datasets inits"]
     reliance: Float[AnyArray, "*times datasets inits"]
     optimal_reliance: float
     probes: Float[AnyArray, "probes 2"]
-    train_loss: Float[Array, "*times datasets inits"]
-    validation_accuracy: Float[Array, "*times datasets inits"]
+    train_loss: Float[AnyArray, "*times datasets inits"]
+    validation_accuracy: Float[AnyArray, "*times datasets inits"]
     steps: np.ndarray
     datasets: Dataset
     params: Any
@@ -102,7 +102,7 @@ def times_first(values: Any, training: GradientDescent) -> Any:
 
 def assembled(
     model: GenerativeModel,
-    probes: jax.Array,
+    probes: AnyArray,
     datasets: list[Dataset],
     record: Any,
     training: GradientDescent,

@@ -16,19 +16,19 @@ from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.laws.two_features.plane import plane_basis
 from ntk_shortcuts.networks.base import FiniteNetwork
 from ntk_shortcuts.numerics import compiled
-from ntk_shortcuts.typing import Key
+from ntk_shortcuts.typing import AnyArray, Key
 from ntk_shortcuts.validation import require, require_integer
 
 
 class TrainingData(eqx.Module):
     """What one network trains on and is measured on; of networks reduced to the plane the inputs are those in it."""
 
-    inputs: jax.Array
-    labels: jax.Array
-    probes: jax.Array
-    validation_inputs: jax.Array | None
-    validation_labels: jax.Array | None
-    basis: jax.Array | None
+    inputs: AnyArray
+    labels: AnyArray
+    probes: AnyArray
+    validation_inputs: AnyArray | None
+    validation_labels: AnyArray | None
+    basis: AnyArray | None
 
 
 class Task(eqx.Module):
@@ -161,7 +161,7 @@ def _seen(
     validation: Dataset | None,
     basis: jax.Array | None,
 ) -> TrainingData:
-    def reduced(x: jax.Array) -> jax.Array:
+    def reduced(x: jax.Array) -> AnyArray:
         return x if basis is None else network.plane_inputs(x, basis)
 
     further = (None, None) if validation is None else (reduced(validation.inputs), validation.labels)

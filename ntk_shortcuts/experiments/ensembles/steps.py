@@ -14,7 +14,7 @@ import optax
 from ntk_shortcuts.experiments.ensembles.sources import TrainingData
 from ntk_shortcuts.networks.base import FiniteNetwork
 from ntk_shortcuts.training.losses import resolve_loss
-from ntk_shortcuts.typing import Key
+from ntk_shortcuts.typing import AnyArray, Key
 
 
 class Settings(eqx.Module):
@@ -69,8 +69,9 @@ def measure(settings: Settings, batch: TrainingData, states: State, start: jax.A
         apply = functools.partial(settings.network.apply, state.params)
         loss = _loss(settings, state.params, data.inputs, data.labels, state.initial, jnp.ones_like(data.labels))
         accuracy = jnp.full((), jnp.nan, loss.dtype)
-        if data.validation_inputs is not None:
-            accuracy = jnp.mean(jnp.sign(apply(data.validation_inputs)) == data.validation_labels)
+        if data.validation_inputs is not None and data.validation_labels is not None:
+            # An output of 0 counts half, as it does in the bias.
+            accuracy = (1 + jnp.mean(jnp.sign(apply(data.validation_inputs)) * data.validation_labels)) / 2
         return apply(data.probes), loss, accuracy
 
     outputs, loss, accuracy = jax.vmap(one)(batch, states)
@@ -89,12 +90,12 @@ def _start(settings: Settings, data: TrainingData, init_key: Key, order_key: Key
     return state, jnp.zeros_like(outputs) if settings.centred else outputs
 
 
-def _loss(settings: Settings, params: Any, x: jax.Array, y: jax.Array, offset: jax.Array, weight: jax.Array) -> jax.Array:
+def _loss(settings: Settings, params: Any, x: AnyArray, y: AnyArray, offset: jax.Array, weight: AnyArray) -> jax.Array:
     outputs = settings.network.apply(params, x) - (offset if settings.centred else 0)
-    return jnp.sum(weight * resolve_loss(settings.loss)(outputs, y)) / jnp.sum(weight)
+    return jnp.sum(weight * resolve_loss(settings.loss)(outputs, jnp.asarray(y))) / jnp.sum(weight)
 
 
-def _step(settings: Settings, data: TrainingData, index: jax.Array, state: State) -> State:
+def _step(settings: Settings, data: TrainingData, index: AnyArray, state: State) -> State:
     """One optimiser step; `index` is the same for all members, so that `cond` stays a branch under vmap."""
     count, size = data.inputs.shape[0], settings.batch_size
     order = state.order

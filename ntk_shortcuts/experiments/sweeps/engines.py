@@ -5,12 +5,21 @@ from __future__ import annotations
 import importlib
 import pickle
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from ntk_shortcuts.experiments.sweeps.evaluation import Value
 from ntk_shortcuts.validation import require
 
 Values = dict[str, Value]
+
+
+@runtime_checkable
+class Submits(Protocol):
+    """What may be a Dask client; `distributed`, which can tell, is imported for these only."""
+
+    def submit(self, function: Callable, *arguments: Any, **options: Any) -> Any:
+        """A future of the function's value."""
+        ...
 
 
 def results(client: Any, function: Callable[[Any], Values], tasks: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Values]]:
@@ -40,7 +49,7 @@ def _unpickled(task: bytes) -> Values:
 def checked_client(engine: Any) -> Any:
     """The client that `engine` is, or None for "local"."""
     allowed = '"local" or a dask.distributed.Client'
-    if isinstance(engine, str) or not hasattr(engine, "submit"):
+    if not isinstance(engine, Submits):
         require(isinstance(engine, str) and engine == "local", "engine", allowed, engine)
         return None
     require(isinstance(engine, optional_module("distributed").Client), "engine", allowed, engine)

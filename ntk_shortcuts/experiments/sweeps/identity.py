@@ -7,7 +7,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -17,6 +17,14 @@ from ntk_shortcuts.description import described, method_name, netcdf_value, plai
 from ntk_shortcuts.experiments.sweeps.grid import Grid, Point
 from ntk_shortcuts.methods import Method, method_options
 from ntk_shortcuts.numerics import without_key_type
+
+
+@runtime_checkable
+class Named(Protocol):
+    """A function, a class, or one compiled from either; other callables go by their type's name."""
+
+    __module__: str
+    __qualname__: str
 
 
 def run_attributes(
@@ -64,7 +72,7 @@ def full_name(function: Any) -> str:
     if isinstance(function, functools.partial):
         bound = [*map(plain_value, function.args), {name: plain_value(value) for name, value in function.keywords.items()}]
         return f"{full_name(function.func)} with {bound}"
-    named = function if hasattr(function, "__qualname__") else type(function)
+    named = function if isinstance(function, Named) else type(function)
     return f"{named.__module__}.{named.__qualname__}"
 
 

@@ -130,5 +130,5 @@ def layer_rates(network: LayeredNetwork, params: LayerParameters, rates: Any) ->
     return jnp.stack(rows)
 
 
-def _is_rate(values: np.ndarray) -> np.ndarray:
+def _is_rate(values: np.ndarray) -> np.ndarray | np.bool_:
     return (values >= 0) & (values < np.inf)

@@ -7,7 +7,7 @@ function) has the product of its Jacobians instead.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeAlias, TypeGuard
+from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 import jax
 
@@ -18,6 +18,7 @@ LayerParameters: TypeAlias = tuple[tuple[jax.Array, jax.Array | None], ...]
 """Weights (fan_in, fan_out), and biases (fan_out,) or None, of each layer; the last has one output."""
 
 
+@runtime_checkable
 class Applied(Protocol):
     """A network with its function as a method."""
 
@@ -26,6 +27,7 @@ class Applied(Protocol):
         ...
 
 
+@runtime_checkable
 class LayeredNetwork(Protocol):
     """Affine layers with one pointwise activation between them, and nothing else."""
 

@@ -26,7 +26,7 @@ import numpy as np
 from ntk_shortcuts.kernels.empirical.layered import is_layered
 from ntk_shortcuts.kernels.finite_width.expansion import expand_in_width, half_lines
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.typing import Array, Float
+from ntk_shortcuts.typing import AnyArray, Array, Float, Num, Scalar
 from ntk_shortcuts.validation import as_floats, as_points, require, require_values
 
 _LENGTH = np.diag([1.0, 0.0, 1.0])
@@ -153,8 +153,10 @@ def output_fourth_cumulant(network: Any, x: Float[Array, "n d"]) -> Float[Array,
 
 @in_float64
 def edgeworth_density(
-    output: Float[Array, "*shape"], variance: Float[Array, "*shape"], fourth_cumulant: Float[Array, "*shape"]
-) -> Float[Array, "*shape"]:
+    output: Scalar | Num[AnyArray, "*shape"],
+    variance: Scalar | Num[AnyArray, "*shape"],
+    fourth_cumulant: Scalar | Num[AnyArray, "*shape"],
+) -> Float[Array, "..."]:
     r"""Density of a network's output at initialisation, to first order in 1/width.
 
     \[p(f)=N(f;0,K)\left(1+\frac{\kappa_4}{24K^2}\,\mathrm{He}_4(f/\sqrt K)\right)+O(1/n^2),\qquad

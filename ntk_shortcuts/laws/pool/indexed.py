@@ -56,9 +56,11 @@ class IndexedPool(DataLaw):
         return self.found
 
     @property
-    def targets(self) -> Float[np.ndarray, "P"]:
-        """-1 for the first of two classes, +1 for the second."""
-        return np.where(self.labels == self.classes[-1], 1.0, -1.0)
+    def targets(self) -> Float[np.ndarray, "P *outputs"]:
+        """-1 for the first of two classes, +1 for the second; of k classes one-hot less the mean, (P, k)."""
+        if len(self.classes) == 2:
+            return np.where(self.labels == self.classes[-1], 1.0, -1.0)
+        return (self.labels[:, None] == self.classes) - 1 / len(self.classes)
 
     def levels(self, facts: KernelFacts, purpose: str) -> int:
         return 1
@@ -79,11 +81,13 @@ class IndexedPool(DataLaw):
         every = {name: np.concatenate([self.attributes[name], attributes[name]]) for name in self.attributes}
         number, values = groups_of(np.concatenate([self.labels, labels]), every)
         groups = Groups(number[len(self.labels) :], tuple(values), tuple(tuple(v) for v in values.values()))
-        sides = np.where(labels == self.classes[-1], 1.0, -1.0)
+        two = len(self.classes) == 2
+        sides = np.where(labels == self.classes[-1], 1.0, -1.0) if two else np.ones(len(labels))
+        classes = None if two else np.searchsorted(self.classes, labels)
         named = {"label": labels, **attributes}
         read = {name: jnp.asarray(values, float) for name, values in named.items()}
         points = jnp.asarray(numbers[:, None], float)
-        return TestPoints(points, read, None, jnp.ones(len(labels)), jnp.asarray(sides), jnp.asarray(weights), groups)
+        return TestPoints(points, read, None, jnp.ones(len(labels)), jnp.asarray(sides), jnp.asarray(weights), groups, classes)
 
     def sample(self, key: Key, num_samples: int) -> Drawn:
         """A data set: class counts fixed at the classes' weights, groups within a class at random."""

@@ -34,17 +34,30 @@ def given_data(dataset: Dataset, num_samples: int | None, probes: Latents, probe
         >>> given.probe_inputs.shape, given.basis
         ((1, 3), None)
     """
+    inputs, labels = given_samples(dataset, num_samples)
+    probe_inputs = given_probe_inputs(dataset, as_points("probes", probes, dimension=2), probe_inputs)
+    return GivenData(inputs, labels, probe_inputs, shared_plane(dataset.embedding, inputs, probe_inputs))
+
+
+def given_samples(dataset: Dataset | None, num_samples: int | None) -> tuple[Float[Array, "n d"], Float[Array, "n"]]:
+    """Inputs and labels of a data set, checked as :func:`given_data` says."""
     allowed = "a Dataset, of model.sample or Dataset.from_arrays"
-    require(isinstance(dataset, Dataset), "dataset", allowed, type(dataset).__name__)
+    if not isinstance(dataset, Dataset):
+        raise ValueError(f"dataset must be {allowed}; got {type(dataset).__name__}")
     inputs = as_points("dataset.inputs", dataset.inputs)
-    count, dimension = inputs.shape
+    count = inputs.shape[0]
     labels = as_labels("dataset.labels", dataset.labels, count=count).astype(inputs.dtype)
     require(num_samples in (None, count), "num_samples", f"None or {count}, the size of dataset", num_samples)
-    probes = as_points("probes", probes, dimension=2)
+    return inputs, labels
+
+
+def given_probe_inputs(dataset: Dataset, points: Float[Array, "probes k"], probe_inputs: Any) -> Float[Array, "probes d"]:
+    """Points of a law among the inputs of a data set, as :func:`given_data` says."""
     if probe_inputs is None:
-        allowed = "with its embedding, or with probe_inputs= given: where the probes lie among inputs of your own is not known"
-        probe_inputs = required(dataset.embedding, "dataset", allowed)(probes)
+        allowed = "given for data of your own, a dataset without embedding: where the probes lie among its inputs is not known"
+        probe_inputs = required(dataset.embedding, "probe_inputs", allowed)(points)
+    dimension = dataset.inputs.shape[1]
     probe_inputs = as_points("probe_inputs", probe_inputs, dimension=dimension)
-    allowed = f"of shape ({probes.shape[0]}, {dimension}), one row per probe"
-    require(probe_inputs.shape[0] == probes.shape[0], "probe_inputs", allowed, probe_inputs)
-    return GivenData(inputs, labels, probe_inputs, shared_plane(dataset.embedding, inputs, probe_inputs))
+    allowed = f"of shape ({points.shape[0]}, {dimension}), one row per probe"
+    require(probe_inputs.shape[0] == points.shape[0], "probe_inputs", allowed, probe_inputs)
+    return probe_inputs

@@ -3,13 +3,15 @@ many."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.metrics.reliance import Reliance
 from ntk_shortcuts.numerics import in_float64, safe_divide
-from ntk_shortcuts.typing import AnyArray, Array, Float, Latents
+from ntk_shortcuts.typing import AnyArray, Array, Float, Latents, Num
 
 
 @in_float64
@@ -22,7 +24,9 @@ def optimal_reliance(model: GenerativeModel, probes: Latents | None = None) -> F
 
 
 @in_float64
-def direction_reliance(model: GenerativeModel, direction: Float[AnyArray, "*batch 2"]) -> Float[Array, "*batch"]:
+def direction_reliance(
+    model: GenerativeModel, direction: Num[AnyArray, "*batch 2"] | Sequence[float]
+) -> Float[Array, "*batch"]:
     r"""Reliance of the linear classifier sign(v . z) on an infinitely fine probe grid, a smooth function of v. Label D1.5.
 
     With \((p,q)=(v_s\mu_s,v_c\mu_c)/\max(|v_s\mu_s|,|v_c\mu_c|)\):

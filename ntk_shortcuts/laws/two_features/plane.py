@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from ntk_shortcuts.laws.two_features.embedding import Embedding
 from ntk_shortcuts.numerics import safe_divide
-from ntk_shortcuts.typing import Array, Float
+from ntk_shortcuts.typing import AnyArray, Array, Float
 from ntk_shortcuts.validation import require
 
 
@@ -43,7 +43,7 @@ def plane_basis(embedding: Embedding) -> Float[Array, "d 2"]:
     return jnp.stack([first, safe_divide(rest, jnp.linalg.norm(rest))], axis=1)
 
 
-def shared_plane(embedding: Embedding | None, *inputs: Float[Array, "n d"]) -> Float[Array, "d 2"] | None:
+def shared_plane(embedding: Embedding | None, *inputs: Float[AnyArray, "_ d"]) -> Float[Array, "d 2"] | None:
     """Basis of the plane of the two features, where all the inputs lie in it to rounding; else None.
 
     Inputs that were changed since they were embedded (noise added, say) need not.

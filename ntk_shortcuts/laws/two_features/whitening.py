@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
+from ntk_shortcuts.laws.base import require_two_features
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.networks.base import Network
 from ntk_shortcuts.networks.preprocessed import Preprocessed
@@ -39,6 +40,7 @@ def whitened(model: GenerativeModel, network: Network) -> Preprocessed:
         >>> round(bare, 2), round(abs(white), 2)
         (1.47, 0.0)
     """
+    require_two_features("model", model)
     require(model.nesting == (0, 0), "nesting", "(0, 0) for whitening on the feature plane", model.nesting)
     moment = model.covariance + jnp.outer(model.means, model.means)
     # Any root does: kernels see inner products only. The triangular one needs no eigenvectors.

@@ -11,13 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.laws.eigenfunctions import SectorSpectra, sector_features, sector_spectra
-from ntk_shortcuts.laws.kernel import LawKernel
+from ntk_shortcuts.laws.kernel import LawKernel, compiling_kernels
 from ntk_shortcuts.methods.average.deterministic_equivalent import FORMS, Resolvent, averaged_resolvent, scalar_kappa
 from ntk_shortcuts.methods.average.law import AveragedLaw, Switches, averaged_law
 from ntk_shortcuts.methods.average.pool import Options, pool_outputs
 from ntk_shortcuts.methods.average.scales import (
     differentiable_eigenvalues,
     edge,
+    finite_size_error,
     kappa,
     modes_needed,
     resolution,
@@ -39,8 +40,8 @@ from ntk_shortcuts.validation import require, require_integer, require_values
 _RESOLVENTS = 6
 _INITIAL_MODES = 8
 _TRACED_MODES = 64
-# Below this number corrections of order 1/N are above the tolerance.
-_FEW_SAMPLES = 10
+# Below this number, and where corrections in 1/N may be above this size, an average says so; from 64 samples on they are not.
+_FEW_SAMPLES, _LARGE_CORRECTION = 10, 0.05
 
 
 class DatasetAveraged(Method):
@@ -77,10 +78,11 @@ class DatasetAveraged(Method):
     part over data sets), `discretization_error` (last move of the bias under refinement), `nodes`, `modes_kept`,
     `fixed_point_residual`, `stieltjes_margin` (positive: the right root), `iterations`, `filter_error` (of the resolvent sum,
     relative), `rounding_error` (the move of the bias by that error at the probes, and by rounding), `initial_mass_dropped`,
-    `converged` and `trusted` (1 or 0).
+    `finite_size_error` (estimate of what corrections in 1/N move the bias by, \(0.4\sqrt n/N\) for n modes learnt),
+    `converged` and `trusted` (1 or 0), which do not look at the latter.
 
-    Issues: a prediction that is not trusted, few samples, `rounding_error` above 0.002, a direction in which the data hardly
-    vary.
+    Issues: a prediction that is not trusted, few samples (below 10, or `finite_size_error` above 0.05), `rounding_error`
+    above 0.002, a direction in which the data hardly vary.
 
     Raises:
         ValueError: num_samples missing or below 2; unknown form; a kernel that is not symmetric.
@@ -127,7 +129,8 @@ class DatasetAveraged(Method):
 
         def at_level(level: int) -> _Solved:
             nodes = kernel.nodes(level, "resolvents")
-            spectra = _spectra(kernel, nodes)
+            with compiling_kernels():
+                spectra = _spectra(kernel, nodes)
             filter_ = training.rational(num_samples, edge(spectra, num_samples), _RESOLVENTS)
             modes = modes_needed(spectra, filter_, num_samples)
             half = jnp.asarray(kappa(0.0, spectra, num_samples))
@@ -178,13 +181,15 @@ class DatasetAveraged(Method):
             "iterations": float(jnp.max(law.iterations)),
             "filter_error": filter_error,
             "initial_mass_dropped": float(jnp.max(law.nngp_dropped)),
+            "finite_size_error": finite_size_error(training, spectra, num_samples),
             "converged": float(refined.converged),
             "trusted": float(trusted),
         }
         issues: list[Issue] = list(training.issues(jnp.max(spectra.basis.eigenvalues)))
-        if num_samples < _FEW_SAMPLES:
-            issues.append(FewSamples(float(num_samples)))
-        elif not trusted:
+        few = num_samples < _FEW_SAMPLES
+        if few or diagnostics["finite_size_error"] > _LARGE_CORRECTION:
+            issues.append(FewSamples(float(num_samples), diagnostics["finite_size_error"]))
+        if not few and not trusted:
             issues.append(UntrustedAverage(change, float(self.tolerance), residual, margin, filter_error))
         largest, *_, smallest = np.asarray(spectra.basis.eigenvalues[0, :modes])
         resolved = max(resolution(spectra), smallest / largest)

@@ -43,24 +43,30 @@ def pool_outputs(
     times = [averaged(atoms, where, s, c, options.random_init, options.feedback) for s, c in rows]
     gains = training.filter(jnp.asarray(where.eigenvalues), num_samples)
     error = float(np.max(np.abs(np.asarray(filter_(jnp.asarray(where.eigenvalues)) - gains)) * where.eigenvalues))
-    batch = poles.shape[:-1]
-    means, variance = (np.stack([getattr(law, name) for law in times]) for name in ("means", "variance"))
-    outputs: Outputs
-    if atoms.rare is None:
-        shape = (*batch, means.shape[-1])
-        outputs = GaussianOutputs(
-            location=jnp.asarray(means[:, 0].reshape(shape)), variance=jnp.asarray(variance.reshape(shape))
-        )
-    else:
-        shape = (means.shape[1], *batch, means.shape[-1])
-        values = np.swapaxes(means, 0, 1).reshape(shape)
-        within = np.broadcast_to(variance, (means.shape[1], *variance.shape)).reshape(shape)
-        outputs = SampledOutputs(values=jnp.asarray(values), variances=jnp.asarray(within), networks=False)
+    means, covariance = (np.stack([getattr(law, name) for law in times]) for name in ("means", "covariance"))
+    outputs = _outputs(means, covariance, poles.shape[:-1], points.classes is not None, atoms.rare is not None)
     residual = max(law.residual for law in times)
     issues: list[Issue] = list(training.issues(largest))
     if residual > 1e-5 or error > 2e-3:
         issues.append(UntrustedAverage(0.0, 2e-3, residual, 1.0, error))
     return outputs.with_notes(_diagnostics(atoms, times, residual, error), tuple(issues))
+
+
+def _outputs(means: np.ndarray, covariance: np.ndarray, batch: tuple[int, ...], several: bool, drawn: bool) -> Outputs:
+    """Of means (T, draws, n, k) and covariances (T, n, k, k), one output as arrays without that axis."""
+    variance = np.diagonal(covariance, axis1=-2, axis2=-1)
+    if not several:
+        means, variance = means[..., 0], variance[..., 0]
+    values = np.swapaxes(means, 0, 1)
+    values = values.reshape(len(values), *batch, *values.shape[2:])
+    variance = variance.reshape(*batch, *variance.shape[1:])
+    joint = covariance.reshape(*batch, *covariance.shape[1:]) if several else None
+    if not drawn:
+        together = None if joint is None else jnp.asarray(joint)
+        return GaussianOutputs(location=jnp.asarray(values[0]), variance=jnp.asarray(variance), covariance=together)
+    each = jnp.broadcast_to(jnp.asarray(variance), values.shape)
+    together = None if joint is None else jnp.broadcast_to(jnp.asarray(joint), (len(values), *joint.shape))
+    return SampledOutputs(values=jnp.asarray(values), variances=each, covariance=together, networks=False)
 
 
 def _atoms(kernel: LawKernel, counts: Counts, num_samples: int, points: TestPoints, options: Options) -> Atoms:
@@ -69,11 +75,12 @@ def _atoms(kernel: LawKernel, counts: Counts, num_samples: int, points: TestPoin
     own = kernel.own(points.points)
     parts = (train.ntk, train.nngp, cross.ntk, cross.nngp, own.nngp)
     gram = Gram(*(np.asarray(part) for part in parts))
+    targets = np.asarray(nodes.slope)
     rare, numbers = None, rare_nodes(counts)
     if len(numbers):
         drawn = [kernel.law.drawn_counts(options.rng, num_samples)[numbers] for _ in range(options.num_draws)]
         rare = RareNodes(numbers, np.stack(drawn))
-    return Atoms(gram, np.asarray(nodes.slope), np.asarray(nodes.mass), counts, num_samples, rare)
+    return Atoms(gram, targets.reshape(len(targets), -1), np.asarray(nodes.mass), counts, num_samples, rare)
 
 
 def _largest(atoms: Atoms) -> float:

@@ -19,7 +19,7 @@ from ntk_shortcuts.laws.two_features.plane import plane_basis
 from ntk_shortcuts.methods.flow.minibatches import Minibatches, Pieces, draw_pieces
 from ntk_shortcuts.numerics import compiled
 from ntk_shortcuts.training.losses import resolve_loss
-from ntk_shortcuts.typing import Array, Float, Key, Scalar
+from ntk_shortcuts.typing import AnyArray, Array, Float, Key, Scalar
 
 # Nodes of which a gradient is made at a time.
 CHUNK = 32
@@ -83,7 +83,7 @@ class Drawn(NamedTuple):
     (2, d) where it cannot, and the key of its data set."""
 
     params: Any
-    frame: Float[Array, "2 k"]
+    frame: Float[AnyArray, "2 k"]
     data_key: Key
 
 

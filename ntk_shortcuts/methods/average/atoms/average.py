@@ -9,8 +9,10 @@ import numpy as np
 from ntk_shortcuts.methods.average.atoms.coordinates import Coordinates, coordinates
 from ntk_shortcuts.methods.average.atoms.influence import (
     Influence,
-    initial_matrix,
-    label_matrix,
+    Spread,
+    initial_spread,
+    label_covariance,
+    label_spread,
     remaining_variance,
     spread_at,
     with_feedback,
@@ -29,7 +31,7 @@ class Atoms(NamedTuple):
     """A pool as an average sees it: kernels, targets and weights of its nodes, their counts in a data set, and N."""
 
     gram: Gram
-    targets: Float[np.ndarray, "P"]
+    targets: Float[np.ndarray, "P k"]
     weights: Float[np.ndarray, "P"]
     counts: Counts
     num_samples: int
@@ -39,13 +41,13 @@ class Atoms(NamedTuple):
 class Averaged(NamedTuple):
     """The law of the outputs at n test points at one time.
 
-    - `means` (draws, n): one draw where no group is rare. `variance` (n,): over all else that is random; `data_variance` (n,):
-      the part over data sets.
+    - `means` (draws, n, k): one draw where no group is rare. `covariance` (n, k, k): of the k outputs over all else that is
+      random; `data_variance` (n,): the part over data sets, mean of the outputs.
     - `modes`, `iterations`, `residual`: of the fixed points.
     """
 
-    means: Float[np.ndarray, "draws n"]
-    variance: Float[np.ndarray, "n"]
+    means: Float[np.ndarray, "draws n k"]
+    covariance: Float[np.ndarray, "n k k"]
     data_variance: Float[np.ndarray, "n"]
     modes: int
     iterations: int
@@ -82,20 +84,28 @@ def averaged(
     varying = varying if rare is None else np.setdiff1d(varying, rare.nodes)
     influence = Influence(residues, resolvents[::-1], atoms.counts, atoms.num_samples, varying)
     if rare is None:
-        means = influence.mean(where, atoms.targets[:, None]).T
+        means = influence.mean(where, atoms.targets)[None]
     else:
         means = drawn_means(influence, where, atoms.targets, rare)
-    matrix = label_matrix(influence, where, atoms.targets)
+    spread = label_spread(influence, where, atoms.targets)
     initial = np.zeros(len(where.points))
     if random_init:
-        matrix = matrix + initial_matrix(influence, where, atoms.gram, coordinate_weights(atoms.weights))
+        of_initial = initial_spread(influence, where, atoms.gram, coordinate_weights(atoms.weights))
+        spread = Spread(spread.matrix + of_initial.matrix, spread.own + of_initial.own)
         initial = remaining_variance(influence, where, atoms.gram)
-    if feedback:
-        matrix = with_feedback(influence, where, matrix)
+    matrix = with_feedback(influence, where, spread) if feedback else spread.matrix
     data_variance = spread_at(matrix, where.points)
+    covariance = (initial + data_variance)[:, None, None] * np.eye(means.shape[-1])
+    if means.shape[-1] > 1:
+        # Outputs share what moves them: the labels' part keeps its correlations, on the scale that feedback gives it.
+        labels = label_covariance(influence, where, atoms.targets)
+        own = np.trace(labels, axis1=1, axis2=2) / means.shape[-1]
+        rest = np.maximum(data_variance - own, 0) if random_init else np.zeros_like(own)
+        scale = np.where(own > 0, (data_variance - rest) / np.where(own > 0, own, 1), 1)
+        covariance = labels * scale[:, None, None] + (initial + rest)[:, None, None] * np.eye(means.shape[-1])
     return Averaged(
         means,
-        initial + data_variance,
+        covariance,
         data_variance,
         where.nodes.shape[1],
         max(r.iterations for r in resolvents),

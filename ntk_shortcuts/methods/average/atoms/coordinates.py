@@ -40,23 +40,25 @@ def coordinates(
     cross: Float[np.ndarray, "n P"],
     weights: Float[np.ndarray, "P"],
     smallest: float,
+    most: int | None = None,
 ) -> Coordinates:
-    """Eigenfunctions of the kernel under the weights with eigenvalues above `smallest`."""
+    """Eigenfunctions of the kernel under the weights with eigenvalues above `smallest`, and at most so many."""
     root = np.sqrt(weights)
     matrix = root[:, None] * kernel * root
     if len(matrix) <= _ALL:
         eigenvalues, vectors = np.linalg.eigh(matrix)
     else:
-        eigenvalues, vectors = _leading(matrix, smallest)
+        eigenvalues, vectors = _leading(matrix, smallest, most)
     eigenvalues, vectors = eigenvalues[::-1], vectors[:, ::-1]
     r = max(1, int(np.sum(eigenvalues > max(smallest, _ROUNDING * eigenvalues[0]))))
+    r = r if most is None else min(r, most)
     columns = root[:, None] * vectors[:, :r] / np.sqrt(eigenvalues[:r])
     nodes = kernel @ columns
     tail = np.maximum(np.diag(kernel) - np.sum(nodes**2, axis=1), 0)
     return Coordinates(nodes, cross @ columns, eigenvalues[:r], tail)
 
 
-def _leading(matrix: np.ndarray, smallest: float) -> tuple[np.ndarray, np.ndarray]:
+def _leading(matrix: np.ndarray, smallest: float, most: int | None) -> tuple[np.ndarray, np.ndarray]:
     """Eigenpairs down to `smallest`, by subspace iteration from random vectors, ascending (Halko, Martinsson & Tropp 2011)."""
     size, count = len(matrix), 512
     rng = np.random.default_rng(0)
@@ -65,10 +67,14 @@ def _leading(matrix: np.ndarray, smallest: float) -> tuple[np.ndarray, np.ndarra
             return np.linalg.eigh(matrix)
         basis = matrix @ rng.normal(size=(size, count))
         for _ in range(_PASSES - 1):
-            basis = matrix @ qr(basis, mode="economic", overwrite_a=True, check_finite=False)[0]
-        basis = qr(basis, mode="economic", overwrite_a=True, check_finite=False)[0]
+            basis = matrix @ _orthonormal(basis)
+        basis = _orthonormal(basis)
         eigenvalues, vectors = np.linalg.eigh(basis.T @ (matrix @ basis))
         # The last tenth of a subspace has not converged.
-        if eigenvalues[count // 10] <= smallest:
+        if eigenvalues[count // 10] <= smallest or (most is not None and count - count // 10 >= most):
             return eigenvalues[count // 10 :], basis @ vectors[:, count // 10 :]
         count = min(2 * count, size)
+
+
+def _orthonormal(columns: np.ndarray) -> np.ndarray:
+    return np.asarray(qr(columns, mode="economic", overwrite_a=True, check_finite=False)[0])

@@ -22,8 +22,10 @@ from ntk_shortcuts.nodes.counts import Counts
 from ntk_shortcuts.typing import Bool, Complex, Float, Int
 
 _FEEDBACK_PASSES = 12
-# The random output's residuals are kept to this part of their variance.
+# The random output's residuals are kept to this part of their variance, of at most so many eigenfunctions, in chunks.
 _INITIAL = 1e-3
+_TARGETS = 1024
+_CHUNK = 128
 
 Columns = list[tuple[float, np.ndarray, np.ndarray]]
 
@@ -56,7 +58,8 @@ class Influence(NamedTuple):
 
     def operator(self, where: Coordinates) -> Float[np.ndarray, "n P"]:
         """The mean linear map from targets at the nodes to outputs at the test points."""
-        rows = sum((c * r.rows * r.weight[:, None]).real for c, r in zip(self.residues, self.resolvents, strict=True))
+        parts = zip(self.residues, self.resolvents, strict=True)
+        rows = np.sum([np.real(c * r.rows * r.weight[:, None]) for c, r in parts], axis=0)
         return where.points @ rows.T
 
     def columns(self, residuals: Sequence[Complex[np.ndarray, "P"]]) -> Columns:
@@ -76,6 +79,15 @@ class Influence(NamedTuple):
         """Sum over the nodes of the variance of F over the count."""
         mean = np.sum([probability[:, None] * moved for _, probability, moved in columns], axis=0)
         return sum((moved * probability[:, None]).T @ moved for _, probability, moved in columns) - mean.T @ mean
+
+    def own(self, columns: Columns, where: Coordinates) -> Float[np.ndarray, "P"]:
+        """What each node's own count adds to the variance of the output at that node."""
+        nodes = where.nodes[self.varying]
+        at_nodes = [(probability, np.sum(moved * nodes, axis=1)) for _, probability, moved in columns]
+        mean = sum(probability * moved for probability, moved in at_nodes)
+        found = np.zeros(len(where.nodes))
+        found[self.varying] = sum(probability * moved**2 for probability, moved in at_nodes) - mean**2
+        return found
 
     def along_totals(self, residuals: Sequence[Complex[np.ndarray, "P k"]]) -> Float[np.ndarray, "r factors"]:
         """What the fixed sums of counts take away, as factors: one for each of them and each target."""
@@ -99,34 +111,66 @@ def spread_at(matrix: Float[np.ndarray, "r r"], where: Float[np.ndarray, "n r"])
     return np.maximum(np.sum((where @ matrix) * where, axis=1), 0)
 
 
-def label_matrix(influence: Influence, where: Coordinates, targets: Float[np.ndarray, "P"]) -> Float[np.ndarray, "r r"]:
-    """Variance over data sets of the output for one set of targets, without feedback."""
-    residuals = influence.residuals(where, targets[:, None])
+class Spread(NamedTuple):
+    """Variance of the output over data sets: a matrix in coordinates, and what each node's own count has of it there."""
+
+    matrix: Float[np.ndarray, "r r"]
+    own: Float[np.ndarray, "P"]
+
+
+def label_spread(influence: Influence, where: Coordinates, targets: Float[np.ndarray, "P k"]) -> Spread:
+    """Variance over data sets of the outputs for given targets, without feedback, averaged over k outputs."""
+    residuals, count = influence.residuals(where, targets), targets.shape[1]
     along = influence.along_totals(residuals)
-    return influence.fluctuation(influence.columns([r[:, 0] for r in residuals])) - along @ along.T
+    matrix, own = -along @ along.T, np.zeros(len(targets))
+    for k in range(count):
+        columns = influence.columns([r[:, k] for r in residuals])
+        matrix, own = matrix + influence.fluctuation(columns), own + influence.own(columns, where)
+    return Spread(matrix / count, own / count)
 
 
-def initial_matrix(influence: Influence, where: Coordinates, gram: Gram, weights: np.ndarray) -> Float[np.ndarray, "r r"]:
+def label_covariance(influence: Influence, where: Coordinates, targets: Float[np.ndarray, "P k"]) -> Float[np.ndarray, "n k k"]:
+    """Covariance of k outputs at the test points over data sets, without feedback."""
+    residuals, count = influence.residuals(where, targets), targets.shape[1]
+    columns = [influence.columns([r[:, k] for r in residuals]) for k in range(count)]
+    total, mean = 0.0, 0.0
+    for of_value in zip(*columns, strict=True):
+        probability = of_value[0][1]
+        moved = np.stack([where.points @ part.T for _, _, part in of_value])  # (k, n, nodes)
+        total = total + np.einsum("inp,jnp->nij", moved * probability, moved, optimize=True)
+        mean = mean + moved * probability
+    total = total - np.einsum("inp,jnp->nij", mean, mean, optimize=True)
+    along = np.stack([where.points @ influence.along_totals([r[:, k : k + 1] for r in residuals]) for k in range(count)])
+    return total - np.einsum("inp,jnp->nij", along, along, optimize=True)
+
+
+def initial_spread(influence: Influence, where: Coordinates, gram: Gram, weights: np.ndarray) -> Spread:
     """Variance over data sets of the output for the random targets -f_0, averaged over initialisations.
 
     The residuals of all eigenfunctions of the NNGP kernel act through their second moments over the poles alone.
     """
-    initial = coordinates(gram.nngp, gram.nngp_cross, weights, _INITIAL * np.sum(weights * np.diag(gram.nngp)) / len(weights))
-    residuals = influence.residuals(where, initial.nodes)
-    stacked = np.stack([part for r in residuals for part in (np.real(r), np.imag(r))], axis=1)  # (P, 2 K, targets)
-    moments = stacked @ np.swapaxes(stacked, 1, 2)
+    smallest = _INITIAL * np.sum(weights * np.diag(gram.nngp)) / len(weights)
+    initial = coordinates(gram.nngp, gram.nngp_cross, weights, smallest, _TARGETS)
+    size = 2 * len(influence.resolvents)
+    moments, along = np.zeros((len(weights), size, size)), np.zeros((where.nodes.shape[1],) * 2)
+    for targets in np.array_split(initial.nodes, max(1, initial.nodes.shape[1] // _CHUNK), axis=1):
+        residuals = influence.residuals(where, targets)
+        stacked = np.stack([part for r in residuals for part in (np.real(r), np.imag(r))], axis=1)  # (P, 2 K, targets)
+        moments += stacked @ np.swapaxes(stacked, 1, 2)
+        factors = influence.along_totals(residuals)
+        along += factors @ factors.T
     # A node's own part beyond the eigenfunctions is learnt from no other node: all of it is left over.
     moments[:, ::2, ::2] += initial.tail[:, None, None]
     values, vectors = np.linalg.eigh(moments)
     values, vectors = np.maximum(values[:, ::-1], 0), vectors[:, :, ::-1]
     kept = np.cumsum(values.sum(axis=0)) < (1 - _INITIAL) * values.sum()
-    total = 0.0
+    total, own = 0.0, np.zeros(len(where.nodes))
     for j in range(int(kept.sum()) + 1):
         column = np.sqrt(values[:, j, None]) * vectors[:, :, j]
-        parts = [column[:, 2 * k] + 1j * column[:, 2 * k + 1] for k in range(len(residuals))]
-        total = total + influence.fluctuation(influence.columns(parts))
-    along = influence.along_totals(residuals)
-    return total - along @ along.T
+        parts = [column[:, 2 * k] + 1j * column[:, 2 * k + 1] for k in range(len(influence.resolvents))]
+        columns = influence.columns(parts)
+        total, own = total + influence.fluctuation(columns), own + influence.own(columns, where)
+    return Spread(total - along, own)
 
 
 def remaining_variance(influence: Influence, where: Coordinates, gram: Gram) -> Float[np.ndarray, "n"]:
@@ -136,15 +180,19 @@ def remaining_variance(influence: Influence, where: Coordinates, gram: Gram) -> 
     return np.maximum(gram.nngp_own + change, 0)
 
 
-def with_feedback(influence: Influence, where: Coordinates, matrix: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:
-    """The variance once the outputs' own variance stands in the residuals too: v = v_0 + B v at the nodes."""
-    first = spread_at(matrix, where.nodes)
-    variance, added = first, np.zeros_like(matrix)
+def with_feedback(influence: Influence, where: Coordinates, spread: Spread) -> Float[np.ndarray, "r r"]:
+    """The variance once the outputs' own variance stands in the residuals too: v = v_0 + B v at the nodes.
+
+    A residual is that of the node left out, on which its own count has no effect: that part of the variance is not fed back.
+    """
+    first = np.maximum(spread_at(spread.matrix, where.nodes) - spread.own, 0)
+    variance, added = first, np.zeros_like(spread.matrix)
     for _ in range(_FEEDBACK_PASSES):
         before = variance
         roots = [np.sqrt(variance) / r.left_out for r in influence.resolvents]
-        added = influence.fluctuation(influence.columns(roots))
-        variance = first + spread_at(added, where.nodes)
+        columns = influence.columns(roots)
+        added = influence.fluctuation(columns)
+        variance = np.maximum(first + spread_at(added, where.nodes) - influence.own(columns, where), 0)
         if np.max(np.abs(variance - before)) < 1e-3 * np.max(variance):
             break
-    return matrix + added
+    return spread.matrix + added

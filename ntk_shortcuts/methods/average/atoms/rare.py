@@ -35,13 +35,13 @@ def rare_nodes(counts: Counts) -> Int[np.ndarray, "nodes"]:
     return np.flatnonzero((expected < RARE) & (counts.variance > 0))
 
 
-def drawn_means(influence: Influence, where: Coordinates, targets: Float[np.ndarray, "P"], rare: RareNodes) -> np.ndarray:
-    """Mean outputs at the test points for each draw of the rare nodes, (draws, n)."""
-    means = np.zeros((len(rare.drawn), len(where.points)))
+def drawn_means(influence: Influence, where: Coordinates, targets: Float[np.ndarray, "P k"], rare: RareNodes) -> np.ndarray:
+    """Mean outputs at the test points for each draw of the rare nodes, (draws, n, k)."""
+    means = np.zeros((len(rare.drawn), len(where.points), targets.shape[1]))
     nodes, label = where.nodes[rare.nodes], targets[rare.nodes]
     for c, r in zip(influence.residues, influence.resolvents, strict=True):
         without = r.without(rare.nodes, where)
-        fitted = without @ (where.nodes.T @ np.where(influence.varies, r.weight * targets, 0))
+        fitted = without @ (where.nodes.T @ (np.where(influence.varies, r.weight, 0)[:, None] * targets))
         at_points, left = where.points @ fitted, label - nodes @ fitted
         rows = nodes @ without
         to_points, among, tail = where.points @ rows.T, nodes @ rows.T, (r.whole - r.leverage)[rare.nodes]
@@ -49,5 +49,5 @@ def drawn_means(influence: Influence, where: Coordinates, targets: Float[np.ndar
             came = np.flatnonzero(times)
             added = times[came] / (influence.num_samples * (1 + times[came] * tail[came]))
             matrix = np.eye(len(came)) + added[:, None] * among[np.ix_(came, came)]
-            means[draw] += (c * (at_points + to_points[:, came] @ np.linalg.solve(matrix, added * left[came]))).real
+            means[draw] += (c * (at_points + to_points[:, came] @ np.linalg.solve(matrix, added[:, None] * left[came]))).real
     return means
