@@ -68,6 +68,16 @@ def image_pools() -> Figure:
     return drawing
 
 
+def group_curves() -> Figure:
+    """Digits with a patch that agrees with nine labels of ten: predictions, and networks trained on a hundred data sets."""
+    pool, test = ns.images.digits_patch(num_images=500, brightness=1.5).split(jax.random.key(0), 0.5)
+    pool = pool.with_agreement(0.9)
+    prediction = ns.predict(pool, ns.MLP(depth=1), ns.GradientFlow(np.geomspace(1, 300, 13)), num_samples=50, test=test)
+    descent = ns.GradientDescent(0.25, np.array([8, 80, 800]))
+    trained = ns.train_ensemble(pool, ns.MLP(depth=1, width=256), descent, 50, 100, test=test, key=jax.random.key(1))
+    return plotting.plot_group_curves(prediction, trained)
+
+
 FIGURES = {
     "bias_map": bias_map,
     "spectrum": spectrum,
@@ -76,7 +86,7 @@ FIGURES = {
     "bias_over_time": bias_over_time,
 }
 # With the packages of the extra `images`, whose pictures it shows.
-PICTURES = {"image_pools": image_pools}
+PICTURES = {"image_pools": image_pools, "group_curves": group_curves}
 if all(importlib.util.find_spec(name) for name in ("sklearn", "skimage", "mlxtend")):
     FIGURES |= PICTURES
 # Scripts in benchmarks/, of a checkout only, whose `figures()` draws what their committed records hold.

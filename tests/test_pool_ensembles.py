@@ -112,6 +112,7 @@ def test_data_sets_are_the_independent_unit_of_the_standard_error(several):
     assert np.isnan(dataclasses.replace(trained, outputs=trained.outputs[:, :1, :1]).standard_error).all()
 
 
+@pytest.mark.filterwarnings("ignore:patch equals the label")
 def test_draws_follow_the_pool():
     pool, test = halves()
     numbers = train(pool, test, ns.MLP(0), count=(40, 2, 1), replace=False).samples

@@ -10,6 +10,7 @@ from ntk_shortcuts.plotting.bias_over_time import plot_bias_over_time
 from ntk_shortcuts.plotting.decision_surface import plot_decision_surface
 from ntk_shortcuts.plotting.examples import plot_examples
 from ntk_shortcuts.plotting.gaps import Gaps, plot_gaps
+from ntk_shortcuts.plotting.group_curves import plot_group_curves
 from ntk_shortcuts.plotting.influence import plot_influence
 from ntk_shortcuts.plotting.release_times import plot_release_times
 from ntk_shortcuts.plotting.spectrum import plot_spectrum
@@ -33,6 +34,7 @@ __all__ = [
     "plot_decision_surface",
     "plot_examples",
     "plot_gaps",
+    "plot_group_curves",
     "plot_influence",
     "plot_release_times",
     "plot_spectrum",

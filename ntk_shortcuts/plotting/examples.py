@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ntk_shortcuts.plotting.style import new_figure
+from ntk_shortcuts.plotting.style import new_figure, signed
 from ntk_shortcuts.validation import require, require_integer
 
 if TYPE_CHECKING:
@@ -76,10 +76,10 @@ def _panels(pool: Pool, per_group: int, shape: tuple[int, ...] | None) -> list[l
 
     def panel(row: Any, column: tuple, found: np.ndarray) -> _Panel:
         scaled = (images[_spread(found, per_group)] - low) / (high - low if high > low else 1.0)
-        names = ", ".join(f"{name} {_shown(v, attributes[name])}" for name, v in zip(attributes, column, strict=True))
+        names = ", ".join(f"{name} {signed(v, attributes[name])}" for name, v in zip(attributes, column, strict=True))
         counted = f"{len(found)} images{between}weight {weights[found].sum():.2g}"
         title = "\n".join(filter(None, [names if row == rows[0] else "", counted]))
-        return _Panel(_sheet(scaled, grid, images.shape[1:]), title, f"label {_shown(row, labels)}")
+        return _Panel(_sheet(scaled, grid, images.shape[1:]), title, f"label {signed(row, labels)}")
 
     return [
         [panel(row, column, found) for column, found in zip(columns, line, strict=True)]
@@ -132,8 +132,3 @@ def _sheet(images: np.ndarray, grid: tuple[int, int], shape: tuple[int, ...]) ->
         row, column = gap + (place // across) * (height + gap), gap + (place % across) * (width + gap)
         sheet[row : row + height, column : column + width] = image
     return sheet
-
-
-def _shown(value: Any, among: np.ndarray) -> str:
-    signs = {-1: "\N{MINUS SIGN}1", 1: "+1"}
-    return signs.get(int(value), str(int(value))) if set(np.unique(among)) <= signs.keys() else str(int(value))

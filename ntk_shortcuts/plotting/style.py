@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,6 +39,12 @@ def series_style(index: int) -> tuple[str, str]:
     """Colour and marker of the index-th series; 36 pairs differ."""
     turn = index // len(_SERIES)
     return _SERIES[index % len(_SERIES)][0], _SERIES[(index + turn) % len(_SERIES)][1]
+
+
+def signed(value: Any, among: np.ndarray) -> str:
+    """A label or an attribute's value as figures write it: with its sign where all are -1 or +1."""
+    signs = {-1: "\N{MINUS SIGN}1", 1: "+1"}
+    return signs.get(int(value), str(int(value))) if set(np.unique(among)) <= signs.keys() else str(int(value))
 
 
 def cell_edges(centres: np.ndarray) -> np.ndarray:
