@@ -10,6 +10,7 @@ from typing import Any as _Any
 
 from ntk_shortcuts import analysis, experiments, kernels, linear, metrics
 from ntk_shortcuts.analysis.audit import audit
+from ntk_shortcuts.analysis.mitigations import mitigations
 from ntk_shortcuts.analysis.spectrum import kernel_spectrum
 from ntk_shortcuts.entry import predict, predict_bias
 from ntk_shortcuts.experiments import images
@@ -67,6 +68,7 @@ __all__ = [
     "known_methods",
     "linear",
     "metrics",
+    "mitigations",
     "predict",
     "predict_bias",
     "predict_outputs",
