@@ -192,8 +192,8 @@ def test_predicted_gains_are_those_of_exact_solutions():
     images = ns.images.digits_patch(num_images=300, brightness=3.0)
     pool, test = images.split(jax.random.key(0), 0.5)
     options = {"num_samples": 80, "test": test, "random_init": False}
-    arguments = (pool.with_agreement(0.9), ns.MLP(1), [30.0])
-    found = ns.mitigations(*arguments, num_draws=20, **options)
+    arguments = (pool.with_agreement(0.9), ns.MLP(1), [10.0])
+    found = ns.mitigations(*arguments, num_draws=12, **options)
     sampled = ns.mitigations(*arguments, method="monte_carlo", key=jax.random.key(1), num_datasets=16, **options)
 
     def gains(table):
