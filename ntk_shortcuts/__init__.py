@@ -11,6 +11,7 @@ from typing import Any as _Any
 
 from ntk_shortcuts import analysis, experiments, kernels, laws, linear, methods, metrics, networks, training
 from ntk_shortcuts.analysis.audit import audit
+from ntk_shortcuts.analysis.mitigations import mitigations
 from ntk_shortcuts.analysis.spectrum import kernel_spectrum
 from ntk_shortcuts.entry import predict, predict_bias
 from ntk_shortcuts.experiments import images
@@ -70,6 +71,7 @@ __all__ = [
     "linear",
     "methods",
     "metrics",
+    "mitigations",
     "networks",
     "predict",
     "predict_bias",

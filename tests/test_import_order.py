@@ -17,7 +17,17 @@ ROOMS = [
     *("results.issues", "results.signs", "results.outputs", "metrics", "results"),
     *("networks.inputs", "networks.base", "networks", "kernels.neural_tangents"),
     *("training", "laws.base", "laws.kernel", "laws", "methods"),
-    *("plotting.style", "plotting.audit", "analysis.laziness", "entry", "analysis", "linear", "description", "plotting"),
+    *(
+        "plotting.style",
+        "plotting.audit",
+        "plotting.mitigations",
+        "analysis.laziness",
+        "entry",
+        "analysis",
+        "linear",
+        "description",
+        "plotting",
+    ),
     *("experiments.ensembles", "experiments.sweeps", "experiments", "derivation", "__init__", "cli"),
 ]
 

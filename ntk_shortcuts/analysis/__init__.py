@@ -3,19 +3,24 @@
 from ntk_shortcuts.analysis.audit import Audit, audit
 from ntk_shortcuts.analysis.influence import Influence, influence
 from ntk_shortcuts.analysis.laziness import laziness_gap
+from ntk_shortcuts.analysis.mitigations import Mitigations, mitigations
 from ntk_shortcuts.analysis.motion import KernelMotion, kernel_motion
+from ntk_shortcuts.analysis.remedies.registry import MITIGATIONS, Case
 from ntk_shortcuts.analysis.samples.spectrum import SampleSpectrum
 from ntk_shortcuts.analysis.search import Crossing, Extreme, critical_ratio, most_biased
 from ntk_shortcuts.analysis.spectrum import KernelSpectrum, kernel_spectrum
 from ntk_shortcuts.analysis.telescope import Telescope, linearized_outputs, telescope
 
 __all__ = [
+    "MITIGATIONS",
     "Audit",
+    "Case",
     "Crossing",
     "Extreme",
     "Influence",
     "KernelMotion",
     "KernelSpectrum",
+    "Mitigations",
     "SampleSpectrum",
     "Telescope",
     "audit",
@@ -25,6 +30,7 @@ __all__ = [
     "kernel_spectrum",
     "laziness_gap",
     "linearized_outputs",
+    "mitigations",
     "most_biased",
     "telescope",
 ]

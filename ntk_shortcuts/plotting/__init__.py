@@ -12,6 +12,7 @@ from ntk_shortcuts.plotting.examples import plot_examples
 from ntk_shortcuts.plotting.gaps import Gaps, plot_gaps
 from ntk_shortcuts.plotting.group_curves import plot_group_curves
 from ntk_shortcuts.plotting.influence import plot_influence
+from ntk_shortcuts.plotting.mitigations import plot_mitigations
 from ntk_shortcuts.plotting.release_times import plot_release_times
 from ntk_shortcuts.plotting.spectrum import plot_spectrum
 from ntk_shortcuts.plotting.style import BIAS_LABEL, PREDICTIVITY_LABEL, RATIO_LABEL, TIME_LABEL
@@ -36,6 +37,7 @@ __all__ = [
     "plot_gaps",
     "plot_group_curves",
     "plot_influence",
+    "plot_mitigations",
     "plot_release_times",
     "plot_spectrum",
     "plot_surfaces",

@@ -1,0 +1,1 @@
+"""What can be done about a shortcut before training, as changes of a pool."""
