@@ -40,6 +40,7 @@ SLOW_PAGES = {
     "index",
     "dataset_average",
     "bring_your_own_data",
+    "own_images",
     "cluster",
     "finite_networks",
     "mitigations",
