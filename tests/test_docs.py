@@ -190,7 +190,9 @@ def test_tables_are_those_of_the_records(script, page):
 PLAIN = [pytest.param(path, id=path.stem, marks=[pytest.mark.slow, *_extras(path)]) for path in [ROOT / "README.md", *GUIDES]]
 
 
-@pytest.mark.parametrize("page", [*PLAIN, pytest.param(EXTENDING, id=EXTENDING.stem)])
+@pytest.mark.parametrize(
+    "page", [*PLAIN, pytest.param(EXTENDING, id=EXTENDING.stem, marks=[pytest.mark.slow, pytest.mark.branches])]
+)
 def test_blocks_run_in_a_plain_session(page, tmp_path):
     """As users run them: without this suite's float64."""
     script = tmp_path / "blocks.py"
