@@ -35,6 +35,7 @@ NAMESPACES = [
 
 # The same calls are quick tests elsewhere.
 SLOW_PAGES = {
+    "audit",
     "index",
     "dataset_average",
     "bring_your_own_data",
