@@ -41,8 +41,10 @@ def audit(pool: Pool, network: Any, *, modes: int = 10, cache: Any = None) -> Au
 
     Each name is a function on the samples, \(y_p=\pm1\) of two values (an indicator each of more), its weighted mean removed.
     A frozen kernel on infinite data of the pool's law learns it eigenfunction by eigenfunction, with \(\lambda_k\), \(a_k\) the
-    eigenvalues and coefficients of \(\sqrt q\,\Theta\sqrt q\):
-    \[\sum_ka_k^2e^{-2\lambda_kt}=\tfrac12\sum_ka_k^2\quad\text{at its learning time}\ t.\]
+    eigenvalues and coefficients of \(\sqrt q\,\Theta\sqrt q\), and half of it by its learning time t:
+
+    \[\sum_ka_k^2e^{-2\lambda_kt}=\tfrac12\sum_ka_k^2.\]
+
     An attribute that is learnt before the label and agrees with it is a shortcut in waiting. The kernels are those at
     initialisation, and the pool's samples its whole law: what a data set of N samples makes of it is asked of
     :func:`ntk_shortcuts.predict`.
