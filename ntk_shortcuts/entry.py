@@ -10,9 +10,8 @@ import numpy as np
 
 from ntk_shortcuts.analysis.laziness import laziness_notes
 from ntk_shortcuts.compilation import make_room
-from ntk_shortcuts.laws.kernel import LawKernel, meet
+from ntk_shortcuts.laws.kernel import meet
 from ntk_shortcuts.methods import Method, resolve
-from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import in_float64, is_traced
 from ntk_shortcuts.results.issues import Issue, ShortcutIsOptimal, UnseenTarget, give
 from ntk_shortcuts.results.prediction import Prediction
@@ -83,10 +82,8 @@ def predict(
     also = ("probes", "test", "cache", "check_laziness")
     chosen = resolve(_default(num_samples, options) if method is None else method, options, also=also)
     require(probes is None or test is None, "test", "None with probes: both say where to predict", type(test).__name__)
-    kernel, points = _met(law, network, probes if test is None else test, cache)
-    if not chosen.moves_kernel:
-        kernel.law.require_resolved(kernel.network)
-    prediction = _predicted(kernel, training, num_samples, chosen, points, check_laziness)
+    where = probes if test is None else test
+    prediction = _predicted(law, network, training, num_samples, chosen, where, cache, check_laziness)
     if not is_traced(prediction):
         give(prediction.issues)
     return prediction
@@ -123,13 +120,20 @@ def _default(num_samples: int | None, options: dict[str, Any]) -> str:
     return "dataset" if "dataset" in options else default_method(num_samples)
 
 
-_met = in_float64(meet)
-
-
 @in_float64
 def _predicted(
-    kernel: LawKernel, training: TrainingRule, num_samples: Any, method: Method, points: TestPoints, check_laziness: bool
+    law: Any,
+    network: Any,
+    training: TrainingRule,
+    num_samples: Any,
+    method: Method,
+    where: Any,
+    cache: Any,
+    check_laziness: bool,
 ) -> Prediction:
+    kernel, points = meet(law, network, where, cache)
+    if not method.moves_kernel:
+        kernel.law.require_resolved(kernel.network)
     outputs = method(kernel, training, num_samples, points)
     if not kernel.sees_target and method.learns_the_law:
         outputs = outputs.silenced(UnseenTarget(0.0))

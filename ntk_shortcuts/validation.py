@@ -16,7 +16,7 @@ from ntk_shortcuts.numerics import is_traced
 T = TypeVar("T")
 
 
-def require(condition: bool, name: str, allowed: str, got: Any) -> None:
+def require(condition: bool | np.bool_, name: str, allowed: str, got: Any) -> None:
     """Raise ValueError "name must be allowed; got ..." unless the condition holds."""
     if not condition:
         raise ValueError(f"{name} must be {allowed}; got {_shown(got)}")

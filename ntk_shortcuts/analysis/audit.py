@@ -41,7 +41,7 @@ def audit(pool: Pool, network: Any, *, modes: int = 10, cache: Any = None) -> Au
 
     Each name is a function on the samples, \(y_p=\pm1\) of two values (an indicator each of more), its weighted mean removed.
     A frozen kernel on infinite data of the pool's law learns it eigenfunction by eigenfunction, with \(\lambda_k\), \(a_k\) the
-    eigenvalues and coefficients of \(\sqrt q\,\Theta\sqrt q\); its learning time t is where
+    eigenvalues and coefficients of \(\sqrt q\,\Theta\sqrt q\), and half of it by its learning time t:
 
     \[\sum_ka_k^2e^{-2\lambda_kt}=\tfrac12\sum_ka_k^2.\]
 

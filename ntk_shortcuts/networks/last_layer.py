@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax.numpy as jnp
+
 from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.networks.base import KernelFacts, Network, as_network
 
@@ -35,7 +37,8 @@ class LastLayer(Network):
 
     def kernels(self, x1: Any, x2: Any = None) -> Kernels:
         found = self.network.kernels(x1, x2)
-        return Kernels(found.nngp, found.nngp, found.quadrature_error)
+        nngp = jnp.asarray(found.nngp)
+        return Kernels(nngp, nngp, found.quadrature_error)
 
     def on_images(self, shape: tuple[int, ...]) -> LastLayer:
         return LastLayer(self.network.on_images(shape))

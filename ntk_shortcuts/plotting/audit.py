@@ -38,11 +38,13 @@ def plot_audit(audit: Any) -> Figure:
             if np.isfinite(label):
                 axes.hlines(row, min(time, label), max(time, label), colour, lw=2, alpha=0.4)
             axes.plot(time, row, "D" if name == "label" else "o", color=colour, ms=7)
-            above = {"textcoords": "offset points", "ha": "center", "fontsize": 8, "color": colour}
-            axes.annotate(f"{time:.3g}", (time, row), (0, 7), **above)
+            # The label's stands beside its line, the others above theirs.
+            offset, side = ((7, 0), "left") if name == "label" else ((0, 7), "center")
+            said = {"textcoords": "offset points", "ha": side, "fontsize": 8, "color": colour}
+            axes.annotate(f"{time:.3g}", (time, row), offset, **said)
         else:
-            said = "never learnt to half" if np.isinf(time) else "does not vary"
-            axes.annotate(said, (high, row), (-4, 0), textcoords="offset points", va="center", ha="right", fontsize=8)
+            words = "never learnt to half" if np.isinf(time) else "does not vary"
+            axes.annotate(words, (high, row), (-4, 0), textcoords="offset points", va="center", ha="right", fontsize=8)
         written = "" if name == "label" else f"{told[place]:.2f}"
         axes.annotate(written, (1.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=9, annotation_clip=False)
     if np.isfinite(label):
