@@ -71,7 +71,7 @@ def measure(settings: Settings, batch: TrainingData, states: State, start: jax.A
         accuracy = jnp.full((), jnp.nan, loss.dtype)
         if data.validation_inputs is not None and data.validation_labels is not None:
             # An output of 0 counts half, as it does in the bias.
-            accuracy = (1 + jnp.mean(jnp.sign(apply(data.validation_inputs)) * data.validation_labels)) / 2
+            accuracy = jnp.mean((1 + jnp.sign(apply(data.validation_inputs)) * data.validation_labels) / 2)
         return apply(data.probes), loss, accuracy
 
     outputs, loss, accuracy = jax.vmap(one)(batch, states)

@@ -19,15 +19,15 @@ from ntk_shortcuts.nodes.counts import Counts, class_sizes
 from ntk_shortcuts.nodes.test_points import Groups, TestPoints
 from ntk_shortcuts.numerics import generator
 from ntk_shortcuts.results.issues import Issue
-from ntk_shortcuts.typing import Float, Int, Key
+from ntk_shortcuts.typing import Array, Float, Int, Key
 from ntk_shortcuts.validation import require, require_integer
 
 
 class Drawn(NamedTuple):
-    """A data set: numbers of its samples (n, 1), and labels in {-1, +1}."""
+    """A data set: numbers of its samples (n, 1), and the targets of its labels."""
 
-    latents: np.ndarray
-    labels: np.ndarray
+    latents: Float[Array, "n 1"]
+    labels: Float[Array, "n *outputs"]
 
 
 class IndexedPool(DataLaw):
@@ -92,7 +92,7 @@ class IndexedPool(DataLaw):
     def sample(self, key: Key, num_samples: int) -> Drawn:
         """A data set: class counts fixed at the classes' weights, groups within a class at random."""
         numbers = self.draw(generator(key), num_samples)
-        return Drawn(numbers[:, None].astype(float), self.targets[numbers])
+        return Drawn(jnp.asarray(numbers[:, None], float), jnp.asarray(self.targets[numbers]))
 
     def draw(self, rng: np.random.Generator, num_samples: int) -> Int[np.ndarray, "num_samples"]:
         """The numbers of its samples.
