@@ -89,4 +89,5 @@ MEASURED = (
     "scaling.py",
     "leading_order.py",
     "learning_curves.py",
+    "pools.py",
 )
