@@ -99,4 +99,5 @@ MEASURED = (
     "scaling.py",
     "leading_order.py",
     "learning_curves.py",
+    "pools.py",
 )
