@@ -75,10 +75,10 @@ def as_labels(name: str, value: Any, count: int | None = None) -> jax.Array:
     return jnp.asarray(value)
 
 
-def as_targets(name: str, value: Any, count: int | None = None) -> jax.Array:
-    """Real targets, finite, of shape (n,), or (n, k) for k outputs."""
+def as_targets(name: str, value: Any, count: int | None = None, several: bool = False) -> jax.Array:
+    """Real targets, finite, of shape (n,), or (n, k) of `several` outputs."""
     value = as_floats(name, value)
-    if value.ndim != 2:
+    if value.ndim != 2 or not several:
         value = _one_per_point(name, value, count)
     shape = f"({'n' if count is None else count}, k)"
     fits = value.ndim == 1 or (value.shape[1] >= 1 and (count is None or value.shape[0] == count))

@@ -21,7 +21,7 @@ from ntk_shortcuts.numerics import is_traced
 from ntk_shortcuts.results.issues import LAZINESS, Issue, LazinessGap
 from ntk_shortcuts.results.outputs import Outputs
 from ntk_shortcuts.training.rules import GradientDescent, GradientFlow, TrainingRule
-from ntk_shortcuts.validation import require
+from ntk_shortcuts.validation import require, required
 
 _COARSE = {"order": 6, "num_inits": 2, "step_tolerance": 3e-2}
 _MOST_SAMPLES = 2000
@@ -111,7 +111,7 @@ def _on_samples(
     outputs: Outputs, kernel: LawKernel, training: TrainingRule, method: GivenDataset, points: TestPoints, width: int
 ) -> tuple[dict[str, float], tuple[Issue, ...]]:
     """The same on a data set, whose inputs need not be those of the law at all."""
-    inputs, labels = (np.asarray(part) for part in given_samples(method.dataset, None))
+    inputs, labels = (np.asarray(part) for part in given_samples(required(method.dataset, "dataset", "given"), None))
     if len(inputs) > _MOST_SAMPLES or method.initial_outputs is not None:
         return {}, ()
     at_probes = method.inputs_of(points)

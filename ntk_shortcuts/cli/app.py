@@ -13,6 +13,7 @@ from ntk_shortcuts.cli.command import Command
 from ntk_shortcuts.cli.derive import derive
 from ntk_shortcuts.cli.map import map_command
 from ntk_shortcuts.cli.predict import predict
+from ntk_shortcuts.cli.report import report
 from ntk_shortcuts.cli.spectrum import spectrum
 from ntk_shortcuts.cli.sweep import sweep_command
 from ntk_shortcuts.cli.validate import validate
@@ -20,6 +21,7 @@ from ntk_shortcuts.cli.validate import validate
 COMMANDS = {
     "predict": predict,
     "audit": audit,
+    "report": report,
     "map": map_command,
     "spectrum": spectrum,
     "sweep": sweep_command,

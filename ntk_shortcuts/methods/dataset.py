@@ -86,7 +86,10 @@ class GivenDataset(Method):
                 self.sample_weight is None, "sample_weight", "None for a pool, which has weights of its own", self.sample_weight
             )
             return Problem(kernel, training, own.points, own.slope, jnp.asarray(points.points), own.mass)
-        inputs, labels = given_samples(self.dataset, num_samples)
+        given = required(
+            self.dataset, "dataset", 'given for method="dataset": a Dataset, of model.sample or Dataset.from_arrays'
+        )
+        inputs, labels = given_samples(given, num_samples)
         probe_inputs = self.inputs_of(points).astype(inputs.dtype)
         weight = None if self.sample_weight is None else checked_weight(self.sample_weight, inputs.shape[0])
         return Problem(kernel.network.kernels, training, inputs, labels, probe_inputs, loss_weights(inputs, weight))

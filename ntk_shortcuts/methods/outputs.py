@@ -67,7 +67,7 @@ def predict_outputs(
         inputs, probe_inputs = (jnp.reshape(jnp.asarray(x), (len(x), -1)) for x in (inputs, probe_inputs))
     inputs = as_points("inputs", inputs)
     probe_inputs = as_points("probe_inputs", probe_inputs, dimension=inputs.shape[1]).astype(inputs.dtype)
-    labels = as_targets("labels", labels, count=inputs.shape[0]).astype(inputs.dtype)
+    labels = as_targets("labels", labels, count=inputs.shape[0], several=True).astype(inputs.dtype)
     weight = None if sample_weight is None else checked_weight(sample_weight, inputs.shape[0])
     problem = Problem(network.kernels, training, inputs, labels, probe_inputs, loss_weights(inputs, weight))
     law = exact_outputs(problem, True, full_covariance)

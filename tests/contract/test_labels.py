@@ -39,8 +39,20 @@ SIGNS = {
     ],
 )
 def test_labels_that_are_no_numbers_or_too_many(name, labels, match):
+    if name == "predict_outputs" and labels.ndim == 2:
+        labels, match = labels[:3], r"labels must be of shape \(4, k\), one row per point; got \[\["
     with pytest.raises(ValueError, match=match):
         {**REAL, **SIGNS}[name](labels)
+
+
+def test_labels_of_several_outputs_are_each_learnt_on_its_own():
+    labels = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.5, 0.5]])
+    both = ns.predict_outputs(WIDE, FLOW, INPUTS, labels, INPUTS + 0.1)
+    assert both.mean.shape == both.variance.shape == (4, 2)
+    for k in range(2):
+        one = ns.predict_outputs(WIDE, FLOW, INPUTS, labels[:, k], INPUTS + 0.1)
+        np.testing.assert_allclose(both.mean[:, k], one.mean, atol=1e-12)
+        np.testing.assert_allclose(both.variance[:, k], one.variance, atol=1e-12)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -39,11 +39,10 @@ def given_data(dataset: Dataset, num_samples: int | None, probes: Latents, probe
     return GivenData(inputs, labels, probe_inputs, shared_plane(dataset.embedding, inputs, probe_inputs))
 
 
-def given_samples(dataset: Dataset | None, num_samples: int | None) -> tuple[Float[Array, "n d"], Float[Array, "n"]]:
+def given_samples(dataset: Dataset, num_samples: int | None) -> tuple[Float[Array, "n d"], Float[Array, "n"]]:
     """Inputs and labels of a data set, checked as :func:`given_data` says."""
     allowed = "a Dataset, of model.sample or Dataset.from_arrays"
-    if not isinstance(dataset, Dataset):
-        raise ValueError(f"dataset must be {allowed}; got {type(dataset).__name__}")
+    require(isinstance(dataset, Dataset), "dataset", allowed, type(dataset).__name__)
     inputs = as_points("dataset.inputs", dataset.inputs)
     count = inputs.shape[0]
     labels = as_labels("dataset.labels", dataset.labels, count=count).astype(inputs.dtype)
