@@ -81,14 +81,13 @@ def compiled(function: Function) -> Function:
     """
     jitted = eqx.filter_jit(function)
 
+    def as_jax(leaf: Any) -> Any:
+        # One by one: jax.device_put of all at once falls for the same.
+        return jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf
+
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        leaves, structure = jax.tree.flatten((args, kwargs))
-        given = [number for number, leaf in enumerate(leaves) if isinstance(leaf, np.ndarray)]
-        # All at once: one by one they take longer than many of the programs.
-        for number, array in zip(given, jax.device_put([leaves[number] for number in given]), strict=True):
-            leaves[number] = array
-        args, kwargs = jax.tree.unflatten(structure, leaves)
+        args, kwargs = jax.tree.map(as_jax, (args, kwargs))
         return jitted(*args, **kwargs)
 
     return wrapper  # type: ignore[return-value]

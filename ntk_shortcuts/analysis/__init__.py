@@ -1,9 +1,11 @@
 """Questions beyond one prediction: spectra, influence of points, searches, moving kernels."""
 
-from ntk_shortcuts.analysis.audit import Audit, audit
+from typing import TYPE_CHECKING, Any
+
+from ntk_shortcuts.analysis.audit import audit
 from ntk_shortcuts.analysis.influence import Influence, influence
 from ntk_shortcuts.analysis.laziness import laziness_gap
-from ntk_shortcuts.analysis.mitigations import Mitigations, mitigations
+from ntk_shortcuts.analysis.mitigations import mitigations
 from ntk_shortcuts.analysis.motion import KernelMotion, kernel_motion
 from ntk_shortcuts.analysis.remedies.registry import MITIGATIONS, Case
 from ntk_shortcuts.analysis.samples.spectrum import SampleSpectrum
@@ -34,3 +36,15 @@ __all__ = [
     "most_biased",
     "telescope",
 ]
+
+
+if TYPE_CHECKING:
+    from ntk_shortcuts.analysis.tables import Audit, Mitigations
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("Audit", "Mitigations"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ntk_shortcuts.analysis import tables
+
+    return getattr(tables, name)

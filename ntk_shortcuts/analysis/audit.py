@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray
 
 from ntk_shortcuts.analysis.samples.functions import named_values, predictivity
 from ntk_shortcuts.analysis.samples.operator import operator_of
@@ -13,7 +12,7 @@ from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.validation import require, require_integer
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from ntk_shortcuts.analysis.tables import Audit
 
 _LONG_NAMES = {
     "predictivity": ("accuracy of the label from the attribute alone", "1"),
@@ -22,18 +21,6 @@ _LONG_NAMES = {
     "alignment": ("part of the square within the leading eigenfunctions", "1"),
     "kernel_alignment": ("y^T K y / (|y|^2 |K|)", "1"),
 }
-
-
-class Audit(xarray.Dataset):
-    """An `xarray.Dataset` that draws itself: :func:`ntk_shortcuts.plotting.plot_audit`."""
-
-    __slots__ = ()
-
-    def plot(self) -> Figure:  # pyright: ignore[reportIncompatibleVariableOverride]  xarray draws no audits
-        """Learning times, predictivities and alignments as a figure."""
-        from ntk_shortcuts.plotting.audit import plot_audit
-
-        return plot_audit(self)
 
 
 def audit(pool: Pool, network: Any, *, modes: int = 10, cache: Any = None) -> Audit:
@@ -96,4 +83,6 @@ def audit(pool: Pool, network: Any, *, modes: int = 10, cache: Any = None) -> Au
         name: ("function", np.asarray(column, float), dict(zip(("long_name", "units"), _LONG_NAMES[name], strict=True)))
         for name, column in columns.items()
     }
+    from ntk_shortcuts.analysis.tables import Audit
+
     return Audit(data, {"function": list(values)}, {"modes": modes, "samples": len(pool)})

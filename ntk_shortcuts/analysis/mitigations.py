@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray
 
 from ntk_shortcuts.analysis.remedies.registry import MITIGATIONS, Case, Mitigation
 from ntk_shortcuts.entry import predict
@@ -19,7 +18,7 @@ from ntk_shortcuts.training.rules import GradientFlow, TrainingRule
 from ntk_shortcuts.validation import require, require_integer
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from ntk_shortcuts.analysis.tables import Mitigations
 
 _LONG_NAMES = {
     "worst_group_accuracy": "accuracy of the worst group",
@@ -30,18 +29,6 @@ _LONG_NAMES = {
     "best_error": "standard error of best",
     "num_samples": "samples of a data set",
 }
-
-
-class Mitigations(xarray.Dataset):
-    """An `xarray.Dataset` that draws itself: :func:`ntk_shortcuts.plotting.plot_mitigations`."""
-
-    __slots__ = ()
-
-    def plot(self) -> Figure:  # pyright: ignore[reportIncompatibleVariableOverride]  xarray draws no mitigations
-        """Accuracies of the worst group over time, and the best of each mitigation."""
-        from ntk_shortcuts.plotting.mitigations import plot_mitigations
-
-        return plot_mitigations(self)
 
 
 def mitigations(
@@ -169,6 +156,8 @@ def _table(names: list[str], axis: str, values: np.ndarray, rows: list[dict[str,
     data = {name: (("mitigation", axis), value, {"long_name": _LONG_NAMES[name]}) for name, value in along.items()}
     data |= {name: ("mitigation", value, {"long_name": _LONG_NAMES[name]}) for name, value in single.items()}
     data[f"best_{axis}"] = ("mitigation", values[stops], {"long_name": f"{axis} at which it is best"})
+    from ntk_shortcuts.analysis.tables import Mitigations
+
     return Mitigations(data, {"mitigation": names, axis: values}, _recommended(names, axis, values[stops], best, errors))
 
 

@@ -44,7 +44,7 @@ class Pool(Law):
 
     Example:
         >>> pool = Pool([[0.0, 1.0], [1.0, 0.5], [1.0, 1.0], [0.5, 0.0]], [1, 1, -1, -1], [1, -1, 1, -1])
-        >>> pool.with_agreement(0.9).weights.tolist()
+        >>> pool.with_agreement(0.9).weights.round(3).tolist()
         [0.45, 0.05, 0.05, 0.45]
     """
 
