@@ -90,7 +90,9 @@ def averaged(
     spread = label_spread(influence, where, atoms.targets)
     initial = np.zeros(len(where.points))
     if random_init:
-        of_initial = initial_spread(influence, where, atoms.gram, coordinate_weights(atoms.weights))
+        # Drawn or not, every node moves the random output: what draws fix is the labels' part.
+        everything = influence._replace(varying=np.arange(len(atoms.weights)))
+        of_initial = initial_spread(everything, where, atoms.gram, coordinate_weights(atoms.weights))
         spread = Spread(spread.matrix + of_initial.matrix, spread.own + of_initial.own)
         initial = remaining_variance(influence, where, atoms.gram)
     matrix = with_feedback(influence, where, spread) if feedback else spread.matrix
