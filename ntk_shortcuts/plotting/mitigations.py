@@ -47,7 +47,7 @@ def plot_mitigations(mitigations: Any) -> Figure:
 
     order = np.argsort(best, kind="stable")
     for row, place in enumerate(order):
-        colour, marker = _style(place, names[place])
+        colour, marker = _style(int(place), names[place])
         right.errorbar(best[place], row, xerr=spread[place], fmt=marker, color=colour, ms=7, fillstyle="none")
         right.annotate(f"{best[place]:.3f}", (best[place], row), (0, 6), textcoords="offset points", ha="center", fontsize=8)
     if "none" in names:
