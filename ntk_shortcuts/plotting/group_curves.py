@@ -62,7 +62,9 @@ def plot_group_curves(predicted: Any, ensemble: Any = None, ax: Axes | None = No
     curves = _curves(predicted, x, logarithmic)
     points = _points(ensemble, x)
     axes = new_figure((6.8, 4.2)).subplots() if ax is None else ax
-    figure: Any = axes.get_figure(root=True)
+    # Of a subfigure the figure around it; get_figure has no `root` before matplotlib 3.10.
+    figure: Any = axes.figure
+    figure = figure.figure
     at = curves[x].values
     axes.axhline(0.5, color="0.75", linewidth=0.8, zorder=0)
     worst = curves.min([dim for dim in curves.dims if dim != x])
