@@ -19,33 +19,36 @@ def steps(items: Sequence[Item], description: str) -> Iterator[Item]:
         >>> sum(steps([1, 2, 3], "adding"))
         6
     """
-    started, bar = time.monotonic(), None
+    started = time.monotonic()
+    bar: Bar | None = None
     try:
         for done, item in enumerate(items):
             passed = time.monotonic() - started
             if bar is None and done and passed / done * len(items) > _PATIENCE and sys.stderr.isatty():
-                bar = _Bar(f"{description}, about {passed / done * len(items):.0f} s", len(items))
+                bar = Bar(f"{description}, about {passed / done * len(items):.0f} s", transient=True)
             if bar is not None:
-                bar.update(done)
+                bar.update(done, len(items))
             yield item
     finally:
         if bar is not None:
             bar.stop()
 
 
-class _Bar:
-    def __init__(self, description: str, total: int):
+class Bar:
+    """A bar on standard error; `transient`: gone when it ends."""
+
+    def __init__(self, description: str, transient: bool = False):
         # Imported where it is shown: most predictions are over before.
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
-        self._task = self._progress.add_task(description, total=total)
+        self._progress = Progress(*columns, console=Console(stderr=True), transient=transient)
+        self._task = self._progress.add_task(description, total=None)
         self._progress.start()
 
-    def update(self, done: int) -> None:
-        self._progress.update(self._task, completed=done)
+    def update(self, done: int, total: int) -> None:
+        self._progress.update(self._task, completed=done, total=total)
 
     def stop(self) -> None:
         self._progress.stop()
