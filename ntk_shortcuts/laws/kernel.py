@@ -63,6 +63,10 @@ class LawKernel(eqx.Module):
         nngp, ntk = (jnp.concatenate([jnp.diagonal(jnp.asarray(getattr(k, n))) for k in parts]) for n in ("nngp", "ntk"))
         return Kernels(nngp, ntk)
 
+    def drawn(self, replace: bool) -> LawKernel:
+        """The same, of data sets that may hold a sample twice, or may not."""
+        return self if replace else LawKernel(self.law.without_replacement(), self.network)
+
     @property
     def finite_network(self) -> FiniteNetwork:
         """The network, which must be one that can be drawn."""

@@ -62,8 +62,7 @@ class MonteCarlo(Method):
         require(num_samples is not None, "num_samples", 'an even integer >= 2 for method="monte_carlo"', num_samples)
         require_integer("num_datasets", self.num_datasets, 2)
         require_tolerance(self.rank_tolerance)
-        law = kernel.law if self.replace else kernel.law.without_replacement()
-        kernel = LawKernel(law, kernel.network)
+        kernel = kernel.drawn(self.replace)
         laws, extra, issues = [], {}, []
         for index in steps(range(self.num_datasets), "data sets"):
             problem = self._problem(kernel, training, num_samples, points, jax.random.fold_in(key, index))

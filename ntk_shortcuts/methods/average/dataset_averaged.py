@@ -113,10 +113,10 @@ class DatasetAveraged(Method):
     def __call__(self, kernel: LawKernel, training: TrainingRule, num_samples: Any, points: TestPoints) -> Outputs:
         _require_count(num_samples)
         require_tolerance(self.tolerance)
-        law = kernel.law if self.replace else kernel.law.without_replacement()
-        counts = None if is_traced(num_samples) else law.counts(num_samples)
+        kernel = kernel.drawn(self.replace)
+        counts = None if is_traced(num_samples) else kernel.law.counts(num_samples)
         if counts is not None:
-            return self._of_pool(LawKernel(law, kernel.network), training, counts, num_samples, points)
+            return self._of_pool(kernel, training, counts, num_samples, points)
         require(self.form in FORMS, "form", f"one of {', '.join(FORMS)}", self.form)
         solved, unfold = kernel.parity.fold(points.points)
         factors = (self.random_init, self.balanced, self.feedback, self.uniform_noise)
