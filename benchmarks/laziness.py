@@ -27,9 +27,9 @@ from jax.flatten_util import ravel_pytree
 from sklearn.metrics import roc_auc_score
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.analysis.laziness import _COARSE
 from ntk_shortcuts.laws.two_features.mixture import mixture_nodes
 from ntk_shortcuts.laws.two_features.plane import plane_basis
+from ntk_shortcuts.laziness import _COARSE
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 EPOCHS = np.array([1, 3, 10, 30, 100])

@@ -3,84 +3,20 @@
 What most users need stands here; the rest has a namespace that says what it is: `ns.laws`, `ns.networks`, `ns.training`,
 `ns.methods` and `ns.metrics`, where one's own come from; `ns.kernels`, `ns.finite_width`, `ns.linear`, `ns.analysis`,
 `ns.experiments`, `ns.images`.
+
+What each name stands for is in `__init__.pyi`, and is imported when it is first asked for: a command line that prints its
+help does not wait for what computes.
 """
 
 import operator as _operator
 import sys as _sys
 from typing import Any as _Any
 
-from ntk_shortcuts import analysis, experiments, kernels, laws, linear, methods, metrics, networks, training
-from ntk_shortcuts.analysis.audit import audit
-from ntk_shortcuts.analysis.mitigations import mitigations
-from ntk_shortcuts.analysis.spectrum import kernel_spectrum
-from ntk_shortcuts.entry import predict, predict_bias
-from ntk_shortcuts.experiments import images
-from ntk_shortcuts.experiments.ensembles import train_ensemble
-from ntk_shortcuts.experiments.sweeps import bias_map, sweep
-from ntk_shortcuts.kernels import LeakyReLU, finite_width
-from ntk_shortcuts.kernels.empirical import empirical_ntk
-from ntk_shortcuts.laws.pool import Pool
-from ntk_shortcuts.laws.two_features.dataset import Dataset
-from ntk_shortcuts.laws.two_features.model import GenerativeModel
-from ntk_shortcuts.laws.two_features.whitening import whitened
-from ntk_shortcuts.methods import (
-    DatasetAveraged,
-    GivenDataset,
-    LeadingOrder,
-    MonteCarlo,
-    Population,
-    PopulationFlow,
-    known_methods,
-)
-from ntk_shortcuts.methods.outputs import predict_outputs
-from ntk_shortcuts.networks.mlp import MLP
-from ntk_shortcuts.results.issues import DivergenceWarning, UntrustedPredictionWarning
-from ntk_shortcuts.results.prediction import Prediction
-from ntk_shortcuts.training.rules import GradientDescent, GradientFlow, Ridge
+import lazy_loader as _lazy_loader
+
 from ntk_shortcuts.version import __version__ as __version__
 
-__all__ = [
-    "MLP",
-    "Dataset",
-    "DatasetAveraged",
-    "DivergenceWarning",
-    "GenerativeModel",
-    "GivenDataset",
-    "GradientDescent",
-    "GradientFlow",
-    "LeadingOrder",
-    "LeakyReLU",
-    "MonteCarlo",
-    "Pool",
-    "Population",
-    "PopulationFlow",
-    "Prediction",
-    "Ridge",
-    "UntrustedPredictionWarning",
-    "analysis",
-    "audit",
-    "bias_map",
-    "empirical_ntk",
-    "experiments",
-    "finite_width",
-    "images",
-    "kernel_spectrum",
-    "kernels",
-    "known_methods",
-    "laws",
-    "linear",
-    "methods",
-    "metrics",
-    "mitigations",
-    "networks",
-    "predict",
-    "predict_bias",
-    "predict_outputs",
-    "sweep",
-    "train_ensemble",
-    "training",
-    "whitened",
-]
+_imported, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)
 
 # Names of 0.1, which go with 0.3.
 _MOVED = {
@@ -102,6 +38,8 @@ _MOVED = {
 
 
 def __getattr__(name: str) -> _Any:
+    if name in __all__:
+        return _imported(name)
     if name not in _MOVED:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from ntk_shortcuts.results.issues import give_deprecation

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ntk_shortcuts.analysis.laziness import laziness_notes
 from ntk_shortcuts.compilation import make_room
 from ntk_shortcuts.laws.kernel import meet
+from ntk_shortcuts.laziness import laziness_notes
 from ntk_shortcuts.methods import Method, resolve
 from ntk_shortcuts.numerics import in_float64, is_traced
 from ntk_shortcuts.results.issues import Issue, ShortcutIsOptimal, UnseenTarget, give

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from threadpoolctl import threadpool_limits
 
 from ntk_shortcuts.compilation import make_room
 
@@ -12,6 +13,10 @@ from ntk_shortcuts.compilation import make_room
 # kernels so.
 UNOPTIMIZED = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("XLA_FLAGS", UNOPTIMIZED)
+
+# Two workers on two cores: with a thread each their linear algebra does not wait for the other's (with two each, tests of
+# averages over pools took up to thirty times as long on a busy machine).
+threadpool_limits(1, user_api="blas")
 
 jax.config.update("jax_enable_x64", True)
 

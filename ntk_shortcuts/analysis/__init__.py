@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 from ntk_shortcuts.analysis.audit import audit
 from ntk_shortcuts.analysis.influence import Influence, influence
-from ntk_shortcuts.analysis.laziness import laziness_gap
 from ntk_shortcuts.analysis.mitigations import mitigations
 from ntk_shortcuts.analysis.motion import KernelMotion, kernel_motion
 from ntk_shortcuts.analysis.remedies.registry import MITIGATIONS, Case
@@ -12,6 +11,7 @@ from ntk_shortcuts.analysis.samples.spectrum import SampleSpectrum
 from ntk_shortcuts.analysis.search import Crossing, Extreme, critical_ratio, most_biased
 from ntk_shortcuts.analysis.spectrum import KernelSpectrum, kernel_spectrum
 from ntk_shortcuts.analysis.telescope import Telescope, linearized_outputs, telescope
+from ntk_shortcuts.laziness import laziness_gap
 
 __all__ = [
     "MITIGATIONS",

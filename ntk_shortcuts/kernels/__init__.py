@@ -1,5 +1,6 @@
 """Kernels of wide networks."""
 
+from ntk_shortcuts.kernels import empirical, finite_width
 from ntk_shortcuts.kernels.activations import (
     Activation,
     Dual,
@@ -22,6 +23,8 @@ __all__ = [
     "LeakyReLU",
     "PairMoments",
     "Quadrature",
+    "empirical",
+    "finite_width",
     "known_activations",
     "mlp_kernels",
     "register",

@@ -1,0 +1,71 @@
+from . import analysis, experiments, kernels, laws, linear, methods, metrics, networks, training
+from .analysis.audit import audit
+from .analysis.mitigations import mitigations
+from .analysis.spectrum import kernel_spectrum
+from .entry import predict, predict_bias
+from .experiments import images
+from .experiments.ensembles import train_ensemble
+from .experiments.sweeps import bias_map, sweep
+from .kernels import LeakyReLU, finite_width
+from .kernels.empirical import empirical_ntk
+from .laws.pool import Pool
+from .laws.two_features.dataset import Dataset
+from .laws.two_features.model import GenerativeModel
+from .laws.two_features.whitening import whitened
+from .methods import (
+    DatasetAveraged,
+    GivenDataset,
+    LeadingOrder,
+    MonteCarlo,
+    Population,
+    PopulationFlow,
+    known_methods,
+)
+from .methods.outputs import predict_outputs
+from .networks.mlp import MLP
+from .results.issues import DivergenceWarning, UntrustedPredictionWarning
+from .results.prediction import Prediction
+from .training.rules import GradientDescent, GradientFlow, Ridge
+
+__all__ = [
+    "MLP",
+    "Dataset",
+    "DatasetAveraged",
+    "DivergenceWarning",
+    "GenerativeModel",
+    "GivenDataset",
+    "GradientDescent",
+    "GradientFlow",
+    "LeadingOrder",
+    "LeakyReLU",
+    "MonteCarlo",
+    "Pool",
+    "Population",
+    "PopulationFlow",
+    "Prediction",
+    "Ridge",
+    "UntrustedPredictionWarning",
+    "analysis",
+    "audit",
+    "bias_map",
+    "empirical_ntk",
+    "experiments",
+    "finite_width",
+    "images",
+    "kernel_spectrum",
+    "kernels",
+    "known_methods",
+    "laws",
+    "linear",
+    "methods",
+    "metrics",
+    "mitigations",
+    "networks",
+    "predict",
+    "predict_bias",
+    "predict_outputs",
+    "sweep",
+    "train_ensemble",
+    "training",
+    "whitened",
+]
