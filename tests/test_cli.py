@@ -69,7 +69,8 @@ def test_predict_runs_as_a_program():
 @pytest.mark.parametrize("command", ["--help", "--version", "map --help"])
 def test_help_does_not_wait_for_what_computes(command):
     heavy = "('jax', 'numpy', 'scipy', 'matplotlib', 'xarray', 'optax', 'sympy')"
-    program = f"import sys; from ntk_shortcuts.cli import main; main({command.split()}); print([m for m in {heavy} if m in sys.modules])"
+    run = f"from ntk_shortcuts.cli import main; main({command.split()})"
+    program = f"import sys; {run}; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 

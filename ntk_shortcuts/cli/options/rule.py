@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from ntk_shortcuts import TrainingRule
+    from ntk_shortcuts.training import TrainingRule
 
 _DEFAULT_TIME = 30.0
 
