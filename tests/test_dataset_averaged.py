@@ -132,6 +132,8 @@ def test_agrees_with_sampled_data_sets_and_its_twin_does_not(network):
     np.testing.assert_allclose(spreads[0], spreads[1], rtol=0.12)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_what_few_samples_leave_out_is_stated():
     """At N = 30 and t = 3 the average is 0.012 low, of which no other diagnostic knew."""
     model, network, flow = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0)), ns.MLP(1), ns.GradientFlow(3.0)

@@ -189,6 +189,8 @@ def test_which_of_several_attributes_is_asked_where_it_matters(pools):
     assert np.all(np.isfinite(found.best))
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.images
 def test_predicted_gains_are_those_of_exact_solutions():
     """Averages over data sets against sampled ones, on digits with a patch that is right for nine in ten."""

@@ -53,6 +53,8 @@ def test_a_network_of_ones_own_may_be_written_in_numpy(rng, full_covariance):
     np.testing.assert_allclose(found.variance, expected.variance, rtol=1e-10, atol=1e-14)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_a_weight_is_as_many_samples(rng):
     x, y, at = rng.normal(size=(8, 3)), rng.normal(size=8), rng.normal(size=(5, 3))
     weight = rng.integers(0, 4, size=8)

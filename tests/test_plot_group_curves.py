@@ -76,6 +76,8 @@ def test_trained_networks_stand_at_their_times_with_errors(flow):
     np.testing.assert_allclose(alone.axes[0].containers[0][0].get_xdata(), [4.0])
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_training_samples_are_an_axis_of_sweeps_and_of_predictions_by_number():
     swept = ns.sweep({"num_samples": [10, 20], "time": [3.0]}, POOL, ns.MLP(0), test=TEST, method="monte_carlo",
                      key=jax.random.key(0), num_datasets=2)  # fmt: skip

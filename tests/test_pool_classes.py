@@ -26,6 +26,8 @@ def predicted(pools, **options):
     return ns.predict(pools[0], NETWORK, ns.GradientFlow(TIMES), test=pools[1], **options)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.parametrize("random_init", [True, False])
 def test_averages_are_those_of_sampled_data_sets_and_the_twin_is_not(pools, random_init):
     """60 samples: about seven of each group, which are drawn; and 120, of which none is rare."""

@@ -124,6 +124,8 @@ def test_rounding_of_the_variance_is_a_warning_where_it_is_above_the_output(size
     assert all("rounding moves the bias by up to" in str(w.message) for w in caught)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_a_direction_below_the_resolution_is_said_where_it_would_be_learnt():
     """Equal predictivities: the optimum is unbiased, and without the weak direction the bias is 1."""
     model = ns.GenerativeModel((0.9, 0.9), (1e4, 1.0), 1 - 1e-8)

@@ -33,6 +33,8 @@ def test_linear_networks_follow_weighted_regression():
     assert np.max(np.abs(plain.mean - expected)) > 0.1
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_whole_weights_are_repeated_samples():
     data = MODEL.sample(jax.random.key(0), 20)
     counts = np.arange(20) % 4

@@ -18,6 +18,8 @@ def test_ruff_finds_nothing(command):
     assert found.returncode == 0, found.stdout + found.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_pyright_finds_nothing():
     pytest.importorskip("pyright")
     command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable]

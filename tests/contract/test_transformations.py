@@ -72,7 +72,9 @@ OF_A_NUMBER = {
 }
 FUNCTIONS = {**OF_INPUTS, **OF_A_NUMBER}
 # The others repeat the claim at more functions.
-QUICK = ("kernels, erf", "data set, relu", "gram", "expectation", "reliance", "leading order, relu", "linear bias", "constant")
+QUICK = ("kernels, erf", "data set, relu", "gram", "expectation", "reliance", "linear bias")
+IN_CI = ("leading order, relu", "constant")
+MARKS = dict.fromkeys(QUICK, []) | dict.fromkeys(IN_CI, [pytest.mark.slow, pytest.mark.branches])
 TRANSFORMATIONS = {
     "eager": lambda f, x: f(x),
     "jit": lambda f, x: jax.jit(f)(jnp.asarray(x)),
@@ -86,7 +88,7 @@ def argument(name, dtype):
 
 
 @pytest.mark.parametrize("x64", [False, True])
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in FUNCTIONS])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=MARKS.get(n, [pytest.mark.slow])) for n in FUNCTIONS])
 def test_matrix(name, x64):
     function = FUNCTIONS[name]
     reference = float(function(argument(name, np.float64)))
