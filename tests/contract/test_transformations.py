@@ -74,7 +74,7 @@ FUNCTIONS = {**OF_INPUTS, **OF_A_NUMBER}
 # The others repeat the claim at more functions.
 QUICK = ("kernels, erf", "data set, relu", "gram", "expectation", "reliance", "linear bias")
 IN_CI = ("leading order, relu", "constant")
-MARKS = dict.fromkeys(QUICK, []) | dict.fromkeys(IN_CI, [pytest.mark.slow, pytest.mark.branches])
+MARKS = {name: [] for name in QUICK} | {name: [pytest.mark.slow, pytest.mark.branches] for name in IN_CI}
 TRANSFORMATIONS = {
     "eager": lambda f, x: f(x),
     "jit": lambda f, x: jax.jit(f)(jnp.asarray(x)),
