@@ -32,9 +32,11 @@ def unresolved_direction(
     if flattest is None:
         return ()
     ratio = float(flattest)
+    if ratio >= resolution:
+        return ()
     eigenvalue = float(largest) * ratio
     learnt = float(jnp.max(training.filter(jnp.asarray([eigenvalue]), num_samples))) * eigenvalue
-    return (UnresolvedDirection(ratio, learnt),) if ratio < resolution and learnt > 1e-3 else ()
+    return (UnresolvedDirection(ratio, learnt),) if learnt > 1e-3 else ()
 
 
 def unresolved_labels(network: Any, training: SpectralFilter, law: OutputLaw, num_samples: int) -> tuple[UnresolvedLabels, ...]:

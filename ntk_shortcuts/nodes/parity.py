@@ -15,7 +15,7 @@ import numpy as np
 
 from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.nodes.base import SampleWeight, evaluate_weight
-from ntk_shortcuts.numerics import is_traced
+from ntk_shortcuts.numerics import compiled, is_traced
 from ntk_shortcuts.spec import Spec
 from ntk_shortcuts.validation import require
 
@@ -93,14 +93,7 @@ class OddEven(Parity):
         if not mirrored:
             return super().fold(points)
 
-        def all_of(half: jax.Array, sign: float) -> jax.Array:
-            return jnp.concatenate([half, sign * half[..., ::-1]], axis=-1)
-
-        def unfold(mean: jax.Array, variance: jax.Array | None, error: Any) -> tuple:
-            everywhere = type(error)(all_of(error.mean, -1), all_of(error.variance, 1))
-            return all_of(mean, -1), None if variance is None else all_of(variance, 1), everywhere
-
-        return points[: len(points) // 2], unfold
+        return points[: len(points) // 2], _unfold
 
     def require_symmetric(self, kernels: PointKernels, points: jax.Array) -> None:
         """Refuse a kernel that is not symmetric under (x, x') -> (-x, -x')."""
@@ -127,6 +120,17 @@ class OddEven(Parity):
                 f'symmetric, w(-z, -y) = w(z, y), for method="{method}" (or method="monte_carlo")',
                 f"{there[worst]:g} and {back[worst]:g} at z = {np.asarray(points[worst]).tolist()}, y = {y:g} and the opposite",
             )
+
+
+@compiled
+def _unfold(mean: jax.Array, variance: jax.Array | None, error: Any) -> tuple:
+    """Odd means and even variances of a half grid, on all of it."""
+
+    def all_of(half: jax.Array, sign: float) -> jax.Array:
+        return jnp.concatenate([half, sign * half[..., ::-1]], axis=-1)
+
+    everywhere = type(error)(all_of(error.mean, -1), all_of(error.variance, 1))
+    return all_of(mean, -1), None if variance is None else all_of(variance, 1), everywhere
 
 
 def stacked(sectors: Sectors) -> Kernels:

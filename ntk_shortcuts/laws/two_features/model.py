@@ -177,13 +177,7 @@ class GenerativeModel(DataLaw):
         Both to full relative accuracy, also where the smaller one is below the rounding of the matrix: it is
         \(\alpha_s^2\alpha_c^2\det(\Sigma+\mu\mu^\top)\) over the larger one.
         """
-        alpha, means, sigma = jnp.asarray(self.amplification), self.means, jnp.asarray(self.correlation)
-        # No term of the determinant cancels another as sigma -> 1 with equal means.
-        determinant = (1 - sigma) * (1 + sigma) + (means[0] - means[1]) ** 2 + 2 * (1 - sigma) * means[0] * means[1]
-        diagonal = alpha**2 * (1 + means**2)
-        cross = alpha[0] * alpha[1] * (sigma + means[0] * means[1])
-        large = (jnp.sum(diagonal) + jnp.hypot(diagonal[0] - diagonal[1], 2 * cross)) / 2
-        return jnp.stack([large, (alpha[0] * alpha[1]) ** 2 * determinant / large])
+        return _second_moment_eigenvalues(self.amplification, self.means, self.correlation)
 
     @in_float64
     def class_expectation(self, latents: Latents) -> Float[Array, "n"]:
@@ -367,6 +361,16 @@ class GenerativeModel(DataLaw):
     def two_features(self) -> GenerativeModel:
         """Itself."""
         return self
+
+
+@compiled
+def _second_moment_eigenvalues(alpha: Any, means: Any, sigma: Any) -> jax.Array:
+    # No term of the determinant cancels another as sigma -> 1 with equal means.
+    determinant = (1 - sigma) * (1 + sigma) + (means[0] - means[1]) ** 2 + 2 * (1 - sigma) * means[0] * means[1]
+    diagonal = alpha**2 * (1 + means**2)
+    cross = alpha[0] * alpha[1] * (sigma + means[0] * means[1])
+    large = (jnp.sum(diagonal) + jnp.hypot(diagonal[0] - diagonal[1], 2 * cross)) / 2
+    return jnp.stack([large, (alpha[0] * alpha[1]) ** 2 * determinant / large])
 
 
 class EmbeddedLatents(Inputs):
