@@ -20,6 +20,11 @@ import numpy as np
 from jax import lax
 from jax.core import Tracer
 
+from ntk_shortcuts.program_cache import keep_programs
+
+# Before the first program is compiled: JAX asks once.
+keep_programs()
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 from threadpoolctl import threadpool_limits
 
-from ntk_shortcuts.compilation import make_room
-
 # Most programs here run once, on a few points, and compiling them takes most of the time of the suite: XLA compiles them
 # without optimisation, other processes' as well. With an empty `XLA_FLAGS` the tests run as users' code does; CI runs those of
 # kernels so.
 UNOPTIMIZED = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("XLA_FLAGS", UNOPTIMIZED)
+# What a test takes does not depend on what was run before it.
+os.environ["NTK_SHORTCUTS_CACHE"] = "off"
 
 # Two workers on two cores: with a thread each their linear algebra does not wait for the other's (with two each, tests of
 # averages over pools took up to thirty times as long on a busy machine).
@@ -44,4 +44,6 @@ def rng():
 
 def pytest_runtest_teardown():
     # Some ten thousand programs do not fit into one process.
+    from ntk_shortcuts.compilation import make_room
+
     make_room()

@@ -11,6 +11,7 @@ import typer
 from ntk_shortcuts.cli.audit import audit
 from ntk_shortcuts.cli.command import Command
 from ntk_shortcuts.cli.derive import derive
+from ntk_shortcuts.cli.info import info
 from ntk_shortcuts.cli.map import map_command
 from ntk_shortcuts.cli.predict import predict
 from ntk_shortcuts.cli.report import report
@@ -27,6 +28,7 @@ COMMANDS = {
     "sweep": sweep_command,
     "derive": derive,
     "validate": validate,
+    "info": info,
 }
 
 app = typer.Typer(

@@ -1,0 +1,53 @@
+"""What one process compiled the next one reads; the cache can be switched off, and is the user's where he chose one."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import json, jax, ntk_shortcuts as ns
+found = {"hits": 0, "misses": 0}
+def listen(event, **_):
+    for name in found:
+        found[name] += event == f"/jax/compilation_cache/cache_{name}"
+jax.monitoring.register_event_listener(listen)
+bias = ns.predict_bias(ns.GenerativeModel(), ns.MLP(0), ns.GradientFlow(3.0)).bias if predicting else 0.0
+from ntk_shortcuts.program_cache import kept_programs
+cache = kept_programs()
+print(json.dumps({**found, "bias": bias, "place": str(cache.place), "size": cache.size, "limit": cache.limit}))
+"""
+
+
+def run(tmp_path, predicting=False, **variables):
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("NTK_", "JAX_"))}
+    environment = {**kept, "XDG_CACHE_HOME": str(tmp_path), **variables}
+    done = subprocess.run(
+        [sys.executable, "-c", f"predicting = {predicting}{PROGRAM}"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def test_the_second_process_reads_what_the_first_compiled(tmp_path):
+    first, second = (run(tmp_path, True, NTK_SHORTCUTS_CACHE=str(tmp_path / "mine")) for _ in range(2))
+    assert first["bias"] == second["bias"]
+    assert first["place"].startswith(str(tmp_path / "mine")) and 0 < first["size"] < first["limit"]
+    assert first["misses"] > second["misses"] and second["hits"] > first["hits"]
+    assert not (tmp_path / "ntk_shortcuts").exists()
+
+
+@pytest.mark.parametrize("variables", [{"NTK_SHORTCUTS_CACHE": "off"}, {"NTK_SHORTCUTS_CACHE": "/dev/null/nowhere"}])
+def test_without_a_place_nothing_is_kept(tmp_path, variables):
+    found = run(tmp_path, **variables)
+    assert (found["place"], found["size"], found["hits"]) == ("None", 0, 0)
+    assert not list(tmp_path.rglob("*-cache"))
+
+
+def test_a_place_of_jax_stays(tmp_path):
+    assert run(tmp_path, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "theirs"))["place"] == str(tmp_path / "theirs")
