@@ -74,6 +74,19 @@ def test_convolutional_networks_see_images():
         np.testing.assert_allclose(trained.outputs[0, 0], apply_fn(params, test.inputs)[:, 0], atol=1e-10)
 
 
+@pytest.mark.peers
+def test_layers_of_filters_train_in_either_precision():
+    """In a session with x64, as this one is."""
+    stax = interop.load().stax
+    filters = [part for _ in range(2) for part in (stax.Conv(3, (2, 2), padding="SAME"), stax.Relu())]
+    init_fn, apply_fn, kernel_fn = stax.serial(*filters, stax.Flatten(), stax.Dense(1))
+    network = interop.from_stax(kernel_fn, init_fn=init_fn, apply_fn=apply_fn)
+    pool, test = halves()
+    single, double = (train(pool, test, network, steps=3, count=(10, 1, 1), dtype=d) for d in (jnp.float32, jnp.float64))
+    assert (single.outputs.dtype, double.outputs.dtype) == (np.float32, np.float64)
+    np.testing.assert_allclose(single.outputs, double.outputs, atol=1e-5)
+
+
 @pytest.fixture(scope="module")
 def several():
     pool, test = halves(agreement=0.7)

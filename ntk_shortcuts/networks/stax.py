@@ -106,12 +106,13 @@ class StaxNetwork(FiniteNetwork):
         points = as_points("x", x)
         leaves = jax.tree.leaves(params)
         images = self._as_images("x", points.astype(jnp.result_type(*leaves)) if leaves else points)
-        with _lenient():
+        # Stax's own factors are of the session's precision; a second convolution refuses what they make of float32.
+        with _lenient(), jax.enable_x64(images.dtype == jnp.float64):
             outputs = apply_fn(params, images)
         shape = (points.shape[0], 1)
         allowed = f"a function to outputs of shape (n, 1) = {shape}, with Dense(1) as the last layer"
         require(outputs.shape == shape, "apply_fn", allowed, f"shape {outputs.shape}")
-        return outputs[:, 0].astype(images.dtype)  # stax's own factors are float64 where x64 is on
+        return outputs[:, 0].astype(images.dtype)
 
     def _functions(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
         """`init_fn` and `apply_fn`, where both are given."""
