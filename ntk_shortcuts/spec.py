@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -20,11 +21,20 @@ class Spec(eqx.Module):
         >>> from ntk_shortcuts import MLP
         >>> MLP(1) == MLP(1), len({MLP(1), MLP(1), MLP(2)})
         (True, 2)
+        >>> from ntk_shortcuts import GradientDescent
+        >>> GradientDescent(learning_rate=0.1, steps=[10, 30])
+        GradientDescent(learning_rate=0.1, steps=[10, 30])
     """
 
     def _identity(self) -> tuple[Any, ...]:
         leaves, structure = jax.tree.flatten(self)
         return type(self), structure, tuple(_frozen(leaf) for leaf in leaves)
+
+    def __repr__(self) -> str:
+        """The numbers themselves; fields at their defaults are left out."""
+        values = {field.name: (getattr(self, field.name, None), field) for field in dataclasses.fields(self) if field.repr}
+        kept = {name: shown(value) for name, (value, field) in values.items() if not _is_default(value, field)}
+        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in kept.items())})"
 
     def __hash__(self) -> int:
         if is_traced(self):
@@ -35,6 +45,34 @@ class Spec(eqx.Module):
         if self is other or type(self) is not type(other):
             return self is other
         return not is_traced(self, other) and self._identity() == other._identity()  # type: ignore[attr-defined]
+
+
+# Entries of an array that are shown.
+_SHOWN = 8
+
+
+def shown(value: Any) -> str:
+    """A value in words: numbers as they are, longer arrays by their shape.
+
+    Example:
+        >>> shown(np.array([0.85, 0.9])), shown(np.zeros((100, 2))), shown(np.float64(3.0)), shown("relu")
+        ('[0.85, 0.9]', 'float64 of shape (100, 2)', '3', "'relu'")
+    """
+    array = isinstance(value, np.ndarray | np.generic | jax.Array)
+    if is_traced(value) or not array or not jax.dtypes.issubdtype(value.dtype, np.number):
+        return repr(value)
+    if np.size(value) > _SHOWN:
+        return f"{value.dtype} of shape {np.shape(value)}"
+    return _numbers(np.asarray(value).tolist())
+
+
+def _numbers(values: Any) -> str:
+    return f"[{', '.join(map(_numbers, values))}]" if isinstance(values, list) else f"{values:.6g}"
+
+
+def _is_default(value: Any, field: dataclasses.Field) -> bool:
+    default = field.default
+    return type(value) is type(default) and not isinstance(value, np.ndarray | jax.Array) and value == default
 
 
 def _frozen(leaf: Any) -> Any:

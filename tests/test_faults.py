@@ -170,3 +170,14 @@ def test_an_output_of_zero_is_half_right_on_validation_data():
 
     trained = ns.train_ensemble(MODEL, Mute(0), ns.GradientDescent(0.1, 1), 4, num_validation=6, key=jax.random.key(0))
     np.testing.assert_array_equal(trained.validation_accuracy, 0.5)
+
+
+def test_specs_and_predictions_show_their_numbers():
+    """Fault 17."""
+    model = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0))
+    assert repr(model).startswith("GenerativeModel(predictivity=[0.85, 0.9], amplification=[4, 1], correlation=0.6")
+    assert repr(ns.Population(tolerance=0.01)) == "Population(tolerance=0.01)" and repr(ns.Population()) == "Population()"
+    p = ns.predict(model, ns.MLP(0), ns.GradientFlow([3.0, 30.0]), method="leading_order")
+    numbers = ", ".join(f"{value:.6g}" for value in p.bias)
+    assert repr(p).startswith(f"Prediction(method='leading_order', bias=[{numbers}]") and "time=[3, 30]" in repr(p)
+    assert repr(p).endswith("issues=none)")

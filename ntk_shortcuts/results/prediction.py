@@ -17,6 +17,7 @@ from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import is_traced
 from ntk_shortcuts.results.issues import Issue
 from ntk_shortcuts.results.outputs import Outputs
+from ntk_shortcuts.spec import shown
 from ntk_shortcuts.validation import require, required
 
 
@@ -35,6 +36,16 @@ class Prediction(eqx.Module):
     method: str = eqx.field(static=True)
     metric: Metric = eqx.field(default_factory=Reliance)
     coordinates: dict[str, Any] = eqx.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """The numbers that it is asked for first, and what keeps them from being trusted."""
+        if is_traced(self):
+            return super().__repr__()
+        read = {**self.numbers(), **{name: value for name, value in self.coordinates.items() if value is not None}}
+        numbers = {name: shown(np.asarray(value)) for name, value in read.items()}
+        issues = ", ".join(issue.kind for issue in self.issues) or "none"
+        words = {"method": repr(self.method), **numbers, "points": str(len(self.points.points)), "issues": issues}
+        return f"Prediction({', '.join(f'{name}={value}' for name, value in words.items())})"
 
     @property
     def value(self) -> Any:

@@ -17,7 +17,7 @@ class MethodOptions:
         str | None,
         typer.Option(
             help="dataset_averaged (default with --num-samples), population (default without), dataset (one sampled from "
-            "--seed), monte_carlo, population-flow (of finite --width), ..."
+            "--seed), monte_carlo, population_flow (of finite --width), ..."
         ),
     ] = None
     num_samples: Annotated[int | None, typer.Option(help="Training samples N; infinite by default.")] = None
