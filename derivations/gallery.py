@@ -95,6 +95,8 @@ MEASURED = (
     "paper_experiments.py",
     "mitigations.py",
     "moving_kernel.py",
+    "architectures.py",
+    "richness.py",
     "release_time.py",
     "scaling.py",
     "leading_order.py",

@@ -46,6 +46,8 @@ SLOW_PAGES = {
     "finite_networks",
     "mitigations",
     "moving_kernel",
+    "architectures",
+    "richness",
     "bring_your_own_network",
     "predict",
 }

@@ -11,7 +11,8 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "ntk_shortcuts"
 # From low to high: a module, or a package with all in it that has no room of its own. "__init__" is the package itself.
 ROOMS = [
     *("version", "progress", "typing", "compilation", "program_cache", "numerics", "validation", "spec", "axes"),
-    *("kernels.moments", "kernels.tiles", "kernels.devices", "kernels.activations", "kernels.recursion", "kernels.angular"),
+    *("kernels.moments", "kernels.tiles", "kernels.devices", "kernels.activations"),
+    *("kernels.blocks", "kernels.recursion", "kernels.angular"),
     *("kernels.empirical", "kernels.finite_width", "kernels"),
     *("nodes.base", "nodes.test_points", "nodes.parity", "nodes"),
     *("results.issues", "results.signs", "results.outputs", "metrics", "results"),

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from ntk_shortcuts.analysis.audit import audit
+from ntk_shortcuts.analysis.infinite_width import WidthLimit, infinite_width_limit
 from ntk_shortcuts.analysis.influence import Influence, influence
 from ntk_shortcuts.analysis.mitigations import mitigations
 from ntk_shortcuts.analysis.motion import KernelMotion, kernel_motion
@@ -25,8 +26,10 @@ __all__ = [
     "Mitigations",
     "SampleSpectrum",
     "Telescope",
+    "WidthLimit",
     "audit",
     "critical_ratio",
+    "infinite_width_limit",
     "influence",
     "kernel_motion",
     "kernel_spectrum",

@@ -66,8 +66,9 @@ def sweep_command(
     """Predict the bias over a grid of any axes; --store keeps finished points, --output writes the result as netCDF.
 
     Axes: shortcut_predictivity, core_predictivity, amplification_ratio, shortcut_amplification, core_amplification,
-    correlation, depth, activation, width, weight_variance, bias_variance, num_samples, time, learning_rate, steps, strength
-    (of a ridge). A learning_rate or steps axis replaces the option of that name, a strength axis --ridge.
+    correlation, depth, activation, width, weight_variance, bias_variance, residual, normalization (layer or none), num_samples,
+    time, learning_rate, steps, strength (of a ridge). A learning_rate or steps axis replaces the option of that name, a
+    strength axis --ridge.
     """
     paths = files.paths((".nc",), "a sweep")
     axes = grid.axes()

@@ -11,6 +11,7 @@ from ntk_shortcuts.kernels.activations import (
     resolve_activation,
 )
 from ntk_shortcuts.kernels.angular import AngularKernels
+from ntk_shortcuts.kernels.blocks import Block
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.kernels.recursion import AffineLayer, Kernels, mlp_kernels
 
@@ -18,6 +19,7 @@ __all__ = [
     "Activation",
     "AffineLayer",
     "AngularKernels",
+    "Block",
     "Dual",
     "Kernels",
     "LeakyReLU",

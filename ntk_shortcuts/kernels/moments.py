@@ -113,6 +113,46 @@ class PairMoments(eqx.Module):
         zero = jnp.zeros_like(variance)
         return cls(variance, variance, variance, zero, zero)
 
+    def normalized(self) -> PairMoments:
+        """Moments of a and b over their standard deviations; what has none stays 0. Label D3.6."""
+        norm1, norm2 = safe_sqrt(self.variance1), safe_sqrt(self.variance2)
+        product = norm1 * norm2
+        unit1, unit2 = (jnp.where(norm > 0, jnp.ones_like(norm), 0) for norm in (norm1, norm2))
+        return PairMoments(
+            variance1=unit1,
+            variance2=unit2,
+            covariance=safe_divide(self.covariance, product),
+            area=safe_divide(self.area, product),
+            distance=(unit1 - unit2) ** 2 + 2 * safe_divide(self._gaps(product)[0], product),
+        )
+
+    def plus(self, other: PairMoments) -> PairMoments:
+        r"""Moments of a + a', b + b' for independent pairs (a, b) and (a', b').
+
+        With norms \(p_i,p_i'\) and gaps \(g_\mp=p_1p_2\mp q_{12}\), the determinant of the sum is
+        \(\mathrm{area}^2+\mathrm{area}'^2+(p_1p_2'-p_2p_1')^2+g_-g_+'+g_+g_-'\): nonnegative terms, so that nothing cancels.
+        Label D3.5.
+        """
+        (norm1, norm2), (more1, more2) = (
+            (safe_sqrt(moments.variance1), safe_sqrt(moments.variance2)) for moments in (self, other)
+        )
+        (gap, antigap), (more_gap, more_antigap) = self._gaps(norm1 * norm2), other._gaps(more1 * more2)
+        across = safe_hypot(jnp.abs(norm1 * more2 - norm2 * more1), safe_sqrt(gap * more_antigap + antigap * more_gap))
+        return PairMoments(
+            variance1=self.variance1 + other.variance1,
+            variance2=self.variance2 + other.variance2,
+            covariance=self.covariance + other.covariance,
+            area=safe_hypot(safe_hypot(self.area, other.area), across),
+            distance=self.distance + other.distance,
+        )
+
+    def _gaps(self, product: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Product of the norms less and plus the covariance: the smaller one from the area, in which nothing cancels."""
+        close = self.covariance > 0
+        whole = product + jnp.where(close, self.covariance, -self.covariance)
+        small = self.area * safe_divide(self.area, whole)
+        return jnp.where(close, small, whole), jnp.where(close, whole, small)
+
     def affine(self, weight: Any, bias: Any) -> PairMoments:
         r"""Moments after a random affine layer: \(q \mapsto \sigma_w^2 q + \sigma_b^2\) for each moment.
 

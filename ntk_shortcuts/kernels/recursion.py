@@ -12,6 +12,7 @@ from jax import lax
 
 from ntk_shortcuts.kernels.activations.base import Activation
 from ntk_shortcuts.kernels.activations.piecewise_linear import Linear
+from ntk_shortcuts.kernels.blocks import Block
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.kernels.tiles import mirrored, take, tiled, tiled_symmetric
 from ntk_shortcuts.numerics import compiled
@@ -44,8 +45,13 @@ class AffineLayer(eqx.Module):
     bias_rate: Scalar = 1.0
 
 
+_PLAIN = Block()
+
+
 @compiled
-def mlp_kernels(moments: PairMoments, layers: Sequence[AffineLayer], activation: Activation, input_dim: int) -> Kernels:
+def mlp_kernels(
+    moments: PairMoments, layers: Sequence[AffineLayer], activation: Activation, input_dim: int, block: Block = _PLAIN
+) -> Kernels:
     r"""The recursion, for layers \(l = 0..L\):
 
     \[K^0=\sigma_w^2\langle x,x'\rangle/d+\sigma_b^2,\quad \Theta^0=K^0,\qquad
@@ -57,19 +63,21 @@ def mlp_kernels(moments: PairMoments, layers: Sequence[AffineLayer], activation:
         layers: the L + 1 affine layers, the readout last.
         activation: between the layers.
         input_dim: d.
+        block: of residual or normalised networks (:class:`~ntk_shortcuts.kernels.blocks.Block`), which acts between the layers;
+            by default the recursion above.
 
     Numerics: covariance, area and distance go through every layer together (see
     :class:`~ntk_shortcuts.kernels.moments.PairMoments`). Relative error at depth 5: below 1e-10 in float64, below 2e-6
     in float32 for points in the plane. Source: Jacot, Gabriel & Hongler (2018); Lee et al. (2019), appendix E.
-    Labels D2.7, D3.1 and D3.4.
+    Labels D2.7, D3.1, D3.4, D3.5 and D3.6.
     """
     dtype = moments.covariance.dtype
 
     def scalar(value: Scalar) -> jax.Array:
         return jnp.asarray(value, dtype)
 
-    if isinstance(activation, Linear):
-        lines = [map(scalar, line) for line in linear_profiles(layers, input_dim)]
+    if isinstance(activation, Linear) and block.normalization is None:
+        lines = [map(scalar, line) for line in linear_profiles(layers, input_dim, block)]
         return Kernels(
             *(slope * moments.covariance + intercept for slope, intercept in lines), quadrature_error=jnp.zeros((), dtype)
         )
@@ -81,17 +89,18 @@ def mlp_kernels(moments: PairMoments, layers: Sequence[AffineLayer], activation:
     if not rest:
         return Kernels(nngp=pre.covariance, ntk=tangent, quadrature_error=error)
 
-    def add_layer(state: tuple, layer: AffineLayer) -> tuple[tuple, None]:
+    def affine(state: tuple, layer: AffineLayer) -> tuple:
         pre, tangent, error = state
+        pre, tangent = block.seen_moments(pre, tangent)
         dual = activation.dual(pre)
         weight, bias = layer.weight_variance, layer.bias_variance
         direct = weight * layer.weight_rate * dual.moments.covariance + bias * layer.bias_rate
         tangent = direct + weight * dual.derivative * tangent
-        return (
-            dual.moments.affine(weight, bias),
-            tangent,
-            error + jnp.asarray(dual.quadrature_error, dtype),
-        ), None
+        return dual.moments.affine(weight, bias), tangent, error + jnp.asarray(dual.quadrature_error, dtype)
+
+    def add_layer(state: tuple, layer: AffineLayer) -> tuple[tuple, None]:
+        *update, error = affine(state, layer)
+        return (*block.joined_moments(state[:2], tuple(update)), error), None
 
     # A scan, not a Python loop: XLA's fusion of an unrolled recursion takes time exponential in the depth. The last layer
     # stands outside: of its moments only the covariance is needed.
@@ -99,20 +108,26 @@ def mlp_kernels(moments: PairMoments, layers: Sequence[AffineLayer], activation:
     state = (pre, tangent, error)
     if hidden:
         state, _ = lax.scan(add_layer, state, jax.tree.map(lambda *leaves: jnp.stack(leaves), *hidden))
-    (pre, tangent, error), _ = add_layer(state, last)
+    pre, tangent, error = affine(state, last)
     return Kernels(nngp=pre.covariance, ntk=tangent, quadrature_error=error)
 
 
-def linear_profiles(layers: Sequence[AffineLayer], input_dim: int) -> tuple[tuple[Scalar, Scalar], tuple[Scalar, Scalar]]:
+def linear_profiles(
+    layers: Sequence[AffineLayer], input_dim: int, block: Block = _PLAIN
+) -> tuple[tuple[Scalar, Scalar], tuple[Scalar, Scalar]]:
     """Slopes and intercepts of NNGP and NTK in the inputs' covariance: without nonlinearity both are affine in it."""
     first, *rest = layers
     slope, intercept = first.weight_variance / input_dim, first.bias_variance
     tangent_slope, tangent_intercept = slope * first.weight_rate, intercept * first.bias_rate
-    for layer in rest:
+    for index, layer in enumerate(rest, 1):
         weight, bias = layer.weight_variance, layer.bias_variance
+        before = slope, intercept, tangent_slope, tangent_intercept
         tangent_slope = weight * (layer.weight_rate * slope + tangent_slope)
         tangent_intercept = weight * (layer.weight_rate * intercept + tangent_intercept) + bias * layer.bias_rate
         slope, intercept = weight * slope, weight * intercept + bias
+        if index < len(rest):
+            update = slope, intercept, tangent_slope, tangent_intercept
+            slope, intercept, tangent_slope, tangent_intercept = map(block.joined_number, before, update)
     return (slope, intercept), (tangent_slope, tangent_intercept)
 
 

@@ -30,6 +30,7 @@ class KernelFacts(NamedTuple):
     - `linear`: outputs are linear in the inputs, so that the kernel has no eigenvalues beyond their dimension.
     - `of_inner_products`: the kernel depends on norms and inner products alone.
     - `width`: of the hidden layers where it is finite and matters; None for a network that is its own infinite-width limit.
+    - `scale_free`: \(\Theta(rx,r'x')=\Theta(x,x')\) for r, r' > 0, and so the NNGP kernel.
     """
 
     homogeneous: bool = False
@@ -37,13 +38,14 @@ class KernelFacts(NamedTuple):
     linear: bool = False
     of_inner_products: bool = False
     width: int | None = None
+    scale_free: bool = False
 
 
 class Network(Spec):
     """A network whose kernels are known.
 
-    A subclass gives `kernels`; `facts` where it knows any; `angular_kernels` where it is homogeneous and its kernel in the
-    plane is a polynomial in the angle.
+    A subclass gives `kernels`; `facts` where it knows any; `angular_kernels` where it is homogeneous or scale-free and its
+    kernel in the plane is a polynomial in the angle.
     """
 
     @property

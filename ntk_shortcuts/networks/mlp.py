@@ -19,13 +19,14 @@ from ntk_shortcuts.kernels.activations.hermite import Quadrature
 from ntk_shortcuts.kernels.activations.piecewise_linear import Linear
 from ntk_shortcuts.kernels.activations.resolve import ActivationLike, resolve_activation
 from ntk_shortcuts.kernels.angular import AngleSeries, AngularKernels, angle_series
+from ntk_shortcuts.kernels.blocks import NORMALIZATIONS, Block
 from ntk_shortcuts.kernels.devices import by_rows
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.kernels.recursion import AffineLayer, Kernels, blockwise, linear_profiles, mlp_kernels
 from ntk_shortcuts.kernels.tiles import mirrored
 from ntk_shortcuts.networks.base import KernelFacts
 from ntk_shortcuts.networks.fully_connected import INITIALIZATIONS, PARAMETERIZATIONS, FullyConnected
-from ntk_shortcuts.networks.inputs import two_inputs
+from ntk_shortcuts.networks.inputs import Inputs, two_inputs
 from ntk_shortcuts.numerics import compiled, in_float64, is_traced, real_leaf
 from ntk_shortcuts.typing import Array, Float, Scalar
 from ntk_shortcuts.validation import as_points, require, require_integer, require_values
@@ -39,7 +40,13 @@ class MLP(FullyConnected):
 
     NTK parameterisation: \(z^l=\sqrt{\sigma_w^2/n_{l-1}}\,W^lh^{l-1}+\sigma_bb^l\) with all weights and biases N(0, 1);
     standard: \(z^l=W^lh^{l-1}+b^l\) with variances \(\sigma_w^2/n_{l-1}\) and \(\sigma_b^2\). \(n_l\) is the width of
-    layer l, \(n_{-1}=d\).
+    layer l, \(n_{-1}=d\). Mean-field, of richness \(\gamma\): \(f=f_\mathrm{NTK}/(\gamma\sqrt n)\), with every weight learning
+    \(\gamma^2n\) times as fast: those that are held are \(\gamma\sqrt n\) times smaller, and multiplied by as much in function,
+    so that one learning rate serves all. Features move by \(O(\gamma)\) whatever n; \(\gamma=1/\sqrt n\) is the NTK
+    parameterisation. Label D15.1.
+
+    Residual: \(z^l=z^{l-1}+b\,D^l\phi(z^{l-1})\) for the hidden layers after the first, D the affine layer; normalised:
+    \(\phi(\mathrm{LN}\,z)\) in place of \(\phi(z)\) everywhere, in both parameterisations and with either initialisation.
 
     Args:
         depth: number of hidden layers L >= 0; 0 is a linear model.
@@ -48,9 +55,15 @@ class MLP(FullyConnected):
         width: of every hidden layer; None is infinitely wide.
         weight_variance: sigma_w^2 > 0.
         bias_variance: sigma_b^2 >= 0; at 0 the network has no biases.
-        parameterization: "ntk" or "standard".
+        parameterization: "ntk", "standard" or "mean_field".
         initialization: "normal", or "torch": weights and biases uniform in +-1/sqrt(fan_in), the default of
             PyTorch's Linear layers, which replaces the two variances and needs parameterization="standard".
+        residual: the factor b >= 0 of the layers added to what was there; None: they replace it.
+        normalization: None, or "layer": over the width, without trained gain and offset and without a constant added to the
+            variance. Neither changes a network without hidden layers.
+        richness: \(\gamma>0\) of the mean-field parameterisation, 1 by default. 0, of infinite width only, is the limit in
+            which the kernel is frozen and outputs start at 0; at \(\gamma>0\) that of an infinitely wide network moves, and its
+            kernels are refused.
 
     Raises:
         ValueError: naming the argument, the allowed values and the value got.
@@ -72,6 +85,11 @@ class MLP(FullyConnected):
     activation: Activation
     weight_variance: Scalar
     bias_variance: Scalar
+    residual: Scalar | None
+    normalization: str | None = eqx.field(static=True)
+    richness: Scalar | None
+    # Of small richness after that of large width: a frozen kernel without initial outputs. Known where the richness is traced.
+    is_lazy_limit: bool = eqx.field(static=True, init=False)
 
     def __init__(
         self,
@@ -82,6 +100,9 @@ class MLP(FullyConnected):
         bias_variance: Scalar = 0.0,
         parameterization: str = "ntk",
         initialization: str = "normal",
+        residual: Scalar | None = None,
+        normalization: str | None = None,
+        richness: Scalar | None = None,
     ):
         self.depth = require_integer("depth", depth, 0)
         self.activation = resolve_activation(activation)
@@ -106,6 +127,17 @@ class MLP(FullyConnected):
             '"standard" with initialization="torch"',
             parameterization,
         )
+        if residual is not None:
+            require_values("residual", residual, (), "None or >= 0 and finite", lambda v: (v >= 0) & (v < np.inf))
+        allowed = f"None or {', '.join(NORMALIZATIONS)}"
+        require(normalization is None or normalization in NORMALIZATIONS, "normalization", allowed, normalization)
+        several = normalization is None or self.width != 1
+        require(several, "width", "None or an integer >= 2 with a normalization over the width", width)
+        self.richness = _checked_richness(richness, parameterization, self.depth, self.width)
+        known = self.richness is not None and not is_traced(self.richness)
+        self.is_lazy_limit = known and self.width is None and not np.any(self.richness)
+        self.residual = None if residual is None else real_leaf(residual)
+        self.normalization = normalization
         self.weight_variance = real_leaf(weight_variance)
         self.bias_variance = real_leaf(bias_variance)
         self.parameterization = parameterization
@@ -113,15 +145,24 @@ class MLP(FullyConnected):
 
     @property
     def facts(self) -> KernelFacts:
-        linear = self.depth == 0 or isinstance(self.activation, Linear)
         width = self.width if self.depth > 0 else None
-        even = self.depth > 0 and not self.has_biases and self.activation.is_even
-        return KernelFacts(self.is_homogeneous, even, linear, of_inner_products=True, width=width)
+        # What is added to a residual block's even output is odd.
+        even = self.depth > 0 and not self.has_biases and self.activation.is_even and self.block.residual is None
+        linear = self.block.normalization is None and (self.depth == 0 or isinstance(self.activation, Linear))
+        return KernelFacts(self.is_homogeneous, even, linear, True, width, self.is_scale_free)
 
     @property
     def is_homogeneous(self) -> bool:
-        """Whether Theta(r x, r' x') = r r' Theta(x, x') for r, r' > 0: no biases, and a piecewise linear activation."""
-        return not self.has_biases and (self.depth == 0 or self.activation.is_homogeneous)
+        """Whether Theta(r x, r' x') = r r' Theta(x, x') for r, r' > 0: no biases, no normalisation, and a piecewise linear
+        activation."""
+        plain = self.block.normalization is None
+        return plain and not self.has_biases and (self.depth == 0 or self.activation.is_homogeneous)
+
+    @property
+    def is_scale_free(self) -> bool:
+        """Whether Theta(r x, r' x') = Theta(x, x') for r, r' > 0: normalised, without biases, and not residual, where the first
+        layer grows with x and what the normalised ones add to it does not."""
+        return self.block.normalization is not None and self.block.residual is None and not self.has_biases
 
     @in_float64
     def kernels(self, x1: Any, x2: Any = None) -> Kernels:
@@ -133,7 +174,9 @@ class MLP(FullyConnected):
         Raises:
             ValueError: shapes that do not fit, NaN or infinite entries.
         """
-        first, second = two_inputs(x1, x2)
+        return self._without_initial_outputs(self._kernels(*two_inputs(x1, x2)))
+
+    def _kernels(self, first: Inputs, second: Inputs | None) -> Kernels:
         scaled = first.scaled()
         if scaled is None:
             return self._from_moments(first.moments(first if second is None else second), first.input_dim)
@@ -175,25 +218,30 @@ class MLP(FullyConnected):
             if dtype == np.float64 and excess <= 1e3 * np.finfo(np.float32).eps * np.max(bound):
                 got += ": rounding of float32, it seems (pass the float32 arrays as they are, or clip g12 to the bound)"
             require(excess <= 0, "g12", "at most sqrt(g11_diag g22_diag) in size (Cauchy-Schwarz)", got)
-        return self._from_moments(PairMoments.from_gram(g12, *diagonals), input_dim)
+        return self._without_initial_outputs(self._from_moments(PairMoments.from_gram(g12, *diagonals), input_dim))
 
     def angular_kernels(self, input_dim: int) -> AngularKernels:
-        """The kernels as polynomials in the angle between points of the plane, for a homogeneous network only.
+        """The kernels as polynomials in the angle between points of the plane, for a homogeneous or scale-free network only.
 
         Raises:
             ValueError: a network with biases or another activation, whose kernel does not depend on the angle alone.
         """
-        require(self.is_homogeneous, "network", "bias-free with a piecewise linear activation", self)
-        return AngularKernels.fit(self.layers(input_dim), self.activation, input_dim)
+        allowed = "bias-free with a piecewise linear activation, or layer-normalised and not residual"
+        require(self.is_homogeneous or self.is_scale_free, "network", allowed, self)
+        found = AngularKernels.fit(self.layers(input_dim), self.activation, input_dim, self.block)
+        return eqx.tree_at(lambda kernels: kernels.nngp, found, 0 * found.nngp) if self.is_lazy_limit else found
+
+    def _without_initial_outputs(self, kernels: Kernels) -> Kernels:
+        return Kernels(0 * kernels.nngp, kernels.ntk, kernels.quadrature_error) if self.is_lazy_limit else kernels
 
     def _from_moments(self, moments: PairMoments, input_dim: int) -> Kernels:
         layers, series = self._layers_and_series(input_dim, moments.covariance.dtype)
-        kernels = _moment_kernels(moments, layers, self.activation, input_dim, series)
+        kernels = _moment_kernels(moments, layers, self.activation, input_dim, series, self.block)
         return self._in_range(kernels, moments.variance1, moments.variance2, layers, input_dim, series)
 
     def _between(self, points1: jax.Array, points2: jax.Array | None, scale: jax.Array | None, input_dim: int) -> Kernels:
         layers, series = self._layers_and_series(input_dim, points1.dtype)
-        held = (scale, layers, self.activation, input_dim, series)
+        held = (scale, layers, self.activation, input_dim, series, self.block)
         kernels = by_rows(lambda held, own, others: _point_kernels(own, others, *held), held, points1, points2)
         if is_traced(kernels):
             return kernels
@@ -203,9 +251,10 @@ class MLP(FullyConnected):
 
     def _layers_and_series(self, input_dim: int, dtype: Any) -> tuple[tuple[AffineLayer, ...], AngleSeries | None]:
         layers = self.layers(input_dim)
-        if not self.is_homogeneous or isinstance(self.activation, Linear):
+        angular = self.is_homogeneous or self.is_scale_free
+        if not angular or self.facts.linear or isinstance(self.activation, Quadrature):
             return layers, None
-        return layers, angle_series(layers, self.activation, input_dim, dtype)
+        return layers, angle_series(layers, self.activation, input_dim, dtype, self.block)
 
     def _in_range(
         self,
@@ -225,9 +274,9 @@ class MLP(FullyConnected):
         # a few numbers only.
         longest = float(np.sqrt(np.max(squares1)) * np.sqrt(np.max(squares2)))
         if series is not None:
-            largest = longest * float(np.sum(series.ntk))
-        elif self.depth == 0 or isinstance(self.activation, Linear):
-            lines = linear_profiles(jax.tree.map(float, layers), input_dim)
+            largest = (1.0 if self.is_scale_free else longest) * float(np.sum(series.ntk))
+        elif self.facts.linear:
+            lines = linear_profiles(*jax.tree.map(float, (layers, input_dim, self.block)))
             largest = max(float(slope * longest + intercept) for slope, intercept in lines)
         else:
             largest = float(_largest_entry(kernels))
@@ -243,7 +292,7 @@ class MLP(FullyConnected):
         require(largest < least, "network", allowed, f"an overflow {advice}")
         if np.any(squares1 > 0) and np.any(squares2 > 0):
             # Zero may also be the truth, as for orthogonal inputs of a linear network; of an input with itself it is not.
-            own = mlp_kernels(PairMoments.diagonal(jnp.ravel(squares1)), layers, self.activation, input_dim)
+            own = mlp_kernels(PairMoments.diagonal(jnp.ravel(squares1)), layers, self.activation, input_dim, self.block)
             require(float(jnp.max(own.ntk)) >= least, "network", allowed, f"an underflow {advice}")
         return kernels
 
@@ -255,15 +304,31 @@ class MLP(FullyConnected):
         """
         if not isinstance(self.activation, Quadrature) or is_traced(self):
             return
-        at, error = largest_square() / input_dim, 0.0
-        for layer in self.layers(input_dim)[:-1]:
-            at, found = self.activation.second_moment(jnp.asarray(layer.weight_variance * at + layer.bias_variance))
+        first, *rest = self.layers(input_dim)
+        at, error = jnp.asarray(first.weight_variance * largest_square() / input_dim + first.bias_variance), 0.0
+        for layer in rest:
+            after, found = self.activation.second_moment(self.block.seen_variance(at))
+            at = jnp.asarray(self.block.joined_number(at, layer.weight_variance * after + layer.bias_variance))
             error = max(error, float(found))
         self._require_resolved(error, _RESOLVED)
 
     def _require_resolved(self, error: float, limit: float) -> None:
         allowed = f"resolved by the quadrature of {self.activation.name} to {limit} (smaller inputs or weight_variance help)"
         require(error <= limit, "network", allowed, f"an error of {error:.2g}")
+
+
+def _checked_richness(richness: Scalar | None, parameterization: str, depth: int, width: int | None) -> Scalar | None:
+    if parameterization != "mean_field":
+        require(richness is None, "richness", 'None but with parameterization="mean_field"', richness)
+        return None
+    require(depth > 0, "depth", 'at least 1 with parameterization="mean_field", which is about hidden units', depth)
+    richness = 1.0 if richness is None else richness
+    if width is None:
+        require_values("richness", richness, (), ">= 0 and finite", lambda v: (v >= 0) & (v < np.inf))
+    else:
+        allowed = "positive and finite at finite width (0 is a limit of infinite width)"
+        require_values("richness", richness, (), allowed, lambda v: (v > 0) & (v < np.inf))
+    return real_leaf(richness)
 
 
 @compiled
@@ -279,10 +344,15 @@ def _squared_norms(points: jax.Array, scale: jax.Array | None) -> np.ndarray:
 
 @compiled
 def _moment_kernels(
-    moments: PairMoments, layers: Sequence[AffineLayer], activation: Activation, input_dim: int, series: AngleSeries | None
+    moments: PairMoments,
+    layers: Sequence[AffineLayer],
+    activation: Activation,
+    input_dim: int,
+    series: AngleSeries | None,
+    block: Block,
 ) -> Kernels:
     if series is None:
-        return mlp_kernels(moments, layers, activation, input_dim)
+        return mlp_kernels(moments, layers, activation, input_dim, block)
     return Kernels(*series.of_moments(moments), jnp.asarray(series.error, moments.covariance.dtype))
 
 
@@ -295,6 +365,7 @@ def _point_kernels(
     activation: Activation,
     input_dim: int,
     series: AngleSeries | None,
+    block: Block,
 ) -> Kernels:
     """Kernels between inputs, or between points of the plane amplified by `scale` (2,)."""
     if series is not None and points1.shape[1] == 2:
@@ -304,7 +375,7 @@ def _point_kernels(
 
     def between(a: jax.Array, b: jax.Array) -> Kernels:
         moments = PairMoments.from_inputs(a, b) if scale is None else PairMoments.from_scaled_plane(a, b, scale)
-        return _moment_kernels(moments, layers, activation, input_dim, series)
+        return _moment_kernels(moments, layers, activation, input_dim, series, block)
 
     others = points1 if points2 is None else points2
     sides = activation.block_sides
@@ -318,7 +389,7 @@ def _point_kernels(
             return kernels
         return Kernels(mirrored(kernels.nngp), mirrored(kernels.ntk), kernels.quadrature_error)
 
-    def block(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def tile(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
         kernels = between(a, b)
         return kernels.nngp, kernels.ntk
 
@@ -327,8 +398,8 @@ def _point_kernels(
     else:
         points = jnp.concatenate([points1, others]) if points2 is not None else points1
         squares = jnp.sum((points * (1 if scale is None else scale)) ** 2, axis=1)
-        error = mlp_kernels(PairMoments.diagonal(squares), layers, activation, input_dim).quadrature_error
-    return Kernels(*blockwise(block, sides, points1, points2, points1.dtype), error)
+        error = mlp_kernels(PairMoments.diagonal(squares), layers, activation, input_dim, block).quadrature_error
+    return Kernels(*blockwise(tile, sides, points1, points2, points1.dtype), error)
 
 
 declare_axes(
@@ -341,5 +412,8 @@ declare_axes(
         "width": Axis("width of the hidden layers", "iu"),
         "weight_variance": Axis("weight variance"),
         "bias_variance": Axis("bias variance"),
+        "residual": Axis("factor of residual blocks"),
+        "richness": Axis("richness"),
+        "normalization": Axis("normalization", "U", scale=lambda arguments, name: None if name == "none" else name),
     },
 )

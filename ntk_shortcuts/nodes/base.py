@@ -29,12 +29,15 @@ class Nodes(eqx.Module):
     - `points` (nodes, ...): of the law; latents, or inputs.
     - `radius`, `weights` (sum 1 up to the rule's error), `targets` (E[y | z]), each (nodes, radii); targets of k outputs
       (nodes, radii, k).
+    - `lengths` (nodes, radii): where the nodes lie on their rays, for functions that do not grow along them, f(r z) = f(z),
+      whose `radius` is 1 everywhere; None: at the radius.
     """
 
     points: Float[Array, "nodes *point"]
     radius: Float[Array, "nodes radii"]
     weights: Float[Array, "nodes radii"]
     targets: Float[Array, "nodes radii *outputs"]
+    lengths: Float[Array, "nodes radii"] | None = None
 
     @classmethod
     def of(cls, points: Any, weights: Any, targets: Any) -> Nodes:
@@ -63,16 +66,19 @@ class Nodes(eqx.Module):
     @property
     def everywhere(self) -> Float[Array, "all *point"]:
         """Every node's own point, (nodes * radii, ...)."""
-        radius = self.radius.reshape(*self.radius.shape, *[1] * (self.points.ndim - 1))
+        radius = self.radius if self.lengths is None else self.lengths
+        radius = radius.reshape(*radius.shape, *[1] * (self.points.ndim - 1))
         return (radius * self.points[:, None]).reshape(-1, *self.points.shape[1:])
 
     def padded(self, rays: int, radii: int) -> Nodes:
         """The same rule with nodes of weight 0 added, up to (rays, radii): rules of one shape share a compiled program."""
         short, narrow = (size - present for size, present in zip((rays, radii), self.radius.shape, strict=True))
         points = jnp.pad(self.points, ((0, short), *[(0, 0)] * (self.points.ndim - 1)), mode="edge")
-        radius = jnp.pad(self.radius, ((0, short), (0, narrow)), mode="edge")
-        weights, targets = (jnp.pad(a, ((0, short), (0, narrow))) for a in (self.weights, self.targets))
-        return Nodes(points, radius, weights, targets)
+        edges = ((0, short), (0, narrow))
+        radius = jnp.pad(self.radius, edges, mode="edge")
+        lengths = None if self.lengths is None else jnp.pad(self.lengths, edges, mode="edge")
+        weights, targets = (jnp.pad(a, edges) for a in (self.weights, self.targets))
+        return Nodes(points, radius, weights, targets, lengths)
 
     def reweighted(self, sample_weight: SampleWeight | None) -> Nodes:
         r"""The nodes of a law whose samples have weights w(z, y) in the loss \((1/(2N))\sum_nw_n(f(x_n)-y_n)^2\).

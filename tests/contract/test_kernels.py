@@ -27,6 +27,9 @@ NETWORKS = {
     "callable": ns.MLP(1, jnp.arctan, weight_variance=1.5),
     "standard": ns.MLP(2, width=64, parameterization="standard"),
     "torch": ns.MLP(2, width=64, parameterization="standard", initialization="torch"),
+    "residual": ns.MLP(3, bias_variance=0.1, residual=0.5),
+    "normalized": ns.MLP(3, normalization="layer"),
+    "residual and normalized": ns.MLP(3, "erf", bias_variance=0.1, residual=0.5, normalization="layer"),
 }
 
 
@@ -38,6 +41,8 @@ SLOW = {f"{name}-2" for name in ns.kernels.known_activations() if name not in ("
     "callable",
     "standard",
     "torch",
+    "residual",
+    "normalized",
 }
 
 

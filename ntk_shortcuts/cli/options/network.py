@@ -20,10 +20,16 @@ class NetworkOptions:
     width: Annotated[int | None, typer.Option(help="Of hidden layers; infinite by default.")] = None
     weight_variance: Annotated[float, typer.Option(help="sigma_w^2.")] = 2.0
     bias_variance: Annotated[float, typer.Option(help="sigma_b^2; 0: no biases.")] = 0.0
-    parameterization: Annotated[str, typer.Option(help="ntk or standard.")] = "ntk"
+    parameterization: Annotated[
+        str | None, typer.Option(help="ntk, standard or mean_field; ntk by default, mean_field with --richness.")
+    ] = None
     initialization: Annotated[str, typer.Option(help="normal or torch.")] = "normal"
+    residual: Annotated[float | None, typer.Option(help="Factor of residual blocks; none by default.")] = None
+    normalization: Annotated[str | None, typer.Option(help="layer, over the width; none by default.")] = None
+    richness: Annotated[float | None, typer.Option(help="Of the mean-field parameterisation.")] = None
 
     def network(self) -> MLP:
         from ntk_shortcuts import MLP
 
-        return MLP(**vars(self))
+        default = "ntk" if self.richness is None else "mean_field"
+        return MLP(**{**vars(self), "parameterization": self.parameterization or default})

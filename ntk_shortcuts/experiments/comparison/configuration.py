@@ -218,7 +218,9 @@ def _in_plane(network: MLP, data: Dataset, probes: Latents) -> tuple[Dataset, An
 def configuration_key(configuration: Configuration, seed: int) -> Key:
     """Training key. Widths and depths share it, so that a study of either stays on one data set."""
     left_out = ("width", "depth", "num_inits")
-    parameters = {name: value for name, value in configuration.parameters().items() if name not in left_out}
+    # What is None says nothing: a new option of networks leaves the keys of those without it.
+    given = {name: value for name, value in configuration.parameters().items() if value is not None}
+    parameters = {name: value for name, value in given.items() if name not in left_out}
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).digest()
     return jax.random.fold_in(jax.random.key(seed), int.from_bytes(digest[:4], "big"))
 

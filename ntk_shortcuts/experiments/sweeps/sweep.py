@@ -50,8 +50,9 @@ def sweep(
             (`ntk_shortcuts.axes.axes_of(spec)` lists them): of `GenerativeModel` shortcut_predictivity, core_predictivity,
             amplification_ratio at fixed core, shortcut_amplification, core_amplification, correlation; of a `Pool` with one
             attribute its agreement with the label; of `MLP` depth,
-            activation, width, weight_variance, bias_variance; of the rules time; learning_rate, steps; strength (of a ridge).
-            And num_samples. Predictions at all times are made in one pass: a point of the other axes is the unit of work.
+            activation, width, weight_variance, bias_variance, residual, normalization ("layer" or "none"); of the rules time;
+            learning_rate, steps; strength (of a ridge). And num_samples. Predictions at all times are made in one pass: a
+            point of the other axes is the unit of work.
         model: gives what the axes do not vary, and so do `network` and `training`. By default `GenerativeModel()`.
         network: as in :func:`ntk_shortcuts.predict_bias`, and so are `num_samples` and `method`; by default `MLP(depth=1)`.
         training: a rule; by default `GradientFlow(30.0)`. A parameter that is an array is the last axis, predicted in one pass.

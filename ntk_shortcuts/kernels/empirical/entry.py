@@ -46,8 +46,8 @@ def empirical_ntk(
     \[\Theta(x,x')=\sum_{l=0}^{L}\langle\delta^l,\delta'^l\rangle
       \left(\eta^w_ls_l^2\langle h^{l-1},h'^{l-1}\rangle+\eta^b_lb_l^2\right),\]
 
-    in O(n1 n2 width) operations a layer instead of O(n1 n2 width^2). For any other JAX function it is the product of
-    Jacobians, O(n1 n2 parameters).
+    in O(n1 n2 width) operations a layer instead of O(n1 n2 width^2). For any other JAX function, and for a residual or
+    normalised MLP, it is the product of Jacobians, O(n1 n2 parameters).
 
     Args:
         network: an `MLP` (any :class:`~ntk_shortcuts.kernels.empirical.LayeredNetwork`), or a function
@@ -145,7 +145,8 @@ def empirical_nngp(
         memory: bytes of working memory.
 
     Raises:
-        ValueError: naming the argument: as :func:`empirical_ntk`, and a network that is not an `MLP`.
+        ValueError: naming the argument: as :func:`empirical_ntk`, and a network that is not an `MLP`, or is residual or
+            normalised.
 
     Source: Lee et al. (2018), "Deep neural networks as Gaussian processes"; Novak et al. (2019), whose Monte Carlo
     estimate is the mean of this over networks.
@@ -159,7 +160,7 @@ def empirical_nngp(
         >>> bool(jnp.max(jnp.abs(estimate - network.kernels(x).nngp)) < 0.2)
         True
     """
-    require(is_layered(network), "network", "an MLP of affine layers and one activation", network)
+    require(is_layered(network), "network", "an MLP of affine layers and one activation, no more", network)
     memory = checked_memory(memory)
     params, x1, x2 = checked_layers(network, params, x1, x2)
     return by_rows(lambda held, a, b: layerwise_nngp(held[0], held[1], a, b, memory), (network, params), x1, x2)

@@ -72,7 +72,7 @@ def finite_width_moments(network: Any, x: Float[Array, "n d"]) -> FiniteWidthMom
         FiniteWidthMoments.
 
     Raises:
-        ValueError: infinite width, uniform initialisation; inputs that are not finite.
+        ValueError: infinite width, uniform initialisation, a residual or normalised network; inputs that are not finite.
 
     Numerics: what the first order leaves out is known for bias-free ReLU networks, where it is 1.0, 1.4 and 1.7 times L/n of
     Var Theta at L = 2, 3 and 5, from width 64 up. Expectations as in :func:`output_fourth_cumulant`: erf and sine are resolved
@@ -90,9 +90,7 @@ def finite_width_moments(network: Any, x: Float[Array, "n d"]) -> FiniteWidthMom
         >>> smooth.exact, bool(smooth.ntk_variance[0] > 0)
         (False, True)
     """
-    require(is_layered(network), "network", "an MLP of finite width", network)
-    require(network.width is not None or network.depth == 0, "width", "an integer for a finite network", network.width)
-    require(network.initialization == "normal", "initialization", '"normal"', network.initialization)
+    _require_expandable(network)
     x = as_points("x", x)
     squares = jnp.mean(x**2, axis=1)
     if network.activation.name == "relu" and network.parameterization == "ntk" and not network.has_biases:
@@ -125,7 +123,8 @@ def output_fourth_cumulant(network: Any, x: Float[Array, "n d"]) -> Float[Array,
         kappa_4, (n,); 0 without hidden layers, where the output is Gaussian.
 
     Raises:
-        ValueError: two or more hidden layers (of ReLU: `finite_width_moments`), infinite width, uniform initialisation.
+        ValueError: two or more hidden layers (of ReLU: `finite_width_moments`), infinite width, uniform initialisation, a
+            normalised network.
 
     Numerics: Gauss-Legendre quadrature on each side of 0, at rounding for smooth activations and for a kink at 0.
 
@@ -137,13 +136,13 @@ def output_fourth_cumulant(network: Any, x: Float[Array, "n d"]) -> Float[Array,
         2.0
     """
     require(network.depth <= 1, "depth", "at most 1 for the fourth cumulant of any activation", network.depth)
-    require(network.width is not None or network.depth == 0, "width", "an integer for a finite network", network.width)
-    require(network.initialization == "normal", "initialization", '"normal"', network.initialization)
+    _require_expandable(network)
     x = as_points("x", x)
     if network.depth == 0:
         return jnp.zeros(x.shape[0], x.dtype)
-    gain = jnp.asarray(network.weight_variance, x.dtype)
-    variance = gain * jnp.mean(x**2, axis=1) + jnp.asarray(network.bias_variance, x.dtype)
+    first, readout = network.layers(x.shape[1])
+    variance = jnp.asarray(first.weight_variance * jnp.mean(x**2, axis=1) + first.bias_variance)
+    gain = jnp.asarray(readout.weight_variance, x.dtype)
     nodes, weights = half_lines()
     squares = network.activation(jnp.sqrt(variance)[:, None] * jnp.asarray(nodes, x.dtype)) ** 2
     weights = jnp.asarray(weights, x.dtype)
@@ -185,6 +184,13 @@ def edgeworth_density(
     square = output**2 / variance
     correction = fourth_cumulant / (24 * variance**2) * (square**2 - 6 * square + 3)
     return jax.scipy.stats.norm.pdf(output, scale=jnp.sqrt(variance)) * (1 + correction)
+
+
+def _require_expandable(network: Any) -> None:
+    allowed = "an MLP of finite width, neither residual nor normalised: its expansion is not known"
+    require(is_layered(network), "network", allowed, network)
+    require(network.width is not None or network.depth == 0, "width", "an integer for a finite network", network.width)
+    require(network.initialization == "normal", "initialization", '"normal"', network.initialization)
 
 
 def _relu_moments(network: Any, squares: Float[Array, "n"]) -> FiniteWidthMoments:

@@ -308,8 +308,8 @@ class GenerativeModel(DataLaw):
         return OddEven()
 
     def merges_rays(self, facts: KernelFacts) -> bool:
-        """For homogeneous kernels, where the features are not nested."""
-        return facts.homogeneous and self.nesting == (0, 0)
+        """For homogeneous and scale-free kernels, where the features are not nested."""
+        return (facts.homogeneous or facts.scale_free) and self.nesting == (0, 0)
 
     def levels(self, facts: KernelFacts, purpose: str) -> int:
         """Rules of nodes (:mod:`ntk_shortcuts.laws.two_features.polar`)."""
@@ -317,10 +317,10 @@ class GenerativeModel(DataLaw):
 
     def nodes(self, level: int, facts: KernelFacts, purpose: str) -> Nodes:
         """Nodes in graded polar coordinates, one of each pair z, -z; rays are merged where the kernel allows it."""
-        return polar.refined_nodes(self, level, purpose, self.merges_rays(facts))
+        return polar.refined_nodes(self, level, purpose, self.merges_rays(facts), facts.scale_free)
 
     def sector_kernels(self, network: Network) -> SectorKernels:
-        """Odd and even parts; for homogeneous networks in the plane from the polynomial in the angle.
+        """Odd and even parts; for homogeneous and scale-free networks in the plane from the polynomial in the angle.
 
         The polynomial's error is the result's `quadrature_error`.
         """

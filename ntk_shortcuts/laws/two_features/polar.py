@@ -43,10 +43,12 @@ def ladder(purpose: str, merged: bool) -> tuple[tuple[int, int], ...]:
 
 
 @compiled
-def refined_nodes(model: Any, level: int, purpose: str, merged: bool) -> Nodes:
-    """Rule number `level` for a purpose."""
+def refined_nodes(model: Any, level: int, purpose: str, merged: bool, scale_free: bool = False) -> Nodes:
+    """Rule number `level` for a purpose; rays are merged for kernels that are homogeneous or scale-free."""
     rules = ladder(purpose, merged)
     nodes = latent_rays(model, *rules[level], merged)
+    if merged and scale_free:
+        nodes = Nodes(nodes.points, jnp.ones_like(nodes.radius), nodes.weights, nodes.targets, nodes.radius)
     return nodes.padded(*rules[1]) if merged and level == 0 and purpose in _OF_ONE_SHAPE else nodes
 
 
