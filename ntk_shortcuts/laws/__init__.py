@@ -1,6 +1,8 @@
 """Data laws: what the data are."""
 
 from ntk_shortcuts.laws.base import DataLaw
+from ntk_shortcuts.laws.clusters.law import Clusters
+from ntk_shortcuts.laws.features.law import GaussianFeatures
 from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.laws.pool.columns import value_codes
@@ -10,9 +12,11 @@ from ntk_shortcuts.laws.two_features.embedding import Embedding
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 
 __all__ = [
+    "Clusters",
     "DataLaw",
     "Dataset",
     "Embedding",
+    "GaussianFeatures",
     "GenerativeModel",
     "LawKernel",
     "Pool",
