@@ -14,7 +14,7 @@ from ntk_shortcuts.typing import AnyArray, Array, Float, Key
 
 
 class AmplifiedLatents(Inputs):
-    r"""Latents (n, K) with amplifications (K,): inner products \(\sum_i\alpha_i^2z_iz_i'\), those of inputs as d -> infinity."""
+    r"""Latents (n, K) with amplifications (K,): inner products \(\sum_i\alpha_i^2z_iz_i'\), of inputs as d -> infinity."""
 
     latents: Float[AnyArray, "n K"]
     amplification: Float[AnyArray, "K"]

@@ -13,7 +13,7 @@ from ntk_shortcuts.typing import Array, Float
 
 
 class Reliances(Metric):
-    r"""Of each shortcut i: \(A_i-A_c\), \(A_i=\mathrm{mean}_z\,\mathrm{sign}f(z)\,\mathrm{sign}\,z_i\) the agreement with feature i.
+    r"""Of each shortcut i: \(A_i-A_c\), with the agreement \(A_i=\mathrm{mean}_z\,\mathrm{sign}f(z)\,\mathrm{sign}\,z_i\).
 
     Shape (*batch, K - 1), shortcuts in the order of the features. Each is in [-1, 1] as for
     :class:`~ntk_shortcuts.metrics.reliance.Reliance`, which it is for one shortcut. Label D14.1.

@@ -22,6 +22,12 @@ PRODUCT_DIMENSIONS = 3
 _NEGLIGIBLE = 1e-7
 
 
+def _sobol(dimension: int, count: int, seed: int) -> np.ndarray:
+    # SciPy calls the argument rng from 1.15 on, and takes the name of older versions.
+    options = {"scramble": True, "seed": seed}
+    return qmc.Sobol(dimension, **options).random_base2(int(np.log2(count)))
+
+
 @functools.lru_cache(maxsize=64)
 def sobol_normal(dimension: int, count: int, seed: int = 0) -> Float[np.ndarray, "count dimension"]:
     """Scrambled Sobol points, transformed to a standard normal law; they count alike. `count` is a power of 2.
@@ -33,7 +39,7 @@ def sobol_normal(dimension: int, count: int, seed: int = 0) -> Float[np.ndarray,
         >>> bool(abs(points.T @ points / 1024 - np.eye(5)).max() < 0.03)
         True
     """
-    uniform = qmc.Sobol(dimension, scramble=True, seed=seed).random_base2(int(np.log2(count)))
+    uniform = _sobol(dimension, count, seed)
     # A scrambled coordinate may be 0 to the last bit, whose normal quantile is infinite.
     return ndtri(np.clip(uniform, 2.0**-33, 1 - 2.0**-33))
 
@@ -47,13 +53,13 @@ def sobol_box(dimension: int, count: int, seed: int = 1) -> Float[np.ndarray, "c
         >>> bool(np.array_equal(points, -points[::-1]))
         True
     """
-    half = 2 * qmc.Sobol(dimension, scramble=True, seed=seed).random_base2(int(np.log2(count)) - 1) - 1
+    half = 2 * _sobol(dimension, count // 2, seed) - 1
     return np.concatenate([half, -half[::-1]])
 
 
 @functools.lru_cache(maxsize=64)
 def hermite_product(dimension: int, order: int) -> tuple[Float[np.ndarray, "nodes dimension"], Float[np.ndarray, "nodes"]]:
-    """Product of Gauss-Hermite rules, exact for polynomials of degree below 2 `order` in each coordinate up to the nodes left out.
+    """Product of Gauss-Hermite rules, exact below degree 2 `order` in each coordinate but for the nodes left out.
 
     Returns:
         Points, and weights of sum 1; nodes of less than 1e-7 of the heaviest are left out.
@@ -85,8 +91,8 @@ def normal_rule(
 def half_sphere(dimension: int, angles: int) -> tuple[Float[np.ndarray, "nodes dimension"], Float[np.ndarray, "nodes"]]:
     """Directions in the plane or in space, one of each pair x, -x, for averages of even functions over the sphere.
 
-    In the plane `angles` equally spaced ones of a half circle; in space `angles` of these (even: rounded up) times Gauss-Legendre
-    in the height, half as many.
+    In the plane `angles` equally spaced ones of a half circle; in space `angles` of these times Gauss-Legendre in the height,
+    half as many.
 
     Returns:
         Unit vectors, and weights of sum 1.

@@ -93,7 +93,7 @@ class Prediction(eqx.Module):
     def bias(self) -> Any:
         """Shortcut bias: a float; an array (T,) where the training rule has T times.
 
-        Of a law with several shortcuts an `xarray.DataArray` over them, dim "shortcut", after the one of the times. Label D14.1.
+        Of a law with several shortcuts an `xarray.DataArray` over them, dim "shortcut" after that of the times. Label D14.1.
         """
         return self.reliance - self.optimal_reliance
 

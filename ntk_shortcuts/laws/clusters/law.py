@@ -46,11 +46,11 @@ class Clusters(DataLaw):
 
     \[z\mid g\sim N(m_g,S_g),\qquad E[y\mid z]=\frac{\sum_gp_gy_g\,N(z;m_g,S_g)}{\sum_gp_g\,N(z;m_g,S_g)}\]
 
-    Inputs are \(x=\sum_i\alpha_iw_iz_i\) with random unit vectors \(w_i\in R^d\). There is no symmetry: a constant is learnt too.
-    The class counts of a data set are fixed at the classes' proportions, clusters within a class are drawn. Label D14.2.
+    Inputs are \(x=\sum_i\alpha_iw_iz_i\) with random unit vectors \(w_i\in R^d\). There is no symmetry: a constant is learnt
+    too. The class counts of a data set are fixed at the classes' proportions, clusters within a class are drawn. Label D14.2.
 
-    Groups are label x attributes, or without attributes the clusters by number: `Prediction.group_accuracy` has the dims (label,
-    attribute) or (cluster,), `worst_group_accuracy` is the least, `optimal_group_accuracy` that of Bayes' rule beside.
+    Groups are label x attributes, or without attributes the clusters by number: `Prediction.group_accuracy` has the dims
+    (label, attribute) or (cluster,), `worst_group_accuracy` is the least, `optimal_group_accuracy` that of Bayes' rule beside.
     Test points are 512 of a fixed scrambled Sobol sequence for each cluster. At `probes=` of one's own each point counts to its
     most probable cluster.
 
@@ -168,9 +168,10 @@ class Clusters(DataLaw):
     @in_float64
     def class_expectation(self, latents: Num[AnyArray, "n K"]) -> Float[Array, "n"]:
         r"""\(E[y\mid z]=\tanh(\tfrac12\log\frac{P(+\mid z)}{P(-\mid z)})\) at latents (n, K). Label D14.2."""
-        logs, labels = self.log_responsibilities(latents), np.asarray(self.labels)
+        logs, labels = self.log_responsibilities(latents), jnp.asarray(self.labels)
         # Classes' logarithms rather than a sum of signed densities, which far out would be 0 / 0.
-        positive, negative = (jax.scipy.special.logsumexp(logs[:, labels == side], axis=1) for side in (1, -1))
+        of_class = (jnp.where(labels == side, logs, -jnp.inf) for side in (1, -1))
+        positive, negative = (jax.scipy.special.logsumexp(part, axis=1) for part in of_class)
         return jnp.tanh((positive - negative) / 2)
 
     @in_float64

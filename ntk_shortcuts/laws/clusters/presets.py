@@ -56,7 +56,7 @@ def imbalanced(majority: float = 0.9, separation: float = 2.0, **parameters: Any
     r"""A majority of either class along feature 0, a minority along feature 1, both told as well by their feature.
 
     The second moment is diagonal, \(q_is^2+v\) with the shares \(q=(\rho,1-\rho)\), and so the majority's direction the top
-    eigenfunction of a linear network (Lim, Kim & Moon, 2026). Clusters are 0 and 1 of the majority, 2 and 3 of the minority; the
+    eigenfunction of a linear network (Lim, Kim & Moon, 2026). Clusters 0 and 1 are the majority, 2 and 3 the minority; the
     attribute "minority" is 0 or 1.
 
     Args:

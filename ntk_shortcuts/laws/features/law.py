@@ -38,11 +38,13 @@ class GaussianFeatures(DataLaw):
       E[y\mid z]=\tanh(w^*\cdot z),\ w^*=\Sigma^{-1}\mu\]
 
     with \(\Sigma_{ii}=1\), so that \(\rho_i=P(\mathrm{sign}\,z_i=y)\). Inputs are \(x=\sum_i\alpha_iw_iz_i\) with random unit
-    vectors \(w_i\in R^d\). For K = 2 with the core last it is :class:`~ntk_shortcuts.GenerativeModel` without nesting. Label D14.1.
+    vectors \(w_i\in R^d\). For K = 2 with the core last it is :class:`~ntk_shortcuts.GenerativeModel` without nesting. Label
+    D14.1.
 
     `Prediction.bias` is an `xarray.DataArray` over the shortcuts, by their numbers: \(A_i-A_c\) less the same of the optimal
-    classifier, \(A_i\) the mean of sign f sign z_i over the probes. These are the 30 x 30 grid of the two-feature law for K = 2,
-    and for more features 2048 points of a fixed scrambled Sobol sequence in the box of sides [-3 mu_i, 3 mu_i], z and -z.
+    classifier, \(A_i\) the mean of sign f sign z_i over the probes. These are the 30 x 30 grid of the two-feature law for
+    K = 2, and for more features 2048 points of a fixed scrambled Sobol sequence in the box of sides [-3 mu_i, 3 mu_i], z and
+    -z alike.
 
     Args:
         predictivity: rho (K,), K = 2 to 10, each in [0.5, 1).
@@ -82,7 +84,7 @@ class GaussianFeatures(DataLaw):
         input_dim: int = 100,
     ):
         predictivity = _together(predictivity)
-        shape = np.shape(predictivity)
+        shape: tuple[int, ...] = jnp.shape(predictivity)  # type: ignore[arg-type]
         allowed = f"an array (K,) of 2 to {_MOST} numbers in [0.5, 1)"
         require(len(shape) == 1 and 2 <= shape[0] <= _MOST, "predictivity", allowed, predictivity)
         require_values("predictivity", predictivity, shape, "in [0.5, 1)", lambda v: (v >= 0.5) & (v < 1))
@@ -143,7 +145,7 @@ class GaussianFeatures(DataLaw):
 
     @in_float64
     def probe_grid(self) -> Float[Array, "probes K"]:
-        """Where the biases are read: an even grid for two features, Sobol points in the box of sides [-3 mu_i, 3 mu_i] beyond."""
+        """Where biases are read: an even grid for two features, Sobol points in the box of sides [-3 mu_i, 3 mu_i] beyond."""
         if self.features > 2:
             return jnp.asarray(3 * sobol_box(self.features, _PROBES)) * self.means
         axis = np.linspace(-3, 3, _SIDE)

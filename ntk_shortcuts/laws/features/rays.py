@@ -12,15 +12,16 @@ from scipy.special import gammaln
 from ntk_shortcuts.nodes.base import Nodes
 from ntk_shortcuts.nodes.gaussian import PRODUCT_DIMENSIONS, half_sphere, sobol_normal
 from ntk_shortcuts.numerics import compiled, eigh_each, safe_divide
+from ntk_shortcuts.typing import AnyArray
 
 # Along a ray the density is that of a unit Gaussian around its nearest point to the mean, times r^(K-1). Beyond 9.5 standard
 # deviations it holds 1e-15 of the largest (K = 2), 1e-10 (K = 10); where every radius is a node of its own, 6 must do, 1e-7.
 _MERGED_RANGE, _RANGE = 9.5, 6.0
 
 
-# Rules (size, radii) from coarse to fine by purpose, merged along rays and not, and the number of features: sizes are angles in the
-# plane, angles in space (half of their square is the number of rays), and Sobol points in more dimensions, where points that are
-# not merged have no radii of their own.
+# Rules (size, radii) from coarse to fine by purpose, merged along rays and not, and the number of features: sizes are angles in
+# the plane, angles in space (half of their square is the number of rays), and Sobol points in more dimensions, where points
+# that are not merged have no radii of their own.
 _LADDERS: dict[tuple[str, bool], tuple[tuple[tuple[int, int], ...], ...]] = {
     ("operator", True): (
         ((64, 48), (128, 48), (256, 48), (512, 48)),
@@ -82,9 +83,9 @@ def _drawn_points(law: Any, count: int) -> Nodes:
 def _mapped_rays(law: Any, angles: int, radii: int, reach: float) -> Nodes:
     r"""A product rule on the sphere, mapped to where density and kernel want directions.
 
-    The density is round in the whitened coordinates \(\xi=L^{-1}z\) up to the distance of the means; kernels of wide networks are
-    round in the effective ones \(u=\alpha z\). Directions are equally spaced half-way between, in the geometric mean of the two
-    maps: \(x=Ms/|Ms|\) with surface element \(|\det M|/|Ms|^K\).
+    The density is round in the whitened coordinates \(\xi=L^{-1}z\) up to the distance of the means; kernels of wide networks
+    are round in the effective ones \(u=\alpha z\). Directions are equally spaced half-way between, in the geometric mean of the
+    two maps: \(x=Ms/|Ms|\) with surface element \(|\det M|/|Ms|^K\).
     """
     sphere, share = half_sphere(law.means.shape[0], angles)
     matrix = jax.lax.stop_gradient(_halfway(law))
@@ -117,11 +118,11 @@ def _drawn_rays(law: Any, count: int, radii: int) -> Nodes:
     return Nodes(nodes.points, nodes.radius, share, nodes.targets)
 
 
-def _along(law: Any, directions: jax.Array, log_element: jax.Array, radii: int, reach: float) -> Nodes:
+def _along(law: Any, directions: AnyArray, log_element: jax.Array, radii: int, reach: float) -> Nodes:
     r"""Gauss-Legendre along rays in whitened directions: the density \(\tfrac12N(m,I)+\tfrac12N(-m,I)\) times \(r^{K-1}\).
 
-    In logarithms with the square completed, \(|r\theta-m|^2=(r-\theta\cdot m)^2+|m-(\theta\cdot m)\theta|^2\): |m| grows without
-    bound towards a singular correlation matrix.
+    In logarithms with the square completed, \(|r\theta-m|^2=(r-\theta\cdot m)^2+|m-(\theta\cdot m)\theta|^2\): |m| grows
+    without bound towards a singular correlation matrix.
     """
     mean, dimension = law.whitened_mean, directions.shape[1]
     along = directions @ mean

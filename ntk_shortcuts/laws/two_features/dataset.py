@@ -13,7 +13,7 @@ from ntk_shortcuts.validation import as_labels, as_points, require
 
 
 class Dataset(eqx.Module):
-    """A sample: latents (n, K), of two features (n, 2), labels (n,) in {-1, +1}, inputs (n, d), and the embedding that made the inputs.
+    """A sample: latents (n, K), labels (n,) in {-1, +1}, inputs (n, d), and the embedding that made the inputs.
 
     Your own data needs inputs and labels only: `Dataset.from_arrays(inputs, labels)`.
     """
