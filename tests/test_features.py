@@ -15,10 +15,10 @@ FLOW = ns.GradientFlow([3.0, 30.0])
 
 
 @pytest.mark.parametrize("merged", [True, False], ids=["rays", "points"])
-@pytest.mark.parametrize(("law", "error"), [(ns.GaussianFeatures((0.8, 0.9), (8.0, 1.0)), 1e-6), (THREE, 1e-4), (FIVE, 0.02)])
+@pytest.mark.parametrize(("law", "error"), [(ns.GaussianFeatures((0.8, 0.9), (8.0, 1.0)), 1e-6), (THREE, 1e-4), (FIVE, 0.01)])
 def test_nodes_integrate_the_moments(law, error, merged):
     facts = KernelFacts(homogeneous=merged)
-    assert law.merges_rays(facts) == merged
+    assert law.merges_rays(facts) == (merged and law.features <= 3)
     for purpose in ("operator", "resolvents", "spectrum", "influence"):
         count = law.levels(facts, purpose)
         nodes = law.nodes(max(0, count - 1) if purpose == "operator" else count // 2, facts, purpose)
@@ -30,7 +30,7 @@ def test_nodes_integrate_the_moments(law, error, merged):
         assert np.abs(second - law.covariance - np.outer(means, means)).max() < allowed * scale
         # E[y z] = mu: the targets are the labels' means.
         assert np.abs((weights * np.asarray(nodes.targets).ravel()) @ points - means).max() < allowed * scale
-        if merged:
+        if law.merges_rays(facts):
             mass = np.asarray(nodes.mass)
             assert np.abs((mass[:, None] * np.asarray(nodes.points)).T @ nodes.points - second).max() < 1e-9
 
@@ -38,7 +38,7 @@ def test_nodes_integrate_the_moments(law, error, merged):
 def test_two_features_are_the_generative_model():
     model, law = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0)), ns.GaussianFeatures((0.85, 0.9), (4.0, 1.0))
     np.testing.assert_allclose(law.bayes_direction, model.bayes_direction, rtol=1e-12)
-    np.testing.assert_array_equal(law.probe_grid(), model.probe_grid())
+    np.testing.assert_allclose(law.probe_grid(), model.probe_grid(), rtol=1e-14)
     one, other = (ns.predict(each, ns.MLP(1), FLOW) for each in (model, law))
     np.testing.assert_allclose(other.bias.values[:, 0], one.bias, atol=1e-3)
     np.testing.assert_allclose(other.mean, one.mean, atol=1e-3)
@@ -81,7 +81,7 @@ def test_class_expectation_is_that_of_sampled_labels():
 
 
 def _agree(law, network, flow, num_samples, num_datasets):
-    average = ns.predict(law, network, flow, num_samples=num_samples)
+    average = ns.predict(law, network, flow, num_samples=num_samples, tolerance=0.02)
     sampled = ns.predict(
         law, network, flow, num_samples=num_samples, method="monte_carlo", key=jax.random.key(1), num_datasets=num_datasets
     )

@@ -20,7 +20,7 @@ from ntk_shortcuts.laws.two_features.embedding import Embedding
 from ntk_shortcuts.metrics.reliances import Reliances
 from ntk_shortcuts.networks.base import KernelFacts, Network
 from ntk_shortcuts.nodes.base import Nodes
-from ntk_shortcuts.nodes.gaussian import sobol_box
+from ntk_shortcuts.nodes.gaussian import PRODUCT_DIMENSIONS, sobol_box
 from ntk_shortcuts.nodes.parity import OddEven
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import compiled, in_float64, is_traced, real_leaf, safe_sqrt
@@ -57,9 +57,9 @@ class GaussianFeatures(DataLaw):
         ValueError: naming the argument, the allowed range and the value got; a correlation matrix that is not symmetric with a
             unit diagonal and positive definite.
 
-    Numerics: for homogeneous kernels nodes are rays, the radius integrated out; other kernels get points. Directions and points
-    are product rules up to K = 3 and scrambled Sobol points beyond (:mod:`ntk_shortcuts.laws.features.rays`), refined until the
-    reliances stay; `discretization_error` is the last move.
+    Numerics: for homogeneous kernels up to K = 3 nodes are product rules of directions with the radius integrated out, for others
+    in the plane of directions and radii; beyond they are scrambled Sobol points (:mod:`ntk_shortcuts.laws.features.rays`). Rules
+    are refined until the reliances stay; `discretization_error` is the last move.
 
     Example:
         >>> from ntk_shortcuts import MLP, GradientFlow, predict
@@ -84,7 +84,7 @@ class GaussianFeatures(DataLaw):
         input_dim: int = 100,
     ):
         predictivity = _together(predictivity)
-        shape: tuple[int, ...] = jnp.shape(predictivity)  # type: ignore[arg-type]
+        shape: tuple[int, ...] = np.shape(predictivity)  # type: ignore[arg-type, call-overload]
         allowed = f"an array (K,) of 2 to {_MOST} numbers in [0.5, 1)"
         require(len(shape) == 1 and 2 <= shape[0] <= _MOST, "predictivity", allowed, predictivity)
         require_values("predictivity", predictivity, shape, "in [0.5, 1)", lambda v: (v >= 0.5) & (v < 1))
@@ -196,8 +196,8 @@ class GaussianFeatures(DataLaw):
         return OddEven()
 
     def merges_rays(self, facts: KernelFacts) -> bool:
-        """For homogeneous kernels."""
-        return facts.homogeneous
+        """For homogeneous kernels, in the plane and in space."""
+        return facts.homogeneous and self.features <= PRODUCT_DIMENSIONS
 
     def levels(self, facts: KernelFacts, purpose: str) -> int:
         return len(rays.ladder(self.features, purpose, self.merges_rays(facts)))
