@@ -95,8 +95,9 @@ def table(records: list[dict]) -> str:
         column = {key: np.array([float(record[key]) for record in chosen]) for key in COLUMNS[5:]}
         lines.append(
             f"| {name} | {len(chosen)} | {column['error'].mean():.4f}, {column['error'].max():.4f} | "
-            f"{column['standard_error'].mean():.4f} | {column['within_three'].mean():.3f} | {np.median(column['std_error']):.3f} | "
-            f"{column['discretization_error'].mean():.4f} | {np.median(column['seconds']):.0f} |"
+            f"{column['standard_error'].mean():.4f} | {column['within_three'].mean():.3f} | "
+            f"{np.median(column['std_error']):.3f} | {column['discretization_error'].mean():.4f} | "
+            f"{np.median(column['seconds']):.0f} |"
         )
     return "\n".join(lines)
 

@@ -66,7 +66,7 @@ def steps() -> list[Step]:
 
 def _agreements(p: np.ndarray) -> np.ndarray:
     """A_i for three features, the first of which dominates; the second is not the weakest."""
-    first = 1 - (p[1] / 2 + p[2] ** 2 / (6 * p[1])) / p[0]
+    first = 1 - (abs(p[1]) / 2 + p[2] ** 2 / (6 * abs(p[1]))) / p[0]
     return np.array([first, p[1] / (2 * p[0]), p[2] / (2 * p[0])])
 
 
@@ -106,7 +106,7 @@ def checks() -> list[Check]:
     return [
         compare("direction against a linear solve in 40 digits", exact, got),
         compare("E[y|z] against scipy's densities", expected, predicted, 1e-10),
-        compare("agreements with three features against 131,072 points of the box", reliances, found, 1e-3),
+        compare("agreements with three features against 131,072 points of the box", reliances, found, 3e-3),
         compare("two features: the reliance", Reliance().of_signs(signs, model.test_points()), of_two[0]),
         compare("two features: probes and optimum", model.test_points().optimal, two.test_points().optimal),
     ]

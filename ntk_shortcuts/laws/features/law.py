@@ -57,9 +57,10 @@ class GaussianFeatures(DataLaw):
         ValueError: naming the argument, the allowed range and the value got; a correlation matrix that is not symmetric with a
             unit diagonal and positive definite.
 
-    Numerics: for homogeneous kernels up to K = 3 nodes are product rules of directions with the radius integrated out, for others
-    in the plane of directions and radii; beyond they are scrambled Sobol points (:mod:`ntk_shortcuts.laws.features.rays`). Rules
-    are refined until the reliances stay; `discretization_error` is the last move.
+    Numerics: for homogeneous kernels up to K = 3 nodes are product rules of directions with the radius integrated out, for
+    others in the plane of directions and radii; beyond they are scrambled Sobol points
+    (:mod:`ntk_shortcuts.laws.features.rays`). Rules are refined until the reliances stay; `discretization_error` is the last
+    move.
 
     Example:
         >>> from ntk_shortcuts import MLP, GradientFlow, predict

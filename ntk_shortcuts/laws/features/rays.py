@@ -19,8 +19,8 @@ from ntk_shortcuts.typing import AnyArray
 _MERGED_RANGE, _RANGE = 9.5, 6.0
 
 
-# Rules (size, radii) from coarse to fine. Of rays the size is the number of angles, in space of an axis (half of its square is the
-# number of rays); of points it is their number beyond the plane, where they are Sobol's and have no radii.
+# Rules (size, radii) from coarse to fine. Of rays the size is the number of angles, in space of an axis (half of its square is
+# the number of rays); of points it is their number beyond the plane, where they are Sobol's and have no radii.
 _RAYS = {
     "operator": (((64, 48), (128, 48), (256, 48), (512, 48)), ((20, 40), (28, 40), (40, 40), (56, 40))),
     "resolvents": (((24, 18), (36, 20), (54, 24), (80, 28), (120, 32)), ((12, 20), (16, 24), (20, 24), (26, 24))),
