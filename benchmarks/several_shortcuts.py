@@ -21,7 +21,7 @@ import ntk_shortcuts as ns
 ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "benchmarks" / "results" / "several_shortcuts.csv"
 COLUMNS = ["amplification", "predicted_0", "predicted_1", "trained_0", "trained_1", "error_0", "error_1"]
-AMPLIFICATIONS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+AMPLIFICATIONS = (0.25, 0.5, 1.0, 2.0, 4.0)
 NUM_SAMPLES, TIME = 300, 30
 
 

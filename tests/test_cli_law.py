@@ -52,7 +52,7 @@ def test_clusters_are_the_python_answer(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("law = ", r"law must be a TOML file; got .*line 1"),
+        ("law = 3 4", r"law must be a TOML file; got .*line 1"),
         ('law = "ring"', r"law must be one of two_features, features, clusters.*line 1; got 'ring'"),
         (FEATURES.replace("correlation", "corelation"), r"corelation must be one of predictivity.*line 4"),
         (FEATURES.replace("0.85", "1.85"), r"predictivity must be in \[0.5, 1\).*line 2"),

@@ -93,7 +93,7 @@ def _agree(law, network, flow, num_samples, num_datasets):
     return average, sampled, errors
 
 
-@pytest.mark.parametrize("law", [THREE, FIVE], ids=["3", "5"])
+@pytest.mark.parametrize("law", [THREE, pytest.param(FIVE, marks=pytest.mark.slow)], ids=["3", "5"])
 def test_averages_are_those_of_sampled_data_sets(law):
     average, sampled, errors = _agree(law, ns.MLP(0), FLOW, 100, 60)
     shifted = average.mean + 0.3 * np.abs(average.mean).max()

@@ -116,7 +116,7 @@ class Drawn(Source):
         data = law.sample(key, self.num_samples)
         embedding: Any = data.embedding
         at_probes = law.inputs(probes).vectors(key) if embedding is None else embedding(probes)
-        basis = plane_basis(embedding) if reduced else None
+        basis = plane_basis(embedding) if reduced and embedding is not None else None
         inputs, seen = (
             x.reshape(len(x), -1) if basis is None else network.plane_inputs(x, basis) for x in (data.inputs, at_probes)
         )

@@ -336,6 +336,5 @@ declare_axes(
     {
         "proportions": Axis("proportion of cluster", each=True),
         "amplification": Axis("amplification of feature", each=True),
-        "covariance": Axis("variance within a cluster"),
     },
 )

@@ -38,8 +38,8 @@ class GaussianFeatures(DataLaw):
       E[y\mid z]=\tanh(w^*\cdot z),\ w^*=\Sigma^{-1}\mu\]
 
     with \(\Sigma_{ii}=1\), so that \(\rho_i=P(\mathrm{sign}\,z_i=y)\). Inputs are \(x=\sum_i\alpha_iw_iz_i\) with random unit
-    vectors \(w_i\in R^d\). For K = 2 with the core last it is :class:`~ntk_shortcuts.GenerativeModel` without nesting. Label
-    D14.1.
+    vectors \(w_i\in R^d\). For K = 2 with the core last it is :class:`~ntk_shortcuts.GenerativeModel` without nesting.
+    Label D14.1.
 
     `Prediction.bias` is an `xarray.DataArray` over the shortcuts, by their numbers: \(A_i-A_c\) less the same of the optimal
     classifier, \(A_i\) the mean of sign f sign z_i over the probes. These are the 30 x 30 grid of the two-feature law for
@@ -272,6 +272,5 @@ declare_axes(
     {
         "predictivity": Axis("predictivity of feature", each=True),
         "amplification": Axis("amplification of feature", each=True),
-        "correlation": Axis("correlation of the features within a class"),
     },
 )
