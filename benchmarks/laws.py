@@ -39,7 +39,6 @@ def settings() -> list[tuple[str, float, ns.laws.DataLaw, str, int]]:
     for ratio in (4.0, 1.0):
         for size in (200, 500):
             for network in NETWORKS:
-                found += [(f"{count} features", ratio, features(count, ratio), network, size) for count in (3, 5, 8)]
                 clusters = {
                     "waterbirds": ns.Clusters.waterbirds(0.9, amplification=(ratio, 1.0)),
                     "waterbirds, 1 in 4": ns.Clusters.waterbirds(0.9, positive=0.25, amplification=(ratio, 1.0)),
@@ -47,6 +46,7 @@ def settings() -> list[tuple[str, float, ns.laws.DataLaw, str, int]]:
                     "imbalanced": ns.Clusters.imbalanced(amplification=(ratio, 1.0)),
                 }
                 found += [(name, ratio, law, network, size) for name, law in clusters.items()]
+                found += [(f"{count} features", ratio, features(count, ratio), network, size) for count in (3, 5, 8)]
     return found
 
 
