@@ -13,10 +13,10 @@ import optax
 
 from ntk_shortcuts.compilation import make_room
 from ntk_shortcuts.experiments.ensembles.checks import Optimizer
+from ntk_shortcuts.experiments.ensembles.measured import MeasuredEnsemble
 from ntk_shortcuts.experiments.ensembles.result import standard_error, times_first
 from ntk_shortcuts.experiments.ensembles.run import run
 from ntk_shortcuts.experiments.ensembles.sources import Source, Task, TrainingData
-from ntk_shortcuts.experiments.ensembles.tested import TestedEnsemble
 from ntk_shortcuts.laws.base import DataLaw
 from ntk_shortcuts.laws.two_features.plane import plane_basis
 from ntk_shortcuts.metrics.base import Metric
@@ -28,7 +28,7 @@ from ntk_shortcuts.typing import AnyArray, Float, Key
 from ntk_shortcuts.validation import require, require_integer
 
 
-class LawEnsemble(TestedEnsemble):
+class LawEnsemble(MeasuredEnsemble):
     """Outputs of networks trained on D data sets of a law from I initialisations each, and what is read off them.
 
     A leading axis T is there where the steps of the training rule were an array.

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 from ntk_shortcuts.experiments.ensembles.checkpoints import Record
+from ntk_shortcuts.experiments.ensembles.measured import MeasuredEnsemble
 from ntk_shortcuts.experiments.ensembles.result import times_first
-from ntk_shortcuts.experiments.ensembles.tested import TestedEnsemble
 from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.training.rules import GradientDescent
 from ntk_shortcuts.typing import AnyArray, Float, Int
 
 
-class PoolEnsemble(TestedEnsemble):
+class PoolEnsemble(MeasuredEnsemble):
     """Outputs of networks trained on D data sets of a pool from I initialisations each, and what is read off them.
 
     A leading axis T is there where the steps of the training rule were an array.

@@ -17,7 +17,7 @@ from ntk_shortcuts.results.prediction import by_group
 from ntk_shortcuts.typing import AnyArray, Float
 
 
-class TestedEnsemble(eqx.Module):
+class MeasuredEnsemble(eqx.Module):
     """Outputs (*T, D, I, n) of networks at test points, and what is read off them; `times` = learning rate x steps: (*T,)."""
 
     outputs: eqx.AbstractVar[Float[AnyArray, "*times datasets inits n"]]
