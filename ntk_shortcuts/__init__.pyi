@@ -8,6 +8,8 @@ from .experiments.ensembles import train_ensemble
 from .experiments.sweeps import bias_map, sweep
 from .kernels import LeakyReLU, finite_width
 from .kernels.empirical import empirical_ntk
+from .laws.clusters.law import Clusters
+from .laws.features.law import GaussianFeatures
 from .laws.pool import Pool
 from .laws.two_features.dataset import Dataset
 from .laws.two_features.model import GenerativeModel
@@ -29,9 +31,11 @@ from .training.rules import GradientDescent, GradientFlow, Ridge
 
 __all__ = [
     "MLP",
+    "Clusters",
     "Dataset",
     "DatasetAveraged",
     "DivergenceWarning",
+    "GaussianFeatures",
     "GenerativeModel",
     "GivenDataset",
     "GradientDescent",

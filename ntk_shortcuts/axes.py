@@ -28,6 +28,7 @@ class Axis(NamedTuple):
     - `entry`: which entry of that argument, where it has several.
     - `scale`: what it sets, from the constructor's arguments and the axis' value, where that is not the value itself.
     - `at_once`: whether an array of values in one spec gives all answers in one prediction.
+    - `each`: whether it stands for one axis an entry of that argument, called name_0, name_1, ....
     """
 
     long_name: str
@@ -36,6 +37,7 @@ class Axis(NamedTuple):
     entry: int | None = None
     scale: Callable[[Arguments, Any], Any] | None = None
     at_once: bool = False
+    each: bool = False
 
 
 class _Declared(NamedTuple):
@@ -74,7 +76,7 @@ def axes_of(spec: Any) -> dict[str, Axis]:
     found: dict[str, Axis] = {}
     for kind in type(spec).__mro__:
         if kind in _DECLARED:
-            found = {**_DECLARED[kind].axes, **found}
+            found = {**_entry_by_entry(spec, _DECLARED[kind].axes), **found}
     named = {axis.field or name for name, axis in found.items()}
     for name, value in arguments_of(spec).items():
         kinds = _kinds(value)
@@ -132,6 +134,19 @@ def parameter_set_by(name: str, spec: Any) -> str:
 def declared_for(name: str) -> list[tuple[str, str]]:
     """Classes of specs that declare an axis: the argument that each is, and what errors call it."""
     return [(entry.argument, entry.called) for entry in _DECLARED.values() if name in entry.axes]
+
+
+def _entry_by_entry(spec: Any, axes: Mapping[str, Axis]) -> dict[str, Axis]:
+    """The axes, those for each entry of an argument written out for the entries that the spec has."""
+    found = {}
+    for name, axis in axes.items():
+        if not axis.each:
+            found[name] = axis
+            continue
+        field = axis.field or name
+        for i in range(len(getattr(spec, field))):
+            found[f"{name}_{i}"] = axis._replace(long_name=f"{axis.long_name} {i}", field=field, entry=i, each=False)
+    return found
 
 
 def _label(name: str) -> str:

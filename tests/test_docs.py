@@ -37,6 +37,7 @@ NAMESPACES = [
 
 # The same calls are quick tests elsewhere.
 SLOW_PAGES = {
+    "laws",
     "audit",
     "index",
     "dataset_average",

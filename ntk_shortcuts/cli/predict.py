@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ntk_shortcuts.cli.law import predict_law
 from ntk_shortcuts.cli.options import (
     AgreementOptions,
     FileOptions,
     JsonOption,
+    LawFileOptions,
     LawOptions,
     MethodOptions,
     NetworkOptions,
@@ -23,6 +25,7 @@ from ntk_shortcuts.cli.records import prediction_dataset, resolved_parameters, s
 @takes_options()
 def predict(
     law: LawOptions,
+    described: LawFileOptions,
     source: PoolOptions,
     weights: AgreementOptions,
     network: NetworkOptions,
@@ -33,14 +36,20 @@ def predict(
 ) -> None:
     """Predict the bias of one network on one model of the data; --output draws its decision surface.
 
-    With --pool, predict the accuracies of the groups of samples of your own, on a part of them that is kept for it.
+    With --law, predict on the law that a file describes: biases of several shortcuts, or accuracies of groups. With --pool,
+    predict the accuracies of the groups of samples of your own, on a part of them that is kept for it.
     """
     rule.check()
     if source.pool is not None:
+        if described.law is not None:
+            raise ValueError(f"law must not be given with --pool; got {str(described.law)!r}")
         predict_pool(law, source, weights, network, rule, method, output, files)
         return
     source.refuse_without_pool()
     weights.refuse_without_pool()
+    if described.law is not None:
+        predict_law(law, described, network, rule, method, output, files)
+        return
     paths = files.paths()
     from ntk_shortcuts import predict_bias
 

@@ -5,6 +5,7 @@ from ntk_shortcuts.metrics.base import Metric, Reading
 from ntk_shortcuts.metrics.core_accuracy import CoreAccuracy
 from ntk_shortcuts.metrics.groups import Accuracy, AttributeReliance, GroupAccuracy
 from ntk_shortcuts.metrics.reliance import Reliance, expected_reliance, reliance
+from ntk_shortcuts.metrics.reliances import Reliances
 from ntk_shortcuts.metrics.shortcut_bias import ShortcutBias, shortcut_bias
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Metric",
     "Reading",
     "Reliance",
+    "Reliances",
     "ShortcutBias",
     "expected_reliance",
     "reliance",

@@ -32,14 +32,20 @@ class Metric(Spec):
     """A number read off the signs at the test points, linear in them, so that it may be taken of expected signs.
 
     - `axes`: how many trailing axes it has beside those of the batch; 0 for a number.
+    - `of_shortcuts`: whether it is a reliance on shortcuts, of which a prediction makes biases.
     """
 
     axes: ClassVar[int] = 0
+    of_shortcuts: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
         """The class in words with underscores: what tables call the metric."""
         return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
+
+    def coordinates(self, points: TestPoints) -> dict[str, list[Any]]:
+        """Names and values of its trailing axes, where they have any."""
+        return {}
 
     @abc.abstractmethod
     def of_signs(self, signs: Float[Array, "*batch n"], points: TestPoints) -> Float[Array, "*batch"]:

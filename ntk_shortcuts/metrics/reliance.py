@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -28,6 +28,8 @@ class Reliance(Metric):
 
     Source: Hermann et al. (2024), section 3.
     """
+
+    of_shortcuts: ClassVar[bool] = True
 
     shortcut: str = eqx.field(default="shortcut", static=True)
     core: str = eqx.field(default="core", static=True)

@@ -70,6 +70,15 @@ class Prediction(eqx.Module):
         """The least of the groups' expected accuracies, among those with test points."""
         return plain(np.nanmin(np.asarray(GroupAccuracy()(self.outputs, self.points)), axis=-1))
 
+    @property
+    def optimal_group_accuracy(self) -> Any:
+        """Accuracy of the Bayes-optimal classifier in each group, at the same points; dims as of `group_accuracy`.
+
+        Raises:
+            ValueError: of a law whose Bayes-optimal classifier is not known, such as a pool.
+        """
+        return by_group(GroupAccuracy().optimal(self.points), self.points)
+
     def standard_error(self, metric: Metric) -> Any:
         """Of a metric's mean over samples of outputs (data sets, networks), shaped like it; 0 for a law of the outputs."""
         reading, samples = metric.read(self.outputs, self.points), self.outputs.samples
@@ -86,14 +95,17 @@ class Prediction(eqx.Module):
         if self.points.groups is not None:
             reliances = {AttributeReliance(name).name: self.reliance_on(name) for name in self.points.groups.names[1:]}
             return {"accuracy": self.accuracy, "worst_group_accuracy": self.worst_group_accuracy, **reliances}
-        if not {"shortcut", "core"} <= self.points.attributes.keys():
+        if self._reliance_metric is None:
             return {self.metric.name: self.value}
         named = ("bias", "reliance", "optimal_reliance", "bias_std")
         return {name: value for name in named if (value := getattr(self, name)) is not None}
 
     @property
     def bias(self) -> Any:
-        """Shortcut bias: a float; an array (T,) where the training rule has T times."""
+        """Shortcut bias: a float; an array (T,) where the training rule has T times.
+
+        Of a law with several shortcuts an `xarray.DataArray` over them, dim "shortcut" after that of the times. Label D14.1.
+        """
         return self.reliance - self.optimal_reliance
 
     @property
@@ -101,7 +113,7 @@ class Prediction(eqx.Module):
         """Reliance on the shortcut, or on the one attribute of a pool, in [-1, 1], shaped like the bias."""
         groups = self.points.groups
         if groups is None:
-            return plain(self._reliance.value)
+            return self._named(self._reliance.value, self.coordinates)
         allowed = f"read by reliance_on(name), name one of {', '.join(groups.names[1:])}"
         require(len(groups.names) == 2, "reliance", allowed, f"{len(groups.names) - 1} attributes")
         return self.reliance_on(groups.names[1])
@@ -109,7 +121,7 @@ class Prediction(eqx.Module):
     @property
     def optimal_reliance(self) -> Any:
         """Reliance of the Bayes-optimal classifier."""
-        return plain(Reliance().optimal(self.points))
+        return self._named(self._relied_on.optimal(self.points), {})
 
     @property
     def accuracy_conflicting(self) -> Any:
@@ -172,10 +184,25 @@ class Prediction(eqx.Module):
 
     @functools.cached_property
     def _reliance(self) -> Reading:
+        return self._relied_on.read(self.outputs, self.points)
+
+    @property
+    def _reliance_metric(self) -> Metric | None:
+        """The law's own metric where that is a reliance; else the one of test points with a shortcut and a core."""
+        if self.metric.of_shortcuts and self.metric.axes > 0:
+            return self.metric
+        return Reliance() if {"shortcut", "core"} <= self.points.attributes.keys() else None
+
+    @property
+    def _relied_on(self) -> Metric:
         known = ", ".join(self.points.attributes)
-        two = {"shortcut", "core"} <= self.points.attributes.keys()
-        require(two, "bias", f"read of a law with a shortcut and a core; this one has {known}: use value or read(metric)", "it")
-        return Reliance().read(self.outputs, self.points)
+        allowed = f"read of a law with a shortcut and a core; this one has {known}: use value or read(metric)"
+        return required(self._reliance_metric, "bias", allowed, "it")
+
+    def _named(self, values: Any, batch: Mapping[str, Any]) -> Any:
+        """A reading of the reliance, with names where it has axes of its own."""
+        axes = self._relied_on.coordinates(self.points)
+        return labelled(values, axes, batch) if axes and not is_traced(values) else plain(values)
 
 
 def by_group(values: Any, points: TestPoints, batch: Mapping[str, Any] | None = None) -> Any:
@@ -184,14 +211,25 @@ def by_group(values: Any, points: TestPoints, batch: Mapping[str, Any] | None = 
     Args:
         batch: the first axes in order, by name, each with its coordinate or None; axes beyond these are of `network`.
     """
+    groups = required(points.groups, "points", "test points with labels, such as those of a Pool")
+    values = np.asarray(values)
+    axes = {name: list(found) for name, found in zip(groups.names, groups.values, strict=True)}
+    return labelled(values.reshape(*values.shape[:-1], *groups.shape), axes, batch)
+
+
+def labelled(values: Any, axes: Mapping[str, list], batch: Mapping[str, Any] | None = None) -> Any:
+    """Values (*batch, *axes) as an `xarray.DataArray`.
+
+    Args:
+        axes: the last axes in order, by name, with their coordinates.
+        batch: the first ones likewise, each with its coordinate or None; axes between are of `network`.
+    """
     import xarray
 
-    groups = required(points.groups, "points", "test points with labels, such as those of a Pool")
     values, batch = np.asarray(values), batch or {}
-    further = ("network",) * (values.ndim - 1 - len(batch))
+    further = ("network",) * (values.ndim - len(axes) - len(batch))
     known = {name: np.asarray(found) for name, found in batch.items() if found is not None}
-    known |= {name: list(found) for name, found in zip(groups.names, groups.values, strict=True)}
-    return xarray.DataArray(values.reshape(*values.shape[:-1], *groups.shape), known, (*batch, *further, *groups.names))
+    return xarray.DataArray(values, {**known, **axes}, (*batch, *further, *axes))
 
 
 def plain(value: Any) -> Any:

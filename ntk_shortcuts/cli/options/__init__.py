@@ -1,7 +1,7 @@
 """The options of the commands, in groups: each is written once, and taken by every command that has it."""
 
 from ntk_shortcuts.cli.options.groups import takes_options
-from ntk_shortcuts.cli.options.law import LawOptions
+from ntk_shortcuts.cli.options.law import LawFileOptions, LawOptions
 from ntk_shortcuts.cli.options.method import MethodOptions
 from ntk_shortcuts.cli.options.network import NetworkOptions
 from ntk_shortcuts.cli.options.output import FIGURE_SUFFIXES, FileOptions, JsonOption
@@ -13,6 +13,7 @@ __all__ = [
     "AgreementOptions",
     "FileOptions",
     "JsonOption",
+    "LawFileOptions",
     "LawOptions",
     "MethodOptions",
     "NetworkOptions",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from ntk_shortcuts import GenerativeModel
+    from ntk_shortcuts.laws import DataLaw
 
 
 @dataclass(frozen=True)
@@ -28,3 +30,22 @@ class LawOptions:
         from ntk_shortcuts import GenerativeModel
 
         return GenerativeModel(**vars(self))
+
+
+@dataclass(frozen=True)
+class LawFileOptions:
+    """A law that a file describes."""
+
+    law: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help='A law from a TOML file: law = "features" or "clusters", ..., and the arguments by name. Not with --pool.',
+        ),
+    ] = None
+
+    def read(self) -> DataLaw:
+        from ntk_shortcuts.laws.readers import read_law
+
+        assert self.law is not None
+        return read_law(self.law)

@@ -10,11 +10,13 @@ import optax
 
 from ntk_shortcuts.compilation import make_room
 from ntk_shortcuts.experiments.ensembles.checks import Optimizer, checked_laws
+from ntk_shortcuts.experiments.ensembles.laws import LawEnsemble, train_on_law
 from ntk_shortcuts.experiments.ensembles.pool_result import PoolEnsemble
 from ntk_shortcuts.experiments.ensembles.pools import train_on_pool
 from ntk_shortcuts.experiments.ensembles.result import Ensemble, assembled
 from ntk_shortcuts.experiments.ensembles.run import run
 from ntk_shortcuts.experiments.ensembles.sources import Given, Sampled, Source
+from ntk_shortcuts.laws.base import DataLaw
 from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.laws.two_features.dataset import Dataset
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
@@ -51,8 +53,20 @@ def train_ensemble(
     probe_inputs: Float[Array, "probes d"] | None = None,
     **options: Any,
 ) -> Ensemble: ...
+@overload
 def train_ensemble(
-    model: GenerativeModel | Pool,
+    model: DataLaw,
+    network: FiniteNetwork,
+    training: GradientDescent,
+    num_samples: int | None = None,
+    num_datasets: int = 1,
+    num_inits: int = 1,
+    *,
+    key: Key,
+    **options: Any,
+) -> LawEnsemble: ...
+def train_ensemble(
+    model: DataLaw | Pool,
     network: FiniteNetwork,
     training: GradientDescent,
     num_samples: int | None = None,
@@ -64,11 +78,12 @@ def train_ensemble(
     probe_inputs: Float[Array, "probes d"] | None = None,
     test: Pool | None = None,
     **options: Any,
-) -> Ensemble | PoolEnsemble:
+) -> Ensemble | LawEnsemble | PoolEnsemble:
     r"""Train finite networks on sampled data sets, or on one of your own, and measure their shortcut bias.
 
     Args:
         model: the data law, every sampled data set with its own random embedding; or a `Pool` to draw data sets from.
+            Of laws other than a `GenerativeModel`, data sets are sampled.
         network: one of finite width: an `MLP`, a stax network with `init_fn` and `apply_fn`, or any
             :class:`~ntk_shortcuts.networks.base.FiniteNetwork`.
         training: `GradientDescent(learning_rate, steps)`. Several steps (an array) are recorded in one run.
@@ -82,10 +97,11 @@ def train_ensemble(
             own data cannot do.
         test: of a pool, the samples to measure accuracies on: another `Pool`, such as the second of `pool.split(key, 0.7)`.
         **options: loss, optimiser, batches, precision, checkpoints and more: the keyword arguments of :func:`train_ensembles`;
-            of a pool those of :func:`~ntk_shortcuts.experiments.ensembles.pools.train_on_pool`.
+            of a pool those of :func:`~ntk_shortcuts.experiments.ensembles.pools.train_on_pool`, of laws other than a
+            `GenerativeModel` those of :func:`~ntk_shortcuts.experiments.ensembles.laws.train_on_law`.
 
     Returns:
-        An :class:`Ensemble`; of a pool a :class:`PoolEnsemble`, with accuracies by group.
+        An :class:`Ensemble`; of a pool a :class:`PoolEnsemble`, with accuracies by group; of other laws a :class:`LawEnsemble`.
 
     Raises:
         ValueError, FloatingPointError: as :func:`train_ensembles`.
@@ -103,9 +119,16 @@ def train_ensemble(
         require(dataset is None, "dataset", "None for a pool (num_samples=None: the pool is the data set)", "a data set")
         require(probe_inputs is None, "probe_inputs", "None for a pool, whose points are those of test=", "inputs")
         return train_on_pool(model, network, training, *sizes, key=key, test=test, **options)
+    if isinstance(model, DataLaw) and model.two_features is None:
+        for name, given in (("dataset", dataset), ("probe_inputs", probe_inputs), ("test", test)):
+            require(
+                given is None, name, f"None for a {type(model).__name__}, whose data sets are sampled", type(given).__name__
+            )
+        return train_on_law(model, network, training, *sizes, key=key, **options)
     require(test is None, "test", "None for a law without samples, whose points are probes=", type(test).__name__)
     options = {**options, "dataset": dataset, "probe_inputs": probe_inputs}
-    return train_ensembles([model], network, training, *sizes, key=key, **options)[0]
+    models: list[Any] = [model]
+    return train_ensembles(models, network, training, *sizes, key=key, **options)[0]
 
 
 def train_ensembles(

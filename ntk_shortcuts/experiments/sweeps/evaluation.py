@@ -30,7 +30,9 @@ def evaluate(point: Point, method: Any, compute: Callable | None, options: Mappi
     """The prediction's numbers by name, with its diagnostics, or those that `compute` returns."""
     if compute is None:
         found = predict_bias(*point, method, **options)
-        values = {name: _plain(value) for name, value in {**found.numbers(), **found.diagnostics}.items()}
+        own = found.metric.coordinates(found.points)
+        values = {name: Value(np.asarray(value, np.float64), own) for name, value in found.numbers().items()}
+        values |= {name: _plain(value) for name, value in found.diagnostics.items()}
         if (groups := found.points.groups) is not None:
             axes = {name: list(known) for name, known in zip(groups.names, groups.values, strict=True)}
             values["group_accuracy"] = Value(found.group_accuracy.values, axes)

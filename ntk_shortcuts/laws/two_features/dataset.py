@@ -13,14 +13,14 @@ from ntk_shortcuts.validation import as_labels, as_points, require
 
 
 class Dataset(eqx.Module):
-    """A sample: latents (n, 2), labels (n,) in {-1, +1}, inputs (n, d), and the embedding that made the inputs.
+    """A sample: latents (n, K), labels (n,) in {-1, +1}, inputs (n, d), and the embedding that made the inputs.
 
     Your own data needs inputs and labels only: `Dataset.from_arrays(inputs, labels)`.
     """
 
     inputs: Float[Array, "n d"]
     labels: Float[Array, "n"]
-    latents: Float[Array, "n 2"] | None = None
+    latents: Float[Array, "n K"] | None = None
     embedding: Embedding | None = None
 
     @classmethod

@@ -11,6 +11,8 @@ covariance gain k + bias. At gain 1 and bias 0 a small signal keeps its amplitud
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -20,23 +22,23 @@ from scipy.special import roots_hermitenorm
 from ntk_shortcuts.kernels.activations.resolve import resolve_activation
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import in_float64, is_traced, safe_divide, safe_sqrt, unit_vectors
-from ntk_shortcuts.typing import Array, Float, Key, Latents, Scalar
+from ntk_shortcuts.typing import AnyArray, Array, Float, Key, Num, Scalar
 from ntk_shortcuts.validation import as_points
 
 
 class Embedding(eqx.Module):
-    """One draw of the random embedding: unit vectors (2, d) and, per feature, the layers (V, b) of its nesting network."""
+    """One draw of the random embedding: unit vectors (K, d) and, per feature, the layers (V, b) of its nesting network."""
 
-    directions: Float[Array, "2 d"]
+    directions: Float[Array, "K d"]
     layers: tuple[tuple[tuple[jax.Array, jax.Array], ...], ...]
     amplification: jax.Array | np.ndarray
     gain: Scalar
     bias: Scalar
 
     @in_float64
-    def __call__(self, latents: Latents) -> Float[Array, "n d"]:
-        """Inputs of latents (n, 2)."""
-        latents = as_points("latents", latents, dimension=2)
+    def __call__(self, latents: Num[AnyArray, "n K"] | Sequence[Sequence[float]]) -> Float[Array, "n d"]:
+        """Inputs of latents (n, K)."""
+        latents = as_points("latents", latents, dimension=len(self.layers))
         dtype = latents.dtype
         total = jnp.zeros((), dtype)
         for feature, layers in enumerate(self.layers):

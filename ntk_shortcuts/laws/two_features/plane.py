@@ -17,8 +17,8 @@ from ntk_shortcuts.typing import AnyArray, Array, Float
 from ntk_shortcuts.validation import require
 
 
-def plane_basis(embedding: Embedding) -> Float[Array, "d 2"]:
-    """Orthonormal basis of the span of w_s and w_c, the first along w_s.
+def plane_basis(embedding: Embedding) -> Float[Array, "d K"]:
+    """Orthonormal basis of the span of w_s and w_c, the first along w_s; of K features likewise.
 
     `network.on_plane(params, basis)` and `network.plane_inputs(x, basis)` are the reduced network's parameters and inputs.
 
@@ -36,14 +36,17 @@ def plane_basis(embedding: Embedding) -> Float[Array, "d 2"]:
         True
     """
     require(not any(embedding.layers), "nesting", "(0, 0) for the reduction to the plane", [len(a) for a in embedding.layers])
-    shortcut, core = embedding.directions
-    # Written out: a batched QR would be a batched LAPACK call.
-    first = shortcut / jnp.linalg.norm(shortcut)
-    rest = core - (first @ core) * first
-    return jnp.stack([first, safe_divide(rest, jnp.linalg.norm(rest))], axis=1)
+    # Gram-Schmidt, written out: a batched QR would be a batched LAPACK call.
+    basis: list[Array] = []
+    for direction in embedding.directions:
+        rest = direction
+        for unit in basis:
+            rest = rest - (unit @ rest) * unit
+        basis.append(safe_divide(rest, jnp.linalg.norm(rest)))
+    return jnp.stack(basis, axis=1)
 
 
-def shared_plane(embedding: Embedding | None, *inputs: Float[AnyArray, "_ d"]) -> Float[Array, "d 2"] | None:
+def shared_plane(embedding: Embedding | None, *inputs: Float[AnyArray, "_ d"]) -> Float[Array, "d K"] | None:
     """Basis of the plane of the two features, where all the inputs lie in it to rounding; else None.
 
     Inputs that were changed since they were embedded (noise added, say) need not.

@@ -79,7 +79,11 @@ def averaged_law(
     # Averages over one class are `together` plus or minus `apart`: the residual lies in the first sector, an odd factor takes
     # it on.
     together = parity.even[:, :1] * jnp.sum(weights * by_residual, axis=(2, 3))
-    apart = parity.odd[:, :1] * jnp.sum(weights * (noise * by_label + targets * by_residual), axis=(2, 3)) * switches.balanced
+    apart = parity.odd[:, :1] * jnp.sum(weights * (noise * by_label + targets * by_residual), axis=(2, 3))
+    # Fixed counts of classes of shares (1 +- b)/2, b = E[y], take sum_c P(c) E[F | c]^2 off, which is together^2 +
+    # (apart - b together)^2 / (1 - b^2).
+    imbalance = _imbalance(nodes, parity)
+    apart = switches.balanced * (apart - imbalance * together) / jnp.sqrt(1 - imbalance**2)
 
     covariance = _second_moment(by_residual, weights) - _outer(jnp.asarray(together)) - _outer(jnp.asarray(apart))
     initial_part = _initial_influence(residues, density, resolvents, nodes, features, parity, switches.balanced)
@@ -159,11 +163,18 @@ def _initial_influence(
     second = jnp.einsum("amgl,lang->amn", mixed, solution)
     # An odd target moves the two classes' averages of the odd output together and of the even one apart.
     together = jnp.einsum("kbgqj,gj->kbgq", change, nodes.weights)
-    apart = jnp.einsum("kbgqj,gj->kbgq", change, nodes.weights * nodes.targets * balanced)
+    imbalance = _imbalance(nodes, parity)
+    side = balanced * (nodes.targets - imbalance) / jnp.sqrt(1 - imbalance**2)
+    apart = jnp.einsum("kbgqj,gj->kbgq", change, nodes.weights * side)
     for part, leads in ((together, parity.even), (apart, parity.odd)):
         average = jnp.einsum("kamg,kbgq->abmq", solution, part) * leads[:, :, None, None]
         second = second - jnp.einsum("abmq,abnq->amn", average, average)
     return second
+
+
+def _imbalance(nodes: Nodes, parity: Parity) -> jax.Array:
+    """E[y], 0 under a symmetry that exchanges the classes."""
+    return parity.odd[0, 0] * jnp.sum(nodes.weights * nodes.targets)
 
 
 def _outer(vectors: Any) -> jax.Array:

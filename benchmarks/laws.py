@@ -1,0 +1,129 @@
+"""Several shortcuts and clusters: averages over data sets beside exact solutions on sampled ones.
+
+    python benchmarks/laws.py [--minutes M]
+
+runs what `benchmarks/results/laws.csv` does not hold yet, until the minutes are over, and prints the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+import warnings
+from pathlib import Path
+
+import jax
+import numpy as np
+
+import ntk_shortcuts as ns
+
+OUTPUT = Path(__file__).parent / "results" / "laws.csv"
+TIMES = (3.0, 30.0, 100.0)
+NETWORKS = {"ReLU, 1": ns.MLP(1), "ReLU, 2, biases": ns.MLP(2, bias_variance=0.1)}
+DATASETS = 100
+COLUMNS = [
+    *("law", "features", "ratio", "network", "num_samples", "time", "error", "standard_error", "within_three", "std_error"),
+    *("nodes", "discretization_error", "seconds", "sampled_seconds"),
+]
+
+
+def features(count: int, ratio: float) -> ns.GaussianFeatures:
+    """Predictivities from 0.8 to 0.9, amplifications from the ratio to 1, in geometric steps; the core last."""
+    return ns.GaussianFeatures(np.linspace(0.8, 0.9, count), np.geomspace(ratio, 1.0, count), correlation=0.5)
+
+
+def settings() -> list[tuple[str, float, ns.laws.DataLaw, str, int]]:
+    """Law by name, ratio, law, network, N."""
+    found = []
+    for ratio in (4.0, 1.0):
+        for size in (200, 500):
+            for network in NETWORKS:
+                clusters = {
+                    "waterbirds": ns.Clusters.waterbirds(0.9, amplification=(ratio, 1.0)),
+                    "waterbirds, 1 in 4": ns.Clusters.waterbirds(0.9, positive=0.25, amplification=(ratio, 1.0)),
+                    "xor core": ns.Clusters.xor_core(amplification=(ratio, 1.0, 1.0)),
+                    "imbalanced": ns.Clusters.imbalanced(amplification=(ratio, 1.0)),
+                }
+                found += [(name, ratio, law, network, size) for name, law in clusters.items()]
+                found += [(f"{count} features", ratio, features(count, ratio), network, size) for count in (3, 5, 8)]
+    return found
+
+
+def measured(name: str, ratio: float, law: ns.laws.DataLaw, network: str, size: int) -> list[dict]:
+    """A row for each time: biases of shortcuts, or accuracies of groups, of the average against those of sampled data sets."""
+    flow, start = ns.GradientFlow(list(TIMES)), time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ns.UntrustedPredictionWarning)
+        average = ns.predict(law, NETWORKS[network], flow, num_samples=size)
+        between = time.perf_counter()
+        options = {"method": "monte_carlo", "key": jax.random.key(7), "num_datasets": DATASETS}
+        sampled = ns.predict(law, NETWORKS[network], flow, num_samples=size, **options)
+    end = time.perf_counter()
+    metric = law.metric if isinstance(law, ns.GaussianFeatures) else ns.metrics.GroupAccuracy()
+    errors = np.abs(average.read(metric) - sampled.read(metric))
+    standard = np.asarray(sampled.standard_error(metric))
+    outputs = np.abs(average.mean - sampled.mean) / (sampled.std / np.sqrt(DATASETS))
+    spread = np.median(np.abs(average.std / sampled.std - 1), axis=1)
+    shared = {
+        **{"law": name, "features": law.test_points().points.shape[1], "ratio": ratio, "network": network},
+        **{"num_samples": size, "nodes": int(average.diagnostics["nodes"])},
+        "discretization_error": f"{average.diagnostics['discretization_error']:.5f}",
+        **{"seconds": f"{between - start:.1f}", "sampled_seconds": f"{end - between:.1f}"},
+    }
+    rows = []
+    for i, moment in enumerate(TIMES):
+        worst = int(np.nanargmax(errors[i]))
+        numbers = {
+            "error": f"{errors[i][worst]:.4f}",
+            "standard_error": f"{standard[i][worst]:.4f}",
+            "within_three": f"{np.mean(outputs[i] < 3):.3f}",
+            "std_error": f"{spread[i]:.3f}",
+        }
+        rows.append({**shared, "time": moment, **numbers})
+    return rows
+
+
+def table(records: list[dict]) -> str:
+    """By kind of law: points, and mean and largest errors."""
+    lines = [
+        "| law | points | error: mean, worst | standard error: mean | outputs within 3 | sd, median | nodes' error | seconds |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name in dict.fromkeys(record["law"] for record in records):
+        chosen = [record for record in records if record["law"] == name]
+        column = {key: np.array([float(record[key]) for record in chosen]) for key in COLUMNS[5:]}
+        lines.append(
+            f"| {name} | {len(chosen)} | {column['error'].mean():.4f}, {column['error'].max():.4f} | "
+            f"{column['standard_error'].mean():.4f} | {column['within_three'].mean():.3f} | "
+            f"{np.median(column['std_error']):.3f} | {column['discretization_error'].mean():.4f} | "
+            f"{np.median(column['seconds']):.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=np.inf, help="start no setting after this many minutes")
+    minutes, begun = parser.parse_args().minutes, time.monotonic()
+    records = list(csv.DictReader(OUTPUT.open())) if OUTPUT.exists() else []
+    done = {(r["law"], float(r["ratio"]), r["network"], int(r["num_samples"])) for r in records}
+    for name, ratio, law, network, size in settings():
+        if (name, ratio, network, size) in done:
+            continue
+        if time.monotonic() - begun > 60 * minutes:
+            break
+        rows = measured(name, ratio, law, network, size)
+        new = not OUTPUT.exists()
+        with OUTPUT.open("a", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            if new:
+                writer.writeheader()
+            writer.writerows(rows)
+        records += [{key: str(value) for key, value in row.items()} for row in rows]
+        print(name, ratio, network, size, [row["error"] for row in rows], flush=True)
+    print(table(records))
+
+
+if __name__ == "__main__":
+    main()

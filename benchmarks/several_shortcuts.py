@@ -1,0 +1,95 @@
+"""Do two shortcuts add up? And groups as clusters: the two figures of docs/guide/laws.md.
+
+    python benchmarks/several_shortcuts.py
+
+trains what `benchmarks/results/several_shortcuts.csv` does not hold, predicts, and draws docs/figures/several_shortcuts.png and
+docs/figures/clusters.png.
+"""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from pathlib import Path
+
+import jax
+import numpy as np
+from matplotlib.figure import Figure
+
+import ntk_shortcuts as ns
+
+ROOT = Path(__file__).parents[1]
+OUTPUT = ROOT / "benchmarks" / "results" / "several_shortcuts.csv"
+COLUMNS = ["amplification", "predicted_0", "predicted_1", "trained_0", "trained_1", "error_0", "error_1"]
+AMPLIFICATIONS = (0.25, 0.5, 1.0, 2.0, 4.0)
+NUM_SAMPLES, TIME = 300, 30
+
+
+def law(amplification: float) -> ns.GaussianFeatures:
+    """Two shortcuts of predictivity 0.85 and a core of 0.9; the first is amplified twice."""
+    return ns.GaussianFeatures((0.85, 0.85, 0.9), (2.0, amplification, 1.0), correlation=0.4)
+
+
+def measured(amplification: float) -> dict[str, float]:
+    """Biases towards both shortcuts: of the average, and of networks of width 512 on 12 data sets."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ns.UntrustedPredictionWarning)
+        descent = ns.GradientDescent(1.0, TIME)
+        predicted = ns.predict(law(amplification), ns.MLP(1), descent, num_samples=NUM_SAMPLES, tolerance=5e-3)
+    key = jax.random.key(0)
+    trained = ns.train_ensemble(law(amplification), ns.MLP(1, width=512), descent, NUM_SAMPLES, 12, 1, key=key)
+    numbers = (predicted.bias, trained.mean_bias, trained.bias_standard_error)
+    return dict(zip(COLUMNS, [amplification, *np.ravel([np.asarray(part) for part in numbers]).round(5).tolist()], strict=True))
+
+
+def interaction(records: list[dict[str, float]]) -> Figure:
+    """Biases against the availability of the second shortcut."""
+    drawing = Figure(figsize=(5.2, 3.3), dpi=150, layout="constrained")
+    axes = drawing.subplots()
+    at = [record["amplification"] for record in records]
+    for i, name in ((0, "first shortcut, amplified 2 times"), (1, "second shortcut")):
+        axes.plot(at, [record[f"predicted_{i}"] for record in records], color=f"C{i}", label=name)
+        points, errors = ([record[f"{kind}_{i}"] for record in records] for kind in ("trained", "error"))
+        axes.errorbar(at, points, errors, fmt="o", color=f"C{i}", ms=4, capsize=2)
+    axes.axhline(0, color="0.7", lw=0.8, zorder=0)
+    axes.set(xscale="log", xlabel="amplification of the second shortcut", ylabel="shortcut bias")
+    axes.set_xticks(AMPLIFICATIONS, [f"{value:g}" for value in AMPLIFICATIONS])
+    axes.minorticks_off()
+    axes.legend(frameon=False, fontsize="small")
+    return drawing
+
+
+def clusters() -> Figure:
+    """Group accuracies over time, averaged over data sets of 300 samples, beside those of Bayes' rule."""
+    birds, times = ns.Clusters.waterbirds(0.95, amplification=(3.0, 1.0)), np.geomspace(1, 300, 13)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ns.UntrustedPredictionWarning)
+        found = ns.predict(birds, ns.MLP(1, bias_variance=0.1), ns.GradientFlow(times), num_samples=NUM_SAMPLES, tolerance=0.01)
+    drawing = Figure(figsize=(5.2, 3.3), dpi=150, layout="constrained")
+    axes = drawing.subplots()
+    best = found.optimal_group_accuracy
+    for background, name, color in ((1, "background as the label", "C0"), (-1, "background against it", "C1")):
+        axes.plot(times, found.group_accuracy.sel(label=1, background=background), color=color, label=name)
+        axes.axhline(float(best.sel(label=1, background=background)), color=color, ls=":", lw=1)
+    axes.set(xscale="log", xlabel="time", ylabel="accuracy (dotted: Bayes' rule)", ylim=(0, 1))
+    axes.legend(frameon=False, fontsize="small", loc="center right")
+    return drawing
+
+
+def main() -> None:
+    records = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(OUTPUT.open())] if OUTPUT.exists() else []
+    for amplification in AMPLIFICATIONS:
+        if amplification not in {record["amplification"] for record in records}:
+            records.append(measured(amplification))
+            print(records[-1], flush=True)
+            with OUTPUT.open("w", newline="") as file:
+                writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(records)
+    figures = ROOT / "docs" / "figures"
+    interaction(records).savefig(figures / "several_shortcuts.png")
+    clusters().savefig(figures / "clusters.png")
+
+
+if __name__ == "__main__":
+    main()
