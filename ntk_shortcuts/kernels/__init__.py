@@ -1,6 +1,7 @@
 """Kernels of wide networks."""
 
-from ntk_shortcuts.kernels import empirical, finite_width
+from ntk_shortcuts.kernels import empirical as empirical
+from ntk_shortcuts.kernels import finite_width as finite_width
 from ntk_shortcuts.kernels.activations import (
     Activation,
     Dual,
@@ -25,8 +26,6 @@ __all__ = [
     "LeakyReLU",
     "PairMoments",
     "Quadrature",
-    "empirical",
-    "finite_width",
     "known_activations",
     "mlp_kernels",
     "register",
