@@ -34,6 +34,7 @@ def laziness_gap(
     training: TrainingRule,
     random_init: bool = True,
     seed: int = 0,
+    loss: str = "squared",
 ) -> np.ndarray:
     """How far a frozen kernel puts the bias from where networks of this width have it, by a coarse flow.
 
@@ -45,6 +46,7 @@ def laziness_gap(
         training: `GradientFlow` or `GradientDescent`, finite in time.
         random_init: False: of outputs centred at initialisation.
         seed: of the two initialisations.
+        loss: of both, by name.
 
     Returns:
         The gap, shaped like the rule's times: 0 for lazy networks, with the spread of two initialisations.
@@ -60,18 +62,23 @@ def laziness_gap(
         True
     """
     require(not is_traced(model, network, training), "network", "without traced parameters", network)
-    return _gap(LawKernel(model, network), training, random_init, seed)
+    return _gap(LawKernel(model, network), training, random_init, seed, loss=loss)
 
 
 def _gap(
-    kernel: LawKernel, training: TrainingRule, random_init: bool, seed: int = 0, frozen: Outputs | None = None
+    kernel: LawKernel,
+    training: TrainingRule,
+    random_init: bool,
+    seed: int = 0,
+    frozen: Outputs | None = None,
+    loss: str = "squared",
 ) -> np.ndarray:
     """The gap; `frozen`: the frozen outputs on infinite data, where they are known already."""
     points, metric = kernel.law.test_points(), kernel.law.metric
-    flow = PopulationFlow(key=jax.random.key(seed), random_init=random_init, **_COARSE)
+    flow = PopulationFlow(key=jax.random.key(seed), random_init=random_init, loss=loss, **_COARSE)
     moving = flow(kernel, training, None, points)
     if frozen is None:
-        frozen = Population(random_init=random_init)(kernel, training, None, points)
+        frozen = Population(random_init=random_init, loss=loss)(kernel, training, None, points)
     return np.abs(np.asarray(metric(moving, points)) - np.asarray(metric(frozen, points)))
 
 
@@ -99,11 +106,11 @@ def laziness_notes(
     model = kernel.law.two_features
     if model is None or any(model.nesting):
         return {}, ()
-    random_init = options.get("random_init", True)
-    gaps = _gap(kernel, training, random_init, frozen=outputs if isinstance(method, Population) else None)
+    random_init, loss = options.get("random_init", True), options.get("loss", "squared")
+    gaps = _gap(kernel, training, random_init, frozen=outputs if isinstance(method, Population) else None, loss=loss)
     if random_init and np.max(gaps) > LAZINESS:
         # The outputs at initialisation of two networks scatter the bias, lazy or not; centred ones have no such part.
-        gaps = np.minimum(gaps, _gap(kernel, training, random_init=False))
+        gaps = np.minimum(gaps, _gap(kernel, training, random_init=False, loss=loss))
     return _notes(float(np.max(gaps)), width, on_samples=False)
 
 
@@ -119,7 +126,7 @@ def _on_samples(
     gaps = []
     for random_init, frozen in ((method.random_init, outputs), (False, centred)):
         rules = FlowRules(
-            jnp.asarray(0.0), jnp.asarray(_COARSE["step_tolerance"]), "squared", not random_init, False, _MAX_STEPS, "float32"
+            jnp.asarray(0.0), jnp.asarray(_COARSE["step_tolerance"]), method.loss, not random_init, False, _MAX_STEPS, "float32"
         )
         keys = jax.random.split(jax.random.key(0), _COARSE["num_inits"])
         moving = flow_on_samples(kernel.finite_network, inputs, labels, at_probes, flow_times(training), rules, keys)

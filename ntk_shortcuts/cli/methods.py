@@ -20,9 +20,9 @@ def options_for(name: str, given: dict[str, Any], supplied: dict[str, Callable[[
     Example:
         >>> options_for("population", {"tolerance": 0.01}, {"key": lambda: "never made"})
         {'tolerance': 0.01}
-        >>> options_for("population", {"loss": "logistic"}, {})
+        >>> options_for("population", {"batch_size": 16}, {})
         Traceback (most recent call last):
-        ValueError: loss must be given with --method population_flow; got method="population"
+        ValueError: batch_size must be given with --method population_flow; got method="population"
     """
     from ntk_shortcuts.methods import known_methods, method_options
     from ntk_shortcuts.validation import require

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.laws.two_features.dataset import Dataset
 from ntk_shortcuts.laws.two_features.given import given_probe_inputs, given_samples
+from ntk_shortcuts.methods.any_loss.initial import NUM_DRAWS
+from ntk_shortcuts.methods.any_loss.outputs import Draws, as_outputs, data_set_outputs, require_whole_kernel
 from ntk_shortcuts.methods.base import Method, watched
 from ntk_shortcuts.methods.exact import exact_continuation, exact_outputs, loss_weights
 from ntk_shortcuts.methods.low_rank import Problem, low_rank_where_asked, require_tolerance
@@ -19,11 +22,12 @@ from ntk_shortcuts.nodes.base import checked_weight
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import is_traced
 from ntk_shortcuts.results.issues import Issue
-from ntk_shortcuts.results.outputs import GaussianOutputs, require_finite_outputs
+from ntk_shortcuts.results.outputs import GaussianOutputs, Outputs, require_finite_outputs
 from ntk_shortcuts.training.frozen_kernel import OutputLaw
+from ntk_shortcuts.training.losses import Loss, resolve_loss
 from ntk_shortcuts.training.rules import TrainingRule
 from ntk_shortcuts.training.spectral import describe_spectrum
-from ntk_shortcuts.typing import Array, Float
+from ntk_shortcuts.typing import Array, Float, Key
 from ntk_shortcuts.validation import require, require_finite, required
 
 
@@ -45,6 +49,13 @@ class GivenDataset(Method):
         sample_weight: weights (n,) >= 0 of the samples in the loss, (1/(2n)) sum w (f - y)^2; not normalised.
         rank_tolerance: largest error of mean and standard deviation at the probes that the reduction may make, by its own
             estimate; 1e-4 above 6000 samples.
+        loss: "squared", "logistic", or another that is registered: the mean over the samples. Without a filter outputs are
+            integrated along time (:mod:`ntk_shortcuts.training.function_flow`) with the whole kernel, of at most 6000 samples;
+            there time = inf needs samples that no outputs separate. Those that some do have no minimiser: `Ridge` of a small
+            strength has one, whose direction tends to that of the largest margin.
+        num_draws: of another loss, random outputs at initialisation that are drawn, since they enter nonlinearly; outputs are
+            samples then, with `bias_standard_error`. A power of two is best.
+        key: of these draws; `jax.random.key(0)` by default.
 
     Issues: the estimate stays above it with 2048 landmarks (up to 6000 samples the whole kernel is solved instead); labels
     along eigenvalues below rounding; rounding that moves the bias.
@@ -64,18 +75,35 @@ class GivenDataset(Method):
     initial_outputs: tuple[Float[Array, "*inits n"], Float[Array, "*inits probes"]] | None = None
     sample_weight: Float[Array, "n"] | None = None
     rank_tolerance: float | None = None
+    loss: str = eqx.field(default="squared", static=True)
+    num_draws: int = eqx.field(default=NUM_DRAWS, static=True)
+    key: Key | None = None
 
-    def __call__(self, kernel: LawKernel, training: TrainingRule, num_samples: Any, points: TestPoints) -> GaussianOutputs:
+    def __call__(self, kernel: LawKernel, training: TrainingRule, num_samples: Any, points: TestPoints) -> Outputs:
+        loss = resolve_loss(self.loss)
         problem = self._problem(kernel, training, num_samples, points)
         require_tolerance(self.rank_tolerance)
+        if not loss.spectral:
+            return self._under(loss, kernel, problem, points)
         if self.initial_outputs is None:
             solved = low_rank_where_asked(problem, self.random_init, self.rank_tolerance)
             law, extra, issues = solved or (exact_outputs(problem, self.random_init), {}, ())
         else:
-            require(self.random_init, "random_init", "True with initial_outputs", self.random_init)
-            require(self.sample_weight is None, "sample_weight", "None with initial_outputs", self.sample_weight)
             law, extra, issues = self._continued(problem)
         return noted(kernel, training, points, law, problem.points.shape[0], extra, issues)
+
+    def _under(self, loss: Loss, kernel: LawKernel, problem: Problem, points: TestPoints) -> Outputs:
+        """Under a loss without a filter."""
+        require_whole_kernel(self.rank_tolerance, loss)
+        draws = Draws(self.random_init, self.num_draws, self.key)
+        given = None if self.initial_outputs is None else self._given(problem)
+        found = data_set_outputs(loss, problem, draws, None if given is None else tuple(map(jnp.atleast_2d, given)))
+        if given is None:
+            outputs = as_outputs(found, draws, kernel.law.metric, points)
+        else:  # the axis of the networks stands before that of the points
+            values = jnp.moveaxis(jnp.asarray(found.values), 0, -2)
+            outputs = GaussianOutputs(location=values if given[0].ndim == 2 else values[..., 0, :], variance=None)
+        return outputs.with_notes(found.diagnostics(), problem.rule.issues(found.problem.largest_curvature))
 
     def _problem(self, kernel: LawKernel, training: TrainingRule, num_samples: Any, points: TestPoints) -> Problem:
         own = kernel.law.data_set if self.dataset is None else None
@@ -100,8 +128,7 @@ class GivenDataset(Method):
 
     def _continued(self, problem: Problem) -> tuple[OutputLaw, dict[str, float], tuple[Issue, ...]]:
         """From the networks' own initial outputs on."""
-        inputs, labels = problem.points, problem.targets
-        initial = _initial_outputs(self.initial_outputs, inputs.shape[0], problem.probes.shape[0], inputs.dtype)
+        labels, initial = problem.targets, self._given(problem)
         rows = jnp.atleast_2d(initial[0]), jnp.atleast_2d(initial[1])
         solved = low_rank_where_asked(problem._replace(targets=(labels - rows[0]).T), False, self.rank_tolerance)
         if solved is None:
@@ -112,6 +139,13 @@ class GivenDataset(Method):
         if initial[0].ndim == 1:
             law = dataclasses.replace(law, mean=law.mean[..., 0, :], error=jax.tree.map(lambda e: e[..., 0, :], law.error))
         return law, extra, issues
+
+    def _given(self, problem: Problem) -> tuple[jax.Array, jax.Array]:
+        """The networks' own initial outputs, checked."""
+        require(self.random_init, "random_init", "True with initial_outputs", self.random_init)
+        require(self.sample_weight is None, "sample_weight", "None with initial_outputs", self.sample_weight)
+        inputs = problem.points
+        return _initial_outputs(self.initial_outputs, inputs.shape[0], problem.probes.shape[0], inputs.dtype)
 
 
 def noted(

@@ -22,6 +22,7 @@ from ntk_shortcuts.methods.quadratic import (
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import is_traced
 from ntk_shortcuts.results.outputs import GaussianOutputs, require_finite_outputs
+from ntk_shortcuts.training.losses import require_squared
 from ntk_shortcuts.training.rules import SpectralFilter, TrainingRule
 from ntk_shortcuts.typing import Array, Float
 from ntk_shortcuts.validation import require
@@ -55,6 +56,7 @@ class LeadingOrder(Method):
     Args:
         random_init: include the random output at initialisation; else f_0 = 0.
         regime: "quadratic" or "short_time".
+        loss: "squared" alone.
 
     Diagnostics of "quadratic": `kernel_error`, the largest deviation of the quadratic from the NTK at norm R over angles,
     relative to its value at angle 0. Of "short_time": `expansion_parameter` \(g(0)\lambda_{\max}\), with those of the
@@ -77,9 +79,11 @@ class LeadingOrder(Method):
 
     random_init: bool = True
     regime: str = eqx.field(default="quadratic", static=True)
+    loss: str = eqx.field(default="squared", static=True)
 
     def __call__(self, kernel: LawKernel, training: TrainingRule, num_samples: Any, points: TestPoints) -> GaussianOutputs:
         require_infinite(num_samples, self.name)
+        require_squared(self.loss, self.name, "whose closed forms are those of filters", "population")
         require(self.regime in REGIMES, "regime", f"one of {', '.join(REGIMES)}", self.regime)
         return (self._short_time if self.regime == "short_time" else self._quadratic)(kernel, training, points)
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.laws.kernel import LawKernel
+from ntk_shortcuts.methods.any_loss.outputs import Draws, data_set_outputs, require_whole_kernel
 from ntk_shortcuts.methods.base import Method, watched
 from ntk_shortcuts.methods.exact import exact_outputs, loss_weights
 from ntk_shortcuts.methods.low_rank import Problem, low_rank_where_asked, require_tolerance
@@ -19,6 +20,7 @@ from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.progress import steps
 from ntk_shortcuts.results.issues import Issue
 from ntk_shortcuts.results.outputs import SampledOutputs, require_finite_outputs
+from ntk_shortcuts.training.losses import Loss, resolve_loss
 from ntk_shortcuts.training.rules import TrainingRule
 from ntk_shortcuts.training.spectral import describe_spectrum
 from ntk_shortcuts.typing import Key
@@ -37,6 +39,8 @@ class MonteCarlo(Method):
             (1/(2N)) sum w (f - y)^2; not normalised. The bias stays relative to the optimum of the unweighted law.
         rank_tolerance: as for method="dataset".
         replace: of a pool, whether a data set may hold a sample twice; False: subsets.
+        loss: "squared", "logistic", or another that is registered, as for method="dataset". Random outputs at initialisation
+            enter nonlinearly there: every data set has one of its own, and the standard error holds both.
 
     `mean` and `std` are those of the output over data sets and initialisations; signs are averaged data set by data set, so
     that no Gaussian law over data sets is assumed. Diagnostics: `bias_standard_error` (of the mean over data sets; the largest
@@ -56,13 +60,17 @@ class MonteCarlo(Method):
     sample_weight: SampleWeight | None = eqx.field(default=None, static=True)
     rank_tolerance: float | None = None
     replace: bool = True
+    loss: str = eqx.field(default="squared", static=True)
 
     def __call__(self, kernel: LawKernel, training: TrainingRule, num_samples: Any, points: TestPoints) -> SampledOutputs:
         key = require_key(self.key, 'a jax.random key for method="monte_carlo"')
         require(num_samples is not None, "num_samples", 'an even integer >= 2 for method="monte_carlo"', num_samples)
         require_integer("num_datasets", self.num_datasets, 2)
         require_tolerance(self.rank_tolerance)
+        loss = resolve_loss(self.loss)
         kernel = kernel.drawn(self.replace)
+        if not loss.spectral:
+            return self._under(loss, kernel, training, num_samples, points, key)
         laws, extra, issues = [], {}, []
         for index in steps(range(self.num_datasets), "data sets"):
             problem = self._problem(kernel, training, num_samples, points, jax.random.fold_in(key, index))
@@ -80,6 +88,24 @@ class MonteCarlo(Method):
         outputs = SampledOutputs(values=means, variances=variances, error=errors, networks=False)
         issues += unresolved_labels(kernel.network, training, laws[-1], num_samples)
         return self._noted(kernel, outputs, points, {**describe_spectrum(laws[-1].spectrum), **extra}, issues)
+
+    def _under(
+        self, loss: Loss, kernel: LawKernel, training: TrainingRule, num_samples: Any, points: TestPoints, key: Key
+    ) -> SampledOutputs:
+        """Under a loss without a filter."""
+        require_whole_kernel(self.rank_tolerance, loss)
+        values, variances, issues, extra = [], [], [], {}
+        for index in steps(range(self.num_datasets), "data sets"):
+            own = jax.random.fold_in(key, index)
+            problem = self._problem(kernel, training, num_samples, points, own)
+            found = data_set_outputs(loss, problem, Draws(self.random_init, 1, jax.random.fold_in(own, 1)))
+            values.append(found.values[0])
+            variances.append(np.zeros_like(values[-1]) if found.variance is None else found.variances()[0])
+            issues += training.issues(found.problem.largest_curvature)
+            extra = found.diagnostics()
+        stacked = jnp.asarray(np.stack(values)), jnp.asarray(np.stack(variances))
+        outputs = SampledOutputs(values=stacked[0], variances=stacked[1], networks=False)
+        return self._noted(kernel, outputs, points, extra, issues)
 
     def _problem(self, kernel: LawKernel, training: TrainingRule, num_samples: Any, points: TestPoints, key: Key) -> Problem:
         """One data set, as latents under the law's kernel or as inputs in R^d."""
@@ -99,4 +125,4 @@ class MonteCarlo(Method):
         _, moved = watched(kernel.law.metric, outputs, points)
         error = float(np.max(np.asarray(reading.spread))) / np.sqrt(self.num_datasets)
         diagnostics = {"bias_standard_error": float(error), "num_datasets": float(self.num_datasets), **extra}
-        return rounding_notes(outputs, 0.0 if moved is None else moved).with_notes(diagnostics, tuple(dict.fromkeys(issues)))
+        return rounding_notes(outputs, moved).with_notes(diagnostics, tuple(dict.fromkeys(issues)))

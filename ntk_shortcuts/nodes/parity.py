@@ -6,7 +6,7 @@ say it all. A law without it has one sector, that of all functions. Whoever sums
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.kernels.recursion import Kernels
-from ntk_shortcuts.nodes.base import SampleWeight, evaluate_weight
+from ntk_shortcuts.nodes.base import Nodes, SampleWeight, evaluate_weight
 from ntk_shortcuts.numerics import compiled, is_traced
 from ntk_shortcuts.spec import Spec
 from ntk_shortcuts.validation import require
@@ -53,6 +53,18 @@ class Parity(Spec):
     def fold(self, points: jax.Array) -> tuple[jax.Array, Unfold]:
         """The points to solve for, and what turns mean, variance and their errors there into those at all points."""
         return points, lambda mean, variance, error: (mean, variance, error)
+
+    def whole(self, nodes: Nodes) -> Nodes:
+        """The nodes of functions of no symmetry, which mix the sectors."""
+        return nodes
+
+    def joined(self, parts: Sequence[Any], at_nodes: bool = False) -> Any:
+        """A kernel between points and the whole nodes, from its parts in the sectors, (points, nodes) each.
+
+        Args:
+            at_nodes: the points are the nodes, and the whole ones meant.
+        """
+        return parts[0]
 
     def require_symmetric(self, kernels: PointKernels, points: jax.Array) -> None:
         """Refuse a kernel that mixes the sectors."""
@@ -95,6 +107,18 @@ class OddEven(Parity):
 
         return points[: len(points) // 2], _unfold
 
+    def whole(self, nodes: Nodes) -> Nodes:
+        """Both nodes of each pair, the mirrored ones behind."""
+        points, radius, weights, targets = nodes.points, nodes.radius, nodes.weights / 2, nodes.targets
+        pairs = ((points, -points), (radius, radius), (weights, weights), (targets, -targets))
+        return Nodes(*(jnp.concatenate(pair) for pair in pairs))
+
+    def joined(self, parts: Sequence[Any], at_nodes: bool = False) -> Any:
+        """K(z, z') and K(z, -z') are the sum and the difference of the even part and the odd one."""
+        odd, even = (jnp.asarray(part) for part in parts)
+        there = jnp.concatenate([even + odd, even - odd], axis=1)
+        return jnp.concatenate([there, jnp.concatenate([even - odd, even + odd], axis=1)]) if at_nodes else there
+
     def require_symmetric(self, kernels: PointKernels, points: jax.Array) -> None:
         """Refuse a kernel that is not symmetric under (x, x') -> (-x, -x')."""
         some = points[:: max(1, points.shape[0] // 4)]
@@ -129,7 +153,7 @@ def _unfold(mean: jax.Array, variance: jax.Array | None, error: Any) -> tuple:
     def all_of(half: jax.Array, sign: float) -> jax.Array:
         return jnp.concatenate([half, sign * half[..., ::-1]], axis=-1)
 
-    everywhere = type(error)(all_of(error.mean, -1), all_of(error.variance, 1))
+    everywhere = None if error is None else type(error)(all_of(error.mean, -1), all_of(error.variance, 1))
     return all_of(mean, -1), None if variance is None else all_of(variance, 1), everywhere
 
 

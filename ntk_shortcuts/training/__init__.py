@@ -1,5 +1,7 @@
 """Learners: how a network is trained."""
 
+from ntk_shortcuts.training.losses import Logistic, Loss, Squared, known_losses
 from ntk_shortcuts.training.rules import GradientDescent, GradientFlow, Ridge, SpectralFilter, TrainingRule
 
-__all__ = ["GradientDescent", "GradientFlow", "Ridge", "SpectralFilter", "TrainingRule"]
+__all__ = ["GradientDescent", "GradientFlow", "Logistic", "Loss", "Ridge", "SpectralFilter", "Squared", "TrainingRule"]
+__all__ += ["known_losses"]

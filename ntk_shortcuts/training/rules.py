@@ -19,6 +19,7 @@ from ntk_shortcuts.axes import Axis, declare_axes
 from ntk_shortcuts.numerics import is_traced, real_leaf
 from ntk_shortcuts.results.issues import Divergence, Issue
 from ntk_shortcuts.spec import Spec
+from ntk_shortcuts.training.learner import Learner
 from ntk_shortcuts.typing import Array, Batch, Complex, Float, Scalar, Times
 from ntk_shortcuts.validation import require, require_values
 
@@ -74,6 +75,12 @@ class TrainingRule(SpectralFilter):
     def expansion(self, num_samples: Scalar | None) -> tuple[Scalar, Scalar]:
         """g(0) and g'(0): the start of training; infinite where a rule has no start. Label D6.3."""
 
+    def follow(self, learner: Learner, num_samples: int | None) -> Float[np.ndarray, "*batch inits modes"]:
+        """What a learner of any loss makes of the rule; refused by rules that mean something for the squared loss alone."""
+        allowed = f'GradientFlow, GradientDescent or Ridge with loss="{learner.loss.name}": others are filters of the squared loss'
+        require(False, "training", allowed, type(self).__name__)
+        raise AssertionError
+
 
 def require_rule(training: object) -> None:
     """Refuse what is no training rule."""
@@ -119,6 +126,9 @@ class GradientFlow(TrainingRule):
         finite = jnp.isfinite(time)
         decay = jnp.where(finite, -jnp.expm1(-jnp.where(finite, time, 1) * eigenvalues), 1)
         return decay / eigenvalues
+
+    def follow(self, learner: Learner, num_samples: int | None) -> Float[np.ndarray, "*batch inits modes"]:
+        return learner.flow(np.asarray(self.time, np.float64))
 
     def expansion(self, num_samples: Scalar | None = None) -> tuple[Scalar, Scalar]:
         time = jnp.asarray(self.time)
@@ -190,6 +200,10 @@ class GradientDescent(TrainingRule):
         remainder = jnp.where(step == 1, 1, remainder)
         return jnp.where(steps > 0, remainder, 0) / eigenvalues
 
+    def follow(self, learner: Learner, num_samples: int | None) -> Float[np.ndarray, "*batch inits modes"]:
+        rates, steps = (np.asarray(value, np.float64) for value in (self.learning_rate, self.steps))
+        return learner.descent(*np.broadcast_arrays(rates, steps))
+
     def expansion(self, num_samples: Scalar | None = None) -> tuple[Scalar, Scalar]:
         rate, steps = jnp.asarray(self.learning_rate), jnp.asarray(self.steps)
         return rate * steps, -(rate**2) * steps * (steps - 1) / 2
@@ -246,6 +260,11 @@ class Ridge(TrainingRule):
         else:
             ridge = ridge / num_samples
         return 1 / (jnp.broadcast_to(eigenvalues, ridge.shape) + ridge)
+
+    def follow(self, learner: Learner, num_samples: int | None) -> Float[np.ndarray, "*batch inits modes"]:
+        """The regularised loss, mean loss + strength/(2N) times the squared norm; without N its limit, the minimiser."""
+        strength = np.asarray(self.strength, np.float64)
+        return learner.minimiser(strength / num_samples if num_samples is not None else 0 * strength)
 
     def expansion(self, num_samples: Scalar | None = None) -> tuple[Scalar, Scalar]:
         strength = jnp.asarray(self.strength)

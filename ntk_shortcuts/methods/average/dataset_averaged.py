@@ -33,6 +33,7 @@ from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import compiled, generator, is_traced
 from ntk_shortcuts.results.issues import FewSamples, Issue, UntrustedAverage
 from ntk_shortcuts.results.outputs import GaussianOutputs, OutputError, Outputs, require_finite_outputs
+from ntk_shortcuts.training.losses import require_squared
 from ntk_shortcuts.training.rules import RationalFilter, TrainingRule
 from ntk_shortcuts.typing import Key
 from ntk_shortcuts.validation import require, require_integer, require_values
@@ -69,6 +70,8 @@ class DatasetAveraged(Method):
         replace: of a pool, whether a data set may hold a sample twice; False: subsets.
         key: of a pool, for draws of groups of which a data set holds less than ten samples; `jax.random.key(0)` by default.
         num_draws: how many of them, at least 2.
+        loss: "squared" alone: under another, samples act on each other along the whole path of training, and no resolvent holds
+            what is to be averaged. method="monte_carlo" samples the data sets.
 
     **Pools.** Nodes are the pool's samples, and repeated draws count once they are fitted
     (:mod:`ntk_shortcuts.methods.average.atoms.resolvent`, labels D11.1 to D11.3). Groups of which less than ten samples are
@@ -109,9 +112,11 @@ class DatasetAveraged(Method):
     replace: bool = True
     key: Key | None = None
     num_draws: int = eqx.field(default=200, static=True)
+    loss: str = eqx.field(default="squared", static=True)
 
     def __call__(self, kernel: LawKernel, training: TrainingRule, num_samples: Any, points: TestPoints) -> Outputs:
         _require_count(num_samples)
+        require_squared(self.loss, self.name, "which averages the resolvents of a linear equation")
         require_tolerance(self.tolerance)
         kernel = kernel.drawn(self.replace)
         counts = None if is_traced(num_samples) else kernel.law.counts(num_samples)

@@ -1,0 +1,1 @@
+"""Frozen kernels under any loss."""
