@@ -53,6 +53,23 @@ def bias_over_time() -> Figure:
     return plotting.plot_bias_over_time(times, biases)
 
 
+def losses() -> Figure:
+    """Squared and logistic loss at one learning rate, without outputs at initialisation."""
+    model, times = ns.GenerativeModel(amplification=(4.0, 1.0)), np.geomspace(1, 1e5, 41)
+    networks = {"linear": ns.MLP(0), "ReLU, 2 layers": ns.MLP(2), "ReLU, 3 layers": ns.MLP(3), "erf, 1 layer": ns.MLP(1, "erf")}
+    drawing = new_figure((7.2, 4.0))
+    axes = drawing.subplots()
+    for (name, network), color in zip(networks.items(), ("#440154", "#31688e", "#35b779", "#c8b200"), strict=True):
+        for loss, style in (("squared", "--"), ("logistic", "-")):
+            options = {"method": "population", "random_init": False, "loss": loss}
+            bias = ns.predict_bias(model, network, ns.GradientFlow(times), **options).bias
+            axes.plot(times, bias, style, color=color, label=name if loss == "logistic" else None)
+    axes.axhline(0.0, color="0.6", linewidth=0.8, zorder=0)
+    axes.set(xscale="log", xlabel="training time", ylabel="shortcut bias", title="logistic loss (dashed: squared)")
+    axes.legend(frameon=False)
+    return drawing
+
+
 def image_pools() -> Figure:
     """Four of the pools of `ns.images`, by `plot_examples`' panels."""
     pools = {
@@ -84,6 +101,7 @@ FIGURES = {
     "influence": influence,
     "decision_surface": decision_surface,
     "bias_over_time": bias_over_time,
+    "losses": losses,
 }
 # With the packages of the extra `images`, whose pictures it shows.
 PICTURES = {"image_pools": image_pools, "group_curves": group_curves}

@@ -43,8 +43,8 @@ def predict(
         law: the data law, a `GenerativeModel` for instance.
         network: an infinitely wide `MLP`, a stax network through `ntk_shortcuts.kernels.neural_tangents.from_stax`, anything
             with `kernels(x1, x2)`; a network of finite width with method="population_flow".
-        training: `GradientFlow`, `GradientDescent` or `Ridge` (squared loss (1/(2N)) sum (f - y)^2, time = learning rate x
-            steps). Array parameters give several answers in one pass.
+        training: `GradientFlow`, `GradientDescent` or `Ridge` (squared loss (1/(2N)) sum (f - y)^2 unless `loss=` is another,
+            time = learning rate x steps). Array parameters give several answers in one pass.
         num_samples: N; None for infinite data.
         method: a method object, `Population(tolerance=1e-3)` for instance, or its name for one with default options:
             "dataset_averaged" (the analytic average over data sets of N samples; the default with num_samples), "population"
@@ -57,8 +57,8 @@ def predict(
         check_laziness: where a network of finite width is given to a frozen-kernel method, compare with a coarse flow of such
             networks (:func:`ntk_shortcuts.analysis.laziness_gap`; seconds, most of them compilation): diagnostic
             `laziness_gap`, and an issue above 0.1.
-        **options: of the method, such as `random_init`, `tolerance`, `key`, `dataset`; an unknown one is an error that lists
-            those there are.
+        **options: of the method, such as `random_init`, `loss`, `tolerance`, `key`, `dataset`; an unknown one is an error that
+            lists those there are.
 
     Returns:
         A `Prediction`: mean and std at the points, diagnostics, issues; for two features bias, reliance, optimal_reliance.

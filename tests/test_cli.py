@@ -201,7 +201,8 @@ def test_validate_writes_records_and_report(capsys, tmp_path, monkeypatch):
         ("predict --num-datasets 4", "num_datasets"),
         ("predict --method population-flow", "width"),
         ("predict --method population-flow --width 8 --loss hinge", "loss"),
-        ("predict --method population --loss logistic", "loss"),
+        ("predict --method population --loss hinge", "loss"),
+        ("predict --method leading_order --loss logistic", "loss"),
         ("predict --num-inits 4", "num_inits"),
         ("predict --seed -1", "seed"),
         ("predict --tolerance 0", "tolerance"),
@@ -251,14 +252,14 @@ def test_bad_arguments_exit_2_with_one_line(capsys, line, name, tmp_path, monkey
         ("map --predictivities 0.6,0.8,3", "three numbers, MIN MAX COUNT, as in --predictivities 0.55 0.9 15; got 0.6,0.8,3"),
         ("predict --method --time 30", "method must be given a value; got --time"),
         ("sweep --axis depth=1 --store --json", "store must be given a value; got --json"),
-        ("predict --loss logistic", 'loss must be given with --method population_flow; got method="population"'),
+        ("predict --batch-size 4", 'batch_size must be given with --method population_flow; got method="population"'),
         ("map --num-inits 2", 'num_inits must be given with --method population_flow; got method="population"'),
         (
             "sweep --axis depth=1 --batch-size 4",
             'batch_size must be given with --method population_flow; got method="population"',
         ),
         ("predict --num-datasets 4 --num-samples 20", "num_datasets must be given with --method monte_carlo; got"),
-        ("predict --loss logistic --num-samples 20", 'population_flow; got method="dataset_averaged"'),
+        ("predict --loss logistic --num-samples 20", "(method=\"monte_carlo\" takes any loss); got 'logistic'"),
     ],
 )
 def test_a_mistake_is_named_with_the_way_out(capsys, line, message):

@@ -101,7 +101,7 @@ def test_a_method_is_an_object_or_its_name():
     changed = ns.predict_bias(*arguments, method=ns.Population(tolerance=0.1), random_init=False)
     assert by_name.bias == by_object.bias == changed.bias and by_name.method == by_object.method == "population"
     with pytest.raises(ValueError, match=r'option must be one of .*tolerance.* for method="population" .*option of .*_flow'):
-        ns.predict_bias(*arguments, loss="logistic")
+        ns.predict_bias(*arguments, batch_size=8)
     with pytest.raises(ValueError, match='dataset must be given for method="dataset"'):
         ns.predict_bias(*arguments, method="dataset")
     with pytest.raises(ValueError, match=r"name must be one that .*registered"):

@@ -7,6 +7,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.methods.any_loss.initial import NUM_DRAWS
+from ntk_shortcuts.methods.any_loss.outputs import Draws, data_set_outputs
 from ntk_shortcuts.methods.exact import exact_outputs, loss_weights
 from ntk_shortcuts.methods.low_rank import Problem
 from ntk_shortcuts.methods.notes import unresolved_labels
@@ -16,9 +18,10 @@ from ntk_shortcuts.numerics import in_float64, is_traced
 from ntk_shortcuts.results.issues import ROUNDING_OF_OUTPUTS, RoundedOutputs, give
 from ntk_shortcuts.results.outputs import require_finite_outputs
 from ntk_shortcuts.training.frozen_kernel import OutputLaw
+from ntk_shortcuts.training.losses import resolve_loss
 from ntk_shortcuts.training.rules import TrainingRule
-from ntk_shortcuts.typing import Array, Float
-from ntk_shortcuts.validation import as_points, as_targets
+from ntk_shortcuts.typing import Array, Float, Key
+from ntk_shortcuts.validation import as_points, as_targets, require
 
 
 @in_float64
@@ -31,6 +34,9 @@ def predict_outputs(
     full_covariance: bool = False,
     *,
     sample_weight: Float[Array, "n"] | None = None,
+    loss: str = "squared",
+    num_draws: int = NUM_DRAWS,
+    key: Key | None = None,
 ) -> OutputLaw:
     r"""Law of an infinitely wide network's outputs, trained on (inputs, labels), over initialisations. Label D4.4.
 
@@ -45,6 +51,9 @@ def predict_outputs(
         full_covariance: `variance` is then the covariance (probes, probes), symmetric; else its diagonal (probes,). Neither has
             a negative variance.
         sample_weight: weights (n,) >= 0 of the samples in the loss, (1/(2n)) sum w (f - y)^2; not normalised.
+        loss: "squared", "logistic", or another that is registered, for labels in [-1, 1], a mean of +1 and -1. Mean and
+            variance are then those over `num_draws` random outputs at initialisation, and the law is not Gaussian.
+        num_draws, key: of these draws, as for :class:`~ntk_shortcuts.methods.dataset.GivenDataset`.
 
     Returns:
         OutputLaw(mean, variance, spectrum, error): mean (*batch, probes), and (*batch, probes, k) for k outputs, which are
@@ -70,6 +79,12 @@ def predict_outputs(
     labels = as_targets("labels", labels, count=inputs.shape[0], several=True).astype(inputs.dtype)
     weight = None if sample_weight is None else checked_weight(sample_weight, inputs.shape[0])
     problem = Problem(network.kernels, training, inputs, labels, probe_inputs, loss_weights(inputs, weight))
+    chosen = resolve_loss(loss)
+    if not chosen.spectral:
+        require(not full_covariance, "full_covariance", f'False with loss="{loss}"', full_covariance)
+        found = data_set_outputs(chosen, problem, Draws(True, num_draws, key))
+        give(training.issues(found.problem.largest_curvature))
+        return found.law()
     law = exact_outputs(problem, True, full_covariance)
     if not is_traced(law):
         require_finite_outputs(law.mean, law.variance)

@@ -49,8 +49,8 @@ class Population(Method):
     direction in which the data hardly vary would be learnt and is below the arithmetic.
 
     Raises:
-        ValueError: num_samples given, a tolerance that is not positive, weights that are not symmetric, an unknown loss; another
-            loss inside a JAX transformation.
+        ValueError: num_samples given, a tolerance that is not positive, weights that are not symmetric, an unknown loss;
+            another loss inside a JAX transformation.
 
     Numerics: for two features nodes in graded polar coordinates (:func:`ntk_shortcuts.laws.two_features.polar.latent_rays`);
     bias-free networks of homogeneous activations need one node per ray. Without `random_init` the bias counts signs on a grid

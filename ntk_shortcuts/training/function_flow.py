@@ -1,4 +1,4 @@
-r"""Training under any convex loss with a frozen kernel, in function space. Labels D12.1 to D12.3.
+r"""Training under any convex loss with a frozen kernel, in function space. Label D12.1.
 
 A node z of weight w holds labels +1 and -1 with probabilities \(P_\pm=(1\pm E[y|z])/2\). Outputs move by
 
@@ -36,8 +36,8 @@ _NEWTON_STEPS = 300
 class FunctionFlow(Learner):
     r"""One problem: nodes with their labels, a kernel between them, outputs at initialisation, and a loss.
 
-    Nodes may be rays (:class:`~ntk_shortcuts.nodes.base.Nodes`), f(r z) = r f(z), where the kernel is homogeneous: the loss is not
-    linear in f, so that every radius is looked at, but the state has one value per ray.
+    Nodes may be rays (:class:`~ntk_shortcuts.nodes.base.Nodes`), f(r z) = r f(z), where the kernel is homogeneous: the loss is
+    not linear in f, so that every radius is looked at, but the state has one value per ray.
 
     Args:
         loss: convex.
@@ -121,7 +121,9 @@ class FunctionFlow(Learner):
     def descent(self, rates: np.ndarray, steps: np.ndarray) -> Float[np.ndarray, "*batch inits modes"]:
         finite = np.isfinite(steps)
         most = int(np.max(steps[finite], initial=0))
-        allowed = f'at most {_MOST_STEPS} with loss="{self.loss.name}", whose steps are made one by one (GradientFlow takes any time)'
+        allowed = (
+            f'at most {_MOST_STEPS} with loss="{self.loss.name}", whose steps are made one by one (GradientFlow takes any time)'
+        )
         require(most <= _MOST_STEPS, "steps", allowed, most)
         states = {}
         for rate in np.unique(rates):
@@ -186,8 +188,8 @@ class FunctionFlow(Learner):
         used = np.asarray(self.nodes.weights)[:, 0] > 0
         margins = (state @ self.features.T * np.asarray(self.nodes.targets)[:, 0])[:, used]
         allowed = (
-            f'finite (a ridge: positive) with loss="{self.loss.name}" where some outputs separate the samples: they grow without end, and '
-            "their direction tends to that of the largest margin, which Ridge of a small strength gives"
+            f'finite (a ridge: positive) with loss="{self.loss.name}" where some outputs separate the samples: '
+            "they grow without end, and their direction tends to that of the largest margin, which Ridge of a small strength gives"
         )
         require(not np.any(np.all(margins > 0, axis=1)), name, allowed, "the limit")
 

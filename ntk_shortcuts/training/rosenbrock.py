@@ -1,7 +1,8 @@
 r"""Gradient flow of a convex function over many decades of time: a Rosenbrock method with error control.
 
-The Jacobian \(-\sum_zw_z\varphi\varphi^T\) is symmetric, known exactly, and stiff in the kernel's leading eigenvalues alone: of a
-step h only the modes with \(h\lambda\) above 1e-7 are solved for, the others are explicit. All initialisations take the same steps.
+The Jacobian \(-\sum_zw_z\varphi\varphi^T\) is symmetric, known exactly, and stiff in the kernel's leading eigenvalues alone:
+of a step h only the modes with \(h\lambda\) above 1e-7 are solved for, the others are explicit. All initialisations take the
+same steps.
 """
 
 from __future__ import annotations

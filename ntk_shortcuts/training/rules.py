@@ -77,7 +77,9 @@ class TrainingRule(SpectralFilter):
 
     def follow(self, learner: Learner, num_samples: int | None) -> Float[np.ndarray, "*batch inits modes"]:
         """What a learner of any loss makes of the rule; refused by rules that mean something for the squared loss alone."""
-        allowed = f'GradientFlow, GradientDescent or Ridge with loss="{learner.loss.name}": others are filters of the squared loss'
+        allowed = (
+            f'GradientFlow, GradientDescent or Ridge with loss="{learner.loss.name}": others are filters of the squared loss'
+        )
         require(False, "training", allowed, type(self).__name__)
         raise AssertionError
 

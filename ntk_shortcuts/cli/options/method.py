@@ -26,7 +26,10 @@ class MethodOptions:
     batch_size: Annotated[
         int | None, typer.Option(help="Minibatches of population_flow, with --learning-rate and --steps.")
     ] = None
-    loss: Annotated[str | None, typer.Option(help="squared (default) or logistic, for population, dataset, monte_carlo and population_flow.")] = None
+    loss: Annotated[
+        str | None,
+        typer.Option(help="squared (default) or logistic, for population, dataset, monte_carlo and population_flow."),
+    ] = None
     seed: Annotated[int, typer.Option(help="Random seed, for methods that sample.")] = 0
     random_init: Annotated[
         bool, typer.Option("--random-init/--no-random-init", help="Include the random output at initialisation.")

@@ -1,8 +1,8 @@
-r"""Random outputs at initialisation, drawn: under a loss that is not squared they enter nonlinearly. Label D12.4.
+r"""Random outputs at initialisation, drawn: under a loss that is not squared they enter nonlinearly. Label D12.2.
 
 f_0 is Gaussian with the NNGP kernel K. It is drawn at the nodes, in the kernel's own coordinates \(K=\psi\cdot\psi\), as
-\(f_0=\psi\cdot\xi\); at test points it is then Gaussian with mean \(\psi(x)\cdot\xi\) and variance \(K(x,x)-|\psi(x)|^2\), which
-is not drawn but kept.
+\(f_0=\psi\cdot\xi\); at test points it is then Gaussian with mean \(\psi(x)\cdot\xi\) and variance \(K(x,x)-|\psi(x)|^2\),
+which is not drawn but kept.
 """
 
 from __future__ import annotations
@@ -82,4 +82,4 @@ def standard_error(values: Float[np.ndarray, "inits *batch"]) -> float:
     if half < 2:
         return float("nan")
     pairs = (values[:half] + values[len(values) - half :]) / 2
-    return float(np.max(np.std(pairs, axis=0, ddof=1))) / np.sqrt(half)
+    return float(np.max(np.std(pairs, axis=0, ddof=1)) / np.sqrt(half))

@@ -19,9 +19,11 @@ from ntk_shortcuts.nodes.base import Nodes, SampleWeight
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import compiled, is_traced
 from ntk_shortcuts.results.outputs import GaussianOutputs, Outputs, SampledOutputs, require_finite_outputs
+from ntk_shortcuts.training.frozen_kernel import OutputLaw
 from ntk_shortcuts.training.function_flow import FunctionFlow
 from ntk_shortcuts.training.losses import Loss
 from ntk_shortcuts.training.rules import TrainingRule
+from ntk_shortcuts.training.spectral import SpectralDiagnostics
 from ntk_shortcuts.typing import Float, Key
 from ntk_shortcuts.validation import require
 
@@ -46,6 +48,21 @@ class Learnt(NamedTuple):
         eigenvalues = self.problem.eigenvalues
         return {"largest_eigenvalue": float(np.max(eigenvalues, initial=0.0)), "modes_kept": float(len(eigenvalues))}
 
+    def law(self) -> OutputLaw:
+        """Mean and variance over what was drawn and what was not, and what was left out of the kernel."""
+        eigenvalues, nodes = self.problem.eigenvalues, self.problem.nodes
+        target = np.asarray(nodes.mass * nodes.slope) @ self.problem.features / np.sqrt(eigenvalues)
+        whole = float(np.sum(np.asarray(nodes.mass * nodes.slope**2)))
+        spectrum = SpectralDiagnostics(
+            largest_eigenvalue=jnp.asarray(eigenvalues[0]),
+            modes_kept=jnp.asarray(len(eigenvalues)),
+            condition_number=jnp.asarray(eigenvalues[0] / eigenvalues[-1]),
+            mass_dropped=jnp.asarray(max(1 - float(np.sum(target**2)) / max(whole, np.finfo(float).tiny), 0.0)),
+        )
+        within = 0.0 if self.variance is None else self.variance
+        spread = np.var(self.values, axis=0, ddof=min(1, len(self.values) - 1))
+        return OutputLaw(jnp.asarray(np.mean(self.values, axis=0)), jnp.asarray(spread + within), spectrum)
+
     def variances(self) -> np.ndarray | None:
         """Shaped like the values."""
         return None if self.variance is None else np.broadcast_to(self.variance, self.values.shape)
@@ -53,7 +70,9 @@ class Learnt(NamedTuple):
 
 def refuse_traced(loss: Loss, *trees: Any) -> None:
     """Derivatives are those of filters: there are none of other losses."""
-    require(not is_traced(*trees), "loss", '"squared" inside a JAX transformation (sweeps and differences take any loss)', loss.name)
+    require(
+        not is_traced(*trees), "loss", '"squared" inside a JAX transformation (sweeps and differences take any loss)', loss.name
+    )
 
 
 def learnt(
