@@ -30,7 +30,7 @@ import ntk_shortcuts as ns
 from ntk_shortcuts.laws.kernel import LawKernel
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "losses.csv"
-COLUMNS = ("part", "setting", "time", "bias", "reference", "difference", "outputs", "seconds", "reference_seconds")
+COLUMNS = ("part", "setting", "time", "bias", "reference", "difference", "outputs", "single", "seconds", "reference_seconds")
 TIMES = np.array([3.0, 30.0, 300.0, 3000.0])
 # Name: predictivities, amplifications, depth, activation, bias variance, and angles and radii of the reference.
 INTEGRATOR = {
@@ -105,17 +105,8 @@ def against_integrator(name: str) -> list[dict[str, Any]]:
     for index, t in enumerate(TIMES):
         reference = float(ns.metrics.shortcut_bias(outputs[index], model))
         size = float(np.max(np.abs(p.mean[index] - outputs[index])) / np.max(np.abs(outputs[index])))
-        values = (
-            "integrator",
-            name,
-            t,
-            p.bias[index],
-            reference,
-            abs(p.bias[index] - reference),
-            size,
-            seconds,
-            reference_seconds,
-        )
+        values = ("integrator", name, t, p.bias[index], reference, abs(p.bias[index] - reference), size, np.nan)
+        values = (*values, seconds, reference_seconds)
         rows.append(dict(zip(COLUMNS, values, strict=True)))
     return rows
 
@@ -125,7 +116,7 @@ def against_networks(name: str) -> list[dict[str, Any]]:
     model, training = ns.GenerativeModel((0.85, 0.9), amplification), ns.GradientDescent(RATE, STEPS)
     began = time.perf_counter()
     network = ns.MLP(depth, activation, width=WIDTH)
-    ensemble = ns.train_ensemble(model, network, training, samples, 2, 2, key=jax.random.key(0), loss="logistic")
+    ensemble = ns.train_ensemble(model, network, training, samples, 2, 3, key=jax.random.key(0), loss="logistic")
     reference_seconds, predicted, seconds = time.perf_counter() - began, [], 0.0
     for index in range(2):
         own = ensemble.initial_train_outputs[index], ensemble.initial_outputs[index]
@@ -136,9 +127,8 @@ def against_networks(name: str) -> list[dict[str, Any]]:
     trained, predicted = np.asarray(ensemble.bias), np.stack(predicted, axis=1)
     rows = []
     for index, steps in enumerate(STEPS):
-        difference = float(np.mean(np.abs(predicted[index] - trained[index])))
-        means = predicted[index].mean(), trained[index].mean()
-        values = ("networks", name, RATE * steps, *means, difference, float("nan"), seconds, reference_seconds)
+        means, single = (predicted[index].mean(), trained[index].mean()), np.mean(np.abs(predicted[index] - trained[index]))
+        values = ("networks", name, RATE * steps, *means, abs(means[0] - means[1]), np.nan, single, seconds, reference_seconds)
         rows.append(dict(zip(COLUMNS, values, strict=True)))
     return rows
 

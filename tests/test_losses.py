@@ -103,8 +103,8 @@ def test_one_hidden_layer_of_relu_is_the_linear_network_at_every_time():
 def test_population_against_another_integrator_on_other_nodes(network, tolerance):
     times = [3.0, 30.0, 300.0]
     p = population(network, times)
-    latents, weights = plane_rule(MODEL, 88, 20)
-    assert weights.sum() == pytest.approx(1, abs=1e-7)
+    latents, weights = plane_rule(MODEL, 104, 20)
+    assert weights.sum() == pytest.approx(1, abs=1e-6)
     positive = expit(2 * latents @ np.asarray(MODEL.bayes_direction))
     expected = by_scipy(LawKernel(MODEL, network), latents, weights, positive, p.probes, times)
     largest = np.abs(expected).max(axis=1)
@@ -435,15 +435,19 @@ def test_command_line(capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("depth", [1, 2])
 def test_wide_networks_trained_by_gradient_descent(depth):
-    """Full batch, logistic loss, with each network's own initial output."""
+    """Full batch, logistic loss, each from its own initial output; at width 1024 single networks are off by some 0.03."""
     model = ns.GenerativeModel((0.8, 0.9), (2.0, 1.0), input_dim=20)
     network, rate, steps = ns.MLP(depth, width=1024), 1.0, [3, 30, 100]
     training = ns.GradientDescent(rate, steps)
-    ensemble = ns.train_ensemble(model, network, training, 60, 2, 2, key=jax.random.key(0), loss="logistic")
-    differences = []
+    ensemble = ns.train_ensemble(model, network, training, 60, 2, 4, key=jax.random.key(0), loss="logistic")
+    differences, squared = [], []
     for index in range(2):
         own = ensemble.initial_train_outputs[index], ensemble.initial_outputs[index]
         options = {"dataset": ensemble.dataset(index), "initial_outputs": own, "loss": "logistic"}
         p = ns.predict_bias(model, ns.MLP(depth), training, method="dataset", **options)
-        differences.append(np.abs(p.bias - ensemble.bias[:, index]))
-    assert np.mean(differences) <= 0.02
+        differences.append(p.bias - ensemble.bias[:, index])
+        p = ns.predict_bias(model, ns.MLP(depth), training, method="dataset", **{**options, "loss": "squared"})
+        squared.append(p.bias - ensemble.bias[:, index])
+    # Over networks of both data sets; (data sets, times, networks).
+    assert np.mean(np.abs(np.mean(differences, axis=(0, 2)))) <= 0.02
+    assert np.mean(np.abs(differences)) <= 0.06 < np.mean(np.abs(squared))

@@ -100,7 +100,7 @@ class MonteCarlo(Method):
             problem = self._problem(kernel, training, num_samples, points, own)
             found = data_set_outputs(loss, problem, Draws(self.random_init, 1, jax.random.fold_in(own, 1)))
             values.append(found.values[0])
-            variances.append(np.zeros_like(values[-1]) if found.variance is None else found.variances()[0])
+            variances.append(found.variances()[0])
             issues += training.issues(found.problem.largest_curvature)
             extra = found.diagnostics()
         stacked = jnp.asarray(np.stack(values)), jnp.asarray(np.stack(variances))

@@ -188,27 +188,27 @@ class FunctionFlow(Learner):
         used = np.asarray(self.nodes.weights)[:, 0] > 0
         margins = (state @ self.features.T * np.asarray(self.nodes.targets)[:, 0])[:, used]
         allowed = (
-            f'finite (a ridge: positive) with loss="{self.loss.name}" where some outputs separate the samples: '
-            "they grow without end, and their direction tends to that of the largest margin, which Ridge of a small strength gives"
+            f'finite (a ridge: positive) with loss="{self.loss.name}" where some outputs separate the samples: they '
+            "grow without end, and their direction tends to that of the largest margin, which Ridge of a small strength gives"
         )
         require(not np.any(np.all(margins > 0, axis=1)), name, allowed, "the limit")
 
 
 @compiled
 def _forces(loss: Loss, nodes: Nodes, outputs: Float[AnyArray, "inits nodes"]) -> Float[Array, "inits nodes"]:
-    f, positive = outputs[..., None] * nodes.radius, (1 + nodes.targets) / 2
+    f, positive = jnp.asarray(outputs)[..., None] * nodes.radius, (1 + nodes.targets) / 2
     slope = positive * loss.slope(f, 1.0) + (1 - positive) * loss.slope(f, -1.0)
     return -jnp.sum(nodes.weights * nodes.radius * slope, axis=-1)
 
 
 @compiled
 def _curvatures(loss: Loss, nodes: Nodes, outputs: Float[AnyArray, "inits nodes"]) -> Float[Array, "inits nodes"]:
-    f, positive = outputs[..., None] * nodes.radius, (1 + nodes.targets) / 2
+    f, positive = jnp.asarray(outputs)[..., None] * nodes.radius, (1 + nodes.targets) / 2
     curvature = positive * loss.curvature(f, 1.0) + (1 - positive) * loss.curvature(f, -1.0)
     return jnp.sum(nodes.weights * nodes.radius**2 * curvature, axis=-1)
 
 
 @compiled
 def _risks(loss: Loss, nodes: Nodes, outputs: Float[AnyArray, "inits nodes"]) -> Float[Array, "inits"]:
-    f, positive = outputs[..., None] * nodes.radius, (1 + nodes.targets) / 2
+    f, positive = jnp.asarray(outputs)[..., None] * nodes.radius, (1 + nodes.targets) / 2
     return jnp.sum(nodes.weights * (positive * loss(f, 1.0) + (1 - positive) * loss(f, -1.0)), axis=(-2, -1))

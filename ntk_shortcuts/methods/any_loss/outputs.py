@@ -63,9 +63,9 @@ class Learnt(NamedTuple):
         spread = np.var(self.values, axis=0, ddof=min(1, len(self.values) - 1))
         return OutputLaw(jnp.asarray(np.mean(self.values, axis=0)), jnp.asarray(spread + within), spectrum)
 
-    def variances(self) -> np.ndarray | None:
-        """Shaped like the values."""
-        return None if self.variance is None else np.broadcast_to(self.variance, self.values.shape)
+    def variances(self) -> Float[np.ndarray, "inits *batch points"]:
+        """Shaped like the values; 0 where nothing was drawn."""
+        return np.broadcast_to(0.0 if self.variance is None else self.variance, self.values.shape)
 
 
 def refuse_traced(loss: Loss, *trees: Any) -> None:
@@ -90,13 +90,9 @@ def as_outputs(found: Learnt, draws: Draws, metric: Metric, points: TestPoints) 
     """One law where nothing was drawn, else samples with their standard error."""
     if not draws.random_init:
         return GaussianOutputs(location=jnp.asarray(found.values[0]), variance=None)
-    outputs = SampledOutputs(values=jnp.asarray(found.values), variances=_jax(found.variances()), networks=False)
+    outputs = SampledOutputs(values=jnp.asarray(found.values), variances=jnp.asarray(found.variances()), networks=False)
     error = standard_error(np.asarray(metric.of_signs(outputs.signs(points), points)))
     return outputs.with_notes({"bias_standard_error": error, "num_draws": float(draws.count)})
-
-
-def _jax(values: np.ndarray | None) -> jax.Array | None:
-    return None if values is None else jnp.asarray(values)
 
 
 # Infinite data.
