@@ -69,13 +69,17 @@ def by_scipy(kernel, latents, weights, positive, probes, times, initial=None, at
 
 
 def test_early_flow_is_half_of_the_squared_one():
-    time = 1e-5
-    squared = ns.predict_bias(
-        MODEL, ns.MLP(2), ns.GradientFlow([time, 1e4 * time]), method="population", random_init=False
-    ).mean
-    early, later = population(ns.MLP(2), [time, 1e4 * time]).mean
-    assert_allclose(early, squared[0] / 2, rtol=1e-4, atol=1e-5 * np.abs(squared[0]).max())
-    assert np.abs(later - squared[1] / 2).max() > 1e-3 * np.abs(squared[1]).max()
+    """Of which the start is t T f*, label D6.3: here on other nodes."""
+    time, network = 1e-5, ns.MLP(1)
+    early, later = population(network, [time, 1e5 * time]).mean
+    latents, weights = plane_rule(MODEL, 104, 20)
+    start = (
+        time
+        * np.asarray(LawKernel(MODEL, network)(MODEL.probe_grid(), latents).ntk)
+        @ (weights * MODEL.class_expectation(latents))
+    )
+    assert_allclose(early, start / 2, rtol=1e-4, atol=1e-4 * np.abs(start).max())
+    assert np.abs(later / 1e5 - start / 2).max() > 1e-2 * np.abs(start).max()
 
 
 def test_linear_networks_end_at_the_log_odds():

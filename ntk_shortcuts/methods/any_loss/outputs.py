@@ -117,8 +117,9 @@ def infinite_data_outputs(
 ) -> Outputs:
     """Outputs on infinitely many samples.
 
-    Nodes are refined with f_0 = 0, where the law's symmetry holds; outputs at initialisation, which break it, are drawn on the
-    rule that was found, on both nodes of every pair.
+    Nodes are refined with f_0 = 0, where the law's symmetry holds, and from the second rule on: the first gives signs, outputs
+    to a percent. Outputs at initialisation, which break the symmetry, are drawn on both nodes of every pair of the coarser of
+    the last two rules, which agree.
     """
     refuse_traced(loss, kernel, training, points.points)
     kernel.require_symmetric(points.points)
@@ -134,7 +135,9 @@ def infinite_data_outputs(
         outputs = GaussianOutputs(location=unfold(jnp.asarray(found.values[0]), None, None)[0], variance=None)
         return _Solved(outputs, found, cross.quadrature_error, nodes.count, watched(kernel.law.metric, outputs, points)[0])
 
-    refined = refine(at_level, kernel.levels("operator"), lambda solved: solved.watched, tolerance)
+    levels = kernel.levels("operator")
+    first = 1 if levels > 2 else 0
+    refined = refine(lambda level: at_level(level + first), levels - first, lambda solved: solved.watched, tolerance)
     best = refined.found
     notes = {
         "discretization_error": refined.change,
@@ -146,8 +149,9 @@ def infinite_data_outputs(
     issues = (*training.issues(best.found.problem.largest_curvature), *refined.issues(tolerance))
     if not draws.random_init:
         return best.outputs.with_notes(notes, issues)
+    agreeing = first + refined.level - (1 if refined.converged and refined.level > 0 else 0)
     with compiling_kernels():
-        parts = _all_sectors(kernel, kernel.nodes(refined.level, "operator"), jnp.asarray(points.points), sample_weight)
+        parts = _all_sectors(kernel, kernel.nodes(agreeing, "operator"), jnp.asarray(points.points), sample_weight)
     found = _from_drawn(loss, kernel, training, draws, *parts)
     return as_outputs(found, draws, kernel.law.metric, points).with_notes(notes, issues)
 
