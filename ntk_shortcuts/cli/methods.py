@@ -18,8 +18,8 @@ def options_for(name: str, given: dict[str, Any], supplied: dict[str, Callable[[
         ValueError: an unknown method, or an option that it does not have, with the methods that do.
 
     Example:
-        >>> options_for("population", {"tolerance": 0.01}, {"key": lambda: "never made"})
-        {'tolerance': 0.01}
+        >>> options_for("leading_order", {"regime": "quadratic"}, {"key": lambda: "never made"})
+        {'regime': 'quadratic'}
         >>> options_for("population", {"batch_size": 16}, {})
         Traceback (most recent call last):
         ValueError: batch_size must be given with --method population_flow; got method="population"
