@@ -45,6 +45,7 @@ SLOW_PAGES = {
     "own_images",
     "cluster",
     "finite_networks",
+    "losses",
     "mitigations",
     "moving_kernel",
     "architectures",

@@ -87,6 +87,8 @@ class MonteCarlo(Method):
             errors = jax.tree.map(lambda *parts: jnp.stack(parts), *[law.error for law in laws])
         outputs = SampledOutputs(values=means, variances=variances, error=errors, networks=False)
         issues += unresolved_labels(kernel.network, training, laws[-1], num_samples)
+        _, moved = watched(kernel.law.metric, outputs, points)
+        outputs = rounding_notes(outputs, 0.0 if moved is None else moved)
         return self._noted(kernel, outputs, points, {**describe_spectrum(laws[-1].spectrum), **extra}, issues)
 
     def _under(
@@ -122,7 +124,6 @@ class MonteCarlo(Method):
         self, kernel: LawKernel, outputs: SampledOutputs, points: TestPoints, extra: dict[str, float], issues: list[Issue]
     ) -> SampledOutputs:
         reading = kernel.law.metric.read(outputs, points)
-        _, moved = watched(kernel.law.metric, outputs, points)
         error = float(np.max(np.asarray(reading.spread))) / np.sqrt(self.num_datasets)
         diagnostics = {"bias_standard_error": float(error), "num_datasets": float(self.num_datasets), **extra}
-        return rounding_notes(outputs, moved).with_notes(diagnostics, tuple(dict.fromkeys(issues)))
+        return outputs.with_notes(diagnostics, tuple(dict.fromkeys(issues)))
