@@ -7,6 +7,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.numerics import is_traced, without_key_type
@@ -59,7 +60,7 @@ def shown(value: Any) -> str:
         ('[0.85, 0.9]', 'float64 of shape (100, 2)', '3', "'relu'")
     """
     array = isinstance(value, np.ndarray | np.generic | jax.Array)
-    if is_traced(value) or not array or not jax.dtypes.issubdtype(value.dtype, np.number):
+    if is_traced(value) or not array or not jnp.issubdtype(value.dtype, np.number):
         return repr(value)
     if np.size(value) > _SHOWN:
         return f"{value.dtype} of shape {np.shape(value)}"
