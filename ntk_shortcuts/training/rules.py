@@ -156,8 +156,8 @@ class GradientDescent(TrainingRule):
     step. Labels D13.1 and D13.2.
 
     **Momentum** is that of optax' and PyTorch's `sgd`: the buffer \(m\leftarrow\beta m+\nabla\) starts at 0, without
-    dampening, and the rate multiplies the whole update, which is m, or Nesterov's \(\nabla+\beta m\). (Where the rate is inside
-    the buffer, as in Keras, schedules differ.) After many steps of a small rate it is descent at the rate
+    dampening, and the rate multiplies the whole update, which is m, or Nesterov's \(\nabla+\beta m\). (Where the rate is
+    inside the buffer, as in Keras, schedules differ.) After many steps of a small rate it is descent at the rate
     \(\eta/(1-\beta)\), in which `time` is counted.
 
     **Weight decay** w pulls the parameters *towards where they started*, \(\theta_0\). That adds w to every eigenvalue,
@@ -231,6 +231,11 @@ class GradientDescent(TrainingRule):
     def scheduled(self) -> bool:
         """Whether the learning rate is a schedule."""
         return isinstance(self.learning_rate, Schedule)
+
+    @property
+    def decays(self) -> bool:
+        """Whether parameters are pulled back to where they started."""
+        return not is_traced(self.weight_decay) and bool(np.any(np.asarray(self.weight_decay)))
 
     @property
     def time(self) -> Any:
@@ -336,7 +341,9 @@ class GradientDescent(TrainingRule):
             rate = float(np.broadcast_to(np.asarray(rate), shape).ravel()[index])
         one = GradientDescent(rate, steps, momentum, self.nesterov, decay, self.decoupled)
         product, allowed = one._stability(largest)
-        require(product <= allowed, "learning_rate", f"below {allowed / largest:.4g}, where steps diverge", np.max(one._rates()))
+        require(
+            product <= allowed, "learning_rate", f"below {allowed / largest:.4g}, where steps diverge", np.max(one._rates())
+        )
         pull = (1 - momentum if self.decoupled else 1) * decay
         if steps == 0:
             return np.array([-largest + 0j]), np.zeros(1, complex)
