@@ -16,7 +16,8 @@ from ntk_shortcuts.typing import Complex, Float
 
 # Between so many points per half-wave of the filter the fit is seen.
 _PER_WAVE = 4
-_MOST_POINTS = 4000
+# Of few sizes, which share compiled filters.
+_POINTS = (400, 1600, 4000)
 # Poles on an ellipse, tried before and after those of AAA.
 _FEW, _MANY = (4, 6, 8), (12, 16, 24, 32, 48, 64)
 # Parts of the sum that cancel cost as many digits: their size weighs so much beside the error.
@@ -54,9 +55,8 @@ def fitted_poles(
         >>> len(fit.poles) <= 6, fit.error < 1e-6
         (True, True)
     """
-    points = _points(largest, waves, 0.0)
-    between = _points(largest, waves, 0.5)
-    values, wanted = gain(points), gain(between)
+    points, between = _points(largest, waves, 0.0), _points(largest, waves, 0.5)
+    values, wanted = np.split(gain(np.concatenate([points, between])), 2)
     best = Fit(np.array([-largest + 0j]), np.zeros(1, complex), np.inf)
     for poles in _candidates(points, values, tolerance, most):
         residues = _least_squares(points, values, poles)
@@ -88,10 +88,10 @@ def _ellipse(largest: float, count: int) -> np.ndarray:
 
 def _points(largest: float, waves: float, shift: float) -> np.ndarray:
     """From far below the first wave on; equally spaced in the angle of Chebyshev, where polynomials turn alike."""
-    count = int(np.clip(_PER_WAVE * waves, 400, _MOST_POINTS))
+    count = next((size for size in _POINTS if size >= _PER_WAVE * waves), _POINTS[-1])
     angles = np.pi * (np.arange(count) + 0.5 + shift) / (count + 1)
     small = np.geomspace(1e-13, 1, 400)[:-1] * 10 ** (shift * 13 / 400)
-    return np.unique(np.concatenate([[0.0], small, (1 - np.cos(angles)) / 2, [1.0]])) * largest
+    return np.sort(np.concatenate([[0.0], small, (1 - np.cos(angles)) / 2, [1.0]])) * largest
 
 
 def _aaa(points: np.ndarray, values: np.ndarray, most: int) -> Iterator[tuple[np.ndarray, float]]:

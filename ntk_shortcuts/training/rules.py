@@ -200,15 +200,11 @@ class GradientDescent(TrainingRule):
         weight_decay: Times = 0.0,
         decoupled: bool = False,
     ):
-        finite = callable(learning_rate)
-        allowed = "an integer >= 0" + (" with a schedule" if finite else ", or inf")
-        _require(
-            "steps",
-            steps,
-            allowed,
-            lambda v: (v >= 0) & ((v == np.floor(v)) | ((v == np.inf) & (not finite))) & ((v < 2**53) | (v == np.inf)),
-        )
-        if callable(learning_rate):
+        scheduled = callable(learning_rate)
+        allowed = "an integer >= 0" + (" with a schedule" if scheduled else ", or inf")
+        most = 2.0**53 if scheduled else np.inf
+        _require("steps", steps, allowed, lambda v: (v >= 0) & (v == np.floor(v)) & ((v < 2.0**53) | (v == most)))
+        if scheduled:
             require(not is_traced(steps), "steps", "a plain number with a schedule, whose rates are read at each", steps)
             self.learning_rate: Any = Schedule.of(learning_rate, int(np.max(np.asarray(steps), initial=0)))
         else:
@@ -220,7 +216,7 @@ class GradientDescent(TrainingRule):
         self.momentum, self.weight_decay = real_leaf(momentum), real_leaf(weight_decay)
         self.nesterov, self.decoupled = bool(nesterov), bool(decoupled)
         known = not is_traced(momentum, weight_decay)
-        self.plain = not callable(learning_rate) and known and not np.any(self.momentum) and not np.any(self.weight_decay)
+        self.plain = not scheduled and known and not np.any(self.momentum) and not np.any(self.weight_decay)
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
