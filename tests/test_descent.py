@@ -1,6 +1,7 @@
 """Momentum, weight decay and schedules: filters, their sums of resolvents, and the networks that are trained by such rules."""
 
 import itertools
+import json
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import optax
 import pytest
 
 import ntk_shortcuts as ns
+from ntk_shortcuts.cli import main
 from ntk_shortcuts.training.fitted_poles import fitted_poles
 from ntk_shortcuts.training.schedules import Schedule
 
@@ -229,7 +231,7 @@ def test_an_optimizer_beside_a_rule_of_its_own_is_refused():
     rule = ns.GradientDescent(0.1, 3, 0.9)
     with pytest.raises(ValueError, match="momentum must be 0 with optimizer=, which says itself"):
         ns.train_ensemble(MODEL, ns.MLP(1, width=4), rule, 10, key=KEY, optimizer=optax.adam)
-    with pytest.raises(ValueError, match="training must be GradientDescent.*without schedule, momentum"):
+    with pytest.raises(ValueError, match=r"training must be GradientDescent.*without schedule, momentum"):
         ns.analysis.telescope(MODEL, ns.MLP(1, width=4), rule, 10, key=KEY)
     with pytest.raises(ValueError, match="momentum must be a number; got"):
         ns.train_ensemble(MODEL, ns.MLP(1, width=4), ns.GradientDescent(0.1, 3, [0.5, 0.9]), 10, key=KEY)
@@ -237,11 +239,7 @@ def test_an_optimizer_beside_a_rule_of_its_own_is_refused():
 
 def test_the_command_line_has_momentum(capsys):
     command = "predict --learning-rate 0.5 --steps 60 --momentum 0.9 --nesterov --weight-decay 0.01 --tolerance 0.1 --json"
-    from ntk_shortcuts.cli import main
-
     assert main(command.split()) == 0
-    import json
-
     found = json.loads(capsys.readouterr().out)
     rule = ns.GradientDescent(0.5, 60, 0.9, nesterov=True, weight_decay=0.01)
     model = ns.GenerativeModel((0.85, 0.9))

@@ -63,18 +63,18 @@ def test_adam_takes_its_own_steps():
 
 
 def test_plain_descent_is_that_on_the_plane_and_small_steps_are_the_flow():
-    rule = ns.GradientDescent(0.2, 20)
+    rule = ns.GradientDescent(0.02, 40)
     p = predict(rule, optimizer=optax.sgd)
-    np.testing.assert_allclose(outputs_of(p), explicit(optax.sgd(0.2), 20, on_plane=True), atol=1e-8)
-    flow = predict(ns.GradientFlow(4.0), step_tolerance=1e-5)
-    fine = predict(ns.GradientDescent(0.002, 2000), optimizer=optax.sgd)
+    np.testing.assert_allclose(outputs_of(p), explicit(optax.sgd(0.02), 40, on_plane=True), atol=1e-8)
+    flow = predict(ns.GradientFlow(0.8), step_tolerance=1e-5)
+    fine = predict(ns.GradientDescent(0.0004, 2000), optimizer=optax.sgd)
     scale = np.max(np.abs(outputs_of(flow)))
     np.testing.assert_allclose(outputs_of(fine), outputs_of(flow), atol=3e-3 * scale)
     assert np.max(np.abs(outputs_of(p) - outputs_of(flow))) > 5e-3 * scale
 
 
 def test_a_schedule_is_that_of_the_rule():
-    rates = optax.piecewise_constant_schedule(0.2, {5: 0.1})
+    rates = optax.piecewise_constant_schedule(0.01, {5: 0.1})
     p = predict(ns.GradientDescent(rates, 10), optimizer=lambda rate: optax.sgd(rate, momentum=0.9))
     np.testing.assert_allclose(outputs_of(p), explicit(optax.sgd(rates, momentum=0.9), 10), atol=1e-6)
 
@@ -112,7 +112,8 @@ def test_minibatches_have_the_mean_and_covariance_of_samples(size):
     found = counted(jax.tree.map(np.asarray, batches), count)
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-9)
     error = np.sqrt(law * (1 - law) / size / number)
-    assert np.all(np.abs(found.mean(axis=0) - law) < 5 * error + 1e-12)
+    often = law * size * number > 30
+    assert np.all(np.abs(found.mean(axis=0) - law)[often] < 5 * error[often])
     assert np.any(np.abs(found.mean(axis=0) - np.roll(law, 1)) > 20 * error)
     covariance = (np.diag(law) - np.outer(law, law)) / size
     largest = np.argsort(law)[-6:]
@@ -124,7 +125,7 @@ def test_minibatches_have_the_mean_and_covariance_of_samples(size):
 
 
 def test_a_data_set_is_gone_through_once_an_epoch():
-    descent, member, state, law, count = drawn_member(4, 10)
+    descent, member, state, _, count = drawn_member(4, 10)
     labels = member.start.labels
     whole = np.concatenate([labels.weights * labels.positive, labels.weights * (1 - labels.positive)])
     assert np.all(np.abs(10 * whole - np.round(10 * whole)) < 1e-9) and abs(whole.sum() - 1) < 1e-9

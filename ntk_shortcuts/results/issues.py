@@ -466,8 +466,8 @@ class UnstableSteps(Issue):
     def what(self) -> str:
         return (
             f"{self.steps} steps of the schedule diverge: learning_rate x lambda_max reaches {self.size:.4g}, above "
-            f"{self.bound:.4g} (lambda_max = {self.largest_eigenvalue:.4g}). Of the target's part there {self.left:.3g} is left "
-            "at the end, or at the worst of several; networks of finite width leave the frozen kernel meanwhile"
+            f"{self.bound:.4g} (lambda_max = {self.largest_eigenvalue:.4g}). Of the target's part there {self.left:.3g} is "
+            "left at the end, or at the worst of several; networks of finite width leave the frozen kernel meanwhile"
         )
 
     @property

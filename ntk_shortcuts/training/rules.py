@@ -162,8 +162,8 @@ class GradientDescent(TrainingRule):
 
     **Weight decay** w pulls the parameters *towards where they started*, \(\theta_0\). That adds w to every eigenvalue,
     \(g_w(\lambda)=g(\lambda+w)\), with the limit \(1/(\lambda+w)\) of a ridge. People decay parameters towards 0. Over a time t
-    that takes \(\theta_0\) itself to \(e^{-wt}\theta_0\), however wide the network, and with it f_0 and the kernel: no kernel stays
-    frozen, and the two are the same while \(wt\ll1\). Decay towards 0 is `weight_decay=` of method="population_flow".
+    that takes \(\theta_0\) itself to \(e^{-wt}\theta_0\), however wide the network, and with it f_0 and the kernel: no kernel
+    stays frozen, and the two are the same while \(wt\ll1\). Decay towards 0 is `weight_decay=` of method="population_flow".
 
     Args:
         learning_rate: eta > 0, or a function from the step to a rate >= 0, evaluated at steps 0, 1, ... as optax evaluates its

@@ -153,8 +153,8 @@ def train_ensembles(
         num_validation: size of a further sample of each data law, on which the accuracy is recorded; even.
         probes: latents (n, 2) at which outputs are recorded; the 30 x 30 grid by default.
         plane: train the exactly equivalent networks on the plane (:mod:`ntk_shortcuts.laws.two_features.plane`), which costs
-            nothing in d; None: where the network has them, the optimiser is the rule's or `optax.sgd` (also in a `functools.partial`)
-            and the inputs lie in the plane, as those of data without nesting do.
+            nothing in d; None: where the network has them, the optimiser is the rule's or `optax.sgd` (also in a
+            `functools.partial`) and the inputs lie in the plane, as those of data without nesting do.
         orthogonal: make the two feature directions exactly orthogonal, as they are for large d.
         dtype: of parameters and data; by default JAX's current default float.
         checkpoint: directory in which finished networks and the running state are kept; a run that was killed goes on from

@@ -3,7 +3,7 @@ r"""Steps of an optimiser on the population risk, its noise of minibatches inclu
 The risk is a sum over nodes in the plane of the two features. Adam and its like divide each parameter's gradient by a size of
 its own: their steps do not commute with rotations, so that there is no reduction to the plane, and the nodes are embedded in
 \(R^d\) by each network's own directions. A step on B fresh samples is one on the counts of a multinomial of B draws over nodes
-and labels, \(w_mP(y\mid z_m)\): a gradient of the mean and covariance of those of samples (label D13.4). Of a data set, N such
+and labels, \(w_mP(y\mid z_m)\): a gradient of the mean and covariance of those of samples of the law. Label D13.4. Of a data set, N such
 draws are gone through in a new random order every epoch.
 """
 
