@@ -97,9 +97,9 @@ def figure():
 DERIVATION = Derivation(
     label="D13.2",
     title="Weight decay with a frozen kernel",
-    statement=r"Decay $w$ towards the initial parameters adds $w$ to every eigenvalue, $g_w(\lambda) = g(\lambda + w)$, with the "
-    r"limit $1/(\lambda + w)$; decoupled from momentum $\beta$ the limit is $1/(\lambda + (1-\beta)w)$. Decay towards 0 moves "
-    r"the kernel of any width, by $e^{-2Lwt}$: the same only while $wt \ll 1$.",
+    statement=r"Decay $w$ towards the initial parameters adds $w$ to every eigenvalue, $g_w(\lambda) = g(\lambda + w)$, with "
+    r"the limit $1/(\lambda + w)$; decoupled from momentum $\beta$ the limit is $1/(\lambda + (1-\beta)w)$. Decay towards 0 "
+    r"moves the kernel of any width, by $e^{-2Lwt}$: the same only while $wt \ll 1$.",
     assumptions=["a frozen kernel, squared loss", "for decay towards 0: no biases, homogeneous activation, width to infinity"],
     code=["ntk_shortcuts.GradientDescent", "ntk_shortcuts.training.momentum"],
     source="worked out for this package",

@@ -39,8 +39,8 @@ def steps() -> list[Step]:
         ),
         Step(
             r"wherever the poles are. AAA finds them: 3 or 4 pairs once the modes that momentum lets oscillate have decayed "
-            r"as $\beta^{k/2}$, some tens before. Least squares in $\lambda/(\lambda - s_k)$ then give $c_k$; a sum of few steps, "
-            r"whose own poles are far away and cancel, has poles on an ellipse around the spectrum instead.",
+            r"as $\beta^{k/2}$, some tens before. Least squares in $\lambda/(\lambda - s_k)$ then give $c_k$; a sum of few "
+            r"steps, whose own poles are far away and cancel, has poles on an ellipse around the spectrum instead.",
             r"g(\lambda)\approx\mathrm{Re}\sum_k\frac{c_k}{\lambda - s_k}",
         ),
     ]
@@ -90,8 +90,8 @@ def figure():
 DERIVATION = Derivation(
     label="D13.3",
     title="Averages over data sets for filters without a contour",
-    statement=r"A sum of resolvents that is $\lambda g(\lambda)$ on the spectrum to $\epsilon$ gives outputs averaged over data "
-    r"sets to $\epsilon$, wherever its poles lie. For momentum, schedules and weight decay it is fitted, with 3 to 64 poles.",
+    statement=r"A sum of resolvents that is $\lambda g(\lambda)$ on the spectrum to $\epsilon$ gives outputs averaged over "
+    r"data sets to $\epsilon$, wherever its poles lie. For momentum, schedules and weight decay it is fitted, with 3 to 64.",
     assumptions=[r"all eigenvalues of data sets in $[0, \Lambda]$", "the averaged resolvents themselves: D9.2 and D11.1"],
     code=["ntk_shortcuts.GradientDescent.rational", "ntk_shortcuts.training.fitted_poles.fitted_poles"],
     source="Nakatsukasa, Sete & Trefethen (2018) for the algorithm AAA; its use here: this project",

@@ -7,7 +7,7 @@ import optax
 import sympy as sp
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
+from ntk_shortcuts.derivation import Check, Derivation, Step, main
 from ntk_shortcuts.laws.two_features.mixture import mixture_nodes
 from ntk_shortcuts.methods.flow.equation import FlowRules, Labels, Start
 from ntk_shortcuts.methods.flow.optimizers import Descent, Member, draw_batch
@@ -54,7 +54,7 @@ def _member(nodes, weights, positive) -> tuple[Descent, Member]:
 
 
 def _gradients(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of the squared loss of a linear network at fixed weights: by batches at nodes, by batches of samples, and at full risk."""
+    """Of a linear network at fixed weights, squared loss: by batches at nodes, by batches of samples, and at full risk."""
     model, weight = ns.GenerativeModel((0.8, 0.9), (4.0, 1.0)), np.array([0.1, 0.05])
     nodes, weights = mixture_nodes(model, 16)
     positive = (1 + model.class_expectation(nodes)) / 2
@@ -91,7 +91,6 @@ def checks() -> list[Check]:
         Check("z-score of the mean gradient against the risk's", float(np.max(np.abs(at_nodes.mean(0) - whole) / error)), 4.0),
         Check("z-score of its variance against batches of samples", difference, 4.0),
         Check("4 over that z-score for batches half as large, which must be larger", 4 / without, 1.0),
-        compare("shares of a batch", np.ones(2), np.array([at_nodes.shape[0] / number, sampled.shape[0] / number])),
     ]
 
 

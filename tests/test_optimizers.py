@@ -1,6 +1,7 @@
 """Optimisers on the population risk: their steps against explicit loops, and the counts of minibatches."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,9 +32,10 @@ def explicit(optimizer, steps, on_plane=False):
     found = []
     for key in jax.random.split(KEY, 2):
         drawn = draw(kernel, key, RULES, on_plane=on_plane)
-        params, inputs = drawn.params, nodes @ drawn.frame
+        params: Any = drawn.params
+        inputs = nodes @ drawn.frame
 
-        def risk(params, inputs=inputs):
+        def risk(params: Any, inputs=inputs):
             f = NETWORK.apply(params, inputs)
             return weights @ (f**2 / 2 - f * targets)
 
@@ -84,7 +86,7 @@ def drawn_member(batch_size, num_samples, order=4):
     nodes, weights = mixture_nodes(MODEL, order)
     points = FlowPoints(nodes, weights, MODEL.class_expectation(nodes), MODEL.probe_grid(2))
     count = None if num_samples is None else jnp.asarray(float(num_samples))
-    rules = FlowRules(*(jnp.asarray(0.0),) * 2, "squared", False, False, 1, "float64", count)
+    rules = FlowRules(jnp.asarray(0.0), jnp.asarray(0.0), "squared", False, False, 1, "float64", count)
     descent = optimizers.Descent(NETWORK, jnp.asarray(0.1), rules, optax.sgd, batch_size, num_samples)
     drawn = jax.tree.map(lambda leaf: leaf[None], draw(kernel, KEY, rules, on_plane=False))
     members, states = optimizers.begin(descent, drawn, points)

@@ -74,7 +74,7 @@ def _candidates(points: np.ndarray, values: np.ndarray, tolerance: float, most: 
     yield from (_ellipse(points[-1], count) for count in _FEW)
     for poles, error in _aaa(points, values, most):
         if error <= tolerance or len(poles) >= most - 1:
-            kept = poles[(poles.imag > 1e-9 * np.abs(poles)) | ((poles.imag == 0) & (poles.real < 0))]
+            kept = poles[(np.imag(poles) > 1e-9 * np.abs(poles)) | ((np.imag(poles) == 0) & (np.real(poles) < 0))]
             if len(kept):
                 yield kept[np.argsort(np.abs(kept))]
     yield from (_ellipse(points[-1], count) for count in _MANY)
@@ -117,13 +117,12 @@ def _roots(support: np.ndarray, weights: np.ndarray) -> np.ndarray:
     arrow = np.diag(np.concatenate([[0.0], support / scale]))
     arrow[0, 1:], arrow[1:, 0] = weights, 1
     found = eigvals(arrow, np.diag(np.concatenate([[0.0], np.ones(size - 1)])))
-    return found[np.isfinite(found)] * scale
+    return np.asarray(found)[np.isfinite(found)] * scale
 
 
 def _least_squares(points: np.ndarray, values: np.ndarray, poles: np.ndarray) -> np.ndarray:
-    columns = points[:, None] / (points[:, None] - poles)
-    real = poles.imag == 0
-    matrix = np.concatenate([columns.real, -columns.imag[:, ~real]], axis=1)
+    columns, real = points[:, None] / (points[:, None] - poles), np.imag(poles) == 0
+    matrix = np.concatenate([np.real(columns), -np.imag(columns)[:, ~real]], axis=1)
     scale = np.linalg.norm(matrix, axis=0)
     penalty = _CANCELLATION * np.sqrt(len(points)) * np.eye(len(scale))
     found = np.linalg.lstsq(np.concatenate([matrix / scale, penalty]), np.pad(values, (0, len(scale))))[0] / scale

@@ -47,7 +47,7 @@ class _Start(NamedTuple):
 def towards_start(strength: float) -> optax.GradientTransformation:
     """Add strength x (parameters - those at the start) to the updates."""
 
-    def update(updates: Any, state: _Start, params: Any = None) -> tuple[Any, _Start]:
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         return jax.tree.map(lambda u, p, start: u + strength * (p - start), updates, params, state.params), state
 
     return optax.GradientTransformation(_Start, update)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.spec import Spec
-from ntk_shortcuts.typing import Array, Float
+from ntk_shortcuts.typing import AnyArray, Float
 from ntk_shortcuts.validation import require
 
 
@@ -42,7 +42,7 @@ class Schedule(Spec):
         ([1.0, 0.75, 0.5, 0.25], 0.75)
     """
 
-    rates: Float[Array, "steps"]
+    rates: Float[AnyArray, "steps"]
     origin: _Origin = eqx.field(static=True)
 
     @classmethod

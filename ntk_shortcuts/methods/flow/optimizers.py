@@ -3,8 +3,8 @@ r"""Steps of an optimiser on the population risk, its noise of minibatches inclu
 The risk is a sum over nodes in the plane of the two features. Adam and its like divide each parameter's gradient by a size of
 its own: their steps do not commute with rotations, so that there is no reduction to the plane, and the nodes are embedded in
 \(R^d\) by each network's own directions. A step on B fresh samples is one on the counts of a multinomial of B draws over nodes
-and labels, \(w_mP(y\mid z_m)\): a gradient of the mean and covariance of those of samples of the law. Label D13.4. Of a data set, N such
-draws are gone through in a new random order every epoch.
+and labels, \(w_mP(y\mid z_m)\): a gradient of the mean and covariance of those of samples of the law. Label D13.4. Of a data
+set, N such draws are gone through in a new random order every epoch.
 """
 
 from __future__ import annotations
@@ -116,7 +116,8 @@ class OptimizedNetworks:
         self.drawn = jax.tree.map(lambda *leaves: jnp.stack(leaves), *drawn)
 
     def __call__(self, chosen: slice, nodes: tuple) -> FlowPath:
-        points = FlowPoints(*nodes, self.probes)
+        at, weights, targets = nodes
+        points = FlowPoints(at, weights, targets, self.probes)
         members = jax.tree.map(lambda leaf: leaf[chosen], self.drawn)
         count = len(members.frame)
         size = self._side_by_side(len(points.weights))
@@ -124,7 +125,8 @@ class OptimizedNetworks:
         ends = np.unique(np.concatenate([self.stops, np.arange(0, self.stops.max(), _AT_ONCE)]))
         work = [(group, int(first), int(last)) for group in groups for first, last in zip([0, *ends], ends, strict=False)]
         found, subtracted = [], []
-        state = member = None
+        state: Any = None
+        member: Any = None
         for group, first, last in steps(work, "steps of the optimiser"):
             if last == ends[0]:
                 member, state = begin(self.descent, group, points)
@@ -138,9 +140,9 @@ class OptimizedNetworks:
                         f"training diverged: by step {last} outputs are not finite; use a smaller learning_rate"
                     )
                 found[-1].append(outputs)
-        outputs = np.concatenate([np.stack(group, axis=1) for group in found])
-        reached = np.full(count, np.inf)
-        return FlowPath(outputs, reached, np.full(count, self.stops.max()), np.concatenate(subtracted))
+        whole: Any = np.concatenate([np.stack(group, axis=1) for group in found])
+        reached, largest = np.full(count, np.inf), np.concatenate(subtracted)
+        return FlowPath(whole, jnp.asarray(reached), np.full(count, self.stops.max()), jnp.asarray(largest))
 
     def _side_by_side(self, nodes: int) -> int:
         """Networks whose activations fit into 1 GiB."""
