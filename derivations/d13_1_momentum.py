@@ -1,5 +1,6 @@
 """D13.1: momentum and schedules as a filter, and when steps diverge. Run by itself, or as `ntk-shortcuts derive D13.1`."""
 
+import jax.numpy as jnp
 import numpy as np
 import optax
 import sympy as sp
@@ -75,13 +76,15 @@ def checks() -> list[Check]:
     found = []
     for nesterov in NESTEROV:
         name = "Nesterov" if nesterov else "heavy ball"
-        for kind, rate, rate_of in (("constant", 0.8, lambda k: 0.8), ("cosine", schedule, lambda k: float(schedule(k)))):
+        for kind, rate, rate_of in (("constant", 0.8, lambda k: 0.8), ("cosine", schedule, lambda k: np.asarray(schedule(k)))):
             rule = ns.GradientDescent(rate, [3, 80], 0.9, nesterov)
             expected = np.stack([_iterated(rate_of, count, 0.9, nesterov, values) for count in (3, 80)])
-            found.append(compare(f"filter, {name}, {kind} rate: step by step", expected, rule.filter(values), 1e-11))
+            found.append(
+                compare(f"filter, {name}, {kind} rate: step by step", expected, rule.filter(jnp.asarray(values)), 1e-11)
+            )
         bound = 3.8 / (2.8 if nesterov else 1.0)
         left = [
-            abs(1 - float(ns.GradientDescent(factor * bound, 40_000, 0.9, nesterov).filter(np.ones(1))[0]))
+            abs(1 - float(ns.GradientDescent(factor * bound, 40_000, 0.9, nesterov).filter(jnp.ones(1))[0]))
             for factor in (0.999, 1.001)
         ]
         found.append(Check(f"{name}: what is left just below the bound", left[0], 1e-3))
@@ -95,7 +98,7 @@ def figure():
 
     drawing = Figure(figsize=(6, 3.4), dpi=150, layout="constrained")
     axes = drawing.subplots()
-    products = np.geomspace(1e-4, 1.0, 400)
+    products = jnp.asarray(np.geomspace(1e-4, 1.0, 400))
     rules = {
         "plain": ns.GradientDescent(1.0, 100),
         "momentum 0.9": ns.GradientDescent(1.0, 100, 0.9),

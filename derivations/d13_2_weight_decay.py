@@ -67,7 +67,7 @@ def checks() -> list[Check]:
     ridge = ns.Ridge(0.03 * 50).filter(values, 50)
     found.append(compare("limit: a ridge of N w", ridge, limits[0], 1e-12))
     # A wide network shrunk by e^{-wt}: its empirical kernel and its outputs.
-    network, x = ns.MLP(2, width=64), np.random.default_rng(0).normal(size=(5, 8))
+    network, x = ns.MLP(2, width=64), jnp.asarray(np.random.default_rng(0).normal(size=(5, 8)))
     params, shrink = network.init(jax.random.key(0), 8, jnp.float64), np.exp(-0.3)
     small = jax.tree.map(lambda leaf: shrink * leaf, params)
     kernels = [np.asarray(ns.empirical_ntk(network, p, x)) for p in (params, small)]

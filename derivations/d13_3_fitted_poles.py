@@ -1,5 +1,6 @@
 """D13.3: an average over data sets from a rational fit of the filter. Run by itself, or as `ntk-shortcuts derive D13.3`."""
 
+import jax.numpy as jnp
 import numpy as np
 import sympy as sp
 
@@ -52,7 +53,7 @@ def checks() -> list[Check]:
     found = []
     for name, rule in RULES.items():
         poles = rule.rational(None, 1.0)
-        values = np.concatenate([rng.uniform(0, 1, 300), np.geomspace(1e-9, 1, 200)])
+        values = jnp.asarray(np.concatenate([rng.uniform(0, 1, 300), np.geomspace(1e-9, 1, 200)]))
         found.append(compare(f"lambda g on [0, 1], {name}", values * rule.filter(values), values * poles(values), 2e-5))
         # A Gram matrix: resolvents of the whole matrix against powers of it.
         root = rng.normal(size=(12, 30))
@@ -77,7 +78,7 @@ def figure():
     axes = drawing.subplots()
     for (name, rule), color in zip(RULES.items(), ("C0", "C1", "C2"), strict=True):
         poles = np.asarray(rule.rational(None, 1.0).poles)
-        axes.scatter(poles.real, poles.imag, s=14, color=color, label=f"{name}: {len(poles)}")
+        axes.scatter(np.real(poles), np.imag(poles), s=14, color=color, label=f"{name}: {len(poles)}")
     axes.axhline(0, color="0.8", lw=0.8)
     axes.plot([0, 1], [0, 0], color="k", lw=2)
     axes.set_xscale("symlog", linthresh=1e-3)

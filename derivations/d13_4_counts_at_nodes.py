@@ -21,8 +21,10 @@ def steps() -> list[Step]:
     p, q = sp.symbols("p q", positive=True)
     one = sp.Matrix([[p * (1 - p), -p * q], [-p * q, q * (1 - q)]])
     indicators = {(1, 0): p, (0, 1): q, (0, 0): 1 - p - q}
-    mean = sum((sp.Matrix(e) * chance for e, chance in indicators.items()), sp.zeros(2, 1))
-    second = sum((sp.Matrix(e) * sp.Matrix(e).T * chance for e, chance in indicators.items()), sp.zeros(2, 2))
+    mean, second = sp.zeros(2, 1), sp.zeros(2, 2)
+    for indicator, chance in indicators.items():
+        drawn = sp.Matrix(indicator)
+        mean, second = mean + chance * drawn, second + chance * drawn * drawn.T
     assert sp.simplify(second - mean * mean.T - one) == sp.zeros(2, 2)
     a, b = sp.symbols("a b", real=True)
     gradient = sp.Matrix([a, b])
@@ -102,8 +104,8 @@ def figure():
     axes = drawing.subplots()
     at_nodes, sampled, whole = _gradients(6000)
     for part, name, color in ((sampled, "batches of samples", "0.7"), (at_nodes, "counts at nodes", "C0")):
-        style = {"histtype": "stepfilled"} if color == "0.7" else {"histtype": "step", "lw": 1.5}
-        axes.hist(part[:, 0], bins=60, density=True, color=color, label=name, **style)
+        kind = "stepfilled" if color == "0.7" else "step"
+        axes.hist(part[:, 0], bins=60, density=True, color=color, label=name, histtype=kind)
     axes.axvline(whole[0], color="k", lw=1, ls=":", label="the risk's")
     axes.set(xlabel="gradient along the shortcut, batches of 16", ylabel="density")
     axes.legend(frameon=False)
