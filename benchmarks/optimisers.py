@@ -40,7 +40,8 @@ def settings() -> list[tuple]:
     return [(optimizer, depth, activation, *amplification) for amplification, (depth, activation), optimizer in kinds]
 
 
-def measure(optimizer: str, depth: int, activation: str, shortcut: float, core: float, epochs: list[int]) -> list[dict]:
+def measure(setting: tuple, epochs: list[int]) -> list[dict]:
+    optimizer, depth, activation, shortcut, core = setting
     make, rate = OPTIMIZERS[optimizer]
     model = ns.GenerativeModel((0.85, 0.9), (shortcut, core))
     network = ns.MLP(depth, activation, width=128, bias_variance=1.0, parameterization="standard", initialization="torch")
@@ -59,7 +60,7 @@ def measure(optimizer: str, depth: int, activation: str, shortcut: float, core: 
         "trained": trained.mean_bias,
         "trained_error": trained.standard_error,
     }
-    named = dict(zip(SETTING, (optimizer, depth, activation, shortcut, core), strict=True))
+    named = dict(zip(SETTING, setting, strict=True))
     took = {"seconds": round(seconds, 1), "seconds_trained": round(time.monotonic() - began - seconds, 1)}
     numbers = ({name: round(float(values[i]), 4) for name, values in found.items()} for i in range(len(epochs)))
     return [{**named, "epoch": epoch, **row, **took} for epoch, row in zip(epochs, numbers, strict=True)]
@@ -151,7 +152,7 @@ def main() -> None:
                 continue
             if time.monotonic() - began > 60 * arguments.minutes:
                 break
-            rows = measure(*setting, epochs)
+            rows = measure(setting, epochs)
             write(rows)
             print(*setting, rows[0]["seconds"], rows[0]["seconds_trained"], flush=True)
     print(table(read()))

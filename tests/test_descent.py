@@ -249,8 +249,7 @@ def test_the_command_line_has_momentum(capsys):
     np.testing.assert_allclose(found["bias"], ns.predict_bias(model, ns.MLP(1), rule, tolerance=0.1).bias, atol=1e-9)
     assert (found["momentum"], found["nesterov"], found["weight_decay"]) == (0.9, True, 0.01)
     for wrong, text in (("--time 3 --momentum 0.9", "momentum"), ("--learning-rate 1 --steps 3 --nesterov", "nesterov")):
-        arguments: list[str] = ["predict", *wrong.split(" ")]
-        assert main(arguments) == 2
+        assert main([str(part) for part in f"predict {wrong}".split()]) == 2
         assert f"{text} must be given with" in capsys.readouterr().err
 
 
