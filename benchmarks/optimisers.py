@@ -88,7 +88,8 @@ def write(rows: list[dict]) -> None:
     with RESULTS.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows([*kept, *rows])
+        order = settings()
+        writer.writerows(sorted([*kept, *rows], key=lambda row: (order.index(tuple(row[n] for n in SETTING)), row["epoch"])))
 
 
 def table(rows: list[dict]) -> str:
