@@ -115,8 +115,8 @@ def figures() -> dict[str, Any]:
 
     rows = read()
     panels = list(dict.fromkeys(tuple(row[name] for name in SETTING[1:]) for row in rows))
-    columns = min(3, len(panels))
-    drawing = Figure(figsize=(3.1 * columns + 0.4, 2.7 * -(-len(panels) // columns) + 0.3), dpi=150, layout="constrained")
+    columns = min(4, len(panels))
+    drawing = Figure(figsize=(2.9 * columns + 0.4, 2.7 * -(-len(panels) // columns) + 0.3), dpi=150, layout="constrained")
     grid = drawing.subplots(-(-len(panels) // columns), columns, squeeze=False, sharex=True, sharey=True)
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
@@ -130,9 +130,8 @@ def figures() -> dict[str, Any]:
         depth, activation, shortcut, core = panel
         axes.axhline(0, color="0.8", lw=0.8, zorder=0)
         axes.set_title(f"{activation}, depth {depth}, amplification {shortcut:g}, {core:g}", fontsize="small")
-        axes.set(xscale="log")
-    for axes in grid[-1]:
-        axes.set_xlabel("epoch")
+        axes.set(xscale="log", xlabel="epoch")
+        axes.tick_params(labelbottom=True)
     for axes in grid[:, 0]:
         axes.set_ylabel("shortcut bias")
     grid[0, 0].legend(frameon=False, fontsize="x-small")
