@@ -203,7 +203,7 @@ def test_the_rule_s_momentum_is_that_of_the_flow():
     rule = ns.GradientDescent(0.002, 400, 0.9)
     flow = predict(rule, step_tolerance=1e-4)
     same = predict(ns.GradientFlow(8.0), step_tolerance=1e-4)
-    np.testing.assert_array_equal(outputs_of(flow), outputs_of(same))
+    np.testing.assert_allclose(outputs_of(flow), outputs_of(same), atol=1e-6)
     method = predict(ns.GradientDescent(0.002, 400), momentum=0.9, step_tolerance=1e-4)
     np.testing.assert_allclose(outputs_of(method), outputs_of(same), atol=1e-6)
     steps = predict(ns.GradientDescent(0.002, 400), optimizer=functools.partial(optax.sgd, momentum=0.9))
