@@ -269,7 +269,9 @@ def test_averages_over_data_sets_against_sampled_ones(rule):
     error = 4 * sampled.diagnostics["bias_standard_error"] + average.diagnostics["finite_size_error"]
     np.testing.assert_allclose(average.bias, sampled.bias, atol=error)
     assert average.diagnostics["trusted"] == 1
-    np.testing.assert_allclose(average.std, sampled.std, rtol=0.5)
+    # Of 60 data sets a standard deviation is known to a tenth.
+    spread = [np.sqrt(np.mean(np.asarray(p.std) ** 2, axis=-1)) for p in (average, sampled)]
+    np.testing.assert_allclose(*spread, rtol=0.25)
 
 
 @pytest.mark.slow
