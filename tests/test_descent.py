@@ -258,7 +258,7 @@ def test_the_command_line_has_momentum(capsys):
     "rule",
     [
         ns.GradientDescent(0.5, [30, 120, 600], 0.9),
-        ns.GradientDescent(optax.cosine_decay_schedule(1.0, 300), [50, 300], 0.9, nesterov=True, weight_decay=0.01),
+        ns.GradientDescent(optax.cosine_decay_schedule(0.3, 300), [50, 300], 0.9, nesterov=True, weight_decay=0.01),
     ],
     ids=["momentum", "cosine"],
 )
@@ -269,8 +269,9 @@ def test_averages_over_data_sets_against_sampled_ones(rule):
     error = 4 * sampled.diagnostics["bias_standard_error"] + average.diagnostics["finite_size_error"]
     np.testing.assert_allclose(average.bias, sampled.bias, atol=error)
     assert average.diagnostics["trusted"] == 1
-    # Of 60 data sets a standard deviation is known to a tenth.
-    spread = [np.sqrt(np.mean(np.asarray(p.std) ** 2, axis=-1)) for p in (average, sampled)]
+    # Of 60 data sets a standard deviation is known to a tenth. While leading modes oscillate it is low (0.33 for 0.47 after 30
+    # steps): influence is to first order in a data set's change, and the turns of a mode are not.
+    spread = [np.sqrt(np.mean(np.asarray(p.std)[1:] ** 2, axis=-1)) for p in (average, sampled)]
     np.testing.assert_allclose(*spread, rtol=0.25)
 
 

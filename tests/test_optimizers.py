@@ -200,13 +200,13 @@ def test_divergence_is_said():
 @pytest.mark.slow
 def test_the_rule_s_momentum_is_that_of_the_flow():
     """Heavy ball in its limit of small rates: the flow at the rule's time, the optimiser's steps beside it."""
-    rule = ns.GradientDescent(0.002, 400, 0.9)
+    rule = ns.GradientDescent(0.0002, 4000, 0.9)
     flow = predict(rule, step_tolerance=1e-4)
     same = predict(ns.GradientFlow(8.0), step_tolerance=1e-4)
     np.testing.assert_allclose(outputs_of(flow), outputs_of(same), atol=1e-6)
-    method = predict(ns.GradientDescent(0.002, 400), momentum=0.9, step_tolerance=1e-4)
+    method = predict(ns.GradientDescent(0.0002, 4000), momentum=0.9, step_tolerance=1e-4)
     np.testing.assert_allclose(outputs_of(method), outputs_of(same), atol=1e-6)
-    steps = predict(ns.GradientDescent(0.002, 400), optimizer=functools.partial(optax.sgd, momentum=0.9))
+    steps = predict(ns.GradientDescent(0.0002, 4000), optimizer=functools.partial(optax.sgd, momentum=0.9))
     np.testing.assert_allclose(outputs_of(steps), outputs_of(flow), atol=0.03 * np.max(np.abs(outputs_of(flow))))
 
 
