@@ -120,4 +120,5 @@ MEASURED = (
     "leading_order.py",
     "learning_curves.py",
     "pools.py",
+    "optimisers.py",
 )

@@ -22,7 +22,13 @@ def run_parameters(
 ) -> dict[str, Any]:
     """Every resolved parameter of a prediction, defaults included, as plain Python values."""
     specs = described({"model": model, "network": network, "training": training})
-    return {"method": method_name(method), **specs, "num_samples": num_samples, **resolved_options(method, options)}
+    found = {"method": method_name(method), **specs, "num_samples": num_samples}
+    return {**found, **beside(found, resolved_options(method, options))}
+
+
+def beside(found: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a method, those named like a spec's parameter with "option_" before the name."""
+    return {f"option_{name}" if name in found else name: value for name, value in options.items()}
 
 
 def described(specs: Mapping[str, Any], parameters: Callable[[Any], Mapping[str, Any]] = arguments_of) -> dict[str, Any]:

@@ -89,8 +89,8 @@ def laziness_notes(
 
     Networks flow on the data law, or on a given data set's own samples. A gap above it has to show without the networks' own
     outputs at initialisation too: the smaller of both counts. Nothing where no finite width was given, where the loss is
-    weighted (another problem than that of the coarse flow), or where the flow does not apply (nesting, ridge, infinite time,
-    tracing, a data set of more than 2000 samples).
+    weighted (another problem than that of the coarse flow), or where the flow does not apply (nesting, ridge, weight decay,
+    infinite time, tracing, a data set of more than 2000 samples).
     """
     options, width = method_options(method), kernel.network.facts.width
     if width is None or not isinstance(kernel.network, FiniteNetwork):
@@ -100,6 +100,8 @@ def laziness_notes(
     if is_traced(kernel, training, outputs) or not isinstance(training, GradientFlow | GradientDescent):
         return {}, ()
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(training)):
+        return {}, ()
+    if isinstance(training, GradientDescent) and training.decays:
         return {}, ()
     if isinstance(method, GivenDataset):
         return _on_samples(outputs, kernel, training, method, points, width)

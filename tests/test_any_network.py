@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.experiments.ensembles.memory import preactivations
 from ntk_shortcuts.kernels import neural_tangents as interop
 from ntk_shortcuts.networks.base import FiniteNetwork
+from ntk_shortcuts.networks.sizes import preactivations
 
 MODEL = ns.GenerativeModel(amplification=(2.0, 1.0), input_dim=20)
 KEY = jax.random.key(3)

@@ -44,7 +44,7 @@ def test_the_axes_of_the_specs_of_the_package():
     assert list(axes_of(ns.MLP(1)))[:5] == ["depth", "activation", "width", "weight_variance", "bias_variance"]
     assert [list(axes_of(rule)) for rule in (ns.GradientFlow(1.0), ns.GradientDescent(0.1, 2), ns.Ridge(1.0))] == [
         ["time"],
-        ["learning_rate", "steps"],
+        ["learning_rate", "steps", "momentum", "weight_decay"],
         ["strength"],
     ]
     assert axes_of("mlp") == axes_of(None) == axes_of(whitened(MODEL, ns.MLP(1))) == {}

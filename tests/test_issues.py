@@ -72,6 +72,7 @@ PREDICTIONS = {
     "UnseenTarget": lambda: ns.predict_bias(MODEL, EVEN, FLOW, method="leading_order"),
     "ShortcutIsOptimal": lambda: ns.predict_bias(BETTER, ns.MLP(0), FLOW, method="leading_order"),
     "Divergence": lambda: ns.predict_bias(MODEL, ns.MLP(0), ns.GradientDescent(100.0, 3), dataset=data(), **FEW_PROBES),
+    "UnstableSteps": lambda: ns.predict_bias(MODEL, ns.MLP(0), ns.GradientDescent(lambda k: 99.0 / (1 + k), 9), dataset=data(), **FEW_PROBES),  # noqa: E501
     "SharedSamples": lambda: ns.predict(network=ns.MLP(1), **on_pool(first=18)),
     "ConstantInputs": lambda: ns.predict(network=ns.MLP(1), **on_pool(inputs=BROKEN)),
     "AttributeIsLabel": lambda: ns.predict(network=ns.MLP(1), **on_pool(attribute=POOL_LABELS)),
@@ -116,7 +117,7 @@ def test_a_prediction_holds_its_issues_and_says_them_once_where_it_was_asked_for
         assert issue.what and issue.advice and str(issue) == f"{issue.what}; {issue.advice}"
         assert issubclass(warning.category, issue.category)
     assert str(warning.message) == " | ".join(map(str, prediction.issues))
-    assert (warning.category is ns.DivergenceWarning) == (kind == "Divergence")
+    assert (warning.category is ns.DivergenceWarning) == (kind in ("Divergence", "UnstableSteps"))
 
 
 @pytest.mark.parametrize("kind", OTHERS)

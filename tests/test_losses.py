@@ -388,6 +388,8 @@ def test_what_has_no_answer_is_refused_with_the_way_out():
 
         rational = expansion = None
 
+    with pytest.raises(ValueError, match="training must be a constant learning rate without momentum or weight decay"):
+        population(ns.MLP(0), ns.GradientDescent(0.1, 5, momentum=0.9))
     with pytest.raises(ValueError, match='training must be GradientFlow, GradientDescent or Ridge with loss="logistic"'):
         population(ns.MLP(1), Fixed())
 

@@ -174,7 +174,8 @@ def telescope(
     """
     require_two_features("model", model)
     require_finite_network(network)
-    require(isinstance(training, GradientDescent), "training", "GradientDescent(learning_rate, steps)", training)
+    plain = isinstance(training, GradientDescent) and training.plain
+    require(plain, "training", "GradientDescent(learning_rate, steps), without schedule, momentum and weight decay", training)
     require(np.ndim(training.learning_rate) == 0, "learning_rate", "a number", training.learning_rate)
     steps = np.atleast_1d(np.asarray(training.steps))
     increasing = bool(np.isfinite(steps).all()) and len(steps) > 0 and steps[0] >= 1 and bool(np.all(np.diff(steps) > 0))

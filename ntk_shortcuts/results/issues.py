@@ -428,9 +428,10 @@ class WidthIgnored(Issue):
 
 @dataclasses.dataclass(frozen=True)
 class Divergence(Issue):
-    """Gradient descent diverges: learning rate x largest eigenvalue is `size`, above 2."""
+    """Gradient descent diverges: learning rate x largest eigenvalue is `size`, above `bound`."""
 
     largest_eigenvalue: float
+    bound: float = 2.0
 
     @property
     def category(self) -> type[Warning]:
@@ -439,13 +440,39 @@ class Divergence(Issue):
     @property
     def what(self) -> str:
         return (
-            f"gradient descent diverges: learning_rate x lambda_max = {self.size:.4g} exceeds 2 "
+            f"gradient descent diverges: learning_rate x lambda_max = {self.size:.4g} exceeds {self.bound:.4g} "
             f"(lambda_max = {self.largest_eigenvalue:.4g})"
         )
 
     @property
     def advice(self) -> str:
-        return f"use learning_rate < {2 / self.largest_eigenvalue:.4g}"
+        return f"use learning_rate < {self.bound / self.largest_eigenvalue:.4g}"
+
+
+@dataclasses.dataclass(frozen=True)
+class UnstableSteps(Issue):
+    """A schedule has rates at which steps diverge: learning rate x largest eigenvalue reaches `size`, above `bound`."""
+
+    largest_eigenvalue: float
+    bound: float
+    steps: int
+    left: float
+
+    @property
+    def category(self) -> type[Warning]:
+        return DivergenceWarning
+
+    @property
+    def what(self) -> str:
+        return (
+            f"{self.steps} steps of the schedule diverge: learning_rate x lambda_max reaches {self.size:.4g}, above "
+            f"{self.bound:.4g} (lambda_max = {self.largest_eigenvalue:.4g}). Of the target's part there {self.left:.3g} is "
+            "left at the end, or at the worst of several; networks of finite width leave the frozen kernel meanwhile"
+        )
+
+    @property
+    def advice(self) -> str:
+        return f"keep rates below {self.bound / self.largest_eigenvalue:.4g}"
 
 
 def give(issues: Iterable[Issue]) -> None:

@@ -15,6 +15,7 @@ from ntk_shortcuts.laws.base import require_two_features
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.networks.base import FiniteNetwork, require_finite_network
 from ntk_shortcuts.training.losses import resolve_loss
+from ntk_shortcuts.training.optimizers import DescentOptimizer
 from ntk_shortcuts.training.rules import GradientDescent
 from ntk_shortcuts.validation import require, require_integer
 
@@ -36,7 +37,10 @@ def checked_laws(models: Sequence[GenerativeModel]) -> list[GenerativeModel]:
 
 def checked_steps(training: GradientDescent) -> np.ndarray:
     require(isinstance(training, GradientDescent), "training", "GradientDescent(learning_rate, steps)", training)
-    require(np.ndim(training.learning_rate) == 0, "learning_rate", "a number", training.learning_rate)
+    one = training.scheduled or np.ndim(training.learning_rate) == 0
+    require(one, "learning_rate", "a number or a schedule", training.learning_rate)
+    for name in ("momentum", "weight_decay"):
+        require(np.ndim(getattr(training, name)) == 0, name, "a number", getattr(training, name))
     steps = np.atleast_1d(np.asarray(training.steps))
     require(bool(np.isfinite(steps).all()) and len(steps) > 0, "steps", "finite", steps)
     return steps.astype(np.int64)
@@ -51,6 +55,16 @@ def require_trainable(network: FiniteNetwork, num_samples: int, input_dim: int) 
     outputs = jax.eval_shape(lambda x: network.apply(network.init(jax.random.key(0), input_dim), x), inputs)
     allowed = f"with apply(params, x) that returns one number a sample, ({num_samples},)"
     require(outputs.shape == (num_samples,), "network", allowed, outputs)
+
+
+def chosen_optimizer(optimizer: Optimizer | None, training: GradientDescent) -> Optimizer:
+    """The rule's own where none is given; one that is given has a rule of steps and rates only beside it."""
+    if optimizer is None:
+        return optax.sgd if training.plain else DescentOptimizer.of(training)
+    for name in ("momentum", "weight_decay"):
+        allowed = "0 with optimizer=, which says itself what it does beside the rate"
+        require(not getattr(training, name), name, allowed, getattr(training, name))
+    return optimizer
 
 
 def checked_batches(loss: str, optimizer: Optimizer, batch_size: int | None, num_samples: int) -> int:
@@ -70,5 +84,5 @@ def reduces(plane: bool | None, optimizer: Optimizer, network: FiniteNetwork, so
         start = jax.eval_shape(lambda b: network.on_plane(network.init(jax.random.key(0), source.input_dim), b), basis)
         obstacle = "for a network without a reduction to the plane" if start is None else None
     require(not plane or obstacle is None, "plane", f"False or None {obstacle}", plane)
-    invariant = getattr(optimizer, "func", optimizer) in ROTATION_INVARIANT
+    invariant = getattr(optimizer, "func", optimizer) in ROTATION_INVARIANT or isinstance(optimizer, DescentOptimizer)
     return (invariant and obstacle is None) if plane is None else bool(plane)

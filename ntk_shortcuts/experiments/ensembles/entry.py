@@ -6,8 +6,6 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, overload
 
-import optax
-
 from ntk_shortcuts.compilation import make_room
 from ntk_shortcuts.experiments.ensembles.checks import Optimizer, checked_laws
 from ntk_shortcuts.experiments.ensembles.laws import LawEnsemble, train_on_law
@@ -144,7 +142,7 @@ def train_ensembles(
     probe_inputs: Float[Array, "probes d"] | None = None,
     loss: str = "squared",
     batch_size: int | None = None,
-    optimizer: Optimizer = optax.sgd,
+    optimizer: Optimizer | None = None,
     centred: bool = False,
     num_validation: int | None = None,
     probes: Latents | None = None,
@@ -172,13 +170,14 @@ def train_ensembles(
         loss: "squared", (1/(2B)) sum (f - y)^2 over a batch of B, or "logistic", the mean of log(1 + exp(-y f)).
         batch_size: samples per step, in a new random order every epoch (the last batch may be smaller); None: all.
         optimizer: a function from the learning rate to an optax optimiser: `optax.adam`,
-            `functools.partial(optax.sgd, momentum=0.9)`, or your own. `optax.sgd` by default.
+            `functools.partial(optax.sgd, momentum=0.9)`, or your own. By default that of the rule: `optax.sgd`, with its
+            momentum, and its weight decay towards the start.
         centred: train and report f - f_0, which starts at zero.
         num_validation: size of a further sample of each data law, on which the accuracy is recorded; even.
         probes: latents (n, 2) at which outputs are recorded; the 30 x 30 grid by default.
         plane: train the exactly equivalent networks on the plane (:mod:`ntk_shortcuts.laws.two_features.plane`), which costs
-            nothing in d; None: where the network has them, the optimiser is `optax.sgd` (also in a `functools.partial`) and the
-            inputs lie in the plane, as those of data without nesting do.
+            nothing in d; None: where the network has them, the optimiser is the rule's or `optax.sgd` (also in a
+            `functools.partial`) and the inputs lie in the plane, as those of data without nesting do.
         orthogonal: make the two feature directions exactly orthogonal, as they are for large d.
         dtype: of parameters and data; by default JAX's current default float.
         checkpoint: directory in which finished networks and the running state are kept; a run that was killed goes on from

@@ -65,7 +65,7 @@ def pool_ensemble(
         initial_train_outputs=record.initial_train_outputs,
         train_loss=times_first(record.train_loss, training),
         steps=steps,
-        times=np.asarray(training.learning_rate) * steps,
+        times=np.asarray(training.time),
         pool=pool,
         samples=samples,
         points=points,

@@ -9,7 +9,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
-import optax
 
 from ntk_shortcuts.compilation import make_room
 from ntk_shortcuts.experiments.ensembles.checks import Optimizer
@@ -68,7 +67,7 @@ def train_on_pool(
     replace: bool = True,
     loss: str = "squared",
     batch_size: int | None = None,
-    optimizer: Optimizer = optax.sgd,
+    optimizer: Optimizer | None = None,
     centred: bool = False,
     dtype: Any = None,
     checkpoint: str | os.PathLike | None = None,

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from ntk_shortcuts.experiments.ensembles.checkpoints import Record, Store, fingerprint
 from ntk_shortcuts.experiments.ensembles.checks import (
     Optimizer,
     checked_batches,
     checked_steps,
+    chosen_optimizer,
     reduces,
     require_trainable,
 )
@@ -51,7 +51,7 @@ def run(
     plane: bool | None = None,
     loss: str = "squared",
     batch_size: int | None = None,
-    optimizer: Optimizer = optax.sgd,
+    optimizer: Optimizer | None = None,
     centred: bool = False,
     dtype: Any = None,
     checkpoint: str | os.PathLike | None = None,
@@ -65,6 +65,7 @@ def run(
         probes: of each law, where outputs are recorded.
     """
     steps = checked_steps(training)
+    optimizer = chosen_optimizer(optimizer, training)
     require_key(key)
     require_integer("num_inits", num_inits, 1)
     require_trainable(network, source.num_samples, source.input_dim)

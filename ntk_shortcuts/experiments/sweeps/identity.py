@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from ntk_shortcuts.axes import arguments_of, axes_of, parameters_of
-from ntk_shortcuts.description import described, method_name, netcdf_value, plain_value, resolved_options, versions
+from ntk_shortcuts.description import beside, described, method_name, netcdf_value, plain_value, resolved_options, versions
 from ntk_shortcuts.experiments.sweeps.grid import Grid, Point
 from ntk_shortcuts.methods import Method, method_options
 from ntk_shortcuts.numerics import without_key_type
@@ -34,10 +34,9 @@ def run_attributes(
     name = full_name(compute) if method is None else method_name(method)
     found = {"method": name, **described(point.specs(), parameters_of), "num_samples": point.num_samples}
     if method is not None:
-        found.update(resolved_options(method, options))
+        found.update(beside(found, resolved_options(method, options)))
     else:
-        for name, value in options.items():
-            found[f"option_{name}" if name in found else name] = plain_value(value)
+        found.update(beside(found, {name: plain_value(value) for name, value in options.items()}))
     return {**{name: netcdf_value(value) for name, value in found.items()}, **versions()}
 
 

@@ -87,8 +87,8 @@ class Drawn(NamedTuple):
     data_key: Key
 
 
-def draw(kernel: LawKernel, key: Key, rules: FlowRules) -> Drawn:
-    """Embedding and initialisation of one key, reduced to the plane where the network has such a reduction.
+def draw(kernel: LawKernel, key: Key, rules: FlowRules, on_plane: bool = True) -> Drawn:
+    """Embedding and initialisation of one key, reduced to the plane where the network has such a reduction, and that is wanted.
 
     Outside of `jit` the random numbers of layers of one shape share a compiled program, whatever the network's depth.
     """
@@ -96,7 +96,7 @@ def draw(kernel: LawKernel, key: Key, rules: FlowRules) -> Drawn:
     embedding_key, init_key = jax.random.split(key)
     embedded, basis = _embedded_axes(model, embedding_key, rules.orthogonal)
     params = network.init(init_key, model.input_dim, rules.dtype)
-    reduced = network.on_plane(params, basis)
+    reduced = network.on_plane(params, basis) if on_plane else None
     # Not one of the two keys above, so that the same networks start on infinite and on finite data.
     data_key = jax.random.fold_in(key, 2)
     if reduced is None:

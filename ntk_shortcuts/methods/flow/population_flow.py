@@ -22,6 +22,7 @@ from ntk_shortcuts.laws.two_features.mixture import density_nodes, mixture_nodes
 from ntk_shortcuts.methods.base import Method
 from ntk_shortcuts.methods.flow.equation import Drawn, FlowPath, FlowPoints, FlowRules, draw, flow_from
 from ntk_shortcuts.methods.flow.minibatches import Minibatches, minibatches
+from ntk_shortcuts.methods.flow.optimizers import Descent, OptimizedNetworks, Optimizer, require_batch_size, require_optimizer
 from ntk_shortcuts.methods.flow.sensitivities import differentiable_outputs
 from ntk_shortcuts.methods.refine import refine
 from ntk_shortcuts.networks.base import require_finite_network
@@ -59,15 +60,22 @@ class PopulationFlow(Method):
     at a node of the quadrature: that has the mean and the covariance of sampling noise, at a cost that does not grow with N.
     The initialisations are those of infinite data under the same key.
 
+    With `optimizer` it is no flow: the steps of that optimiser are made one by one, on the whole risk or on minibatches
+    (:mod:`ntk_shortcuts.methods.flow.optimizers`), by networks on \(R^d\).
+
     Args:
         key: `jax.random` key.
         num_inits: initialisations averaged.
         loss: "squared" or "logistic".
-        momentum: heavy-ball momentum beta in [0, 1), in its limit of small learning rates: flow, 1/(1 - beta) as fast.
-        weight_decay: lambda >= 0, added to the gradient as lambda theta.
+        momentum: heavy-ball momentum beta in [0, 1), in its limit of small learning rates: flow, 1/(1 - beta) as fast. That
+            of a `GradientDescent` means the same.
+        weight_decay: lambda >= 0, added to the gradient as lambda theta: towards 0, not as a rule's towards the start.
         batch_size: None, or samples per step of a `GradientDescent` with one learning rate: the flow then has the noise of such
             steps (:mod:`ntk_shortcuts.methods.flow.minibatches`), on fresh samples of the data law, or on the data set of
             `num_samples` in a new random order every epoch.
+        optimizer: None: gradient flow. Otherwise a function from the rule's learning rate to an optax optimiser (`optax.adam`,
+            `lambda rate: optax.sgd(rate, momentum=0.9)`), or a ready one (`optax.adam(1e-3)`), whose own rate then stands; with
+            `GradientDescent`, whose steps are counted and whose rate may be a schedule.
         random_init: False: train and report f - f_0, which starts at zero.
         orthogonal: make the two feature directions exactly orthogonal, as they are for large d.
         tolerance: nodes are refined until the mean bias of the first four initialisations moves by less than this, or the
@@ -91,7 +99,8 @@ class PopulationFlow(Method):
 
     Raises:
         ValueError: an argument out of range, width None, a loss that does not exist, nesting, an infinite time, another
-            training rule.
+            training rule; an optimizer with a momentum or weight decay beside it, or where derivatives are taken.
+        FloatingPointError: an optimiser's steps diverged.
 
     Numerics: an adaptive, stabilised Runge-Kutta method (:mod:`ntk_shortcuts.methods.flow.chebyshev`) under diffrax.
     Derivatives in predictivities, amplifications, correlation, variances and times
@@ -117,6 +126,7 @@ class PopulationFlow(Method):
     momentum: float = 0.0
     weight_decay: float = 0.0
     batch_size: int | None = eqx.field(default=None, static=True)
+    optimizer: Optimizer | None = eqx.field(default=None, static=True)
     random_init: bool = True
     orthogonal: bool = eqx.field(default=False, static=True)
     tolerance: float = 0.03
@@ -128,16 +138,27 @@ class PopulationFlow(Method):
     def __call__(self, kernel: LawKernel, training: Any, num_samples: Any, points: TestPoints) -> SampledOutputs:
         keys = jax.random.split(self._checked_key(kernel, num_samples), self.num_inits)
         rules = self._rules(num_samples)
+        if self.optimizer is not None:
+            require(not is_traced(kernel, training), "optimizer", "None where derivatives are taken", self.optimizer)
+            require_optimizer(self.optimizer, training, self.momentum, self.weight_decay)
+            if self.batch_size is not None:
+                require_batch_size(self.batch_size, num_samples)
         sampled = num_samples is not None or self.batch_size is not None
         order = _SAMPLED_ORDER if sampled and self.order is None else self.order
         if is_traced(kernel, training):
             return self._traced(kernel, training, keys, num_samples, points, order or _TRACED_ORDER, rules)
         times = flow_times(training)
-        if self.batch_size is not None:
-            batches = _minibatches(self.batch_size, training, num_samples, self.momentum)
-            rules = dataclasses.replace(rules, batches=batches)
-        stops, where = np.unique(np.atleast_1d(times), return_inverse=True)
-        flows = _Flows(kernel, keys, points.points, jnp.asarray(stops * self._speed), rules)
+        require(not (self.momentum and np.any(_momentum(training))), "momentum", "0 beside that of the rule", self.momentum)
+        if self.optimizer is None:
+            if self.batch_size is not None:
+                batches = _minibatches(self.batch_size, training, num_samples, self.momentum)
+                rules = dataclasses.replace(rules, batches=batches)
+            stops, where = np.unique(np.atleast_1d(times), return_inverse=True)
+            flows: Any = _Flows(kernel, keys, points.points, jnp.asarray(stops * self._speed), rules)
+        else:
+            descent = Descent(kernel.network, training.learning_rate, rules, self.optimizer, self.batch_size, num_samples)
+            stops, where = np.unique(np.atleast_1d(np.asarray(training.steps)), return_inverse=True)
+            flows = OptimizedNetworks(kernel, keys, points.points, stops, descent)
         model = kernel.law.two_features
 
         def run(chosen: slice, nodes: tuple) -> _Path:
@@ -201,10 +222,7 @@ class PopulationFlow(Method):
         given = None if is_traced(points.points) else np.asarray(points.points)
         on_grid = given is None or np.array_equal(given, kernel.law.two_features.probe_grid())
         require(on_grid, "probes", "None where derivatives are taken: they need the grid", given)
-        if isinstance(training, GradientFlow):
-            times = jnp.asarray(training.time)
-        else:
-            times = jnp.asarray(training.learning_rate) * jnp.asarray(training.steps)
+        times = jnp.asarray(training.time)
         flat = jnp.atleast_1d(times) * self._speed
         ascending = jnp.argsort(flat)
 
@@ -236,7 +254,8 @@ class PopulationFlow(Method):
         if lost[:, each > 0].any() and np.any(np.asarray(kernel.law.two_features.means) > 0):
             issues.append(LostOutputs(float(np.max(each[lost.any(0)])), str(dtype)))
         # Probes on the boundary to the solver's error, as a linear network's at equal predictivities: their signs are noise.
-        near = np.abs(path.outputs) < self.step_tolerance / 10 * largest[..., None]
+        error = self.step_tolerance / 10 if self.optimizer is None else 0.0
+        near = np.abs(path.outputs) < error * largest[..., None]
         differ = np.abs(np.asarray(points.attributes["shortcut"]) - np.asarray(points.attributes["core"]))
         undecided = float(np.max(np.mean(near @ differ, axis=0))) / len(differ)
         if undecided > self.tolerance:
@@ -271,24 +290,32 @@ class _Path(NamedTuple):
         return _Path(outputs, reached, steps, subtracted, self.nodes)
 
 
+def _momentum(training: Any) -> Any:
+    return training.momentum if isinstance(training, GradientDescent) else 0.0
+
+
 def _minibatches(batch_size: int, training: Any, num_samples: int | None, momentum: float) -> Minibatches:
     """Batches of a training rule in steps; before it, gradient flow has no noise."""
-    require_integer("batch_size", batch_size, 1)
-    require(num_samples is None or batch_size <= num_samples, "batch_size", f"at most num_samples={num_samples}", batch_size)
+    require_batch_size(batch_size, num_samples)
     allowed = "GradientDescent(learning_rate, steps) with batch_size: the noise of minibatches grows with the learning rate"
     require(isinstance(training, GradientDescent), "training", allowed, type(training).__name__)
+    require(
+        not training.scheduled, "learning_rate", "one number with batch_size, or a schedule with optimizer=optax.sgd", "one"
+    )
     require_values("learning_rate", training.learning_rate, (), "one number with batch_size", np.isfinite)
+    require_values("momentum", training.momentum, (), "one number with batch_size", np.isfinite)
+    momentum = momentum or float(training.momentum)
     return minibatches(batch_size, float(training.learning_rate), momentum, float(np.max(np.asarray(training.steps))))
 
 
 def flow_times(training: Any) -> np.ndarray:
-    """Times of the flow: learning rate x steps."""
+    """Times of the flow: learning rate x steps, or their sum, over 1 - momentum."""
     allowed = 'GradientFlow or GradientDescent with method="population_flow"'
     require(isinstance(training, GradientFlow | GradientDescent), "training", allowed, type(training).__name__)
-    if isinstance(training, GradientFlow):
-        times = np.asarray(training.time, np.float64)
-    else:
-        times = np.asarray(training.learning_rate, np.float64) * np.asarray(training.steps, np.float64)
+    if isinstance(training, GradientDescent):
+        allowed = "0 in a rule for networks whose kernel moves (towards 0: weight_decay= of the method)"
+        require(not training.decays, "weight_decay", allowed, training.weight_decay)
+    times = np.asarray(training.time, np.float64)
     require(bool(np.isfinite(times).all()), "time", 'finite with method="population_flow"', times)
     return times
 
