@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 from typing import Any
 
 import equinox as eqx
@@ -32,8 +33,8 @@ class Spec(eqx.Module):
         return type(self), structure, tuple(_frozen(leaf) for leaf in leaves)
 
     def __repr__(self) -> str:
-        """The numbers themselves; fields at their defaults are left out."""
-        values = {field.name: (getattr(self, field.name, None), field) for field in dataclasses.fields(self) if field.repr}
+        """The numbers themselves; fields that are None or at their defaults are left out."""
+        values = {field.name: (getattr(self, field.name, None), field) for field in dataclasses.fields(self) if field.init}
         kept = {name: shown(value) for name, (value, field) in values.items() if not _is_default(value, field)}
         return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in kept.items())})"
 
@@ -59,6 +60,8 @@ def shown(value: Any) -> str:
         >>> shown(np.array([0.85, 0.9])), shown(np.zeros((100, 2))), shown(np.float64(3.0)), shown("relu")
         ('[0.85, 0.9]', 'float64 of shape (100, 2)', '3', "'relu'")
     """
+    if isinstance(value, types.FunctionType):
+        return value.__qualname__
     array = isinstance(value, np.ndarray | np.generic | jax.Array)
     if is_traced(value) or not array or not jnp.issubdtype(value.dtype, np.number):
         return repr(value)
@@ -73,7 +76,7 @@ def _numbers(values: Any) -> str:
 
 def _is_default(value: Any, field: dataclasses.Field) -> bool:
     default = field.default
-    return type(value) is type(default) and not isinstance(value, np.ndarray | jax.Array) and value == default
+    return value is None or type(value) is type(default) and not isinstance(value, np.ndarray | jax.Array) and value == default
 
 
 def _frozen(leaf: Any) -> Any:

@@ -41,7 +41,7 @@ def iterated(rate_of, steps, momentum=0.0, nesterov=False, weight_decay=0.0, dec
     return g
 
 
-@pytest.mark.parametrize("options", RULES, ids=str)
+@pytest.mark.parametrize("options", RULES)
 def test_filters_are_the_iteration(options):
     for rate, rate_of in ((0.5, lambda step: 0.5), (COSINE, COSINE), (PIECEWISE, PIECEWISE)):
         rule = ns.GradientDescent(rate, STEPS, **options)
@@ -69,7 +69,7 @@ def test_plain_descent_is_where_they_meet():
     np.testing.assert_allclose(decayed.filter(lam), plain.filter(lam + 0.05), rtol=1e-12)
 
 
-@pytest.mark.parametrize("options", [{}, *RULES], ids=str)
+@pytest.mark.parametrize("options", [{}, *RULES])
 def test_steps_diverge_from_the_stated_rate_on(options):
     """Where the issue is, outputs grow: one per mille on either side of the bound."""
     rule = ns.GradientDescent(1.0, 1, **options)
@@ -156,7 +156,6 @@ def test_traced_numbers_have_derivatives():
         # Close to the bound of stability modes oscillate on: seen by the average's own error.
         (ns.GradientDescent(3.6, 200, 0.9), 1e-3),
     ],
-    ids=str,
 )
 def test_sums_of_resolvents(rule, bound, rng):
     lam = jnp.asarray(np.concatenate([rng.uniform(0, 1, 200), np.geomspace(1e-8, 1, 100)]))
@@ -181,7 +180,7 @@ def test_a_fit_out_of_reach_says_its_error():
     assert fitted_poles(lambda lam: np.sin(300 * lam) ** 2, 1.0, 400, most=3).error > 1e-3
 
 
-@pytest.mark.parametrize("options", [RULES[-1]], ids=str)
+@pytest.mark.parametrize("options", [RULES[-1]])
 def test_a_data_set_against_optax_on_the_linearised_model(options):
     """f = features . theta with the features of the kernel: optax' own steps on theta, from theta = 0."""
     data, probes = MODEL.sample(KEY, 16), MODEL.probe_grid(3)

@@ -177,7 +177,6 @@ def test_batches_train_and_do_not_depend_on_how_steps_are_cut(monkeypatch):
         (ns.GradientDescent(0.1, 3, weight_decay=0.1), {}, "weight_decay must be 0 in a rule for networks whose kernel moves"),
         (ns.GradientDescent(0.1, 3, 0.9), {"momentum": 0.9}, "momentum must be 0 beside that of the rule"),
     ],
-    ids=str,
 )
 def test_what_does_not_go_together_is_refused(training, options, text):
     with pytest.raises(ValueError, match=text):

@@ -59,6 +59,9 @@ class Schedule(Spec):
         require(len(bad) == 0, "learning_rate", allowed, bad[:1])
         return cls(rates, origin)
 
+    def __repr__(self) -> str:
+        return f"{self.name}, {len(self.rates)} steps"
+
     def __call__(self, step: Any) -> Any:
         return jnp.asarray(self.rates)[jnp.minimum(step, len(self.rates) - 1)]
 
