@@ -76,7 +76,9 @@ def _numbers(values: Any) -> str:
 
 def _is_default(value: Any, field: dataclasses.Field) -> bool:
     default = field.default
-    return value is None or type(value) is type(default) and not isinstance(value, np.ndarray | jax.Array) and value == default
+    return value is None or (
+        type(value) is type(default) and not isinstance(value, np.ndarray | jax.Array) and value == default
+    )
 
 
 def _frozen(leaf: Any) -> Any:
