@@ -75,10 +75,10 @@ def _numbers(values: Any) -> str:
 
 
 def _is_default(value: Any, field: dataclasses.Field) -> bool:
-    default = field.default
-    return value is None or (
-        type(value) is type(default) and not isinstance(value, np.ndarray | jax.Array) and value == default
-    )
+    if value is None:
+        return True
+    array = isinstance(value, np.ndarray | jax.Array)
+    return not array and type(value) is type(field.default) and value == field.default
 
 
 def _frozen(leaf: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.axes import Axis, declare_axes
+from ntk_shortcuts.laws.attributes import named_attributes
 from ntk_shortcuts.laws.base import DataLaw
 from ntk_shortcuts.laws.clusters import presets
 from ntk_shortcuts.laws.latents import AmplifiedLatents, feature_embedding
@@ -27,9 +28,6 @@ from ntk_shortcuts.results.prediction import by_group
 from ntk_shortcuts.typing import AnyArray, Array, Float, Int, Key, Num, Scalar
 from ntk_shortcuts.validation import as_points, require, require_integer, require_values
 
-_ONE_ATTRIBUTE = "attribute"
-# Axes that results have beside those of the attributes.
-_TAKEN = ("label", "cluster", "time", "strength", "index", "dataset", "init", "network")
 _POINTS, _BAYES_POINTS = 512, 2**16
 
 # Per cluster: orders of Hermite rules up to K = 3, and numbers of Sobol points beyond, for a purpose and from coarse to fine.
@@ -110,7 +108,7 @@ class Clusters(DataLaw):
         self.proportions = shares / shares.sum()
         self.labels = _integers("labels", labels, count)
         require(set(self.labels.tolist()) == {-1, 1}, "labels", "in {-1, +1}, with clusters of either", self.labels)
-        self.attributes = _attributes(attributes, count)
+        self.attributes = named_attributes(attributes, lambda name, values: _integers(name, values, count))
         self.input_dim = require_integer("input_dim", input_dim, dimension, f"an integer >= {dimension}, that of the means")
 
     @classmethod
@@ -317,16 +315,6 @@ def _integers(name: str, values: Any, count: int) -> np.ndarray:
     whole = values.dtype.kind in "iuf" and bool(np.all(np.isfinite(values)) and np.all(values == np.round(values)))
     require(whole, name, "integers", values)
     return values.astype(int)
-
-
-def _attributes(attributes: Any, count: int) -> dict[str, np.ndarray]:
-    if attributes is None:
-        return {}
-    named = attributes if isinstance(attributes, Mapping) else {_ONE_ATTRIBUTE: attributes}
-    for name in named:
-        allowed = f"named by text other than {', '.join(_TAKEN)}"
-        require(isinstance(name, str) and name not in _TAKEN, "attributes", allowed, name)
-    return {name: _integers(f"attributes[{name!r}]", values, count) for name, values in named.items()}
 
 
 declare_axes(

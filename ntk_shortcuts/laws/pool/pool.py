@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ntk_shortcuts.axes import Axis, declare_axes
+from ntk_shortcuts.laws.attributes import named_attributes
 from ntk_shortcuts.laws.base import DataLaw, Law
 from ntk_shortcuts.laws.pool.checks import notes_on, require_alike
 from ntk_shortcuts.laws.pool.indexed import IndexedPool, groups_of
@@ -20,10 +21,6 @@ from ntk_shortcuts.numerics import generator
 from ntk_shortcuts.results.issues import Issue, WidthIgnored
 from ntk_shortcuts.typing import Float, Int, Key
 from ntk_shortcuts.validation import as_floats, require, require_finite, require_key, require_values
-
-_ONE_ATTRIBUTE = "attribute"
-# Axes that results have beside those of the attributes.
-_TAKEN = ("label", "time", "strength", "index", "dataset", "init", "network")
 
 
 class Pool(Law):
@@ -60,7 +57,7 @@ class Pool(Law):
         require_finite("inputs", inputs)
         self.inputs = inputs
         self.labels = _integers("labels", labels, len(inputs))
-        self.attributes = _attributes(attributes, len(inputs))
+        self.attributes = named_attributes(attributes, lambda name, values: _integers(name, values, len(inputs)))
         _require_classes(self.labels)
         weights = np.full(len(inputs), 1.0) if weights is None else np.asarray(as_floats("weights", weights), float)
         require_values("weights", weights, (len(inputs),), ">= 0 and finite", lambda v: (v >= 0) & (v < np.inf))
@@ -225,16 +222,6 @@ def _integers(name: str, values: Any, count: int) -> np.ndarray:
     allowed = "integers (-1 and +1, or 0..k-1); number the values of text, as np.unique(values, return_inverse=True)[1] does"
     require(numeric and bool(np.all(np.isfinite(values)) and np.all(values == np.round(values))), name, allowed, values[:3])
     return values.astype(int)
-
-
-def _attributes(attributes: Any, count: int) -> dict[str, np.ndarray]:
-    if attributes is None:
-        return {}
-    named = attributes if isinstance(attributes, Mapping) else {_ONE_ATTRIBUTE: attributes}
-    for name in named:
-        allowed = f"named by text other than {', '.join(_TAKEN)}"
-        require(isinstance(name, str) and name not in _TAKEN, "attributes", allowed, name)
-    return {name: _integers(f"attributes[{name!r}]", values, count) for name, values in named.items()}
 
 
 def _require_classes(labels: np.ndarray) -> None:
