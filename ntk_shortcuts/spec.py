@@ -23,9 +23,9 @@ class Spec(eqx.Module):
         >>> from ntk_shortcuts import MLP
         >>> MLP(1) == MLP(1), len({MLP(1), MLP(1), MLP(2)})
         (True, 2)
-        >>> from ntk_shortcuts import GradientDescent
-        >>> GradientDescent(learning_rate=0.1, steps=[10, 30])
-        GradientDescent(learning_rate=0.1, steps=[10, 30])
+        >>> from ntk_shortcuts import GradientFlow
+        >>> GradientFlow([3.0, 30.0])
+        GradientFlow(time=[3, 30])
     """
 
     def _identity(self) -> tuple[Any, ...]:
