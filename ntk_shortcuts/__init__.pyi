@@ -27,7 +27,9 @@ from .methods.outputs import predict_outputs
 from .networks.mlp import MLP
 from .results.issues import DivergenceWarning, UntrustedPredictionWarning
 from .results.prediction import Prediction
-from .training.rules import GradientDescent, GradientFlow, Ridge
+from .training.gradient_descent import GradientDescent
+from .training.gradient_flow import GradientFlow
+from .training.ridge import Ridge
 
 __all__ = [
     "MLP",

@@ -20,7 +20,9 @@ from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import is_traced
 from ntk_shortcuts.results.issues import LAZINESS, Issue, LazinessGap
 from ntk_shortcuts.results.outputs import Outputs
-from ntk_shortcuts.training.rules import GradientDescent, GradientFlow, TrainingRule
+from ntk_shortcuts.training.gradient_descent import GradientDescent
+from ntk_shortcuts.training.gradient_flow import GradientFlow
+from ntk_shortcuts.training.rules import TrainingRule
 from ntk_shortcuts.validation import require, required
 
 _COARSE = {"order": 6, "num_inits": 2, "step_tolerance": 3e-2}

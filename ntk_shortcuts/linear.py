@@ -14,7 +14,8 @@ from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.laws.two_features.optimum import direction_reliance, optimal_reliance, optimal_reliance_limit
 from ntk_shortcuts.methods.quadratic import odd_weights, quadratic_kernels, require_polynomial
 from ntk_shortcuts.numerics import compiled, in_float64
-from ntk_shortcuts.training.rules import GradientFlow, TrainingRule
+from ntk_shortcuts.training.gradient_flow import GradientFlow
+from ntk_shortcuts.training.rules import TrainingRule
 from ntk_shortcuts.typing import Array, Float
 from ntk_shortcuts.validation import require
 

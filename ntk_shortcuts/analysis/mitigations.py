@@ -14,7 +14,8 @@ from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.metrics.groups import GroupAccuracy
 from ntk_shortcuts.networks.base import as_network
 from ntk_shortcuts.results.prediction import Prediction
-from ntk_shortcuts.training.rules import GradientFlow, TrainingRule
+from ntk_shortcuts.training.gradient_flow import GradientFlow
+from ntk_shortcuts.training.rules import TrainingRule
 from ntk_shortcuts.validation import require, require_integer
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from ntk_shortcuts.methods.flow.equation import FlowPoints, FlowRules, flow_para
 from ntk_shortcuts.metrics.reliance import Reliance, reliance
 from ntk_shortcuts.networks.base import require_finite_network
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.training.rules import GradientFlow
+from ntk_shortcuts.training.gradient_flow import GradientFlow
 from ntk_shortcuts.typing import Key
 from ntk_shortcuts.validation import require, require_integer
 

@@ -17,7 +17,8 @@ from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.laws.two_features.optimum import optimal_reliance_limit
 from ntk_shortcuts.results.prediction import Prediction
-from ntk_shortcuts.training.rules import GradientFlow, require_rule
+from ntk_shortcuts.training.gradient_flow import GradientFlow
+from ntk_shortcuts.training.rules import require_rule
 from ntk_shortcuts.validation import require, require_integer, require_values
 
 PARAMETERS = ("amplification_ratio", "shortcut_predictivity", "correlation", "time", "num_samples")

@@ -20,7 +20,8 @@ from ntk_shortcuts.networks.fully_connected import Parameters
 from ntk_shortcuts.networks.mlp import MLP
 from ntk_shortcuts.numerics import compiled, in_float64
 from ntk_shortcuts.results.issues import give
-from ntk_shortcuts.training.rules import GradientDescent, TrainingRule
+from ntk_shortcuts.training.gradient_descent import GradientDescent
+from ntk_shortcuts.training.rules import TrainingRule
 from ntk_shortcuts.training.spectral import apply_filter
 from ntk_shortcuts.typing import AnyArray, Array, Float, Key, Latents
 from ntk_shortcuts.validation import as_points, as_targets, require, require_integer, required

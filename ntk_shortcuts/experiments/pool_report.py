@@ -16,7 +16,7 @@ from ntk_shortcuts.analysis.mitigations import mitigations
 from ntk_shortcuts.entry import predict
 from ntk_shortcuts.laws.pool.pool import Pool
 from ntk_shortcuts.plotting.group_curves import plot_group_curves
-from ntk_shortcuts.training.rules import GradientFlow
+from ntk_shortcuts.training.gradient_flow import GradientFlow
 from ntk_shortcuts.validation import require, require_integer
 
 _STYLE = (

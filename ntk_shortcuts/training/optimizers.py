@@ -9,7 +9,7 @@ import jax
 import optax
 
 from ntk_shortcuts.spec import Spec
-from ntk_shortcuts.training.rules import GradientDescent
+from ntk_shortcuts.training.gradient_descent import GradientDescent
 
 
 class DescentOptimizer(Spec):

@@ -25,7 +25,7 @@ from ntk_shortcuts.laws.two_features.plane import plane_basis
 from ntk_shortcuts.networks.mlp import MLP
 from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.results.prediction import Prediction
-from ntk_shortcuts.training.rules import GradientDescent
+from ntk_shortcuts.training.gradient_descent import GradientDescent
 from ntk_shortcuts.typing import AnyArray, Key, Latents
 from ntk_shortcuts.validation import require, require_integer, required
 

@@ -14,9 +14,9 @@ from ntk_shortcuts.experiments.ensembles.sources import Source
 from ntk_shortcuts.laws.base import require_two_features
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.networks.base import FiniteNetwork, require_finite_network
+from ntk_shortcuts.training.gradient_descent import GradientDescent
 from ntk_shortcuts.training.losses import resolve_loss
 from ntk_shortcuts.training.optimizers import DescentOptimizer
-from ntk_shortcuts.training.rules import GradientDescent
 from ntk_shortcuts.validation import require, require_integer
 
 # Optimisers whose updates commute with rotations of the weights, so that the reduction to the plane is exact.

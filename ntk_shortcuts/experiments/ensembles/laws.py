@@ -23,7 +23,7 @@ from ntk_shortcuts.metrics.base import Metric
 from ntk_shortcuts.networks.base import FiniteNetwork
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.results.prediction import labelled, plain
-from ntk_shortcuts.training.rules import GradientDescent
+from ntk_shortcuts.training.gradient_descent import GradientDescent
 from ntk_shortcuts.typing import AnyArray, Float, Key
 from ntk_shortcuts.validation import require, require_integer
 

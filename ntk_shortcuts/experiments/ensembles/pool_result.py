@@ -11,7 +11,7 @@ from ntk_shortcuts.experiments.ensembles.measured import MeasuredEnsemble
 from ntk_shortcuts.experiments.ensembles.result import times_first
 from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.nodes.test_points import TestPoints
-from ntk_shortcuts.training.rules import GradientDescent
+from ntk_shortcuts.training.gradient_descent import GradientDescent
 from ntk_shortcuts.typing import AnyArray, Float, Int
 
 

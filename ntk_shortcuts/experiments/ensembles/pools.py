@@ -19,7 +19,7 @@ from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.laws.pool.checks import notes_on
 from ntk_shortcuts.networks.base import FiniteNetwork
 from ntk_shortcuts.results.issues import give
-from ntk_shortcuts.training.rules import GradientDescent
+from ntk_shortcuts.training.gradient_descent import GradientDescent
 from ntk_shortcuts.typing import Key
 from ntk_shortcuts.validation import require, require_integer
 

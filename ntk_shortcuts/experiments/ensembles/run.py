@@ -24,7 +24,7 @@ from ntk_shortcuts.experiments.ensembles.meter import Meter
 from ntk_shortcuts.experiments.ensembles.sources import Source, Task
 from ntk_shortcuts.experiments.ensembles.steps import Settings
 from ntk_shortcuts.networks.base import FiniteNetwork
-from ntk_shortcuts.training.rules import GradientDescent
+from ntk_shortcuts.training.gradient_descent import GradientDescent
 from ntk_shortcuts.typing import Key
 from ntk_shortcuts.validation import require_integer, require_key
 

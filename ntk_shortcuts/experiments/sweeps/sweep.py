@@ -22,7 +22,8 @@ from ntk_shortcuts.methods import METHODS, Method, known_methods
 from ntk_shortcuts.networks.base import as_network
 from ntk_shortcuts.networks.mlp import MLP
 from ntk_shortcuts.results.issues import Issue, give
-from ntk_shortcuts.training.rules import GradientFlow, TrainingRule, require_rule
+from ntk_shortcuts.training.gradient_flow import GradientFlow
+from ntk_shortcuts.training.rules import TrainingRule, require_rule
 from ntk_shortcuts.validation import require, require_integer, required
 
 if TYPE_CHECKING:

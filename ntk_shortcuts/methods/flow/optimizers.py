@@ -25,8 +25,8 @@ from ntk_shortcuts.methods.flow.equation import started as placed
 from ntk_shortcuts.networks.sizes import preactivations
 from ntk_shortcuts.numerics import compiled
 from ntk_shortcuts.progress import steps
+from ntk_shortcuts.training.gradient_descent import GradientDescent
 from ntk_shortcuts.training.losses import resolve_loss
-from ntk_shortcuts.training.rules import GradientDescent
 from ntk_shortcuts.typing import Array, Float, Int, Key
 from ntk_shortcuts.validation import require, require_integer
 

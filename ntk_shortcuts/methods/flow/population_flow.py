@@ -30,8 +30,9 @@ from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import in_float64, is_traced
 from ntk_shortcuts.results.issues import Issue, LostOutputs, OutOfSteps, Unconverged, UndecidedProbes
 from ntk_shortcuts.results.outputs import SampledOutputs
+from ntk_shortcuts.training.gradient_descent import GradientDescent
+from ntk_shortcuts.training.gradient_flow import GradientFlow
 from ntk_shortcuts.training.losses import resolve_loss
-from ntk_shortcuts.training.rules import GradientDescent, GradientFlow
 from ntk_shortcuts.typing import Key
 from ntk_shortcuts.validation import require, require_integer, require_key, require_values, required
 
