@@ -1,9 +1,8 @@
-"""Do two shortcuts add up? And groups as clusters: the two figures of docs/guide/laws.md.
+"""Do two shortcuts add up? Biases towards both, predicted and trained, as the second becomes more available.
 
     python benchmarks/several_shortcuts.py
 
-trains what `benchmarks/results/several_shortcuts.csv` does not hold, predicts, and draws docs/figures/several_shortcuts.png and
-docs/figures/clusters.png.
+trains what `benchmarks/results/several_shortcuts.csv` does not hold, and predicts it. `ntk-shortcuts derive --all` draws it.
 """
 
 from __future__ import annotations
@@ -59,25 +58,19 @@ def interaction(records: list[dict[str, float]]) -> Figure:
     return drawing
 
 
-def clusters() -> Figure:
-    """Group accuracies over time, averaged over data sets of 300 samples, beside those of Bayes' rule."""
-    birds, times = ns.Clusters.waterbirds(0.95, amplification=(3.0, 1.0)), np.geomspace(1, 300, 13)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ns.UntrustedPredictionWarning)
-        found = ns.predict(birds, ns.MLP(1, bias_variance=0.1), ns.GradientFlow(times), num_samples=NUM_SAMPLES, tolerance=0.01)
-    drawing = Figure(figsize=(5.2, 3.3), dpi=150, layout="constrained")
-    axes = drawing.subplots()
-    best = found.optimal_group_accuracy
-    for background, name, color in ((1, "background as the label", "C0"), (-1, "background against it", "C1")):
-        axes.plot(times, found.group_accuracy.sel(label=1, background=background), color=color, label=name)
-        axes.axhline(float(best.sel(label=1, background=background)), color=color, ls=":", lw=1)
-    axes.set(xscale="log", xlabel="time", ylabel="accuracy (dotted: Bayes' rule)", ylim=(0, 1))
-    axes.legend(frameon=False, fontsize="small", loc="center right")
-    return drawing
+def read() -> list[dict[str, float]]:
+    if not OUTPUT.exists():
+        return []
+    with OUTPUT.open() as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def figures() -> dict[str, Figure]:
+    return {"several_shortcuts": interaction(read())}
 
 
 def main() -> None:
-    records = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(OUTPUT.open())] if OUTPUT.exists() else []
+    records = read()
     for amplification in AMPLIFICATIONS:
         if amplification not in {record["amplification"] for record in records}:
             records.append(measured(amplification))
@@ -86,9 +79,6 @@ def main() -> None:
                 writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
                 writer.writeheader()
                 writer.writerows(records)
-    figures = ROOT / "docs" / "figures"
-    interaction(records).savefig(figures / "several_shortcuts.png")
-    clusters().savefig(figures / "clusters.png")
 
 
 if __name__ == "__main__":

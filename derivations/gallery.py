@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from typing import TYPE_CHECKING
 
 import jax
@@ -70,6 +71,23 @@ def losses() -> Figure:
     return drawing
 
 
+def clusters() -> Figure:
+    """Group accuracies over time, averaged over data sets of 300 samples, beside those of Bayes' rule."""
+    birds, times = ns.Clusters.waterbirds(0.95, amplification=(3.0, 1.0)), np.geomspace(1, 300, 13)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ns.UntrustedPredictionWarning)
+        found = ns.predict(birds, ns.MLP(1, bias_variance=0.1), ns.GradientFlow(times), num_samples=300, tolerance=0.01)
+    drawing = new_figure((5.2, 3.3))
+    axes = drawing.subplots()
+    best = found.optimal_group_accuracy
+    for background, name, color in ((1, "background as the label", "C0"), (-1, "background against it", "C1")):
+        axes.plot(times, found.group_accuracy.sel(label=1, background=background), color=color, label=name)
+        axes.axhline(float(best.sel(label=1, background=background)), color=color, ls=":", lw=1)
+    axes.set(xscale="log", xlabel="time", ylabel="accuracy (dotted: Bayes' rule)", ylim=(0, 1))
+    axes.legend(frameon=False, fontsize="small", loc="center right")
+    return drawing
+
+
 def image_pools() -> Figure:
     """Four of the pools of `ns.images`, by `plot_examples`' panels."""
     pools = {
@@ -102,6 +120,7 @@ FIGURES = {
     "decision_surface": decision_surface,
     "bias_over_time": bias_over_time,
     "losses": losses,
+    "clusters": clusters,
 }
 # With the packages of the extra `images`, whose pictures it shows.
 PICTURES = {"image_pools": image_pools, "group_curves": group_curves}
@@ -121,4 +140,5 @@ MEASURED = (
     "learning_curves.py",
     "pools.py",
     "optimisers.py",
+    "several_shortcuts.py",
 )

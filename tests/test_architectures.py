@@ -300,3 +300,10 @@ def test_the_population_flow_takes_them_and_tends_to_the_frozen_kernel(kind):
     frozen = ns.predict_bias(MODEL, ns.MLP(2, **KINDS[kind]), flow, method="population")
     error = np.asarray(moving.bias_std) / np.sqrt(8)
     assert np.all(np.abs(np.asarray(moving.bias) - frozen.bias) < np.maximum(SIGMAS * error, 0.05))
+
+
+def test_a_traced_factor_of_residual_layers_goes_through_the_recursion():
+    """A polynomial in the angle has as many terms as its value asks for."""
+    x = np.random.default_rng(0).normal(size=(3, 5))
+    of_factor = jax.jit(lambda factor: ns.MLP(2, residual=factor).kernels(x).ntk)
+    np.testing.assert_allclose(of_factor(jnp.asarray(0.5)), ns.MLP(2, residual=0.5).kernels(x).ntk, rtol=1e-10)

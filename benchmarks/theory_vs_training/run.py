@@ -9,13 +9,13 @@ Records go to results/PRESET/records.jsonl as configurations finish, and a secon
 from __future__ import annotations
 
 import argparse
-import json
 import pathlib
 
 from matplotlib.figure import Figure
 
 from ntk_shortcuts.cli import main as command_line
 from ntk_shortcuts.experiments import comparison
+from ntk_shortcuts.experiments.comparison.records import identity
 
 FOLDER = pathlib.Path(__file__).parent / "results"
 
@@ -28,8 +28,8 @@ def figures() -> dict[str, Figure]:
 
 def records_of(preset: str) -> list[dict]:
     """Those of the preset as it stands now."""
-    configurations = [json.dumps(c.parameters(), sort_keys=True) for c in comparison.preset(preset)]
-    found = {json.dumps(r["parameters"], sort_keys=True): r for r in comparison.read(FOLDER / preset / "records.jsonl")}
+    configurations = [identity(c.parameters(), 0) for c in comparison.preset(preset)]
+    found = {identity(r["parameters"], 0): r for r in comparison.read(FOLDER / preset / "records.jsonl")}
     return [found[c] for c in configurations if c in found]
 
 

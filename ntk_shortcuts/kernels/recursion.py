@@ -113,7 +113,7 @@ def mlp_kernels(
 
 
 def linear_profiles(
-    layers: Sequence[AffineLayer], input_dim: int, block: Block = _PLAIN
+    layers: Sequence[AffineLayer], input_dim: Scalar, block: Block = _PLAIN
 ) -> tuple[tuple[Scalar, Scalar], tuple[Scalar, Scalar]]:
     """Slopes and intercepts of NNGP and NTK in the inputs' covariance: without nonlinearity both are affine in it."""
     first, *rest = layers

@@ -53,7 +53,8 @@ def predict_outputs(
         sample_weight: weights (n,) >= 0 of the samples in the loss, (1/(2n)) sum w (f - y)^2; not normalised.
         loss: "squared", "logistic", or another that is registered, for labels in [-1, 1], a mean of +1 and -1. Mean and
             variance are then those over `num_draws` random outputs at initialisation, and the law is not Gaussian.
-        num_draws, key: of these draws, as for :class:`~ntk_shortcuts.methods.dataset.GivenDataset`.
+        num_draws: of these, as for :class:`~ntk_shortcuts.methods.dataset.GivenDataset`.
+        key: likewise.
 
     Returns:
         OutputLaw(mean, variance, spectrum, error): mean (*batch, probes), and (*batch, probes, k) for k outputs, which are

@@ -91,7 +91,9 @@ def _rule_name(training: TrainingRule, place: int, shape: tuple[int, ...]) -> st
     require(isinstance(training, TrainingRule), "training", "None or the training rule of the prediction", training)
     require(training.batch_shape == shape, "training", f"the rule of the prediction, its parameters of shape {shape}", training)
     numbers = {name: value for name, value in vars(training).items() if np.asarray(value).dtype.kind in "iuf"}
-    values = {RULE_WORDS.get(name, name): np.broadcast_to(value, shape).reshape(-1)[place] for name, value in numbers.items()}
+    # A momentum of 0 is none.
+    told = {name: value for name, value in numbers.items() if np.any(value)} or numbers
+    values = {RULE_WORDS.get(name, name): np.broadcast_to(value, shape).reshape(-1)[place] for name, value in told.items()}
     return ", ".join(f"{word} {value:g}" for word, value in values.items()) or type(training).__name__
 
 

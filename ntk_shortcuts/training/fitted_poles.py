@@ -52,7 +52,7 @@ def fitted_poles(
 
     Example:
         >>> fit = fitted_poles(lambda x: -np.expm1(-100 * x), 1.0, 1)
-        >>> len(fit.poles) <= 6, fit.error < 1e-6
+        >>> len(fit.poles) <= 6, fit.error < 1e-5
         (True, True)
     """
     points, between = _points(largest, waves, 0.0), _points(largest, waves, 0.5)

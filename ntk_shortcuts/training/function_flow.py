@@ -147,7 +147,7 @@ class FunctionFlow(Learner):
             ValueError: without a ridge, samples that some outputs separate: the loss then has no minimiser.
         """
         floor = _NO_RIDGE * self.largest_curvature
-        return self._arranged(strengths, [self._minimised(max(float(s), floor), s == 0, name) for s in strengths.ravel()])
+        return self._arranged(strengths, [self._minimised(max(float(s), floor), bool(s == 0), name) for s in strengths.ravel()])
 
     def _arranged(self, batch: np.ndarray, states: list[np.ndarray]) -> np.ndarray:
         return np.reshape(states, (*batch.shape, len(self.initial), len(self.eigenvalues)))

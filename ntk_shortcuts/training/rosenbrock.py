@@ -7,7 +7,7 @@ same steps.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -38,6 +38,7 @@ _TOLERANCE = 1e-6
 _LEAST, _MOST, _SAFETY = 0.2, 5.0, 0.9
 
 
+@runtime_checkable
 class Flowing(Protocol):
     """A convex function of coefficients: features of its nodes, eigenvalues, the flow's velocity, and the Hessian's weights."""
 

@@ -32,8 +32,8 @@ def run(
         ValueError: seed not an integer >= 0; a file that does not hold records.
     """
     require_integer("seed", seed, 0)
-    found = {_identity(record["parameters"], record["seed"]): record for record in read(path)}
-    wanted = [_identity(configuration.parameters(), seed) for configuration in configurations]
+    found = {identity(record["parameters"], record["seed"]): record for record in read(path)}
+    wanted = [identity(configuration.parameters(), seed) for configuration in configurations]
     total, done = len(wanted), sum(identity in found for identity in wanted)
     path.parent.mkdir(parents=True, exist_ok=True)
     if progress is not None:
@@ -87,5 +87,8 @@ def _lines(path: Path) -> list[str]:
     return text.splitlines()
 
 
-def _identity(parameters: dict[str, Any], seed: int) -> str:
-    return json.dumps({**parameters, "seed": seed}, sort_keys=True)
+def identity(parameters: dict[str, Any], seed: int) -> str:
+    """What makes two records the same."""
+    # What is not set is as good as not there: a network of today has fields that older records do not know.
+    given = {name: value for name, value in parameters.items() if value is not None}
+    return json.dumps({**given, "seed": seed}, sort_keys=True)

@@ -39,7 +39,7 @@ def plane_basis(embedding: Embedding) -> Float[Array, "d K"]:
     # Gram-Schmidt, written out: a batched QR would be a batched LAPACK call.
     basis: list[Array] = []
     for direction in embedding.directions:
-        rest = direction
+        rest = jnp.asarray(direction)
         for unit in basis:
             rest = rest - (unit @ rest) * unit
         basis.append(safe_divide(rest, jnp.linalg.norm(rest)))
