@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from ntk_shortcuts.cli import main as command_line
 from ntk_shortcuts.experiments import comparison
-from ntk_shortcuts.experiments.comparison.records import identity
+from ntk_shortcuts.experiments.comparison.records import record_identity
 
 FOLDER = pathlib.Path(__file__).parent / "results"
 
@@ -28,8 +28,8 @@ def figures() -> dict[str, Figure]:
 
 def records_of(preset: str) -> list[dict]:
     """Those of the preset as it stands now."""
-    configurations = [identity(c.parameters(), 0) for c in comparison.preset(preset)]
-    found = {identity(r["parameters"], 0): r for r in comparison.read(FOLDER / preset / "records.jsonl")}
+    configurations = [record_identity(c.parameters(), 0) for c in comparison.preset(preset)]
+    found = {record_identity(r["parameters"], 0): r for r in comparison.read(FOLDER / preset / "records.jsonl")}
     return [found[c] for c in configurations if c in found]
 
 

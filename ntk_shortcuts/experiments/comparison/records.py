@@ -32,8 +32,8 @@ def run(
         ValueError: seed not an integer >= 0; a file that does not hold records.
     """
     require_integer("seed", seed, 0)
-    found = {identity(record["parameters"], record["seed"]): record for record in read(path)}
-    wanted = [identity(configuration.parameters(), seed) for configuration in configurations]
+    found = {record_identity(record["parameters"], record["seed"]): record for record in read(path)}
+    wanted = [record_identity(configuration.parameters(), seed) for configuration in configurations]
     total, done = len(wanted), sum(identity in found for identity in wanted)
     path.parent.mkdir(parents=True, exist_ok=True)
     if progress is not None:
@@ -87,7 +87,7 @@ def _lines(path: Path) -> list[str]:
     return text.splitlines()
 
 
-def identity(parameters: dict[str, Any], seed: int) -> str:
+def record_identity(parameters: dict[str, Any], seed: int) -> str:
     """What makes two records the same."""
     # What is not set is as good as not there: a network of today has fields that older records do not know.
     given = {name: value for name, value in parameters.items() if value is not None}
