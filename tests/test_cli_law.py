@@ -27,6 +27,8 @@ def run(capsys, tmp_path, text, *more):
     return status, captured.out, captured.err
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_features_are_the_python_answer(capsys, tmp_path):
     status, out, _ = run(capsys, tmp_path, FEATURES, "--json")
     law = ns.GaussianFeatures((0.8, 0.85, 0.9), (4.0, 2.0, 1.0), 0.5)

@@ -96,6 +96,8 @@ def _agree(law, network, flow, num_samples, num_datasets):
     return average
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_averages_are_those_of_sampled_data_sets():
     average = _agree(BIRDS, WITH_CONSTANT, ns.GradientFlow([2.0, 20.0]), 100, 80)
     assert average.group_accuracy.dims == ("time", "label", "background")

@@ -157,6 +157,8 @@ def test_few_samples_are_those_below_64_only(count, time):
     assert 0 < p.diagnostics["finite_size_error"] <= 0.4 / count**0.5
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_no_more_modes_are_learnt_than_there_are_samples():
     model = ns.GenerativeModel()
     spectra = sector_spectra(LawKernel(model, ns.MLP(1)), latent_rays(model, 54, 18, False))

@@ -20,6 +20,8 @@ def quietly(*arguments, **options):
         return ns.predict_bias(*arguments, **options)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_the_laziness_gap_is_that_of_the_samples_given():
     """It was the same whatever the data: that of the model."""
     rng = np.random.default_rng(0)

@@ -123,6 +123,8 @@ def test_closed_forms_of_two_features_refuse_in_words():
         ns.predict(THREE, ns.MLP(1), ns.GradientFlow(1.0), method="leading_order")
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_networks_reduced_to_the_span_of_the_features_are_the_same():
     arguments = (THREE, ns.MLP(1, width=12), ns.GradientDescent(0.5, 4), 10)
     options = {"key": jax.random.key(0), "dtype": "float64"}
@@ -157,6 +159,8 @@ def test_axes_are_entries_and_sweeps_have_the_shortcuts():
     np.testing.assert_allclose(table["bias"].sel(amplification_1=4.0, time=10.0), direct.bias, atol=1e-9)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_derivatives_are_differences():
     def outputs(amplification):
         law = ns.GaussianFeatures((0.8, 0.85, 0.9), (amplification, 2.0, 1.0))

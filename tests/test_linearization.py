@@ -46,6 +46,8 @@ def test_linearized_outputs_are_descent_of_the_first_order_taylor_expansion(netw
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_a_network_linear_in_its_parameters_is_predicted_exactly_and_its_kernel_stays():
     result = run(ns.MLP(0), [5, 40], (1, 2), rate=0.3)
     np.testing.assert_allclose(result.telescoped, np.broadcast_to(result.trained, result.telescoped.shape), atol=1e-12)
@@ -139,6 +141,8 @@ def test_own_data_needs_its_embedding_and_divergence_is_an_error():
         run(ns.MLP(2, "linear", width=4), [300], (1,), rate=1e4)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_own_data_with_its_probes_is_followed_as_the_same_data_with_its_embedding():
     data = MODEL.sample(KEY, 8)
     probes = MODEL.probe_grid(4)

@@ -34,6 +34,8 @@ def run(tmp_path, predicting=False, **variables):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_the_second_process_reads_what_the_first_compiled(tmp_path):
     first, second = (run(tmp_path, True, NTK_SHORTCUTS_CACHE=str(tmp_path / "mine")) for _ in range(2))
     assert first["bias"] == second["bias"]

@@ -29,6 +29,8 @@ def scaled(params, richness, width=WIDTH):
     return jax.tree.map(lambda leaf: leaf / (richness * np.sqrt(width)), params)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_one_over_the_root_of_the_width_is_the_ntk_parameterisation(rng):
     x = rng.normal(size=(4, 3))
     for options in ({}, {"residual": 0.5, "normalization": "layer"}):

@@ -365,6 +365,8 @@ def test_axes_in_another_order_are_the_same_sweep(tmp_path):
     np.testing.assert_array_equal(result["bias"], [[1.0, 6.0], [2.0, 7.0]])
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_times_can_be_added_to_a_store_of_predictions(tmp_path, monkeypatch):
     path, asked = tmp_path / "sweep.zarr", []
 
