@@ -176,6 +176,8 @@ def test_even_and_linear_facts(rng):
         assert bool(np.allclose(kernel / (x @ x.T), (kernel / (x @ x.T))[0, 0])) == linear
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_close_and_degenerate_points_keep_every_digit():
     """At small angles 1 - K is quadratic in the angle: between moments that cancel nothing would be left."""
     angles = np.array([1e-9, 1e-6, 1e-3])
@@ -253,6 +255,8 @@ def test_weights_of_samples_are_taken_where_the_nodes_lie_on_their_rays():
     assert np.max(np.abs(np.asarray(plain.bias) - rays.bias)) > 0.01
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_axes_and_command_line(capsys):
     table = ns.sweep(
         {"residual": [0.25], "normalization": ["none", "layer"]},

@@ -96,6 +96,8 @@ def test_a_sweep_asks_a_law_and_a_network_of_ones_own():
     assert not {"radius", "gain", "time"} & set(result.attrs)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_a_network_of_ones_own_is_predicted_at_its_own_axis():
     options = {"random_init": False, "tolerance": 0.1}
     result = sweep({"gain": [0.5, 1.0]}, MODEL, Scaled(ns.MLP(1)), ns.GradientFlow(3.0), **options)

@@ -40,6 +40,8 @@ def test_features_are_the_python_answer(capsys, tmp_path):
     assert status == 0 and "bias shortcut 1" in out and f"{float(expected.bias[0]):+.4f}" in out
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_clusters_are_the_python_answer(capsys, tmp_path):
     status, out, _ = run(capsys, tmp_path, CLUSTERS, "--json", "--bias-variance", "1")
     law = ns.Clusters.waterbirds(0.9, amplification=(3.0, 1.0))

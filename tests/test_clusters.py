@@ -61,6 +61,8 @@ def test_best_group_accuracies_are_those_of_samples():
         assert not abs(found + 0.01 - right) < 4 * error + 1e-4
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_fixed_counts_of_unequal_classes_by_their_formula():
     """Early on f(x) = t (1/N) sum Theta(x, x_n) y_n, whose variance under fixed class counts is known."""
     time, num_samples = 1e-4, 80
@@ -134,6 +136,8 @@ def test_the_majority_direction_is_the_top_eigenfunction():
     assert abs(np.corrcoef(np.asarray(turned.eigenfunctions[0]), turned.probes[:, 1])[0, 1]) > 0.999
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_groups_without_attributes_are_the_clusters():
     law = ns.Clusters([[1.0, 0.0], [-1.0, 0.5], [0.0, 2.0]], (2, 1, 1), (1, -1, -1), covariance=[[1.0, 0.2], [0.2, 0.5]])
     found = ns.predict(law, WITH_CONSTANT, ns.GradientFlow(5.0), tolerance=0.05)

@@ -145,6 +145,8 @@ def test_what_few_samples_leave_out_is_stated():
     assert abs(analytic.bias - 2 * (stated + SIGMAS * noise) - sampled.bias) > stated + SIGMAS * noise
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.parametrize(("count", "time"), [(9, 3.0), (20, 3000.0), (64, 3000.0)])
 def test_few_samples_are_those_below_64_only(count, time):
     model, flow = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0)), ns.GradientFlow([3.0, time])

@@ -120,6 +120,8 @@ def own(network=NETWORK, steps=(2, 12), num_inits=3, rate=0.3, **options):
     return ns.train_ensemble(MODEL, network, training, num_inits=num_inits, **{"key": KEY, **options})
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_a_data_set_given_back_trains_the_same_networks_as_when_it_was_sampled():
     first = train(count=(1, 3), num_validation=20)
     data = first.dataset(0)
@@ -136,6 +138,8 @@ def test_a_data_set_given_back_trains_the_same_networks_as_when_it_was_sampled()
     np.testing.assert_array_equal(again.validation_accuracy, first.validation_accuracy)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_data_of_ones_own_of_any_size_balance_and_dimension_is_the_plain_loop(rng):
     inputs, labels, probes = rng.normal(size=(7, 5)), np.array([1, 1, 1, 1, 1, -1, -1]), rng.normal(size=(4, 5))
     options = {"dataset": ns.Dataset.from_arrays(inputs, labels), "probes": [[1, 1], [1, -1], [-1, 1], [-1, -1]]}

@@ -76,6 +76,8 @@ def test_a_fit_of_a_gaussian_to_an_attribute_of_two_values_says_so():
     np.testing.assert_allclose(fitted.predictivity, [0.8, 0.9], atol=0.03)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.parametrize("activation", [ns.LeakyReLU(-1.0), jnp.cos, jnp.square], ids=["leaky_relu(-1)", "cos", "square"])
 def test_a_network_that_cannot_see_the_target_says_so(activation):
     """Outputs of 1e-14 had signs, and a bias of 1.6; others were called an overflow."""
@@ -85,6 +87,8 @@ def test_a_network_that_cannot_see_the_target_says_so(activation):
     assert [issue.kind for issue in p.issues] == ["UnseenTarget"]
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_even_networks_by_the_operator_and_by_averages():
     network = ns.MLP(1, ns.LeakyReLU(-1.0))
     options = {"random_init": False, "tolerance": 0.05}
@@ -117,6 +121,8 @@ def test_a_method_is_an_object_or_its_name():
     assert Unnamed not in ns.methods.METHODS.values()
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_the_flow_of_a_network_without_a_reduction_is_the_same():
     """A finite network that does not know the plane flows in R^d, and gives the same outputs."""
     plain = ns.MLP(1, width=8)

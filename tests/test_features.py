@@ -35,6 +35,8 @@ def test_nodes_integrate_the_moments(law, error, merged):
             assert np.abs((mass[:, None] * np.asarray(nodes.points)).T @ nodes.points - second).max() < 1e-9
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_two_features_are_the_generative_model():
     model, law = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0)), ns.GaussianFeatures((0.85, 0.9), (4.0, 1.0))
     np.testing.assert_allclose(law.bayes_direction, model.bayes_direction, rtol=1e-12)

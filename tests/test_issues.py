@@ -108,6 +108,8 @@ def said_by(call):
     return found, warning
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.parametrize("kind", PREDICTIONS)
 def test_a_prediction_holds_its_issues_and_says_them_once_where_it_was_asked_for(kind, small):
     prediction, warning = said_by(PREDICTIONS[kind])
@@ -156,6 +158,8 @@ TRACED = {
 }
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.parametrize("kind", TRACED)
 @pytest.mark.parametrize("transformation", [jax.jit, jax.grad, jax.vmap])
 def test_nothing_is_said_inside_a_transformation(kind, transformation):

@@ -11,6 +11,8 @@ MODEL = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0))
 PRACTICE = ns.MLP(1, width=16, parameterization="standard", initialization="torch")
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_a_moving_kernel_warns():
     """After 100 units of time networks of width 16 have dropped the shortcut, the frozen kernel has not."""
     with pytest.warns(ns.UntrustedPredictionWarning, match=r'at width 16 the kernel moves.*method="population_flow"'):

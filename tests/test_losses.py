@@ -68,6 +68,8 @@ def by_scipy(kernel, latents, weights, positive, probes, times, initial=None, at
     return at_probes + (cross @ (weights[:, None] * solved.y)).T
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_early_flow_is_half_of_the_squared_one():
     """Of which the start is t T f*, label D6.3: here on other nodes."""
     time, network = 1e-5, ns.MLP(1)
@@ -93,6 +95,8 @@ def test_linear_networks_end_at_the_log_odds():
     assert_allclose(ends, [p.mean[1]] * 2, rtol=1e-12)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_one_hidden_layer_of_relu_is_the_linear_network_at_every_time():
     times = [0.0, 1.0, 30.0, 300.0, 1e4, 1e6]
     linear, relu = (population(network, times).mean for network in (ns.MLP(0), ns.MLP(1)))
@@ -282,6 +286,8 @@ def test_drawn_outputs_have_the_covariance_of_the_kernel():
     assert standard_error(np.concatenate([values, -values])) == 0 and np.isnan(standard_error(values[:2]))
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_data_sets_and_their_initial_outputs_are_drawn():
     p = given(ns.MLP(1), ns.GradientFlow([3.0, 100.0]), random_init=True, num_draws=64)
     assert p.bias.shape == (2,) and 0 < p.diagnostics["bias_standard_error"] < 0.2
@@ -349,6 +355,8 @@ def test_pools_take_any_loss():
     assert drawn.mean.shape == exact.mean.shape
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_weights_of_samples_and_widths():
     def weight(latents, labels):
         return jnp.where(latents[:, 0] * latents[:, 1] < 0, 4.0, 1.0)

@@ -32,6 +32,8 @@ NETWORKS = [
 ]
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.parametrize("network", NETWORKS)
 def test_landmarks_give_the_outputs_of_the_whole_kernel(network, few_landmarks):
     rule = ns.GradientFlow(np.array([1.0, 3.0]))

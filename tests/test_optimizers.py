@@ -143,6 +143,8 @@ def test_a_data_set_is_gone_through_once_an_epoch():
     assert not np.allclose(epochs[0], epochs[1])
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_batches_train_and_do_not_depend_on_how_steps_are_cut(monkeypatch):
     options = {"optimizer": optax.adam, "batch_size": 8, "num_samples": 20}
     p = predict(ns.GradientDescent(0.01, [7, 12]), **options)

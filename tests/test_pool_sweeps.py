@@ -63,6 +63,8 @@ def test_the_kernels_are_evaluated_once(swept):
     assert counted.count(9) == 4
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_a_stored_sweep_of_groups_resumes_and_gains_values(tmp_path):
     less = {"num_samples": [10], "time": [1.0, 10.0]}
     options = {"test": TEST, "store": tmp_path / "swept.zarr", "method": "monte_carlo", "num_datasets": 2}

@@ -108,6 +108,8 @@ def test_gradient_in_the_data(network, points):
     assert float(total(0.0)[1]) == pytest.approx(float(difference), rel=1e-6, abs=1e-8)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_degenerate_inputs_have_finite_values_and_gradients(network):
     unit = np.array([0.6, 0.8, 0.0])
     degenerate = jnp.asarray(np.stack([unit, unit, -unit, 0 * unit, 2 * unit, unit + 1e-9]))

@@ -108,6 +108,8 @@ def test_matrix(name, x64):
                     assert np.all(np.abs(found - reference) <= allowed * max(1, abs(reference))), (dtype, transformation)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.parametrize("x64", [False, True])
 def test_results_are_numpys_float64(x64):
     with jax.enable_x64(x64), warnings.catch_warnings():
