@@ -1,0 +1,300 @@
+"""Predictions for pools of images beside trained networks: accuracies, audits and mitigations.
+
+    python benchmarks/pool_training.py accuracy [--minutes 30]     # each goes on where it stopped
+    python benchmarks/pool_training.py textures
+    python benchmarks/pool_training.py audit
+    python benchmarks/pool_training.py mitigations
+    python benchmarks/pool_training.py table
+
+Rows of `results/pool_training_<part>.csv`, written as they are finished. Networks are trained by full-batch gradient descent on
+data sets drawn from the pool; `exact` is the frozen kernel's answer on the very same data sets (method="dataset"), `predicted`
+the average over all data sets. What separates trained from exact is width and step; what separates exact from predicted is the
+choice of data sets and the average.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import itertools
+import pathlib
+import time
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import ntk_shortcuts as ns
+from ntk_shortcuts.analysis.remedies.registry import MITIGATIONS, Case
+from ntk_shortcuts.networks.base import as_network
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+WIDTH = 512
+CHANNELS = 128
+GROUPS = ("--", "-+", "+-", "++")  # label, attribute
+
+
+def mlp(depth: int) -> tuple[Any, Any]:
+    """The infinite network and a finite one."""
+    return ns.MLP(depth), ns.MLP(depth, width=WIDTH)
+
+
+def convolution(pooled: bool) -> tuple[Any, Any]:
+    """Two layers of 3 x 3 filters and ReLU, then all places in a row, or their mean."""
+    from ntk_shortcuts.kernels import neural_tangents as interop
+
+    stax = interop.load().stax
+    filters = [part for _ in range(2) for part in (stax.Conv(CHANNELS, (3, 3), padding="SAME"), stax.Relu())]
+    init_fn, apply_fn, kernel_fn = stax.serial(*filters, stax.GlobalAvgPool() if pooled else stax.Flatten(), stax.Dense(1))
+    network = interop.from_stax(kernel_fn, init_fn=init_fn, apply_fn=apply_fn)
+    return network, network
+
+
+NETWORKS = {
+    **{f"{name}-{depth}": (lambda depth=depth: mlp(depth)) for depth, name in ((0, "linear"), (1, "relu"), (2, "relu"), (3, "relu"))},
+    "convolution": lambda: convolution(False),
+    "pooled": lambda: convolution(True),
+}
+IMAGES = {
+    "patch": lambda: ns.images.digits_patch(brightness=1.5, num_images=400),
+    "bright patch": lambda: ns.images.digits_patch(brightness=3.0, num_images=400),
+    "border": lambda: ns.images.digits_border(brightness=0.5, num_images=400),
+    "colour": lambda: ns.images.digits_color(num_images=400),
+    "MNIST patch": lambda: ns.images.mnist_patch(num_images=400),
+    "textures": lambda: ns.images.digits_textures(contrast=0.3, zoom=2, num_crops=4, num_images=400),
+    "textures, own crops": lambda: ns.images.digits_textures(contrast=0.3, zoom=2, num_crops=None, num_images=400),
+}
+# Images, network, agreement of attribute and label, N, data sets, learning rate.
+ACCURACY = [
+    *[("patch", f"relu-{depth}", 0.9, 100, 24, 0.25) for depth in (1, 2, 3)],
+    ("patch", "convolution", 0.9, 100, 8, 0.25),
+    *[("MNIST patch", f"relu-{depth}", 0.9, 100, 24, 0.25) for depth in (1, 2)],
+    *[("border", f"relu-{depth}", 0.9, 100, 24, 0.25) for depth in (1, 2)],
+    ("border", "convolution", 0.9, 100, 8, 0.25),
+    *[("colour", f"relu-{depth}", 0.9, 100, 24, 0.25) for depth in (1, 2)],
+    *[("patch", f"relu-{depth}", 0.8, 200, 16, 0.25) for depth in (1, 2)],
+    ("bright patch", "relu-2", 0.9, 100, 24, 0.25),
+    ("colour", "convolution", 0.9, 100, 8, 0.25),
+]
+TEXTURES = [
+    (images, network, 0.9, 200, 8, 0.25)
+    for network, images in itertools.product(("linear-0", "relu-2", "convolution"), ("textures", "textures, own crops"))
+]
+TIMES = np.array([3.0, 30.0, 150.0])
+AUDITS = [(images, network) for images in list(IMAGES)[:6] for network in ("linear-0", "relu-1", "relu-3")]
+
+
+def halves(images: str) -> tuple[ns.Pool, ns.Pool]:
+    return IMAGES[images]().split(jax.random.key(0), 0.7)
+
+
+def named(prefix: str, values: Any) -> dict[str, float]:
+    return {f"{prefix} {group}": round(float(v), 5) for group, v in zip(GROUPS, np.ravel(values), strict=True)}
+
+
+def accuracy(images: str, network: str, agreement: float, num_samples: int, sets: int, rate: float) -> list[dict[str, Any]]:
+    """Accuracies of the groups at each time: trained, on the same data sets by the kernel, and averaged over all."""
+    pool, test = halves(images)
+    pool = pool.with_agreement(agreement)
+    infinite, finite = NETWORKS[network]()
+    training = ns.GradientDescent(rate, np.round(TIMES / rate).astype(int))
+    options = {"num_datasets": sets, "num_inits": 1, "test": test, "key": jax.random.key(1), "dtype": jnp.float32}
+    began = time.perf_counter()
+    trained = ns.train_ensemble(pool, finite, training, num_samples, **options)
+    trained_seconds = time.perf_counter() - began
+    each = [ns.predict(trained.dataset(i), infinite, training, method="dataset", test=test) for i in range(sets)]
+    exact = np.mean([np.asarray(p.group_accuracy) for p in each], axis=0)
+    began = time.perf_counter()
+    # In continuous time: where learning rate x largest eigenvalue is above 1 an average over descent takes many resolvents.
+    found = ns.predict(pool, infinite, ns.GradientFlow(TIMES), num_samples=num_samples, test=test)
+    seconds = time.perf_counter() - began
+    sd = np.sqrt(np.mean(np.square(np.asarray(found.std)), axis=-1))
+    common = {"images": images, "network": network, "agreement": agreement, "num_samples": num_samples, "data_sets": sets}
+    rows = []
+    for index, t in enumerate(TIMES):
+        row = {**common, "time": t, "seconds": round(seconds, 1), "training seconds": round(trained_seconds, 1)}
+        row |= named("predicted", found.group_accuracy[index]) | named("exact", exact[index])
+        row |= named("trained", trained.mean_group_accuracy[index]) | named("error", trained.standard_error[index])
+        rows.append({**row, "predicted std": round(float(sd[index]), 4)})
+    return rows
+
+
+def audit(images: str, network: str) -> list[dict[str, Any]]:
+    """How early the attribute is learnt against the label, and how much trained networks then rely on it: the attribute says
+    nothing of the label in the audited pool, and agrees with it for nine in ten where networks are trained."""
+    pool, test = halves(images)
+    infinite, finite = NETWORKS[network]()
+    name = pool.attribute(None)
+    found = ns.audit(pool, infinite)
+    training = ns.GradientDescent(0.25, np.array([12, 40, 120]))
+    options = {"num_datasets": 8, "num_inits": 1, "test": test, "key": jax.random.key(1), "dtype": jnp.float32}
+    trained = ns.train_ensemble(pool.with_agreement(0.9), finite, training, 150, **options)
+    reliance = trained.reliance.mean(("dataset", "init"))
+    error = trained.reliance.mean("init").std("dataset", ddof=1) / np.sqrt(8)
+    return [
+        {
+            "images": images,
+            "network": network,
+            "relative_availability": round(float(found.relative_availability.sel(function=name)), 4),
+            "time": 0.25 * steps,
+            "reliance": round(float(reliance[index]), 4),
+            "error": round(float(error[index]), 4),
+        }
+        for index, steps in enumerate((12, 40, 120))
+    ]
+
+
+def mitigation(name: str) -> list[dict[str, Any]]:
+    """Accuracy of the worst group under one mitigation: predicted at its best time, and trained to that time."""
+    pool, test = halves("bright patch")
+    pool, num_samples, rate = pool.with_agreement(0.9), 150, 0.25
+    steps = np.array([4, 12, 40, 120, 400])
+    attribute = pool.attribute(None)
+    changed = MITIGATIONS[name](Case(pool, test, as_network(ns.MLP(1)), num_samples, attribute))
+    rule = ns.GradientDescent(rate, steps)
+    flow = ns.GradientFlow(rate * steps)
+    found = ns.predict(changed.pool, changed.network, flow, num_samples=changed.num_samples, test=changed.test)
+    worst = np.asarray(found.worst_group_accuracy)
+    stop = int(np.argmax(worst)) if changed.stops else len(worst) - 1
+    options = {"num_datasets": 24, "num_inits": 1, "key": jax.random.key(1), "dtype": jnp.float32}
+    if name == "last_layer":
+        trained_groups, error = _last_layer(changed, rate, steps, options)
+    else:
+        trained = ns.train_ensemble(changed.pool, ns.MLP(1, width=WIDTH), rule, changed.num_samples, test=changed.test, **options)
+        trained_groups, error = np.asarray(trained.mean_group_accuracy), np.asarray(trained.standard_error)
+    group = np.unravel_index(np.nanargmin(trained_groups[stop]), trained_groups[stop].shape)
+    return [
+        {
+            "mitigation": name,
+            "num_samples": changed.num_samples,
+            "time": rate * int(steps[stop]),
+            "predicted": round(float(worst[stop]), 4),
+            "trained": round(float(trained_groups[stop][group]), 4),
+            "error": round(float(error[stop][group]), 4),
+        }
+    ]
+
+
+def _last_layer(changed: Case, rate: float, steps: np.ndarray, options: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Readouts over random ReLU features, trained by the same descent: a linear network on the features."""
+    size = WIDTH * 4
+    rows = changed.pool.inputs.reshape(len(changed.pool), -1)
+    tested = changed.test.inputs.reshape(len(changed.test), -1)
+    found = []
+    for seed in range(options["num_datasets"]):
+        rng = np.random.default_rng(seed)
+        weights = rng.normal(size=(rows.shape[1], size)) * np.sqrt(2 / rows.shape[1])
+        of = changed.pool.draw(jax.random.key(seed), changed.num_samples)
+        features, at = (np.maximum(x @ weights, 0) * np.sqrt(2 / size) for x in (rows[of], tested))
+        readout = rng.normal(size=size)
+        outputs, begun = [], 0
+        targets = np.where(changed.pool.labels[of] > 0, 1.0, -1.0)
+        for end in steps:
+            for _ in range(end - begun):
+                readout = readout - rate * features.T @ (features @ readout - targets) / len(of)
+            begun = end
+            outputs.append(at @ readout)
+        right = np.sign(outputs) == np.where(changed.test.labels > 0, 1, -1)
+        attribute = changed.test.attributes[changed.attribute]
+        members = [(changed.test.labels == y) & (attribute == a) for y in (-1, 1) for a in (-1, 1)]
+        found.append(np.stack([right[:, m].mean(axis=1) for m in members], axis=-1).reshape(len(steps), 2, 2))
+    return np.mean(found, axis=0), np.std(found, axis=0, ddof=1) / np.sqrt(len(found))
+
+
+PARTS = {
+    "accuracy": (accuracy, ACCURACY, ("images", "network", "agreement", "num_samples")),
+    "textures": (accuracy, TEXTURES, ("images", "network", "agreement", "num_samples")),
+    "audit": (audit, AUDITS, ("images", "network")),
+    "mitigations": (mitigation, [(name,) for name in MITIGATIONS], ("mitigation",)),
+}
+
+
+def read(part: str) -> list[dict[str, Any]]:
+    path = RESULTS / f"pool_training_{part}.csv"
+    if not path.exists():
+        return []
+    words = ("images", "network", "mitigation")
+    with path.open() as file:
+        return [{k: v if k in words else float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def write(part: str, rows: list[dict[str, Any]]) -> None:
+    path = RESULTS / f"pool_training_{part}.csv"
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
+def accuracy_table(rows: list[dict[str, Any]]) -> str:
+    """A line for every setting: the accuracy where attribute and label conflict, and the mean absolute error of all groups."""
+    lines = ["| images | network | agreement, N | conflicting groups at t = 3, 30, 150: predicted / trained | error, standard error | of the same data sets |"]
+    lines += ["| --- |" + " --- |" * 5]
+    keys = dict.fromkeys(tuple(row[k] for k in ("images", "network", "agreement", "num_samples")) for row in rows)
+
+    def of(group: list[dict[str, Any]], name: str) -> np.ndarray:
+        return np.array([[row[f"{name} {g}"] for g in GROUPS] for row in group])
+
+    for key in keys:
+        group = [row for row in rows if tuple(row[k] for k in ("images", "network", "agreement", "num_samples")) == key]
+        predicted, exact, trained, error = (of(group, name) for name in ("predicted", "exact", "trained", "error"))
+        pairs = ", ".join(f"{p:.2f} / {q:.2f}" for p, q in zip(predicted[:, 1:3].mean(1), trained[:, 1:3].mean(1), strict=True))
+        miss = f"{np.abs(predicted - trained).mean():.3f}, {error.mean():.3f}"
+        lines.append(f"| {key[0]} | {key[1]} | {key[2]:g}, {key[3]:g} | {pairs} | {miss} | {np.abs(exact - trained).mean():.3f} |")
+    for kind in ("relu", "convolution"):
+        group = [row for row in rows if kind in row["network"]]
+        if group:
+            predicted, exact, trained, error = (of(group, name) for name in ("predicted", "exact", "trained", "error"))
+            count = len({tuple(row[k] for k in ("images", "network", "agreement", "num_samples")) for row in group})
+            miss, same = np.abs(predicted - trained), np.abs(exact - trained)
+            lines.append(
+                f"\n{count} settings of {kind}: mean absolute error {miss.mean():.4f} (worst {miss.max():.3f}; standard error of the"
+                f" trained {error.mean():.4f}), of the same data sets {same.mean():.4f} (worst {same.max():.3f})."
+            )
+    return "\n".join(lines)
+
+
+def audit_table(rows: list[dict[str, Any]]) -> str:
+    """Rank correlation of the audit's availability with trained reliance, over cases, at each time."""
+    from scipy.stats import spearmanr
+
+    lines = []
+    for t in dict.fromkeys(row["time"] for row in rows):
+        of = [row for row in rows if row["time"] == t]
+        rank: Any = spearmanr([row["relative_availability"] for row in of], [row["reliance"] for row in of])
+        lines.append(f"t = {t:g}: {len(of)} cases, rank correlation {rank.statistic:.3f}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=[*PARTS, "table"])
+    parser.add_argument("--minutes", type=float, default=60.0)
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore", ns.UntrustedPredictionWarning)
+    began = time.monotonic()
+    if arguments.part != "table":
+        jax.config.update("jax_enable_x64", True)
+        measure, settings, keys = PARTS[arguments.part]
+        done = {tuple(row[k] for k in keys) for row in read(arguments.part)}
+        for setting in settings:
+            if setting[: len(keys)] in done:
+                continue
+            if time.monotonic() - began > 60 * arguments.minutes:
+                break
+            rows = measure(*setting)
+            write(arguments.part, rows)
+            print(*setting, f"{(time.monotonic() - began) / 60:.1f} minutes", flush=True)
+    for part, table in (("accuracy", accuracy_table), ("textures", accuracy_table), ("audit", audit_table)):
+        if read(part):
+            print(f"\n{part}\n{table(read(part))}")
+    for row in read("mitigations"):
+        print(row)
+
+
+if __name__ == "__main__":
+    main()
