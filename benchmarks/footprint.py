@@ -76,11 +76,12 @@ def figures() -> dict[str, Any]:
     from matplotlib.figure import Figure
 
     rows = read()
-    drawing = Figure(figsize=(7.5, 6.2), dpi=150, layout="constrained")
+    complete = [name for name in NETWORKS if sum(row["network"] == name for row in rows) == 2 * len(SIZES) ** 2]
+    drawing = Figure(figsize=(7.5, 3.1 * len(complete) + 0.4), dpi=150, layout="constrained")
     top = max(abs(row["bias"]) for row in rows)
     image = None
     for axes, (network, t) in zip(
-        drawing.subplots(2, 2, sharex=True, sharey=True).ravel(), itertools.product(NETWORKS, TIMES), strict=True
+        drawing.subplots(len(complete), 2, sharex=True, sharey=True).ravel(), itertools.product(complete, TIMES), strict=True
     ):
         values = {(row["shortcut"], row["core"]): row["bias"] for row in rows if (row["network"], row["time"]) == (network, t)}
         grid = np.array([[values[s, c] for s in SIZES] for c in SIZES])
@@ -90,9 +91,9 @@ def figures() -> dict[str, Any]:
             axes.text(column, row, f"{grid[row, column]:.2f}", ha="center", va="center", fontsize=9, color=shade)
         axes.set_title(f"{network}, t = {t:g}", fontsize=10)
         axes.set(xticks=range(len(SIZES)), xticklabels=SIZES, yticks=range(len(SIZES)), yticklabels=SIZES)
-    for axes in drawing.axes[2:4]:
+    for axes in drawing.axes[-2:]:
         axes.set_xlabel("side of the shortcut (pixels)")
-    for axes in drawing.axes[0:4:2]:
+    for axes in drawing.axes[::2]:
         axes.set_ylabel("side of the core (pixels)")
     drawing.colorbar(image, ax=drawing.axes, shrink=0.7, label="shortcut bias")
     return {"footprint": drawing}

@@ -32,8 +32,10 @@ from ntk_shortcuts.networks.base import as_network
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 WIDTH = 512
-CHANNELS = 128
+CHANNELS = 64
 GROUPS = ("--", "-+", "+-", "++")  # label, attribute
+NAMES = ("predicted", "trained", "error")
+COLORS = ("#0072b2", "#d55e00", "#009e73")
 
 
 def mlp(depth: int) -> tuple[Any, Any]:
@@ -69,20 +71,18 @@ IMAGES = {
 # Images, network, agreement of attribute and label, N, data sets, learning rate.
 ACCURACY = [
     *[("patch", f"relu-{depth}", 0.9, 100, 24, 0.25) for depth in (1, 2, 3)],
-    ("patch", "convolution", 0.9, 100, 8, 0.25),
     *[("MNIST patch", f"relu-{depth}", 0.9, 100, 24, 0.25) for depth in (1, 2)],
     *[("border", f"relu-{depth}", 0.9, 100, 24, 0.25) for depth in (1, 2)],
-    ("border", "convolution", 0.9, 100, 8, 0.25),
     *[("colour", f"relu-{depth}", 0.9, 100, 24, 0.25) for depth in (1, 2)],
     *[("patch", f"relu-{depth}", 0.8, 200, 16, 0.25) for depth in (1, 2)],
     ("bright patch", "relu-2", 0.9, 100, 24, 0.25),
-    ("colour", "convolution", 0.9, 100, 8, 0.25),
+    *[(images, "convolution", 0.9, 100, 8, 0.25) for images in ("patch", "border", "colour")],
 ]
 TEXTURES = [
     (images, network, 0.9, 200, 8, 0.25)
     for network, images in itertools.product(("linear-0", "relu-2", "convolution"), ("textures", "textures, own crops"))
 ]
-TIMES = np.array([3.0, 30.0, 150.0])
+TIMES = np.array([3.0, 30.0, 150.0])  # convolutions, which take longest to train, to the second
 AUDITS = [(images, network) for images in list(IMAGES)[:6] for network in ("linear-0", "relu-1", "relu-3")]
 
 
@@ -99,7 +99,8 @@ def accuracy(images: str, network: str, agreement: float, num_samples: int, sets
     pool, test = halves(images)
     pool = pool.with_agreement(agreement)
     infinite, finite = NETWORKS[network]()
-    training = ns.GradientDescent(rate, np.round(TIMES / rate).astype(int))
+    times = TIMES if "convolution" not in network else TIMES[:2]
+    training = ns.GradientDescent(rate, np.round(times / rate).astype(int))
     options = {"num_datasets": sets, "num_inits": 1, "test": test, "key": jax.random.key(1), "dtype": jnp.float32}
     began = time.perf_counter()
     trained = ns.train_ensemble(pool, finite, training, num_samples, **options)
@@ -108,12 +109,12 @@ def accuracy(images: str, network: str, agreement: float, num_samples: int, sets
     exact = np.mean([np.asarray(p.group_accuracy) for p in each], axis=0)
     began = time.perf_counter()
     # In continuous time: where learning rate x largest eigenvalue is above 1 an average over descent takes many resolvents.
-    found = ns.predict(pool, infinite, ns.GradientFlow(TIMES), num_samples=num_samples, test=test)
+    found = ns.predict(pool, infinite, ns.GradientFlow(times), num_samples=num_samples, test=test)
     seconds = time.perf_counter() - began
     sd = np.sqrt(np.mean(np.square(np.asarray(found.std)), axis=-1))
     common = {"images": images, "network": network, "agreement": agreement, "num_samples": num_samples, "data_sets": sets}
     rows = []
-    for index, t in enumerate(TIMES):
+    for index, t in enumerate(times):
         row = {**common, "time": t, "seconds": round(seconds, 1), "training seconds": round(trained_seconds, 1)}
         row |= named("predicted", found.group_accuracy[index]) | named("exact", exact[index])
         row |= named("trained", trained.mean_group_accuracy[index]) | named("error", trained.standard_error[index])
@@ -131,8 +132,8 @@ def audit(images: str, network: str) -> list[dict[str, Any]]:
     training = ns.GradientDescent(0.25, np.array([12, 40, 120]))
     options = {"num_datasets": 8, "num_inits": 1, "test": test, "key": jax.random.key(1), "dtype": jnp.float32}
     trained = ns.train_ensemble(pool.with_agreement(0.9), finite, training, 150, **options)
-    reliance = trained.reliance.mean(("dataset", "init"))
-    error = trained.reliance.mean("init").std("dataset", ddof=1) / np.sqrt(8)
+    by_data_set = np.asarray(trained.reliance).mean(axis=-1)
+    reliance, error = by_data_set.mean(axis=-1), by_data_set.std(axis=-1, ddof=1) / np.sqrt(8)
     return [
         {
             "images": images,
@@ -268,6 +269,39 @@ def audit_table(rows: list[dict[str, Any]]) -> str:
         rank: Any = spearmanr([row["relative_availability"] for row in of], [row["reliance"] for row in of])
         lines.append(f"t = {t:g}: {len(of)} cases, rank correlation {rank.statistic:.3f}")
     return "\n".join(lines)
+
+
+def figures() -> dict[str, Any]:
+    """Group accuracies, reliance against the audit, and mitigations: predicted and trained."""
+    from matplotlib.figure import Figure
+
+    drawing = Figure(figsize=(11.5, 3.9), dpi=150, layout="constrained")
+    left, middle, right = drawing.subplots(1, 3)
+    rows = read("accuracy")
+    for kind, marker in (("conflicting", "o"), ("agreeing", "^")):
+        of = GROUPS[1:3] if kind == "conflicting" else GROUPS[::3]
+        predicted, trained, error = (np.array([[row[f"{name} {g}"] for g in of] for row in rows]).ravel() for name in NAMES)
+        left.errorbar(predicted, trained, error, fmt=marker, ms=4, mfc="none", lw=0.7, label=kind)
+    left.plot([0, 1], [0, 1], color="0.6", lw=0.8, zorder=0)
+    left.set(xlabel="accuracy of a group, predicted", ylabel="trained", xlim=(0, 1), ylim=(0, 1), title="group accuracies")
+    left.legend(frameon=False, title="attribute and label", loc="lower right")
+    cases = [row for row in read("audit") if row["time"] == 10]
+    for (network, marker), color in zip((("linear-0", "o"), ("relu-1", "s"), ("relu-3", "^")), COLORS, strict=True):
+        of_network = [row for row in cases if row["network"] == network]
+        at, reliance, error = (np.array([row[k] for row in of_network]) for k in ("relative_availability", "reliance", "error"))
+        middle.errorbar(at, reliance, error, fmt=marker, color=color, ms=4, lw=0.7, label=network.removesuffix("-0"))
+    middle.axhline(0, color="0.7", lw=0.8, zorder=0)
+    middle.set(xscale="log", xlabel="relative availability, from the audit", ylabel="reliance of trained networks", title="t = 10")
+    middle.legend(frameon=False)
+    found = read("mitigations")
+    places = np.arange(len(found))[::-1]
+    right.plot([row["predicted"] for row in found], places, "d", color=COLORS[0], label="predicted")
+    errors = [2 * row["error"] for row in found]
+    right.errorbar([row["trained"] for row in found], places, xerr=errors, fmt="o", mfc="none", color=COLORS[1], label="trained")
+    right.set_yticks(places, [row["mitigation"].replace("_", " ") for row in found])
+    right.set(xlabel="accuracy of the worst group", xlim=(0, 1), title="mitigations")
+    right.legend(frameon=False, loc="lower left")
+    return {"pool_training": drawing}
 
 
 def main() -> None:
