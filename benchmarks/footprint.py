@@ -2,8 +2,8 @@
 
     python benchmarks/footprint.py    # goes on where it stopped
 
-One row of `results/footprint.csv` per network and pair of sizes, written as it is finished: the reliance of a network trained on
-400 images at t = 10 and 100, less that of the Bayes-optimal classifier of the latents on the same test images.
+One row of `results/footprint.csv` per network, pair of sizes and time, written as it is finished: the reliance of a network trained
+on 800 images, on 400 others, less that of the Bayes-optimal classifier of the latents.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def figures() -> dict[str, Any]:
 
     rows = read()
     complete = [name for name in NETWORKS if sum(row["network"] == name for row in rows) == 2 * len(SIZES) ** 2]
-    drawing = Figure(figsize=(7.5, 3.1 * len(complete) + 0.4), dpi=150, layout="constrained")
+    drawing = Figure(figsize=(7.5, 3.2 * len(complete) + 0.8), dpi=150, layout="constrained")
     top = max(abs(row["bias"]) for row in rows)
     image = None
     for axes, (network, t) in zip(

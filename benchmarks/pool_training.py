@@ -55,7 +55,10 @@ def convolution(pooled: bool) -> tuple[Any, Any]:
 
 
 NETWORKS = {
-    **{f"{name}-{depth}": (lambda depth=depth: mlp(depth)) for depth, name in ((0, "linear"), (1, "relu"), (2, "relu"), (3, "relu"))},
+    **{
+        f"{name}-{depth}": (lambda depth=depth: mlp(depth))
+        for depth, name in ((0, "linear"), (1, "relu"), (2, "relu"), (3, "relu"))
+    },
     "convolution": lambda: convolution(False),
     "pooled": lambda: convolution(True),
 }
@@ -163,7 +166,9 @@ def mitigation(name: str) -> list[dict[str, Any]]:
     if name == "last_layer":
         trained_groups, error = _last_layer(changed, rate, steps, options)
     else:
-        trained = ns.train_ensemble(changed.pool, ns.MLP(1, width=WIDTH), rule, changed.num_samples, test=changed.test, **options)
+        trained = ns.train_ensemble(
+            changed.pool, ns.MLP(1, width=WIDTH), rule, changed.num_samples, test=changed.test, **options
+        )
         trained_groups, error = np.asarray(trained.mean_group_accuracy), np.asarray(trained.standard_error)
     group = np.unravel_index(np.nanargmin(trained_groups[stop]), trained_groups[stop].shape)
     return [
@@ -233,7 +238,9 @@ def write(part: str, rows: list[dict[str, Any]]) -> None:
 
 def accuracy_table(rows: list[dict[str, Any]]) -> str:
     """A line for every setting: the accuracy where attribute and label conflict, and the mean absolute error of all groups."""
-    lines = ["| images | network | agreement, N | conflicting groups at t = 3, 30, 150: predicted / trained | error, standard error | of the same data sets |"]
+    lines = [
+        "| images | network | agreement, N | conflicting groups at t = 3, 30, 150: predicted / trained | error, standard error | of the same data sets |"
+    ]
     lines += ["| --- |" + " --- |" * 5]
     keys = dict.fromkeys(tuple(row[k] for k in ("images", "network", "agreement", "num_samples")) for row in rows)
 
@@ -245,7 +252,9 @@ def accuracy_table(rows: list[dict[str, Any]]) -> str:
         predicted, exact, trained, error = (of(group, name) for name in ("predicted", "exact", "trained", "error"))
         pairs = ", ".join(f"{p:.2f} / {q:.2f}" for p, q in zip(predicted[:, 1:3].mean(1), trained[:, 1:3].mean(1), strict=True))
         miss = f"{np.abs(predicted - trained).mean():.3f}, {error.mean():.3f}"
-        lines.append(f"| {key[0]} | {key[1]} | {key[2]:g}, {key[3]:g} | {pairs} | {miss} | {np.abs(exact - trained).mean():.3f} |")
+        lines.append(
+            f"| {key[0]} | {key[1]} | {key[2]:g}, {key[3]:g} | {pairs} | {miss} | {np.abs(exact - trained).mean():.3f} |"
+        )
     for kind in ("relu", "convolution"):
         group = [row for row in rows if kind in row["network"]]
         if group:
@@ -283,21 +292,37 @@ def figures() -> dict[str, Any]:
         predicted, trained, error = (np.array([[row[f"{name} {g}"] for g in of] for row in rows]).ravel() for name in NAMES)
         left.errorbar(predicted, trained, error, fmt=marker, ms=4, mfc="none", lw=0.7, label=kind)
     left.plot([0, 1], [0, 1], color="0.6", lw=0.8, zorder=0)
-    left.set(xlabel="accuracy of a group, predicted", ylabel="trained", xlim=(0, 1), ylim=(0, 1), title="group accuracies")
+    left.set(xlabel="accuracy of a group, predicted", ylabel="trained", xlim=(0, 1), ylim=(0, 1))
+    left.set_title("group accuracies")
     left.legend(frameon=False, title="attribute and label", loc="lower right")
     cases = [row for row in read("audit") if row["time"] == 10]
     for (network, marker), color in zip((("linear-0", "o"), ("relu-1", "s"), ("relu-3", "^")), COLORS, strict=True):
         of_network = [row for row in cases if row["network"] == network]
         at, reliance, error = (np.array([row[k] for row in of_network]) for k in ("relative_availability", "reliance", "error"))
-        middle.errorbar(at, reliance, error, fmt=marker, color=color, ms=4, lw=0.7, label=network.removesuffix("-0"))
+        middle.errorbar(
+            at,
+            reliance,
+            error,
+            fmt=marker,
+            color=color,
+            ms=4,
+            lw=0.7,
+            label=network.removesuffix("-0").replace("relu-", "ReLU, depth "),
+        )
     middle.axhline(0, color="0.7", lw=0.8, zorder=0)
-    middle.set(xscale="log", xlabel="relative availability, from the audit", ylabel="reliance of trained networks", title="t = 10")
+    middle.set(
+        xscale="log", xlabel="relative availability, from the audit", ylabel="reliance of trained networks", title="t = 10"
+    )
+    middle.set_xticks([2, 5, 10, 20, 50], ["2", "5", "10", "20", "50"])
+    middle.minorticks_off()
     middle.legend(frameon=False)
     found = read("mitigations")
     places = np.arange(len(found))[::-1]
     right.plot([row["predicted"] for row in found], places, "d", color=COLORS[0], label="predicted")
     errors = [2 * row["error"] for row in found]
-    right.errorbar([row["trained"] for row in found], places, xerr=errors, fmt="o", mfc="none", color=COLORS[1], label="trained")
+    right.errorbar(
+        [row["trained"] for row in found], places, xerr=errors, fmt="o", mfc="none", color=COLORS[1], label="trained"
+    )
     right.set_yticks(places, [row["mitigation"].replace("_", " ") for row in found])
     right.set(xlabel="accuracy of the worst group", xlim=(0, 1), title="mitigations")
     right.legend(frameon=False, loc="lower left")

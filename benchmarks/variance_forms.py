@@ -6,8 +6,8 @@
 - feedback: the outputs' own variance added to the squared residuals, one real number for all poles: the package's form.
 - ladder: an equation for every pair of poles, C_kl(x) = sum_p V_kl(p) h_k(x, p) h_l(x, p) [r_k(p) r_l(p) + C_kl(p)/(e_k e_l)].
 
-One row of `results/variance_forms.csv` per setting and time: the standard deviation over data sets, without the random output at
-initialisation, relative to that over sampled data sets (root mean square over test points), and the seconds of each form.
+One row of `results/variance_forms.csv` per setting and time: the standard deviation over data sets, without the random output
+at initialisation, relative to that over sampled data sets (root mean square over test points), and the seconds of each form.
 """
 
 from __future__ import annotations
@@ -143,7 +143,10 @@ def table(rows: list[dict[str, Any]]) -> str:
             ratio = [float(row[form]) for row in of]
             cells.append(f"{np.median(ratio):.3f} ({min(ratio):.3f} to {max(ratio):.3f})")
         lines.append(f"| {law} | {t:g} | " + " | ".join(cells) + " |")
-    lines += ["", "Seconds, median: " + ", ".join(f"{f} {np.median([float(r[f'{f} seconds']) for r in rows]):.3f}" for f in FORMS)]
+    lines += [
+        "",
+        "Seconds, median: " + ", ".join(f"{f} {np.median([float(r[f'{f} seconds']) for r in rows]):.3f}" for f in FORMS),
+    ]
     return "\n".join(lines)
 
 

@@ -141,4 +141,6 @@ MEASURED = (
     "pools.py",
     "optimisers.py",
     "several_shortcuts.py",
+    "pool_training.py",
+    "footprint.py",
 )
