@@ -2,8 +2,8 @@
 
     python benchmarks/footprint.py    # goes on where it stopped
 
-One row of `results/footprint.csv` per network, pair of sizes and time, written as it is finished: the reliance of a network trained
-on 800 images, on 400 others, less that of the Bayes-optimal classifier of the latents.
+One row of `results/footprint.csv` per network, pair of sizes and time, written as it is finished: the reliance of a network
+trained on 800 images, on 400 others, less that of the Bayes-optimal classifier of the latents.
 """
 
 from __future__ import annotations

@@ -239,7 +239,7 @@ def write(part: str, rows: list[dict[str, Any]]) -> None:
 def accuracy_table(rows: list[dict[str, Any]]) -> str:
     """A line for every setting: the accuracy where attribute and label conflict, and the mean absolute error of all groups."""
     lines = [
-        "| images | network | agreement, N | conflicting groups at t = 3, 30, 150: predicted / trained | error, standard error | of the same data sets |"
+        "| images | network | agreement, N | conflicting groups, predicted / trained | error, standard error | same data sets |"
     ]
     lines += ["| --- |" + " --- |" * 5]
     keys = dict.fromkeys(tuple(row[k] for k in ("images", "network", "agreement", "num_samples")) for row in rows)
@@ -262,8 +262,8 @@ def accuracy_table(rows: list[dict[str, Any]]) -> str:
             count = len({tuple(row[k] for k in ("images", "network", "agreement", "num_samples")) for row in group})
             miss, same = np.abs(predicted - trained), np.abs(exact - trained)
             lines.append(
-                f"\n{count} settings of {kind}: mean absolute error {miss.mean():.4f} (worst {miss.max():.3f}; standard error of the"
-                f" trained {error.mean():.4f}), of the same data sets {same.mean():.4f} (worst {same.max():.3f})."
+                f"\n{count} settings of {kind}: error {miss.mean():.4f} on average (worst {miss.max():.3f}; standard error of"
+                f" the trained {error.mean():.4f}), of the same data sets {same.mean():.4f} (worst {same.max():.3f})."
             )
     return "\n".join(lines)
 
