@@ -199,3 +199,11 @@ def test_samples_are_balanced_or_independent():
         THREE.sample(jax.random.key(0), 5)
     assert THREE.sample(jax.random.key(0), 5, balanced=False).labels.shape == (5,)
     assert hash(THREE) == hash(ns.GaussianFeatures((0.8, 0.85, 0.9), (4.0, 2.0, 1.0), correlation=0.5))
+
+
+def test_networks_on_a_law_are_trained_by_the_rule_given():
+    law, network = ns.GaussianFeatures((0.8, 0.85, 0.9)), ns.MLP(0, width=4)
+    options = {"num_samples": 20, "num_datasets": 2, "num_inits": 1, "key": jax.random.key(0)}
+    plain, heavy = (ns.train_ensemble(law, network, ns.GradientDescent(0.1, 5, momentum), **options) for momentum in (0.0, 0.9))
+    assert float(heavy.times) == pytest.approx(10 * float(plain.times))
+    assert np.max(np.abs(heavy.outputs - plain.outputs)) > 0.01

@@ -9,7 +9,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
-import optax
 
 from ntk_shortcuts.compilation import make_room
 from ntk_shortcuts.experiments.ensembles.checks import Optimizer
@@ -136,7 +135,7 @@ def train_on_law(
     plane: bool | None = None,
     loss: str = "squared",
     batch_size: int | None = None,
-    optimizer: Optimizer = optax.sgd,
+    optimizer: Optimizer | None = None,
     centred: bool = False,
     dtype: Any = None,
     checkpoint: str | os.PathLike | None = None,
@@ -186,7 +185,7 @@ def train_on_law(
         initial_train_outputs=record.initial_train_outputs,
         train_loss=times_first(record.train_loss, training),
         steps=steps,
-        times=np.asarray(training.learning_rate) * steps,
+        times=np.asarray(training.time),
         law=law,
         datasets=tuple(task.data for task in finished.tasks[0]),
         points=points,
