@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from ntk_shortcuts.cli.options import (
@@ -28,9 +27,7 @@ def predict_law(
     files: FileOptions,
 ) -> None:
     """Predict, and print what is read off the outputs: biases of shortcuts, or accuracies of groups."""
-    for field in dataclasses.fields(law):
-        if (value := getattr(law, field.name)) != field.default:
-            raise ValueError(f"{field.name} must not be given with --law, whose file has it; got {value}")
+    law.refuse_beside("--law, whose file has it")
     if files.output:
         raise ValueError(f"output must not be given with --law; got {str(files.output[0])!r}")
     import numpy as np

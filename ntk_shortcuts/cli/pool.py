@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from ntk_shortcuts.cli.options import (
@@ -30,9 +29,7 @@ def predict_pool(
     files: FileOptions,
 ) -> None:
     """Predict, and print the groups' accuracies."""
-    for field in dataclasses.fields(law):
-        if (value := getattr(law, field.name)) != field.default:
-            raise ValueError(f"{field.name} must not be given with --pool, which is the law; got {value}")
+    law.refuse_beside("--pool, which is the law")
     paths = files.paths((".nc",), "a pool")
     import ntk_shortcuts
     from ntk_shortcuts.description import netcdf_value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,6 +26,12 @@ class LawOptions:
     correlation: Annotated[float, typer.Option(help="sigma of the features within a class.")] = 0.6
     nesting: Annotated[tuple[int, int], typer.Option(metavar="S C", help="tanh layers that hide each feature.")] = (0, 0)
     input_dim: Annotated[int, typer.Option(help="Input dimension d.")] = 100
+
+    def refuse_beside(self, other: str) -> None:
+        """Of a law that something else says, none of these may be given."""
+        for field in dataclasses.fields(self):
+            if (value := getattr(self, field.name)) != field.default:
+                raise ValueError(f"{field.name} must not be given with {other}; got {value}")
 
     def model(self) -> GenerativeModel:
         from ntk_shortcuts import GenerativeModel
