@@ -12,9 +12,8 @@ import numpy as np
 
 from ntk_shortcuts.axes import Axis, declare_axes
 from ntk_shortcuts.laws.attributes import named_attributes
-from ntk_shortcuts.laws.base import DataLaw
 from ntk_shortcuts.laws.clusters import presets
-from ntk_shortcuts.laws.latents import AmplifiedLatents, feature_embedding
+from ntk_shortcuts.laws.latents import LatentLaw
 from ntk_shortcuts.laws.two_features.dataset import Dataset
 from ntk_shortcuts.laws.two_features.embedding import Embedding
 from ntk_shortcuts.metrics.groups import Accuracy, GroupAccuracy
@@ -39,7 +38,7 @@ _SOBOL = {"operator": (64, 128, 256, 512), "resolvents": (64, 128, 256)}
 _COARSE = {"spectrum": "resolvents", "influence": "resolvents"}
 
 
-class Clusters(DataLaw):
+class Clusters(LatentLaw):
     r"""Gaussian clusters in R^K with proportions \(p_g\), means \(m_g\), covariances \(S_g\) and labels \(y_g\).
 
     \[z\mid g\sim N(m_g,S_g),\qquad E[y\mid z]=\frac{\sum_gp_gy_g\,N(z;m_g,S_g)}{\sum_gp_g\,N(z;m_g,S_g)}\]
@@ -182,11 +181,6 @@ class Clusters(DataLaw):
         return by_group(GroupAccuracy().optimal(points), points)
 
     @in_float64
-    def embedding(self, key: Key, orthogonal: bool = False) -> Embedding:
-        """Draw one embedding of latents into R^d; `orthogonal` makes its directions exactly so."""
-        return feature_embedding(key, self.input_dim, jnp.asarray(self.amplification), orthogonal)
-
-    @in_float64
     def sample(self, key: Key, num_samples: int, *, balanced: bool = True, embedding: Embedding | None = None) -> Dataset:
         """Draw a data set, in random order.
 
@@ -231,10 +225,6 @@ class Clusters(DataLaw):
     def _ladder(self, purpose: str) -> tuple[int, ...]:
         purpose = _COARSE.get(purpose, purpose)
         return _ORDERS[purpose].get(self.features, _SOBOL[purpose])
-
-    def inputs(self, points: Any) -> AmplifiedLatents:
-        points = as_points("latents", points, dimension=self.features)
-        return AmplifiedLatents(points, self.amplification, self.input_dim)
 
     @in_float64
     def test_points(self, points: Any = None) -> TestPoints:

@@ -12,9 +12,8 @@ import numpy as np
 from jax.scipy.special import ndtri
 
 from ntk_shortcuts.axes import Axis, declare_axes
-from ntk_shortcuts.laws.base import DataLaw
 from ntk_shortcuts.laws.features import rays
-from ntk_shortcuts.laws.latents import AmplifiedLatents, feature_embedding
+from ntk_shortcuts.laws.latents import LatentLaw
 from ntk_shortcuts.laws.two_features.dataset import Dataset
 from ntk_shortcuts.laws.two_features.embedding import Embedding
 from ntk_shortcuts.metrics.reliances import Reliances
@@ -31,7 +30,7 @@ _MOST = 10
 _PROBES, _SIDE = 2048, 30
 
 
-class GaussianFeatures(DataLaw):
+class GaussianFeatures(LatentLaw):
     r"""K features, Gaussian within a class: one core, K - 1 shortcuts.
 
     \[P(y=\pm1)=\tfrac12,\quad z\mid y\sim N(y\mu,\Sigma)\ \text{in}\ R^K,\quad \mu_i=\sqrt2\,\mathrm{erf}^{-1}(2\rho_i-1),\quad
@@ -154,11 +153,6 @@ class GaussianFeatures(DataLaw):
         return jnp.asarray(np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)) * self.means
 
     @in_float64
-    def embedding(self, key: Key, orthogonal: bool = False) -> Embedding:
-        """Draw one embedding of latents into R^d; `orthogonal` makes its directions exactly so."""
-        return feature_embedding(key, self.input_dim, jnp.asarray(self.amplification), orthogonal)
-
-    @in_float64
     def sample(self, key: Key, num_samples: int, *, balanced: bool = True, embedding: Embedding | None = None) -> Dataset:
         """Draw a data set.
 
@@ -206,10 +200,6 @@ class GaussianFeatures(DataLaw):
     def nodes(self, level: int, facts: KernelFacts, purpose: str) -> Nodes:
         """Rays or points (:mod:`ntk_shortcuts.laws.features.rays`), of z and -z one."""
         return rays.feature_nodes(self, level, purpose, self.merges_rays(facts))
-
-    def inputs(self, points: Any) -> AmplifiedLatents:
-        points = as_points("latents", points, dimension=self.features)
-        return AmplifiedLatents(points, self.amplification, self.input_dim)
 
     @in_float64
     def test_points(self, points: Any = None) -> TestPoints:
