@@ -78,3 +78,6 @@ class Block(eqx.Module):
     def joined_number(self, before: Scalar, update: Scalar) -> Scalar:
         """:meth:`joined` of a variance, or of any number linear in the moments."""
         return update if self.residual is None else before + self.residual**2 * update
+
+
+PLAIN = Block()

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.kernels.activations.base import Activation
-from ntk_shortcuts.kernels.blocks import Block
+from ntk_shortcuts.kernels.blocks import PLAIN, Block
 from ntk_shortcuts.kernels.recursion import AffineLayer
 from ntk_shortcuts.networks.base import FiniteNetwork, require_finite_network
 from ntk_shortcuts.numerics import is_traced, real_leaf
@@ -43,6 +43,8 @@ class FullyConnected(FiniteNetwork):
     @property
     def block(self) -> Block:
         """What stands between the layers; without layers to act on it is plain."""
+        if self.residual is None and self.normalization is None:
+            return PLAIN
         return Block(self.residual if self.depth > 1 else None, self.normalization if self.depth > 0 else None)
 
     def layers(self, input_dim: int) -> tuple[AffineLayer, ...]:
