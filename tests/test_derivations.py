@@ -149,7 +149,7 @@ def test_records_draw_every_measured_figure_of_the_docs():
     for draw in derivation.gallery()[len(loaded.FIGURES) :]:
         drawn |= draw()
     assert set(drawn) == {path.stem for path in (root / "docs" / "figures").glob("*.png")}
-    gallery = (root / "docs" / "gallery.md").read_text()
+    gallery = (root / "docs" / "evidence" / "gallery.md").read_text()
     assert all(f"figures/{name}.png" in gallery for name in drawn)
 
 

@@ -17,10 +17,10 @@ import ntk_shortcuts
 from ntk_shortcuts.results import issues
 
 ROOT = pathlib.Path(__file__).parents[1]
-GUIDES = [ROOT / "docs" / "index.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
 # It registers an activation and a method: run in a process of its own only, where nobody else meets their names.
-EXTENDING = ROOT / "docs" / "extending.md"
-EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
+EXTENDING = ROOT / "docs" / "project" / "extending.md"
+GUIDES = sorted(path for path in (ROOT / "docs").rglob("*.md") if "```python" in path.read_text() and path != EXTENDING)
+EXAMPLES = sorted((ROOT / "docs" / "howto" / "examples").glob("*.py"))
 NAMESPACES = [
     "analysis",
     "experiments",
@@ -57,7 +57,7 @@ SLOW_PAGES = {
 
 def _page(path):
     slow = [pytest.mark.slow] if path.stem in SLOW_PAGES else []
-    return pytest.param(path, id=path.stem, marks=[*slow, *_extras(path)])
+    return pytest.param(path, id=path.relative_to(ROOT).as_posix(), marks=[*slow, *_extras(path)])
 
 
 def _extras(path):
@@ -98,7 +98,7 @@ def test_account_quotes_the_records():
 def test_every_kind_of_issue_has_its_section():
     # Wherever in the package a kind stands.
     kinds = {kind.__name__ for kind in issues.Issue.__subclasses__() if kind.__module__.startswith("ntk_shortcuts.")}
-    page = (ROOT / "docs" / "guide" / "issues.md").read_text()
+    page = (ROOT / "docs" / "reference" / "issues.md").read_text()
     sections = dict(section.split("\n", 1) for section in page.split("\n## ")[1:])
     assert set(sections) == kinds
     for name, text in sections.items():
@@ -107,7 +107,7 @@ def test_every_kind_of_issue_has_its_section():
 
 @pytest.mark.parametrize("namespace", NAMESPACES)
 def test_every_public_name_of_a_namespace_is_on_its_page(namespace):
-    page = (ROOT / "docs" / "api" / f"{namespace}.md").read_text()
+    page = (ROOT / "docs" / "reference" / f"{namespace}.md").read_text()
     full = f"ntk_shortcuts.{namespace}"
     if re.search(rf"^::: {full}$", page, re.M):
         return
@@ -156,7 +156,7 @@ def test_site_builds_in_strict_mode(tmp_path):
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=environment)
     assert built.returncode == 0, built.stdout + built.stderr
-    api = {page.stem: page.read_text() for page in (tmp_path / "api").glob("*.html")}
+    api = {page.stem: page.read_text() for page in (tmp_path / "reference").glob("*.html")}
     assert not any(
         "<blockquote>" in page for page in api.values()
     )  # what doctest prompts become where their section is unknown
@@ -166,7 +166,7 @@ def test_site_builds_in_strict_mode(tmp_path):
         assert re.findall(r"\\(?:mathrm|frac|tfrac|sum|int|quad|sigma|alpha|kappa|lambda|[Tt]heta)\b.{20}", text) == [], (
             page.stem
         )
-    examples = (tmp_path / "examples" / "index.html").read_text()
+    examples = (tmp_path / "howto" / "examples" / "index.html").read_text()
     assert all(re.search(rf"\b{name}\b", examples) for name in ("plot_bias_map", "from_latents", "Linearized"))
     missing = [name for name in ntk_shortcuts.__all__ if name not in api and f'id="ntk_shortcuts.{name}"' not in api["index"]]
     assert not missing
@@ -181,7 +181,7 @@ def test_site_builds_in_strict_mode(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("script", "page"), [("release_time", "theory/ntk_account.md"), ("finite_samples", "guide/finite_networks.md")]
+    ("script", "page"), [("release_time", "theory/ntk_account.md"), ("finite_samples", "evidence/finite_networks.md")]
 )
 def test_tables_are_those_of_the_records(script, page):
     """As the benchmark prints them."""
@@ -192,7 +192,10 @@ def test_tables_are_those_of_the_records(script, page):
     assert len(lines) > 10 and [line for line in lines if line not in text] == []
 
 
-PLAIN = [pytest.param(path, id=path.stem, marks=[pytest.mark.slow, *_extras(path)]) for path in [ROOT / "README.md", *GUIDES]]
+PLAIN = [
+    pytest.param(path, id=path.relative_to(ROOT).as_posix(), marks=[pytest.mark.slow, *_extras(path)])
+    for path in [ROOT / "README.md", *GUIDES]
+]
 
 
 @pytest.mark.parametrize(
