@@ -209,6 +209,7 @@ DERIVATION = Derivation(
         r"fixed sums enter by linear regression, up to a factor $1 - 1/P$ of their P nodes",
         r"output averaged over initialisations",
     ],
+    builds_on=["D9.3", "D11.1"],
     code=["ntk_shortcuts.methods.average.atoms.influence"],
     source="this project",
     steps=steps,

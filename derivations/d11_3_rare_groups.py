@@ -163,6 +163,8 @@ DERIVATION = Derivation(
         r"those of D11.1 and D11.2 for the other nodes",
         r"the others' weights do not depend on the draw: the few nodes that came hardly change their leverages",
     ],
+    builds_on=["D11.1", "D11.2"],
+    evidence={"pools": "../evidence/pool_training.md"},
     code=["ntk_shortcuts.methods.average.atoms.rare"],
     source="this project",
     steps=steps,
