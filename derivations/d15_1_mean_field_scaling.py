@@ -159,7 +159,6 @@ DERIVATION = Derivation(
         r"$\phi$ smooth for the second limit; biases with an expansion in $1/n$ for the extrapolation",
     ],
     builds_on=["D4.1"],
-    evidence={"richness": "../evidence/richness.md"},
     code=["ntk_shortcuts.networks.mlp.MLP", "ntk_shortcuts.analysis.infinite_width.infinite_width_limit"],
     source="Chizat, Oyallon & Bach (2019); Bordelon & Pehlevan (2022)",
     steps=steps,

@@ -132,7 +132,6 @@ DERIVATION = Derivation(
         "objects that do not overlap, at fixed places",
         "a fully connected network with Gaussian first-layer weights: convolutions see places as well as sums",
     ],
-    evidence={"footprints": "../evidence/pool_training.md"},
     code=["ntk_shortcuts.GenerativeModel.gram", "ntk_shortcuts.laws.two_features.embedding.latent_moments"],
     source="this project",
     steps=steps,

@@ -202,7 +202,7 @@ DERIVATION = Derivation(
         r"$s < 0$, or $\mathrm{Im}\,s > 0$, where the fixed point with $\mathrm{Im}\,\kappa < 0$ is unique",
     ],
     builds_on=["D9.1"],
-    evidence={"averages over data sets": "../evidence/dataset_average.md"},
+    evidence={"theory against training": "../evidence/validate.md"},
     code=["ntk_shortcuts.methods.average.deterministic_equivalent.averaged_resolvent"],
     source="this project; the scalar form is that of Simon et al. (2021), Canatar, Bordelon & Pehlevan (2021)",
     steps=steps,

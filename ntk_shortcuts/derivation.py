@@ -238,10 +238,11 @@ def _marks(derivation: Derivation, steps: Sequence[Step], checks: Sequence[Check
     formulas = [step.formula for step in steps if step.formula is not None]
     printed = sum(not isinstance(formula, str) for formula in formulas)
     exact = [check.tolerance for check in checks if not check.sampled]
-    marks = [f"symbolic ({printed} of {len(formulas)} formulas are printed by sympy)"] if printed else []
+    marks = [f"symbolic (identities asserted by sympy, which prints {printed} of {len(formulas)} formulas)"]
     marks += [f"numeric ({len(exact)} checks, the strictest to {min(exact):.0e})"] if exact else []
     marks += ["against random draws (z-scores)"] if any(check.sampled for check in checks) else []
     return marks + [f"against training ([{title}]({page}))" for title, page in derivation.evidence.items()]
+
 
 def _cell(text: str) -> str:
     """Text for a cell of a table, which a bar would end."""

@@ -80,7 +80,11 @@ def _numbered(markdown: str, label: str) -> str:
     numbered = [parts[0]]
     for number, part in enumerate(parts[1:], 1):
         part = re.sub(r"^\d+\. ", rf'{number}. <a id="step-{number}"></a>', part)
-        numbered.append(re.sub(r"\n    \$\$\n\n?\Z|\n    \$\$(?=\n)(?!.*\$\$)", rf" \\tag{{{label}.{number}}}\n    $$\n\n", part, flags=re.S))
+        numbered.append(
+            re.sub(
+                r"\n    \$\$\n\n?\Z|\n    \$\$(?=\n)(?!.*\$\$)", rf" \\tag{{{label}.{number}}}\n    $$\n\n", part, flags=re.S
+            )
+        )
     return head + derivation + "".join(numbered) + checks + tail
 
 
@@ -99,7 +103,11 @@ def _readers(label: str) -> list[tuple[str, str]]:
     pages = [path for path in sorted(docs.rglob("*.md")) if path.parent != _FOLDER]
     texts = {path: path.read_text() for path in pages}
     titles = {path: re.search(r"^# (.+)$", text, re.M) for path, text in texts.items()}
-    return [(path.relative_to(docs).as_posix(), titles[path].group(1)) for path in pages if titles[path] and named.search(texts[path])]
+    return [
+        (path.relative_to(docs).as_posix(), titles[path].group(1))
+        for path in pages
+        if titles[path] and named.search(texts[path])
+    ]
 
 
 @functools.cache
@@ -132,7 +140,8 @@ def _drawing() -> str:
     height = len(groups) * _ROW + 8
     edges = [_edge(places[earlier], places[label]) for label in labels() for earlier in facts(label)["builds_on"]]
     names = [
-        f'<text x="0" y="{24 + row * _ROW}">D{group} {html.escape(GROUPS.get(group, ""))}</text>' for row, group in enumerate(groups)
+        f'<text x="0" y="{24 + row * _ROW}">D{group} {html.escape(GROUPS.get(group, ""))}</text>'
+        for row, group in enumerate(groups)
     ]
     nodes = [
         f'<a href="{label}.html"><rect x="{x}" y="{y}" width="62" height="24" rx="4"/>'

@@ -9,7 +9,10 @@ from typing import Any
 from mkdocs.structure.files import File
 
 _ROOT = pathlib.Path(__file__).parents[2]
-RECORDS = [*sorted((_ROOT / "benchmarks" / "results").iterdir()), *sorted((_ROOT / "benchmarks").glob("*/results/*/records.jsonl"))]
+RECORDS = [
+    *sorted((_ROOT / "benchmarks" / "results").iterdir()),
+    *sorted((_ROOT / "benchmarks").glob("*/results/*/records.jsonl")),
+]
 _TABLE = re.compile(r"<table>.*?</table>", re.S)
 SHOWN = 6
 """Rows that a reader takes in at a glance; longer tables are folded."""

@@ -9,7 +9,11 @@ from typing import Any
 from mkdocs.structure.files import File
 
 _ROOT = pathlib.Path(__file__).parents[2]
-PAGES = {"CONTRIBUTING.md": "project/contributing.md", "CHANGELOG.md": "project/changelog.md", "SECURITY.md": "project/security.md"}
+PAGES = {
+    "CONTRIBUTING.md": "project/contributing.md",
+    "CHANGELOG.md": "project/changelog.md",
+    "SECURITY.md": "project/security.md",
+}
 
 
 def on_files(files: Any, config: Any) -> Any:

@@ -70,9 +70,7 @@ time = float(table.best_time.sel(mitigation="group_weights"))
 rule = ns.GradientDescent(learning_rate=0.25, steps=max(1, round(time / 0.25)))
 balanced = ns.Pool(pool.inputs, pool.labels, pool.attributes).with_agreement(0.5)
 for name, source in (("none", pool), ("group weights", balanced)):
-    e = ns.train_ensemble(
-        source, ns.MLP(1, width=128), rule, 80, num_datasets=6, num_inits=1, test=test, key=jax.random.key(2)
-    )
+    e = ns.train_ensemble(source, ns.MLP(1, width=128), rule, 80, num_datasets=6, num_inits=1, test=test, key=jax.random.key(2))
     print(f"{name}: worst group of trained networks {float(np.mean(e.worst_group_accuracy)):.2f}")
 
 # %% [markdown]

@@ -23,9 +23,7 @@ flow = ns.GradientFlow(times)
 # %%
 ordinary = ns.MLP(depth=2, width=64, parameterization="standard", initialization="torch")
 frozen = ns.predict_bias(model, ordinary, flow, method="population", check_laziness=False, random_init=False)
-moving = ns.predict_bias(
-    model, ordinary, flow, method="population_flow", key=jax.random.key(0), num_inits=4, random_init=False
-)
+moving = ns.predict_bias(model, ordinary, flow, method="population_flow", key=jax.random.key(0), num_inits=4, random_init=False)
 print("time  ", times)
 print("frozen", np.round(frozen.bias, 2))
 print("moving", np.round(moving.bias, 2))
