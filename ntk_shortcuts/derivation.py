@@ -61,7 +61,8 @@ class Derivation:
     - `steps`: derives the result symbolically and returns the steps; the last formula is the result.
     - `checks`: compares it with the code, and both with another route where there is one.
     - `figure`: draws it; None where there is nothing to see.
-    - `builds_on`: labels of the results that it uses; `evidence`: pages of the site that set it beside trained networks, by title.
+    - `builds_on`: labels of the results that it uses.
+    - `evidence`: pages of the site that set it beside trained networks, by title.
     """
 
     label: str

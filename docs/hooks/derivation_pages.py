@@ -1,4 +1,4 @@
-"""Derivation pages as a book: numbers to cite, what uses a result and where, its code; and the index with what builds on what."""
+"""Derivation pages as a book: numbers to cite, what uses a result, its code; an index of what builds on what."""
 
 from __future__ import annotations
 

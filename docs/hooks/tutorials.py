@@ -1,4 +1,4 @@
-"""Tutorials and longer examples are percent-format scripts: one source is the script that tests run, the page, and a notebook to download."""
+"""Tutorials and examples are percent-format scripts: one source is the script that tests run, the page, and a notebook."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Which mitigation?
 #
-# You know that your network will use a shortcut. What helps: stopping early, weighting samples, removing the attribute, whitening?
-# The answer depends on the data, and each can be predicted before any training.
+# You know that your network will use a shortcut. What helps: stopping early, weighting samples, removing the
+# attribute, whitening? The answer depends on the data, and each can be predicted before any training.
 
 # %%
 import jax
@@ -34,13 +34,14 @@ print(f"as it is {base:.2f}, trained ten times longer {longer:.2f}, weighted {we
 assert base > weighted > white and base > longer
 
 # %% [markdown]
-# Stopping *early* would make it worse here: the shortcut is learnt first. Whitening removes the difference in size, and with it the bias.
+# Stopping *early* would make it worse here: the shortcut is learnt first. Whitening removes the difference in size,
+# and with it the bias.
 
 # %% [markdown]
 # ## On images
 #
-# Now samples: digits whose label is even or odd, with a bright patch that agrees with nine labels of ten. Put your own pool in its place
-# ([a pool from files](../../howto/image_files.md)).
+# Now samples: digits whose label is even or odd, with a bright patch that agrees with nine labels of ten. Put your
+# own pool in its place ([a pool from files](../../howto/image_files.md)).
 
 # %%
 images = ns.images.digits_patch(num_images=400, brightness=3.0)
@@ -49,7 +50,8 @@ pool = pool.with_agreement(0.9)
 print(ns.audit(pool, network)[["predictivity", "relative_availability"]].to_dataframe().round(2))
 
 # %% [markdown]
-# The patch is learnt before the label. The table below is the predicted accuracy of the *worst group*, at the best of three times:
+# The patch is learnt before the label. The table below is the predicted accuracy of the *worst group*, at the best of
+# three times:
 
 # %%
 chosen = ["none", "early_stopping", "group_weights", "attribute_removed"]
@@ -63,7 +65,8 @@ assert worst["group_weights"] > worst["none"] + 0.2
 # %% [markdown]
 # ## Check it on trained networks
 #
-# Two of them, at the time that the prediction calls best: no remedy, and group weights, which draws every group as often as any other.
+# Two of them, at the time that the prediction calls best: no remedy, and group weights, which draws every group as
+# often as any other.
 
 # %%
 time = float(table.best_time.sel(mitigation="group_weights"))

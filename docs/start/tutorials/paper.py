@@ -1,15 +1,15 @@
 # %% [markdown]
 # # The paper's result in one script
 #
-# Hermann, Mobahi, Fel & Mozer (2024) report that networks prefer the more *available* of two features, beyond what its
-# predictivity justifies, and that nonlinear networks do so more than linear ones. Here is the claim, predicted, and then checked
-# against networks that are trained.
+# Hermann, Mobahi, Fel & Mozer (2024) report that networks prefer the more *available* of two features, beyond what
+# its predictivity justifies, and that nonlinear networks do so more than linear ones. Here is the claim, predicted,
+# and then checked against networks that are trained.
 
 # %% [markdown]
 # ## The data
 #
-# Two features carry the label. The core is right for 90 of 100 samples and small in the input, the shortcut for 85 of 100 and four times
-# as large.
+# Two features carry the label. The core is right for 90 of 100 samples and small in the input, the shortcut for 85 of
+# 100 and four times as large.
 
 # %%
 import jax
@@ -19,11 +19,12 @@ import ntk_shortcuts as ns
 
 model = ns.GenerativeModel(predictivity=(0.85, 0.90), amplification=(4.0, 1.0), correlation=0.6)
 data = model.sample(jax.random.key(0), num_samples=1000)
-for name, feature in zip(("shortcut", "core"), np.asarray(data.latents).T):
+for name, feature in zip(("shortcut", "core"), np.asarray(data.latents).T, strict=True):
     print(f"{name}: sign is the label for {np.mean(np.sign(feature) == np.asarray(data.labels)):.2f} of the samples")
 
 # %% [markdown]
-# The best classifier uses both. Its reliance is -0.69: mostly the core. A network's *bias* is its reliance beyond that.
+# The best classifier uses both. Its reliance is -0.69: mostly the core. A network's *bias* is its reliance beyond
+# that.
 
 # %% [markdown]
 # ## Availability makes a bias
@@ -61,14 +62,14 @@ for name, curve in over_time.items():
 assert over_time["tanh"][2] > over_time["linear"][2] + 0.2
 
 # %% [markdown]
-# After training long enough on infinitely many samples the linear network ends at the optimum, and so does ReLU with one hidden layer.
-# The tanh network keeps a part. So "nonlinear networks are biased" is a statement about a time.
+# After training long enough on infinitely many samples the linear network ends at the optimum, and so does ReLU with
+# one hidden layer. The tanh network keeps a part. So "nonlinear networks are biased" is a statement about a time.
 
 # %% [markdown]
 # ## Does a trained network do that?
 #
-# Networks of width 128 are trained on 300 samples by gradient descent, eight data sets with one network each. The prediction is the
-# average over data sets of 300 samples: no data set is drawn for it.
+# Networks of width 128 are trained on 300 samples by gradient descent, eight data sets with one network each. The
+# prediction is the average over data sets of 300 samples: no data set is drawn for it.
 
 # %%
 descent = ns.GradientDescent(learning_rate=0.5, steps=[20, 60])

@@ -1,10 +1,12 @@
 # %% [markdown]
 # # How wide, and how long, before theory fails?
 #
-# Kernel methods freeze the kernel at its value at initialisation. That is exact for infinitely wide networks. Yours is not one. This
-# tutorial finds out whether it is wide enough for the time for which you train it.
+# Kernel methods freeze the kernel at its value at initialisation. That is exact for infinitely wide networks. Yours
+# is not one. This tutorial finds out whether it is wide enough for the time for which you train it.
 
 # %%
+import warnings
+
 import jax
 import numpy as np
 
@@ -17,8 +19,8 @@ flow = ns.GradientFlow(times)
 # %% [markdown]
 # ## Two answers
 #
-# The frozen kernel is one. The other is the *population flow*: gradient flow of the finite network itself, on infinitely many samples.
-# Its kernel moves. Here is a network in PyTorch's parameterisation, as people train it.
+# The frozen kernel is one. The other is the *population flow*: gradient flow of the finite network itself, on
+# infinitely many samples. Its kernel moves. Here is a network in PyTorch's parameterisation, as people train it.
 
 # %%
 ordinary = ns.MLP(depth=2, width=64, parameterization="standard", initialization="torch")
@@ -30,7 +32,8 @@ print("moving", np.round(moving.bias, 2))
 assert abs(frozen.bias[0] - moving.bias[0]) < 0.15 and frozen.bias[-1] > moving.bias[-1] + 0.2
 
 # %% [markdown]
-# They agree at first. Then the network lets go of the shortcut, and the frozen kernel does not. Up to where can you trust it?
+# They agree at first. Then the network lets go of the shortcut, and the frozen kernel does not. Up to where can you
+# trust it?
 
 # %% [markdown]
 # ## The gap, without the full flow
@@ -44,8 +47,8 @@ for width in (32, 512):
     print(f"width {width}: gap", np.round(gap, 2))
 
 # %% [markdown]
-# In PyTorch's parameterisation a wider network learns faster at the same learning rate, and its kernel still moves. In the NTK
-# parameterisation width does what the theory wants:
+# In PyTorch's parameterisation a wider network learns faster at the same learning rate, and its kernel still moves.
+# In the NTK parameterisation width does what the theory wants:
 
 # %%
 gaps = {}
@@ -59,8 +62,6 @@ for width in (32, 512):
 # With a width given, a frozen-kernel prediction carries the gap and warns where it is above 0.1:
 
 # %%
-import warnings
-
 with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
     warned = ns.predict_bias(model, ordinary, ns.GradientFlow(30.0), random_init=False)
