@@ -50,5 +50,7 @@ def plot_agreement(panels: Sequence[Scatter]) -> Figure:
         for j, depth in enumerate(depths)
     ]
     handles = [*colours, *shapes]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 3 * len(panels)), fontsize="small", frameon=False)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=min(len(handles), 3 * len(panels)), fontsize="small", frameon=False
+    )
     return figure

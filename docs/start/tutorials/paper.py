@@ -87,5 +87,5 @@ for place, time in enumerate(descent.time):
 #
 # - The bias comes from the order in which a kernel's eigenfunctions are learnt, and the available feature comes first.
 # - It is a matter of time: ask for the bias at the time at which training stops.
-# - Networks trained as the paper trains them move their kernel, and drop the shortcut sooner than a frozen one. All of the paper's
-#   synthetic experiments, run again, are in [the paper's experiments](../../evidence/paper_experiments.md).
+# - Networks trained as the paper trains them move their kernel, and drop the shortcut sooner than a frozen one.
+#   All of the paper's synthetic experiments, run again, are in [the paper's experiments](../../evidence/paper_experiments.md).

@@ -74,6 +74,6 @@ assert "LazinessGap" in [issue.kind for issue in warned.issues]
 # - **Early** (before the bias has fallen much) the frozen kernel is right at any width.
 # - **NTK parameterisation, width of some hundreds**: right to the end, to about 0.01
 #   ([theory against training](../../evidence/validate.md)).
-# - **PyTorch's parameterisation**: use `population_flow` beyond the first tens of time units. It was within 0.022 of trained networks
-#   of width 128 ([networks of finite width](../../evidence/finite_networks.md)).
+# - **PyTorch's parameterisation**: use `population_flow` beyond the first tens of time units. It was within 0.022
+#   of trained networks of width 128 ([networks of finite width](../../evidence/finite_networks.md)).
 # - With depth, and with faint features, the two part sooner.
