@@ -101,7 +101,7 @@ def _code(poles, residues, kernel, cross, labels, counts, samples):
     where = coordinates(kernel, cross, np.full(len(kernel), 1 / len(kernel)), 0.0)
     resolvents = [averaged_resolvent(complex(pole), where, counts, samples) for pole in poles]
     influence = Influence(residues, resolvents, counts, samples, np.arange(len(kernel)))
-    spread = label_spread(influence, where, labels)
+    spread = label_spread(influence, where, labels[:, None])
     mean = influence.mean(where, labels[:, None])[:, 0]
     fed = with_feedback(influence, where, spread)
     return resolvents, mean, spread_at(spread.matrix, where.points), spread_at(fed, where.points)

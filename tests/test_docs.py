@@ -72,6 +72,7 @@ def test_account_quotes_the_records():
 
 def test_every_kind_of_issue_has_its_section():
     # Wherever in the package a kind stands.
+    importlib.import_module("ntk_shortcuts.experiments.sweeps")
     kinds = {kind.__name__ for kind in issues.Issue.__subclasses__() if kind.__module__.startswith("ntk_shortcuts.")}
     page = (ROOT / "docs" / "reference" / "issues.md").read_text()
     sections = dict(section.split("\n", 1) for section in page.split("\n## ")[1:])
