@@ -31,7 +31,7 @@ GROUPS = {
     14: "several shortcuts, groups",
     15: "rich training",
 }
-_ROW, _COLUMN, _LEFT = 46, 84, 178
+_ROW, _COLUMN, _LEFT = 46, 70, 168
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
