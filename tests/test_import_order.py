@@ -1,4 +1,4 @@
-"""A module imports from its room and lower ones, and never itself by way of others (docs/decisions/0001-import-order.md)."""
+"""A module imports from its room and lower ones, and never itself by way of others (decision 1, docs/project/decisions)."""
 
 import ast
 import graphlib

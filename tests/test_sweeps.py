@@ -559,7 +559,7 @@ def test_mistakes_are_named(axes, more, message, tmp_path):
 
 def test_without_the_extra_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "zarr", None)
-    with pytest.raises(ImportError, match=r"zarr could not be imported .*pip install 'ntk-shortcuts\[dask\]'"):
+    with pytest.raises(ImportError, match=r"zarr could not be imported .*python -m pip install '.\[dask\]'"):
         sweep(AXES, compute=Counted(), store=tmp_path / "sweep.zarr")
     assert sweep(AXES, compute=Counted())["bias"].shape == (3, 2)
 

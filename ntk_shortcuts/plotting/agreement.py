@@ -50,5 +50,7 @@ def plot_agreement(panels: Sequence[Scatter]) -> Figure:
         for j, depth in enumerate(depths)
     ]
     handles = [*colours, *shapes]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize="small", frameon=False)
+    columns = min(len(handles), 3 * len(panels))
+    figure.set_figheight(4.1 + 0.3 * -(-len(handles) // columns))  # room for every row of the legend
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize="small", frameon=False)
     return figure
