@@ -90,7 +90,7 @@ def checks() -> list[Check]:
             (weighted[0] - weighted[1]) / weighted.sum(axis=0),
             rare.class_expectation(points),
             1e-10,
-        ),  # fmt: skip
+        ),
         compare("p(z) at other proportions", weighted.sum(axis=0), rare.density(points), 1e-10),
         compare("best accuracy, and balanced", [0.15 * best[0] + 0.85 * best[1], best.mean()], optimal, 5e-3),
         compare("means of label, class, and their product, the first of 40,000 samples", flipped, means, 1e-2),
@@ -139,8 +139,8 @@ DERIVATION = Derivation(
         "ntk_shortcuts.ImbalancedClasses",
         "ntk_shortcuts.metrics.BalancedAccuracy",
     ],
-    source="label noise by class: Natarajan et al. (2013); shift of priors: Saerens et al. (2002); the variances: worked out for "
-    "this package",
+    source="label noise by class: Natarajan et al. (2013); shift of priors: Saerens et al. (2002); the "
+    "variances: worked out for this package",
     steps=steps,
     checks=checks,
     figure=figure,

@@ -21,7 +21,7 @@ def steps() -> list[Step]:
     assert sp.simplify(outside - count**-2 / 2) == 0
     return [
         Step(
-            r"With $\lambda_i = i^{-\alpha}$ and no ridge, $N = \sum_i\lambda_i/(\lambda_i + \kappa)$ is an integral for large N,",
+            r"With $\lambda_i = i^{-\alpha}$ and no ridge, $N = \sum_i\lambda_i/(\lambda_i + \kappa)$ is an integral,",
             r"N = \int_0^\infty\frac{di}{1 + \kappa i^\alpha} = \kappa^{-1/\alpha}\,\frac{\pi/\alpha}{\sin(\pi/\alpha)},"
             r"\qquad\kappa\propto N^{-\alpha}",
         ),

@@ -2,6 +2,7 @@ r"""Learning curves: a number against the size of a data set, and the power law 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -192,7 +193,7 @@ def _decay(numbers: np.ndarray, between: slice) -> float:
 
 def _checked_counts(num_samples: Any) -> Int[np.ndarray, "n"]:
     counts = [require_integer("num_samples", count, 2) for count in np.ravel(num_samples).tolist()]
-    ascending = len(counts) >= 2 and all(first < second for first, second in zip(counts, counts[1:], strict=False))
+    ascending = len(counts) >= 2 and all(first < second for first, second in itertools.pairwise(counts))
     require(ascending, "num_samples", "at least two numbers, ascending", counts)
     return np.array(counts)
 

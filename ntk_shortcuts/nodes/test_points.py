@@ -68,7 +68,7 @@ def labelled(points: TestPoints, weights: Any, expectation: Any, attributes: Seq
         weights: (n,), sum 1. expectation: E[y | z] (n,): a label y counts (1 + y E[y | z])/2 of the point's weight.
     """
     for name in attributes:
-        require(name in points.attributes, "attributes", f"of {', '.join(points.attributes)}", name)
+        require(name in points.attributes, "attributes", f"of {', '.join(sorted(points.attributes))}", name)
     both = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), dataclasses.replace(points, groups=None))
     label = np.repeat([1.0, -1.0], len(points.points))
     sides = [np.where(np.asarray(both.attributes[name]) > 0, 1, 0) for name in attributes]
