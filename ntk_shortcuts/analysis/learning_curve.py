@@ -12,7 +12,7 @@ import numpy as np
 
 from ntk_shortcuts.entry import predict
 from ntk_shortcuts.laws.base import Law
-from ntk_shortcuts.methods import METHODS, Method, method_options
+from ntk_shortcuts.methods import Method, method_options
 from ntk_shortcuts.methods.average.deterministic_equivalent import scalar_kappa
 from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.results.prediction import Prediction, labelled
@@ -86,7 +86,7 @@ def learning_curve(
     require(training.batch_shape == (), "training", "a rule with scalar parameters", training)
     counts = _checked_counts(num_samples)
     found = [predict(law, network, training, num_samples=int(count), method=method, **options) for count in counts]
-    accepted = method_options(METHODS["population"])
+    accepted = method_options("population")
     shared = {name: value for name, value in options.items() if name in _SHARED}
     given = method_options(method) if isinstance(method, Method) else {}
     shared |= {name: given[name] for name in accepted if name in _SHARED and name in given and name not in options}

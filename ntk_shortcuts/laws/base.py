@@ -165,8 +165,8 @@ class DataLaw(Law):
 
     @property
     def flow_orders(self) -> tuple[int, ...]:
-        """Rules of :meth:`flow_nodes`, from coarse to fine."""
-        return tuple(range(self.levels(KernelFacts(), "operator")))
+        """Rules of :meth:`flow_nodes`, from coarse to fine, by numbers from 1 on."""
+        return tuple(range(1, self.levels(KernelFacts(), "operator") + 1))
 
     @property
     def quick_flow_order(self) -> int:
@@ -179,7 +179,7 @@ class DataLaw(Law):
         Args:
             sampled: whether samples are to be drawn at the nodes, whose targets must then be expectations of labels.
         """
-        nodes = self.parity.whole(self.nodes(order, KernelFacts(), "operator"))
+        nodes = self.parity.whole(self.nodes(order - 1, KernelFacts(), "operator"))
         return Nodes.of(nodes.everywhere, nodes.weights.ravel(), nodes.targets.ravel())
 
     def counts(self, num_samples: int) -> Counts | None:
