@@ -48,7 +48,7 @@ class NoisyLabels(WrappedLaw):
         0.6
     """
 
-    law: Law
+    law: Any
     rate: Scalar | dict[tuple[int, ...], Scalar]
 
     def __init__(self, law: Law, rate: Scalar | Rates = 0.1):

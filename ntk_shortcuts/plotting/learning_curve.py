@@ -87,7 +87,7 @@ def _lines(named: Mapping[str, LearningCurve]) -> Iterator[tuple[str, LearningCu
     for name, curve in named.items():
         for entry in itertools.product(*[range(size) for size in curve.limit.shape]):
             axes = zip(curve.axes.items(), entry, strict=True)
-            places = [f"{axis} {signed(at[i], at)}" for (axis, at), i in axes]
+            places = [f"{axis} {signed(at[i], np.asarray(at))}" for (axis, at), i in axes]
             yield ", ".join([name, *places] if name else places), curve, entry
 
 
