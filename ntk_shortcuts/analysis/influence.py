@@ -85,7 +85,7 @@ def influence(
     outputs = DatasetAveraged(random_init=random_init)(kernel, training, num_samples, probes)
     give(outputs.issues)
     weights = law.metric.weights(probes)
-    slope = weights.reshape(len(weights), -1).T * sign_slope(outputs.mean, outputs.std)
+    slope = jnp.asarray(weights.reshape(len(weights), -1).T) * sign_slope(outputs.mean, outputs.std)
     nodes = kernel.nodes(0, "influence")
     parts = _influence(kernel, training, float(num_samples), latents, probes.points, slope, nodes)
     label_part, residual_part = (part.T.reshape(len(latents), *weights.shape[1:]) for part in parts)
