@@ -10,6 +10,8 @@ from .kernels import LeakyReLU, finite_width
 from .kernels.empirical import empirical_ntk
 from .laws.clusters.law import Clusters
 from .laws.features.law import GaussianFeatures
+from .laws.imbalance import ImbalancedClasses
+from .laws.noise import NoisyLabels
 from .laws.pool import Pool
 from .laws.two_features.dataset import Dataset
 from .laws.two_features.model import GenerativeModel
@@ -42,9 +44,11 @@ __all__ = [
     "GivenDataset",
     "GradientDescent",
     "GradientFlow",
+    "ImbalancedClasses",
     "LeadingOrder",
     "LeakyReLU",
     "MonteCarlo",
+    "NoisyLabels",
     "Pool",
     "Population",
     "PopulationFlow",

@@ -12,6 +12,7 @@ from ntk_shortcuts.plotting.examples import plot_examples
 from ntk_shortcuts.plotting.gaps import Gaps, plot_gaps
 from ntk_shortcuts.plotting.group_curves import plot_group_curves
 from ntk_shortcuts.plotting.influence import plot_influence
+from ntk_shortcuts.plotting.learning_curve import plot_learning_curve
 from ntk_shortcuts.plotting.mitigations import plot_mitigations
 from ntk_shortcuts.plotting.release_times import plot_release_times
 from ntk_shortcuts.plotting.spectrum import plot_spectrum
@@ -37,6 +38,7 @@ __all__ = [
     "plot_gaps",
     "plot_group_curves",
     "plot_influence",
+    "plot_learning_curve",
     "plot_mitigations",
     "plot_release_times",
     "plot_spectrum",

@@ -11,7 +11,7 @@ import numpy as np
 
 from ntk_shortcuts.metrics.base import Metric, Reading
 from ntk_shortcuts.metrics.core_accuracy import CoreAccuracy
-from ntk_shortcuts.metrics.groups import Accuracy, AttributeReliance, GroupAccuracy
+from ntk_shortcuts.metrics.groups import Accuracy, AttributeReliance, BalancedAccuracy, GroupAccuracy
 from ntk_shortcuts.metrics.reliance import Reliance
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import is_traced
@@ -69,6 +69,11 @@ class Prediction(eqx.Module):
     def worst_group_accuracy(self) -> Any:
         """The least of the groups' expected accuracies, among those with test points."""
         return plain(np.nanmin(np.asarray(GroupAccuracy()(self.outputs, self.points)), axis=-1))
+
+    @property
+    def balanced_error(self) -> Any:
+        """Mean over the labels of the part of their test points that are classified wrongly; shaped like the bias."""
+        return 1 - plain(BalancedAccuracy()(self.outputs, self.points))
 
     @property
     def optimal_group_accuracy(self) -> Any:

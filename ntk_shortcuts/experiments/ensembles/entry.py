@@ -14,7 +14,7 @@ from ntk_shortcuts.experiments.ensembles.pools import train_on_pool
 from ntk_shortcuts.experiments.ensembles.result import Ensemble, assembled
 from ntk_shortcuts.experiments.ensembles.run import run
 from ntk_shortcuts.experiments.ensembles.sources import Given, Sampled, Source
-from ntk_shortcuts.laws.base import DataLaw
+from ntk_shortcuts.laws.base import DataLaw, Law
 from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.laws.two_features.dataset import Dataset
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
@@ -64,7 +64,7 @@ def train_ensemble(
     **options: Any,
 ) -> LawEnsemble: ...
 def train_ensemble(
-    model: DataLaw | Pool,
+    model: Law,
     network: FiniteNetwork,
     training: GradientDescent,
     num_samples: int | None = None,
@@ -113,7 +113,7 @@ def train_ensemble(
         ((2, 2, 2), (2, 2, 2, 900))
     """
     sizes = (num_samples, num_datasets, num_inits)
-    if isinstance(model, Pool):
+    if isinstance(model, Law) and model.samples is not None:
         require(dataset is None, "dataset", "None for a pool (num_samples=None: the pool is the data set)", "a data set")
         require(probe_inputs is None, "probe_inputs", "None for a pool, whose points are those of test=", "inputs")
         return train_on_pool(model, network, training, *sizes, key=key, test=test, **options)

@@ -144,6 +144,16 @@ class GaussianFeatures(LatentLaw):
         return jnp.tanh(latents @ self.bayes_direction.astype(latents.dtype))
 
     @in_float64
+    def density(self, latents: Num[AnyArray, "n K"]) -> Float[Array, "n"]:
+        """Mixture density p(z) at latents (n, K)."""
+        latents = as_points("latents", latents, dimension=self.features)
+        parts = [
+            jax.scipy.stats.multivariate_normal.pdf(latents, sign * self.means.astype(latents.dtype), self.covariance)
+            for sign in (1, -1)
+        ]
+        return (parts[0] + parts[1]) / 2
+
+    @in_float64
     def probe_grid(self) -> Float[Array, "probes K"]:
         """Where biases are read: an even grid for two features, Sobol points in the box of sides [-3 mu_i, 3 mu_i] beyond."""
         if self.features > 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -131,6 +132,15 @@ class IndexedPool(DataLaw):
 
     def without_replacement(self) -> IndexedPool:
         return dataclasses.replace(self, replace=False)
+
+    @property
+    def label_groups(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(itertools.product(*groups_of(self.labels, self.attributes)[1].values()))
+
+    def group_shares(self, points: Any) -> Float[np.ndarray, "n groups"]:
+        """1 in the group of each sample."""
+        numbers = np.asarray(points)[:, 0].astype(int)
+        return np.eye(len(self.label_groups))[self.groups[numbers]]
 
     @property
     def groups(self) -> Int[np.ndarray, "P"]:
