@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
@@ -17,15 +16,22 @@ from ntk_shortcuts.metrics.reliance import mean_sign_slope
 from ntk_shortcuts.nodes.base import Nodes
 from ntk_shortcuts.nodes.parity import stacked
 from ntk_shortcuts.numerics import compiled, in_float64, solve_each
+from ntk_shortcuts.results.arrays import table, two_feature_coordinates, variable
+from ntk_shortcuts.results.base import Result, origin_of, the_origin
 from ntk_shortcuts.results.issues import give
+from ntk_shortcuts.results.origin import Origin
 from ntk_shortcuts.training.rules import RationalFilter, TrainingRule, require_rule
 from ntk_shortcuts.typing import Array, Float, Latents
 from ntk_shortcuts.validation import as_points, require, require_integer
 
 _MODES = 64
 
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure
 
-class Influence(eqx.Module):
+
+class Influence(Result):
     """Expected change of the bias by one training point at `latents` (n, 2).
 
     - `positive`, `negative` (n,): of a point labelled +1 and -1. `expected` (n,): averaged over P(y | z).
@@ -37,6 +43,25 @@ class Influence(eqx.Module):
     negative: Float[Array, "n"]
     expected: Float[Array, "n"]
     density: Float[Array, "n"]
+    origin: Origin = the_origin()
+
+    def plot(self, ax: Any = None) -> Figure:
+        """The effect over the latent plane, averaged over the label.
+
+        Args:
+            ax: matplotlib axes to draw in; by default those of a new figure.
+        """
+        from ntk_shortcuts.plotting.influence import plot_influence
+
+        return plot_influence(self, ax)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Effects and density over the dimension `probe`, at `shortcut_feature` and `core_feature`."""
+        effect = "change of the bias by one training point"
+        names = {"positive": "labelled +1", "negative": "labelled -1", "expected": "averaged over labels"}
+        variables = {name: variable(("probe",), getattr(self, name), f"{effect} {words}") for name, words in names.items()}
+        variables["density"] = variable(("probe",), self.density, "density of the data law")
+        return table(variables, two_feature_coordinates(self.latents), self.origin)
 
 
 @in_float64
@@ -77,7 +102,8 @@ def influence(
     require(training.batch_shape == (), "training", "a rule with scalar parameters", training)
     latents = model.probe_grid(61) if latents is None else as_points("latents", latents, dimension=2)
     probes = kernel.law.test_points()
-    outputs = DatasetAveraged(random_init=random_init)(kernel, training, num_samples, probes)
+    average = DatasetAveraged(random_init=random_init)
+    outputs = average(kernel, training, num_samples, probes)
     give(outputs.issues)
     slope = mean_sign_slope(outputs.mean, outputs.std, probes.points)
     nodes = kernel.nodes(0, "influence")
@@ -90,6 +116,9 @@ def influence(
         negative=negative,
         expected=(1 + expectation) / 2 * positive + (1 - expectation) / 2 * negative,
         density=model.density(latents),
+        origin=origin_of(
+            {"model": model, "network": kernel.network, "training": training, "method": average}, num_samples=num_samples
+        ),
     )
 
 

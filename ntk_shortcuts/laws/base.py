@@ -52,6 +52,11 @@ class Law(Spec):
             cache: a folder for what takes long, where the law keeps anything.
         """
 
+    @property
+    def two_features(self) -> Any:
+        """The paper's model of two features where the law is one: for closed forms and reductions that hold for it alone."""
+        return None
+
 
 class DataLaw(Law):
     """What the data are."""
@@ -133,9 +138,4 @@ class DataLaw(Law):
     def flattest(self) -> Any:
         """Second moments of the inputs along the direction in which they vary least, relative to the largest; None: not
         known."""
-        return None
-
-    @property
-    def two_features(self) -> Any:
-        """The paper's model of two features where the law is one: for closed forms and reductions that hold for it alone."""
         return None

@@ -7,10 +7,11 @@ from typing import ClassVar
 import equinox as eqx
 import numpy as np
 
+from ntk_shortcuts.spec import Record
 from ntk_shortcuts.typing import AnyArray, Array, Float, Int
 
 
-class Groups(eqx.Module):
+class Groups(Record):
     """Groups of points by what is known of them, the label first.
 
     - `number` (n,): of each point's group among all combinations of values, the last name's running fastest.
@@ -32,7 +33,7 @@ class Groups(eqx.Module):
         return int(np.prod(self.shape))
 
 
-class TestPoints(eqx.Module):
+class TestPoints(Record):
     """Points at which outputs are predicted, and what metrics read there.
 
     - `points` (n, ...): of the law.

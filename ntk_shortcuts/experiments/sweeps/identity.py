@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from ntk_shortcuts.axes import arguments_of, axes_of, parameters_of
-from ntk_shortcuts.description import beside, described, method_name, netcdf_value, plain_value, resolved_options, versions
+from ntk_shortcuts.description import beside, described, netcdf_value, plain_value, versions
 from ntk_shortcuts.experiments.sweeps.grid import Grid, Point
 from ntk_shortcuts.methods import Method, method_options
 from ntk_shortcuts.numerics import without_key_type
@@ -31,10 +31,11 @@ def run_attributes(
     point: Point, method: str | Method | None, compute: Callable | None, options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Every parameter of the specs and the method, or of what replaces it, and the versions, as netCDF can store them."""
-    name = full_name(compute) if method is None else method_name(method)
+    name = full_name(compute) if method is None else method.name if isinstance(method, Method) else method
     found = {"method": name, **described(point.specs(), parameters_of), "num_samples": point.num_samples}
     if method is not None:
-        found.update(beside(found, resolved_options(method, options)))
+        chosen = {name: plain_value(value) for name, value in {**method_options(method), **options}.items()}
+        found.update(beside(found, {name: value for name, value in chosen.items() if value is not None or name != "key"}))
     else:
         found.update(beside(found, {name: plain_value(value) for name, value in options.items()}))
     return {**{name: netcdf_value(value) for name, value in found.items()}, **versions()}
