@@ -25,10 +25,18 @@ class _Plain(type(eqx.Module)):
 class Record(eqx.Module, metaclass=_Plain):
     """Named values: numbers are shown as they are, longer arrays by their shapes; fields that are None are left out.
 
-    `units`: of fields that have some, by name.
+    - `units`: of fields that have some, by name.
+    - `sources`: what it is taken from, for :func:`ntk_shortcuts.cite`: keys of entries of `references.bib`.
     """
 
     units: ClassVar[Mapping[str, str]] = {}
+    sources: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def cited(self) -> tuple[str, ...]:
+        """The sources of what it is, those of its parts included."""
+        parts = (getattr(self, field.name, None) for field in dataclasses.fields(self))
+        return (*self.sources, *(source for part in parts if isinstance(part, Record) for source in part.cited))
 
     def __repr__(self) -> str:
         fields = {field.name: field for field in dataclasses.fields(self) if field.init}
@@ -47,8 +55,6 @@ class Spec(Record):
 
     Under a JAX transformation the numbers have no value: a traced spec has no hash, and is equal only to itself.
 
-    `sources`: what it is taken from, for :func:`ntk_shortcuts.cite`: keys of the package's `references.bib`, or BibTeX entries.
-
     Example:
         >>> from ntk_shortcuts import MLP
         >>> MLP(1) == MLP(1), len({MLP(1), MLP(1), MLP(2)})
@@ -57,14 +63,6 @@ class Spec(Record):
         >>> GradientFlow([3.0, 30.0])
         GradientFlow(time=[3, 30])
     """
-
-    sources: ClassVar[tuple[str, ...]] = ()
-
-    @property
-    def cited(self) -> tuple[str, ...]:
-        """The sources of what it is, those of its parts included."""
-        parts = (getattr(self, field.name, None) for field in dataclasses.fields(self))
-        return (*self.sources, *(source for part in parts if isinstance(part, Spec) for source in part.cited))
 
     def _is_left_out(self, value: Any, field: dataclasses.Field) -> bool:
         """Fields that are None or at their defaults."""

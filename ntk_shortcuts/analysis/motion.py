@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -41,6 +41,8 @@ class KernelMotion(Result):
     - `bias` (I, T): of the network; `initial_kernel_bias` (I, T): of the same network with its kernel held at that of
       initialisation. Their difference is what the movement of the kernel did.
     """
+
+    sources: ClassVar[tuple[str, ...]] = ("cristianini2001kernel",)
 
     times: np.ndarray
     relative_change: np.ndarray

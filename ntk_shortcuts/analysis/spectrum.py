@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import equinox as eqx
 import jax
@@ -44,6 +44,8 @@ class KernelSpectrum(Result):
     - `diagnostics`: `discretization_error` (relative change of the eigenvalues under refinement, the largest),
       `tail_mass` (fraction of the trace in the modes left out), `target_dropped` (fraction of \(\int p f^{*2}\) there).
     """
+
+    sources: ClassVar[tuple[str, ...]] = ("lim2026shortcut",)
 
     eigenvalues: Float[Array, "modes"]
     learning_times: Float[Array, "modes"]

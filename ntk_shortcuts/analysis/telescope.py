@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -49,6 +50,8 @@ class Telescope(Result):
       the plane where the inputs are known to lie in it (:mod:`ntk_shortcuts.laws.two_features.plane`).
     - `dataset`, `probes` (probes, 2).
     """
+
+    sources: ClassVar[tuple[str, ...]] = ("jeffares2024deep",)
 
     segments: np.ndarray
     steps: np.ndarray

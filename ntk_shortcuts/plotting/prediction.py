@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,9 +37,7 @@ def plot_prediction(prediction: Any, model: TwoFeatures | None = None, ax: Any =
     values, own = np.asarray(values), prediction.metric.coordinates(prediction.points)
     settings = values.ndim - len(own)
     if own and settings <= 1:
-        kind, entries = next(iter(own.items()))
-        by_name = {f"{kind} {entry}": row for entry, row in zip(entries, np.moveaxis(values, -1, 0), strict=True)}
-        return plot_numbers(by_name, _along(prediction) if settings else None, number_label(name), ax=ax)
+        return plot_numbers(by_entry(values, own), _along(prediction) if settings else None, number_label(name), ax=ax)
     if settings == 1:
         spread = {name: numbers["bias_std"]} if "bias_std" in numbers else None
         return plot_numbers({name: values}, _along(prediction), number_label(name), spread, ax)
@@ -64,10 +63,23 @@ def _plot_groups(prediction: Any, ax: Any) -> Figure:
         if usable.sum() > 1:
             return plot_group_curves(accuracy.isel({axis: usable}), ax=ax, x=axis)
     last = accuracy.isel({dim: -1 for dim in accuracy.dims[: accuracy.dims.index("label")]})
-    values = [last[name].values for name in last.dims]
-    numbers = {}
-    for group, value in zip(itertools.product(*values), last.values.ravel(), strict=True):
-        words = (f"{name} {signed(entry, among)}" for name, entry, among in zip(last.dims, group, values, strict=True))
-        if np.isfinite(value):
-            numbers[", ".join(words)] = value
-    return plot_numbers(numbers, None, "accuracy in the group", ax=ax)
+    return plot_numbers(by_words(last), None, "accuracy in the group", ax=ax)
+
+
+def by_entry(values: Any, axes: Mapping[str, list]) -> dict[str, np.ndarray]:
+    """Values (*batch, entries) of a metric with one axis of its own by the words for each entry."""
+    ((kind, entries),) = axes.items()
+    return {f"{kind} {entry}": row for entry, row in zip(entries, np.moveaxis(np.asarray(values), -1, 0), strict=True)}
+
+
+def by_words(accuracy: Any) -> dict[str, np.ndarray]:
+    """Values (*batch, label, attributes) by the words for each group, without groups that have no points."""
+    names = accuracy.dims[accuracy.dims.index("label") :]
+    known = [accuracy[name].values for name in names]
+    columns = np.reshape(accuracy.values, (*accuracy.shape[: -len(names)], -1))
+    words = [
+        ", ".join(f"{name} {signed(entry, among)}" for name, entry, among in zip(names, group, known, strict=True))
+        for group in itertools.product(*known)
+    ]
+    found = dict(zip(words, np.moveaxis(columns, -1, 0), strict=True))
+    return {name: values for name, values in found.items() if not np.isnan(values).all()}

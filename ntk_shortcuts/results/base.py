@@ -30,6 +30,11 @@ class Result(Record):
 
     units: ClassVar[Mapping[str, str]] = {"time": TIME_UNITS, "times": TIME_UNITS, "learning_times": TIME_UNITS}
 
+    @property
+    def cited(self) -> tuple[str, ...]:
+        """The sources of its own kind, and of the law, network, rule and method that it is of."""
+        return tuple(dict.fromkeys((*self.origin.cited, *self.sources)))
+
     @abc.abstractmethod
     def plot(self, ax: Any = None) -> Figure:
         """The result as a figure, in matplotlib axes `ax` where they are given."""
@@ -65,8 +70,5 @@ def origin_of(specs: Mapping[str, Any], **numbers: Any) -> Origin:
 
 def _is_short(value: Any) -> bool:
     """Whether a value is a number, or a few of them."""
-    return (
-        isinstance(value, np.ndarray | np.generic | float | int)
-        and np.size(value) <= 8
-        and np.asarray(value).dtype.kind in "iuf"
-    )
+    number = isinstance(value, np.ndarray | np.generic | float | int) and np.asarray(value).dtype.kind in "iuf"
+    return number and np.size(value) <= 8

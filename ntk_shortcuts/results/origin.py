@@ -44,8 +44,9 @@ class Origin:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """The same and the versions, as netCDF can store them."""
-        return {**{name: netcdf_value(value) for name, value in self.parameters.items()}, **versions()}
+        """The same, the sources and the versions, as netCDF can store them."""
+        found = {name: netcdf_value(value) for name, value in self.parameters.items()}
+        return {**found, **({"sources": " ".join(self.cited)} if self.cited else {}), **versions()}
 
     @property
     def cited(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -38,6 +38,8 @@ class SampleSpectrum(Result):
     - `diagnostics`: `tail_mass` (fraction of the trace in the modes left out), `label_dropped` (fraction of the label's square
       there).
     """
+
+    sources: ClassVar[tuple[str, ...]] = ("lim2026shortcut",)
 
     eigenvalues: Float[np.ndarray, "modes"]
     learning_times: Float[np.ndarray, "modes"]

@@ -11,6 +11,8 @@ from ntk_shortcuts.experiments.ensembles.measured import MeasuredEnsemble
 from ntk_shortcuts.experiments.ensembles.result import times_first
 from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.nodes.test_points import TestPoints
+from ntk_shortcuts.results.base import the_origin
+from ntk_shortcuts.results.origin import Origin
 from ntk_shortcuts.training.gradient_descent import GradientDescent
 from ntk_shortcuts.typing import AnyArray, Float, Int
 
@@ -39,6 +41,7 @@ class PoolEnsemble(MeasuredEnsemble):
     samples: Int[np.ndarray, "datasets N"]
     points: TestPoints
     params: Any
+    origin: Origin = the_origin()
 
     @property
     def reliance(self) -> Float[np.ndarray, "*times datasets inits"]:
@@ -55,7 +58,13 @@ class PoolEnsemble(MeasuredEnsemble):
 
 
 def pool_ensemble(
-    pool: Pool, points: TestPoints, samples: np.ndarray, record: Record, training: GradientDescent, steps: np.ndarray
+    pool: Pool,
+    points: TestPoints,
+    samples: np.ndarray,
+    record: Record,
+    training: GradientDescent,
+    steps: np.ndarray,
+    origin: Origin,
 ) -> PoolEnsemble:
     """The ensemble from the records of its networks, leaves (D, I, ...)."""
     steps = steps if np.ndim(training.steps) else steps[0]
@@ -70,4 +79,5 @@ def pool_ensemble(
         samples=samples,
         points=points,
         params=record.params,
+        origin=origin,
     )

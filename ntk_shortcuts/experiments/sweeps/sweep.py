@@ -21,6 +21,7 @@ from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.methods import METHODS, Method, known_methods
 from ntk_shortcuts.networks.base import as_network
 from ntk_shortcuts.networks.mlp import MLP
+from ntk_shortcuts.results.base import origin_of
 from ntk_shortcuts.results.issues import Issue, give
 from ntk_shortcuts.training.gradient_flow import GradientFlow
 from ntk_shortcuts.training.rules import TrainingRule, require_rule
@@ -68,9 +69,10 @@ def sweep(
 
     Returns:
         An `xarray.Dataset` with a `.plot()` that draws it, whose dimensions are the axes in the given order, with `bias`,
-        `reliance`, `optimal_reliance` (of a pool `accuracy`, `worst_group_accuracy`, `reliance_on_...` each attribute, and `group_accuracy` with the further
-        dimensions label and attributes) and the diagnostics, or what `compute` returned, NaN at points that had none; the
-        attributes hold every fixed parameter, the method and the versions. In the store, `done` marks the finished points.
+        `reliance`, `optimal_reliance` (of a pool `accuracy`, `worst_group_accuracy`, `reliance_on_...` each attribute, and
+        `group_accuracy` with the further dimensions label and attributes) and the diagnostics, or what `compute` returned, NaN
+        at points that had none; the attributes hold every fixed parameter, the method and the versions. In the store, `done`
+        marks the finished points.
         Where values of the rule's axis were added to a store, diagnostics of a pass have that axis too, for the passes differ.
 
     Raises:
@@ -129,7 +131,8 @@ def sweep(
     from ntk_shortcuts.experiments.sweeps.result import SweepResult
 
     found = table.dataset().drop_vars("done")
-    return SweepResult(found.data_vars, found.coords, found.attrs)
+    cited = origin_of({**base.specs(), "method": kind} if compute is None else base.specs()).cited
+    return SweepResult(found.data_vars, found.coords, {**found.attrs, "sources": " ".join(cited)})
 
 
 def _require_predictable(base: Point, axes: Mapping[str, Any], options: Mapping[str, Any]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +23,8 @@ class _Homogeneous(Activation):
 
 class Linear(_Homogeneous):
     """phi(x) = x: the identity on moments. Label D2.1."""
+
+    sources: ClassVar[tuple[str, ...]] = ("cho2009kernel",)
 
     @property
     def name(self) -> str:
