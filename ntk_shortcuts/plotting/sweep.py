@@ -57,7 +57,7 @@ def plot_sweep(result: xarray.Dataset, variable: str | None = None, ax: Any = No
     lines = {chosen: values}
     if others:
         beside = values[others[0]]
-        lines = {f"{_label(beside)} {_word(at)}": values.sel({others[0]: at}) for at in beside.values}
+        lines = {f"{beside.name} {_word(at)}".replace("_", " "): values.sel({others[0]: at}) for at in beside.values}
     numbers = {name: np.asarray(line) for name, line in lines.items()}
     return plot_numbers(numbers, (_label(values[main]), values[main].values), number_label(chosen), ax=ax)
 

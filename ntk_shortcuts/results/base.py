@@ -49,12 +49,16 @@ class Result(Record):
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: value for name, value in values.items() if _is_short(value)}
 
+    def rows(self) -> dict[str, Any]:
+        """What a table of the result shows, by name."""
+        return self.numbers()
+
     def _repr_html_(self) -> str | None:
         """For notebooks: the numbers as a small table, and the figure. None under JAX transformations: they have no values."""
         if is_traced(self):
             return None
         units = self.units
-        rows = {name: f"{shown(np.asarray(value))} {units.get(name, '')}".strip() for name, value in self.numbers().items()}
+        rows = {name: f"{shown(np.asarray(value))} {units.get(name, '')}".strip() for name, value in self.rows().items()}
         return page(type(self).__name__, rows, self.plot)
 
 

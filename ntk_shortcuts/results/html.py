@@ -45,13 +45,14 @@ def figure_svg(draw: Callable[[Any], Any]) -> str:
     figure.savefig(buffer, format="svg", transparent=True)
     text = buffer.getvalue()
     # Without the XML declaration and the date, so that the same result gives the same text but for identifiers.
-    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.S)
+    # matplotlib's style sheet would hold for the whole page; what it says stands in the first element.
+    text = re.sub(r"<(metadata|style)\b.*?</\1>", "", text[text.index("<svg") :], flags=re.S)
     return _BLACK.sub("currentColor", _filled(text))
 
 
 def _filled(svg: str) -> str:
     """Text has no colour of its own in matplotlib's SVG, and is black by default: it takes that of the page."""
-    return svg.replace("<svg ", '<svg fill="currentColor" ', 1)
+    return svg.replace("<svg ", '<svg fill="currentColor" stroke-linejoin="round" stroke-linecap="butt" ', 1)
 
 
 def _make_small(axes: Any) -> None:

@@ -50,7 +50,7 @@ class Prediction(Result):
         """The numbers that it is asked for first, and what keeps them from being trusted."""
         if is_traced(self):
             return super().__repr__()
-        read = {**self.numbers(), **{name: value for name, value in self.coordinates.items() if value is not None}}
+        read = self.rows()
         units = {name: f" ({units})" for name, units in self.units.items()}
         numbers = {name: shown(np.asarray(value)) + units.get(name, "") for name, value in read.items()}
         issues = ", ".join(issue.kind for issue in self.issues) or "none"
@@ -191,6 +191,10 @@ class Prediction(Result):
             True
         """
         return plain(metric(self.outputs, self.points))
+
+    def rows(self) -> dict[str, Any]:
+        """The numbers, and what tells the settings of the rule apart."""
+        return {**self.numbers(), **{name: value for name, value in self.coordinates.items() if value is not None}}
 
     def plot(self, ax: Any = None) -> Figure:
         """What there is to see of it, in matplotlib axes `ax` where they are given: against time, of several times; of one the
