@@ -16,6 +16,8 @@ from ntk_shortcuts.typing import Scalar
 
 
 class _Homogeneous(Activation):
+    sources: ClassVar[tuple[str, ...]] = ("cho2009kernel",)
+
     @property
     def is_homogeneous(self) -> bool:
         return True
@@ -23,8 +25,6 @@ class _Homogeneous(Activation):
 
 class Linear(_Homogeneous):
     """phi(x) = x: the identity on moments. Label D2.1."""
-
-    sources: ClassVar[tuple[str, ...]] = ("cho2009kernel",)
 
     @property
     def name(self) -> str:
