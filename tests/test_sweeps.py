@@ -57,7 +57,8 @@ def test_each_point_is_the_prediction_at_its_values():
         for name in ("bias", "reliance", "optimal_reliance"):
             assert float(found[name]) == pytest.approx(float(getattr(expected, name)), abs=1e-9)
     for name in (*result.data_vars, *result.coords):
-        assert result[name].attrs["long_name"] and result[name].attrs["units"] == "1"
+        assert result[name].attrs["long_name"]
+        assert result[name].attrs["units"] == ("learning rate x steps" if name == "time" else "1")
     expected = {
         "method": "population",
         "core_predictivity": 0.92,

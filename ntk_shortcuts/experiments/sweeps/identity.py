@@ -15,8 +15,9 @@ import numpy as np
 from ntk_shortcuts.axes import arguments_of, axes_of, parameters_of
 from ntk_shortcuts.description import beside, described, netcdf_value, plain_value, versions
 from ntk_shortcuts.experiments.sweeps.grid import Grid, Point
-from ntk_shortcuts.methods import Method, method_options
+from ntk_shortcuts.methods import METHODS, Method, method_options
 from ntk_shortcuts.numerics import without_key_type
+from ntk_shortcuts.results.origin import Origin
 
 
 @runtime_checkable
@@ -48,8 +49,11 @@ def sweep_attributes(
     found = run_attributes(grid.base, method, compute, options)
     varied = {*grid.values, *grid.varied()}
     found = {name: _finite(value) for name, value in found.items() if name not in varied}
+    kind = METHODS[method] if isinstance(method, str) else type(method)
+    named = () if method is None else kind.sources
     return {
         **found,
+        "sources": " ".join(dict.fromkeys((*Origin(grid.base.specs()).cited, *named))),
         "fingerprint": _fingerprint(found, grid, compute, {**({} if method is None else method_options(method)), **options}),
     }
 
@@ -58,7 +62,7 @@ def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
     """Attributes in which two sweeps differ and how, or the arrays among their options; "" where they are of one."""
     if theirs.get("fingerprint") == ours["fingerprint"]:
         return ""
-    names = sorted({*theirs, *ours} - {"fingerprint"})
+    names = sorted({*theirs, *ours} - {"fingerprint", "sources"})
     found = {name: (_short(theirs, name), _short(ours, name)) for name in names if theirs.get(name) != ours.get(name)}
     if found:
         return "; ".join(f"{name}: {there} there, {here} here" for name, (there, here) in found.items())

@@ -21,7 +21,6 @@ from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.methods import METHODS, Method, known_methods
 from ntk_shortcuts.networks.base import as_network
 from ntk_shortcuts.networks.mlp import MLP
-from ntk_shortcuts.results.base import origin_of
 from ntk_shortcuts.results.issues import Issue, give
 from ntk_shortcuts.training.gradient_flow import GradientFlow
 from ntk_shortcuts.training.rules import TrainingRule, require_rule
@@ -131,8 +130,7 @@ def sweep(
     from ntk_shortcuts.experiments.sweeps.result import SweepResult
 
     found = table.dataset().drop_vars("done")
-    cited = origin_of({**base.specs(), "method": kind} if compute is None else base.specs()).cited
-    return SweepResult(found.data_vars, found.coords, {**found.attrs, "sources": " ".join(cited)})
+    return SweepResult(found.data_vars, found.coords, found.attrs)
 
 
 def _require_predictable(base: Point, axes: Mapping[str, Any], options: Mapping[str, Any]) -> None:
