@@ -143,7 +143,7 @@ def _predicted(
         outputs = outputs.with_notes(*laziness_notes(outputs, kernel, training, method, points))
     asked = {"model": law, "network": as_network(network), "training": training, "method": method}
     origin = origin_of(asked, num_samples=num_samples)
-    prediction = Prediction(outputs, points, method.name, kernel.law.metric, training.coordinates, origin)
+    prediction = Prediction(outputs, points, method.name, kernel.law.metric, training.coordinates, origin=origin)
     found = (*kernel.law.issues, *_of_the_law(prediction))
     return dataclasses.replace(prediction, outputs=outputs.with_notes(issues=found))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, dataclass_transform
 
 import equinox as eqx
 import jax
@@ -15,6 +15,8 @@ import numpy as np
 from ntk_shortcuts.numerics import is_traced, without_key_type
 
 
+# What equinox says of its own metaclass, which a checker of types cannot see through `type(...)`.
+@dataclass_transform(field_specifiers=(dataclasses.field, eqx.field))
 class _Plain(type(eqx.Module)):
     """Of classes whose `dir`, and so `help`, lists what their users call, and not what dataclasses and equinox keep there."""
 

@@ -15,8 +15,7 @@ from ntk_shortcuts.methods import PopulationFlow
 from ntk_shortcuts.metrics.shortcut_bias import ShortcutBias
 from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.results.arrays import coordinate, table, variable
-from ntk_shortcuts.results.base import Result, origin_of, the_origin
-from ntk_shortcuts.results.origin import Origin
+from ntk_shortcuts.results.base import Result, origin_of
 from ntk_shortcuts.training.rules import TrainingRule
 from ntk_shortcuts.typing import Float, Key
 from ntk_shortcuts.validation import require, require_integer
@@ -39,7 +38,6 @@ class WidthLimit(Result):
     bias: Float[np.ndarray, "widths *times"]
     standard_error: Float[np.ndarray, "widths *times"]
     times: Float[np.ndarray, "*times"] | None = None
-    origin: Origin = the_origin()
 
     def plot(self, ax: Any = None) -> Figure:
         """Biases over the width, with their standard errors, and their limit at the right end.
@@ -130,7 +128,7 @@ def infinite_width_limit(
     origin = origin_of({"model": model, "network": network, "training": training, "method": flow}, widths=widths)
     spread = biases.std(axis=1, ddof=1) / root
     times = np.asarray(training.coordinates["time"]) if training.batch_shape else None
-    return WidthLimit(limit.mean(axis=0), error, widths, biases.mean(axis=1), spread, times, origin)
+    return WidthLimit(limit.mean(axis=0), error, widths, biases.mean(axis=1), spread, times, origin=origin)
 
 
 @in_float64

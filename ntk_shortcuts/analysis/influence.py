@@ -17,9 +17,8 @@ from ntk_shortcuts.nodes.base import Nodes
 from ntk_shortcuts.nodes.parity import stacked
 from ntk_shortcuts.numerics import compiled, in_float64, solve_each
 from ntk_shortcuts.results.arrays import table, two_feature_coordinates, variable
-from ntk_shortcuts.results.base import Result, origin_of, the_origin
+from ntk_shortcuts.results.base import Result, origin_of
 from ntk_shortcuts.results.issues import give
-from ntk_shortcuts.results.origin import Origin
 from ntk_shortcuts.training.rules import RationalFilter, TrainingRule, require_rule
 from ntk_shortcuts.typing import Array, Float, Latents
 from ntk_shortcuts.validation import as_points, require, require_integer
@@ -43,7 +42,6 @@ class Influence(Result):
     negative: Float[Array, "n"]
     expected: Float[Array, "n"]
     density: Float[Array, "n"]
-    origin: Origin = the_origin()
 
     def plot(self, ax: Any = None) -> Figure:
         """The effect over the latent plane, averaged over the label.

@@ -17,8 +17,7 @@ from ntk_shortcuts.metrics.reliance import Reliance, reliance
 from ntk_shortcuts.networks.base import require_finite_network
 from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.results.arrays import TIME_UNITS, coordinate, table, variable
-from ntk_shortcuts.results.base import Result, origin_of, the_origin
-from ntk_shortcuts.results.origin import Origin
+from ntk_shortcuts.results.base import Result, origin_of
 from ntk_shortcuts.training.gradient_flow import GradientFlow
 from ntk_shortcuts.typing import Key
 from ntk_shortcuts.validation import require, require_integer
@@ -52,7 +51,6 @@ class KernelMotion(Result):
     learning_times: np.ndarray
     bias: np.ndarray
     initial_kernel_bias: np.ndarray
-    origin: Origin = the_origin()
 
     def plot(self, ax: Any = None) -> Figure:
         """Bias of the networks over time, as trained and with their kernels held.

@@ -21,8 +21,7 @@ from ntk_shortcuts.networks.base import as_network
 from ntk_shortcuts.nodes.base import Nodes
 from ntk_shortcuts.numerics import compiled, in_float64, safe_divide
 from ntk_shortcuts.results.arrays import TIME_UNITS, table, two_feature_coordinates, variable
-from ntk_shortcuts.results.base import Result, origin_of, the_origin
-from ntk_shortcuts.results.origin import Origin
+from ntk_shortcuts.results.base import Result, origin_of
 from ntk_shortcuts.typing import Array, Bool, Float, Latents
 from ntk_shortcuts.validation import require, require_integer, require_values
 
@@ -58,7 +57,6 @@ class KernelSpectrum(Result):
     trace: Float[Array, ""]
     label_noise: Float[Array, ""]
     diagnostics: dict[str, Any] = eqx.field(default_factory=dict)
-    origin: Origin = the_origin()
 
     def plot(self, ax: Any = None) -> Figure:
         """Learning times, and the shares of shortcut, core and target that the odd eigenfunctions carry.

@@ -20,9 +20,8 @@ from ntk_shortcuts.networks.fully_connected import Parameters
 from ntk_shortcuts.networks.mlp import MLP
 from ntk_shortcuts.numerics import compiled, in_float64
 from ntk_shortcuts.results.arrays import coordinate, table, two_feature_coordinates, variable
-from ntk_shortcuts.results.base import Result, origin_of, the_origin
+from ntk_shortcuts.results.base import Result, origin_of
 from ntk_shortcuts.results.issues import give
-from ntk_shortcuts.results.origin import Origin
 from ntk_shortcuts.training.gradient_descent import GradientDescent
 from ntk_shortcuts.training.rules import TrainingRule
 from ntk_shortcuts.training.spectral import apply_filter
@@ -68,7 +67,6 @@ class Telescope(Result):
     probe_inputs: Float[Array, "probes plane"]
     dataset: Dataset
     probes: Float[AnyArray, "probes 2"]
-    origin: Origin = the_origin()
 
     def plot(self, ax: Any = None) -> Figure:
         """Bias over time, trained and telescoped, above the movement of the kernel.
@@ -254,7 +252,7 @@ def telescope(
         at_probes,
         dataset,
         probes,
-        origin_of({"model": model, "network": network, "training": training}, num_samples=dataset.inputs.shape[0]),
+        origin=origin_of({"model": model, "network": network, "training": training}, num_samples=dataset.inputs.shape[0]),
     )
 
 

@@ -32,9 +32,9 @@ def plot_audit(audit: Any, ax: Any = None) -> Figure:
     axes = axes_for(ax, size=(7.2, 1.5 + 0.42 * len(names)))[0, 0]
     for row, place in enumerate(order):
         name = names[place]
-        _draw_time(axes, row, name, times[place], label, limits[1])
+        _draw_time(axes, row, name, float(times[place]), float(label), limits[1])
         written = "" if name == "label" else f"{told[place]:.2f}"
-        beside = {"xycoords": ("axes fraction", "data"), "va": "center", "annotation_clip": False}
+        beside: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "center", "annotation_clip": False}
         axes.annotate(written, (1.02, row), fontsize="small", **beside)
     if np.isfinite(label):
         axes.axvline(label, color=NEUTRAL, lw=line_width(0.5), ls="--", zorder=0)
@@ -58,7 +58,7 @@ def _draw_time(axes: Axes, row: int, name: str, time: float, label: float, end: 
     colour = NEUTRAL if is_label else series_style(SHORTCUT if time < label else CORE)[0]
     if not np.isfinite(time):
         words = "never learnt to half" if np.isinf(time) else "does not vary"
-        style = {"textcoords": "offset points", "va": "center", "ha": "right", "fontsize": "x-small"}
+        style: dict[str, Any] = {"textcoords": "offset points", "va": "center", "ha": "right", "fontsize": "x-small"}
         axes.annotate(words, (end, row), (-4, 0), **style)
         return
     if np.isfinite(label):
@@ -66,5 +66,5 @@ def _draw_time(axes: Axes, row: int, name: str, time: float, label: float, end: 
     axes.plot(time, row, "D" if is_label else "o", color=colour, ms=7)
     # The label's stands beside its line, the others above theirs.
     offset, side = ((7, 0), "left") if is_label else ((0, 7), "center")
-    said = {"textcoords": "offset points", "ha": side, "fontsize": "x-small", "color": colour}
+    said: dict[str, Any] = {"textcoords": "offset points", "ha": side, "fontsize": "x-small", "color": colour}
     axes.annotate(f"{time:.3g}", (time, row), offset, **said)

@@ -52,7 +52,7 @@ def _draw_best(axes: Axes, mitigations: Any) -> None:
     for row, place in enumerate(order):
         colour, marker = _style(int(place), names[place])
         axes.errorbar(best[place], row, xerr=spread[place], fmt=marker, color=colour, ms=7, fillstyle="none")
-        above = {"textcoords": "offset points", "ha": "center", "fontsize": "x-small"}
+        above: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": "x-small"}
         axes.annotate(f"{best[place]:.3f}", (best[place], row), (0, 6), **above)
     if "none" in names:
         axes.axvline(best[names.index("none")], color=NEUTRAL, lw=line_width(0.5), ls="--", zorder=0)

@@ -101,7 +101,7 @@ def root(axes: Axes) -> Figure:
     return figure.figure  # get_figure has no `root` before matplotlib 3.10
 
 
-def add_legend(axes: Axes, ax: Any, place: str = "outside right upper", **options: Any) -> None:
+def add_legend(axes: Axes, ax: Any, **options: Any) -> None:
     """The legend of one panel: outside in a figure of its own, where ax is None; else within the axes given.
 
     Args:
@@ -109,7 +109,7 @@ def add_legend(axes: Axes, ax: Any, place: str = "outside right upper", **option
     """
     options = {"frameon": False, "fontsize": "small", "handles": axes.get_legend_handles_labels()[0], **options}
     if ax is None:
-        root(axes).legend(loc=place, **options)
+        root(axes).legend(loc="outside right upper", **options)
     else:
         axes.legend(loc="best", **options)
 

@@ -22,11 +22,10 @@ if TYPE_CHECKING:
 
 
 class Result(Record):
-    """What a computation returns. A subclass says what it draws and what it holds; its last field is its origin."""
+    """What a computation returns. A subclass says what it holds and how it is drawn; `origin`: what it is of."""
 
-    # A field of the subclasses, which dataclasses would put first if it stood here: `origin: Origin = the_origin()`.
-    if TYPE_CHECKING:
-        origin: Origin
+    # By keyword, so that it comes after the fields of subclasses, which have no defaults.
+    origin: Origin = eqx.field(static=True, default_factory=Origin, kw_only=True)
 
     units: ClassVar[Mapping[str, str]] = {"time": TIME_UNITS, "times": TIME_UNITS, "learning_times": TIME_UNITS}
 
@@ -34,6 +33,9 @@ class Result(Record):
     def cited(self) -> tuple[str, ...]:
         """The sources of its own kind, and of the law, network, rule and method that it is of."""
         return tuple(dict.fromkeys((*self.origin.cited, *self.sources)))
+
+    def _is_left_out(self, value: Any, field: dataclasses.Field) -> bool:
+        return value is None or field.name == "origin"
 
     @abc.abstractmethod
     def plot(self, ax: Any = None) -> Figure:
@@ -60,11 +62,6 @@ class Result(Record):
         units = self.units
         rows = {name: f"{shown(np.asarray(value))} {units.get(name, '')}".strip() for name, value in self.rows().items()}
         return page(type(self).__name__, rows, self.plot)
-
-
-def the_origin() -> Any:
-    """The field that holds a result's origin."""
-    return eqx.field(static=True, default_factory=Origin)
 
 
 def origin_of(specs: Mapping[str, Any], **numbers: Any) -> Origin:

@@ -16,9 +16,8 @@ from ntk_shortcuts.metrics.reliance import Reliance
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import is_traced
 from ntk_shortcuts.results.arrays import Variable, coordinate, table, two_feature_coordinates, variable
-from ntk_shortcuts.results.base import Result, the_origin
+from ntk_shortcuts.results.base import Result
 from ntk_shortcuts.results.issues import Issue
-from ntk_shortcuts.results.origin import Origin
 from ntk_shortcuts.results.outputs import Outputs
 from ntk_shortcuts.spec import shown
 from ntk_shortcuts.validation import require, required
@@ -44,7 +43,6 @@ class Prediction(Result):
     method: str = eqx.field(static=True)
     metric: Metric = eqx.field(default_factory=Reliance)
     coordinates: dict[str, Any] = eqx.field(default_factory=dict)
-    origin: Origin = the_origin()
 
     def __repr__(self) -> str:
         """The numbers that it is asked for first, and what keeps them from being trusted."""

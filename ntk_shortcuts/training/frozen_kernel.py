@@ -13,8 +13,7 @@ import numpy as np
 
 from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.results.arrays import coordinate, table, variable
-from ntk_shortcuts.results.base import Result, the_origin
-from ntk_shortcuts.results.origin import Origin
+from ntk_shortcuts.results.base import Result
 from ntk_shortcuts.results.outputs import OutputError
 from ntk_shortcuts.training.rounding import error_directions, mean_rounding, variance_rounding
 from ntk_shortcuts.training.rules import SpectralFilter
@@ -38,7 +37,6 @@ class OutputLaw(Result):
     variance: Float[Array, "*batch"] | None
     spectrum: SpectralDiagnostics
     error: OutputError | None = None
-    origin: Origin = the_origin()
 
     @property
     def std(self) -> Any:
@@ -61,7 +59,7 @@ class OutputLaw(Result):
         from ntk_shortcuts.plotting.outputs import plot_outputs
 
         # Points last, and one row for each setting of the rule and each output.
-        mean, std = (None if v is None else np.moveaxis(v, len(self._settings), -1) for v in (self.mean, self.std))
+        mean, std = (None if v is None else np.moveaxis(np.asarray(v), len(self._settings), -1) for v in (self.mean, self.std))
         mean, std = (None if v is None else v.reshape(-1, v.shape[-1]) for v in (mean, std))
         return plot_outputs(mean, std, ax=ax)
 

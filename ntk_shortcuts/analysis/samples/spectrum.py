@@ -12,8 +12,7 @@ from ntk_shortcuts.analysis.samples.operator import operator_of
 from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.networks.base import as_network
 from ntk_shortcuts.results.arrays import TIME_UNITS, table, variable
-from ntk_shortcuts.results.base import Result, origin_of, the_origin
-from ntk_shortcuts.results.origin import Origin
+from ntk_shortcuts.results.base import Result, origin_of
 from ntk_shortcuts.typing import Float
 from ntk_shortcuts.validation import require_integer
 
@@ -48,7 +47,6 @@ class SampleSpectrum(Result):
     attribute_alignments: dict[str, Float[np.ndarray, "modes"]]
     trace: float
     diagnostics: dict[str, Any] = dataclasses.field(default_factory=dict)
-    origin: Origin = the_origin()
 
     def plot(self, ax: Any = None) -> Figure:
         """Learning times, and the shares of the label and of each attribute that the eigenfunctions carry.

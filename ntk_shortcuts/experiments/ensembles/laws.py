@@ -21,8 +21,7 @@ from ntk_shortcuts.laws.two_features.plane import plane_basis
 from ntk_shortcuts.metrics.base import Metric
 from ntk_shortcuts.networks.base import FiniteNetwork
 from ntk_shortcuts.nodes.test_points import TestPoints
-from ntk_shortcuts.results.base import origin_of, the_origin
-from ntk_shortcuts.results.origin import Origin
+from ntk_shortcuts.results.base import origin_of
 from ntk_shortcuts.results.prediction import labelled, plain
 from ntk_shortcuts.training.gradient_descent import GradientDescent
 from ntk_shortcuts.typing import AnyArray, Float, Key
@@ -54,7 +53,6 @@ class LawEnsemble(MeasuredEnsemble):
     points: TestPoints
     params: Any
     reduced: bool = eqx.field(static=True)
-    origin: Origin = the_origin()
 
     @property
     def value(self) -> Any:

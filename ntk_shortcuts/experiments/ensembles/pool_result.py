@@ -11,7 +11,6 @@ from ntk_shortcuts.experiments.ensembles.measured import MeasuredEnsemble
 from ntk_shortcuts.experiments.ensembles.result import times_first
 from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.nodes.test_points import TestPoints
-from ntk_shortcuts.results.base import the_origin
 from ntk_shortcuts.results.origin import Origin
 from ntk_shortcuts.training.gradient_descent import GradientDescent
 from ntk_shortcuts.typing import AnyArray, Float, Int
@@ -41,7 +40,6 @@ class PoolEnsemble(MeasuredEnsemble):
     samples: Int[np.ndarray, "datasets N"]
     points: TestPoints
     params: Any
-    origin: Origin = the_origin()
 
     @property
     def reliance(self) -> Float[np.ndarray, "*times datasets inits"]:

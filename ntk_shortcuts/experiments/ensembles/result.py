@@ -15,7 +15,7 @@ from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.laws.two_features.optimum import optimal_reliance
 from ntk_shortcuts.metrics.reliance import reliance
 from ntk_shortcuts.results.arrays import table, two_feature_coordinates, variable
-from ntk_shortcuts.results.base import Result, the_origin
+from ntk_shortcuts.results.base import Result
 from ntk_shortcuts.results.origin import Origin
 from ntk_shortcuts.training.gradient_descent import GradientDescent
 from ntk_shortcuts.typing import AnyArray, Float
@@ -52,7 +52,6 @@ class Ensemble(Result):
     datasets: Dataset
     params: Any
     plane: bool = eqx.field(static=True)
-    origin: Origin = the_origin()
 
     def numbers(self) -> dict[str, Any]:
         """The mean bias with its standard error, how many networks there are, and when they were read."""

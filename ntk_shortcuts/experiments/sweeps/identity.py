@@ -49,8 +49,7 @@ def sweep_attributes(
     found = run_attributes(grid.base, method, compute, options)
     varied = {*grid.values, *grid.varied()}
     found = {name: _finite(value) for name, value in found.items() if name not in varied}
-    kind = METHODS[method] if isinstance(method, str) else type(method)
-    named = () if method is None else kind.sources
+    named = () if method is None else (method if isinstance(method, Method) else METHODS[method]).sources
     return {
         **found,
         "sources": " ".join(dict.fromkeys((*Origin(grid.base.specs()).cited, *named))),

@@ -95,7 +95,7 @@ class SweepTable:
 
         arrays = {**self.arrays, "done": (self.dimensions, self.done)}
         variables = {
-            name: variable(dimensions, array, _LABELS.get(name, name.replace("_", " ")))
+            name: variable(dimensions, array, _LABELS.get(name) or name.replace("_", " "))
             for name, (dimensions, array) in arrays.items()
         }
         coordinates = {}
