@@ -2,6 +2,7 @@ from . import analysis, experiments, kernels, laws, linear, methods, metrics, ne
 from .analysis.audit import audit
 from .analysis.mitigations import mitigations
 from .analysis.spectrum import kernel_spectrum
+from .citations import cite
 from .entry import predict, predict_bias
 from .experiments import images
 from .experiments.ensembles import train_ensemble
@@ -58,6 +59,7 @@ __all__ = [
     "analysis",
     "audit",
     "bias_map",
+    "cite",
     "empirical_ntk",
     "experiments",
     "finite_width",

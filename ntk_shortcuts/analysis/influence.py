@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
@@ -16,6 +15,8 @@ from ntk_shortcuts.methods.average.deterministic_equivalent import averaged_reso
 from ntk_shortcuts.nodes.base import Nodes
 from ntk_shortcuts.nodes.parity import stacked
 from ntk_shortcuts.numerics import compiled, in_float64, solve_each
+from ntk_shortcuts.results.arrays import latent_coordinates, table, variable
+from ntk_shortcuts.results.base import Result, origin_of
 from ntk_shortcuts.results.issues import give
 from ntk_shortcuts.results.signs import sign_slope
 from ntk_shortcuts.training.rules import RationalFilter, TrainingRule, require_rule
@@ -24,8 +25,12 @@ from ntk_shortcuts.validation import as_points, require, require_integer
 
 _MODES = 64
 
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure
 
-class Influence(eqx.Module):
+
+class Influence(Result):
     """Expected change of the law's own metric, of two features the bias, by one training point at `latents` (n, K).
 
     - `positive`, `negative` (n,): of a point labelled +1 and -1. `expected` (n,): averaged over P(label | z). Of a law with
@@ -38,6 +43,24 @@ class Influence(eqx.Module):
     negative: Float[Array, "n *shortcuts"]
     expected: Float[Array, "n *shortcuts"]
     density: Float[Array, "n"]
+
+    def plot(self, ax: Any = None) -> Figure:
+        """The effect over the latent plane, averaged over the label.
+
+        Args:
+            ax: matplotlib axes to draw in; by default those of a new figure.
+        """
+        from ntk_shortcuts.plotting.influence import plot_influence
+
+        return plot_influence(self, ax)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Effects and density over `probe`, those of several shortcuts over `shortcut` too; the latents are coordinates."""
+        effect, over = "change of the bias by one training point", ("probe", "shortcut")[: self.positive.ndim]
+        names = {"positive": "labelled +1", "negative": "labelled -1", "expected": "averaged over labels"}
+        variables = {name: variable(over, getattr(self, name), f"{effect} {words}") for name, words in names.items()}
+        variables["density"] = variable(("probe",), self.density, "density of the data law")
+        return table(variables, latent_coordinates(self.latents), self.origin)
 
 
 @in_float64
@@ -82,7 +105,8 @@ def influence(
     if latents is None:
         latents = probes.points if law.two_features is None else law.two_features.probe_grid(61)
     latents = as_points("latents", latents, dimension=probes.points.shape[1])
-    outputs = DatasetAveraged(random_init=random_init)(kernel, training, num_samples, probes)
+    average = DatasetAveraged(random_init=random_init)
+    outputs = average(kernel, training, num_samples, probes)
     give(outputs.issues)
     weights = law.metric.weights(probes)
     slope = jnp.asarray(weights.reshape(len(weights), -1).T) * sign_slope(outputs.mean, outputs.std)
@@ -97,6 +121,9 @@ def influence(
         negative=negative,
         expected=(1 + expectation) / 2 * positive + (1 - expectation) / 2 * negative,
         density=law.density(latents),
+        origin=origin_of(
+            {"model": model, "network": kernel.network, "training": training, "method": average}, num_samples=num_samples
+        ),
     )
 
 

@@ -73,6 +73,11 @@ class Law(Spec):
         """The labels that a data set gives to samples of the law: their own, by default."""
         return labels
 
+    @property
+    def two_features(self) -> Any:
+        """The paper's model of two features where the law is one: for closed forms and reductions that hold for it alone."""
+        return None
+
 
 class DataLaw(Law):
     """What the data are."""
@@ -230,9 +235,4 @@ class DataLaw(Law):
     def flattest(self) -> Any:
         """Second moments of the inputs along the direction in which they vary least, relative to the largest; None: not
         known."""
-        return None
-
-    @property
-    def two_features(self) -> Any:
-        """The paper's model of two features where the law is one: for closed forms and reductions that hold for it alone."""
         return None

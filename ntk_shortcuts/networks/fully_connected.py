@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,8 @@ Parameters = tuple[tuple[jax.Array, jax.Array | None], ...]
 class FullyConnected(FiniteNetwork):
     """Affine layers with one activation between, the last to a scalar, or blocks of these that are residual or normalised; of
     these :class:`ntk_shortcuts.MLP` is the spec."""
+
+    sources: ClassVar[tuple[str, ...]] = ("jacot2018neural", "lee2019wide")
 
     if TYPE_CHECKING:
         depth: int

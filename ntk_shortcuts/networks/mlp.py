@@ -144,6 +144,16 @@ class MLP(FullyConnected):
         self.initialization = initialization
 
     @property
+    def cited(self) -> tuple[str, ...]:
+        used = {
+            "he2016deep": self.residual is not None,
+            "ba2016layer": self.normalization is not None,
+            "chizat2019lazy": self.richness is not None,
+            "bordelon2022self": self.richness is not None,
+        }
+        return (*super().cited, *(source for source, is_used in used.items() if is_used))
+
+    @property
     def facts(self) -> KernelFacts:
         width = self.width if self.depth > 0 else None
         # What is added to a residual block's even output is odd.

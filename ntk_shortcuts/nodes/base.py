@@ -6,19 +6,19 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.numerics import is_traced, safe_divide
+from ntk_shortcuts.spec import Record
 from ntk_shortcuts.typing import Array, Float
 from ntk_shortcuts.validation import require, require_values
 
 SampleWeight = Callable[[Any, Float[Array, "n"]], Any]
 
 
-class Nodes(eqx.Module):
+class Nodes(Record):
     r"""Points of a data law, each with one or several radii along its ray.
 
     Node (g, j) lies at `radius[g, j] * points[g]`, and \(\int ab\,p\,dz=\sum_{gj}w_{gj}\,a(z_{gj})\,b(z_{gj})\) for functions

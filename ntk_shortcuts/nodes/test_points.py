@@ -11,11 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.spec import Record
 from ntk_shortcuts.typing import AnyArray, Array, Float, Int
 from ntk_shortcuts.validation import require
 
 
-class Groups(eqx.Module):
+class Groups(Record):
     """Groups of points by what is known of them, the label first.
 
     - `number` (n,): of each point's group among all combinations of values, the last name's running fastest.
@@ -37,7 +38,7 @@ class Groups(eqx.Module):
         return int(np.prod(self.shape))
 
 
-class TestPoints(eqx.Module):
+class TestPoints(Record):
     """Points at which outputs are predicted, and what metrics read there.
 
     - `points` (n, ...): of the law.

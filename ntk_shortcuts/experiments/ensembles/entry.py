@@ -19,6 +19,8 @@ from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.laws.two_features.dataset import Dataset
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.networks.base import FiniteNetwork
+from ntk_shortcuts.results.base import origin_of
+from ntk_shortcuts.results.origin import Origin
 from ntk_shortcuts.training.gradient_descent import GradientDescent
 from ntk_shortcuts.typing import Array, Float, Key, Latents
 from ntk_shortcuts.validation import as_points, require
@@ -205,6 +207,12 @@ def train_ensembles(
     else:
         require(len(models) == 1, "models", "a single one with dataset=", f"{len(models)} of them")
         source = Given(dataset, *sizes, grids[0], probe_inputs)
+
+    def asked(model: GenerativeModel) -> Origin:
+        counts = {"num_samples": num_samples, "num_datasets": num_datasets, "num_inits": num_inits}
+        how = {"loss": loss, "batch_size": batch_size, "optimizer": optimizer, "centred": centred, "orthogonal": orthogonal}
+        return origin_of({"model": model, "network": network, "training": training}, **counts, **how)
+
     finished = run(
         models,
         source,
@@ -223,6 +231,6 @@ def train_ensembles(
         progress=progress,
     )
     return [
-        assembled(model, grid, [task.data for task in row], record, training, finished.steps, finished.reduced)
+        assembled(model, grid, [task.data for task in row], record, training, finished.steps, finished.reduced, asked(model))
         for model, grid, row, record in zip(models, grids, finished.tasks, finished.records, strict=True)
     ]

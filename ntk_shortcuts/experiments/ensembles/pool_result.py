@@ -11,6 +11,7 @@ from ntk_shortcuts.experiments.ensembles.measured import MeasuredEnsemble
 from ntk_shortcuts.experiments.ensembles.result import times_first
 from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.nodes.test_points import TestPoints
+from ntk_shortcuts.results.origin import Origin
 from ntk_shortcuts.training.gradient_descent import GradientDescent
 from ntk_shortcuts.typing import AnyArray, Float, Int
 
@@ -66,6 +67,7 @@ def pool_ensemble(
     record: Record,
     training: GradientDescent,
     steps: np.ndarray,
+    origin: Origin,
 ) -> PoolEnsemble:
     """The ensemble from the records of its networks, leaves (D, I, ...)."""
     steps = steps if np.ndim(training.steps) else steps[0]
@@ -81,4 +83,5 @@ def pool_ensemble(
         labels=labels,
         points=points,
         params=record.params,
+        origin=origin,
     )

@@ -19,6 +19,7 @@ from ntk_shortcuts.laws.base import Law
 from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.laws.pool.checks import notes_on
 from ntk_shortcuts.networks.base import FiniteNetwork
+from ntk_shortcuts.results.base import origin_of
 from ntk_shortcuts.results.issues import give
 from ntk_shortcuts.training.gradient_descent import GradientDescent
 from ntk_shortcuts.typing import Key
@@ -132,4 +133,6 @@ def train_on_pool(
     give(notes_on(pool, test))
     samples = np.stack([task.data for task in finished.tasks[0]])
     labels = np.stack([task.training.labels for task in finished.tasks[0]])
-    return pool_ensemble(pool, points, samples, labels, finished.records[0], training, finished.steps)
+    counts = {"num_samples": num_samples, "num_datasets": num_datasets, "num_inits": num_inits}
+    origin = origin_of({"model": pool, "network": network, "training": training}, **counts, **options)
+    return pool_ensemble(pool, points, samples, labels, finished.records[0], training, finished.steps, origin)

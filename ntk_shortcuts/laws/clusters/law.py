@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -73,6 +73,8 @@ class Clusters(LatentLaw):
         >>> p.group_accuracy.dims, p.worst_group_accuracy < float(p.optimal_group_accuracy.min())
         (('label', 'attribute'), True)
     """
+
+    sources: ClassVar[tuple[str, ...]] = ("lim2026shortcut", "sagawa2020distributionally")
 
     means: Float[Array | np.ndarray, "G K"]
     proportions: Float[Array | np.ndarray, "G"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -68,6 +68,8 @@ class GaussianFeatures(LatentLaw):
         >>> p.bias.dims, p.bias["shortcut"].values.tolist(), bool((p.bias > 0).all())
         (('shortcut',), [0, 1], True)
     """
+
+    sources: ClassVar[tuple[str, ...]] = ("hermann2024foundations",)
 
     predictivity: Float[Array | np.ndarray, "K"]
     amplification: Float[Array | np.ndarray, "K"]

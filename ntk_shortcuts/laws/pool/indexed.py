@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -36,6 +36,8 @@ class IndexedPool(DataLaw):
 
     - `found`: issues of the pool itself.
     """
+
+    sources: ClassVar[tuple[str, ...]] = ("sagawa2020distributionally",)
 
     labels: Int[np.ndarray, "P"]
     attributes: dict[str, Int[np.ndarray, "P"]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -44,6 +44,8 @@ class Pool(Law):
         >>> pool.with_agreement(0.9).weights.round(3).tolist()
         [0.45, 0.05, 0.05, 0.45]
     """
+
+    sources: ClassVar[tuple[str, ...]] = ("sagawa2020distributionally",)
 
     inputs: Float[np.ndarray, "P ..."]
     labels: Int[np.ndarray, "P"]

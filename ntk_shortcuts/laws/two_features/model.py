@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -62,6 +62,8 @@ class GenerativeModel(DataLaw):
         >>> print(*(round(float(mean), 4) for mean in model.means))
         1.0364 1.2816
     """
+
+    sources: ClassVar[tuple[str, ...]] = ("hermann2024foundations",)
 
     predictivity: Float[Array | np.ndarray, "2"]
     amplification: Float[Array | np.ndarray, "2"]

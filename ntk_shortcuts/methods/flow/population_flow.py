@@ -118,6 +118,8 @@ class PopulationFlow(Method):
         (True, (2,))
     """
 
+    sources: ClassVar[tuple[str, ...]] = ("sommeijer1998rkc", "kidger2021on")
+
     name: ClassVar[str] = "population_flow"
     moves_kernel: ClassVar[bool] = True
 
