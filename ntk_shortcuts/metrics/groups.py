@@ -42,7 +42,7 @@ class GroupAccuracy(Metric):
 class BalancedAccuracy(Metric):
     """Mean over the labels of the accuracy on points of that label; 1/2 for whoever always says the larger class.
 
-    1 less it is the balanced error. Labels without points are left out.
+    1 less it is the balanced error. Labels without points are left out. Label D14.3.
     """
 
     def of_signs(self, signs: Float[Array, "*batch n"], points: TestPoints) -> Float[Array, "*batch"]:
