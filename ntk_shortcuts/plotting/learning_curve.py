@@ -27,7 +27,7 @@ def plot_learning_curve(
     label: str = "value",
     ax: Axes | None = None,
 ) -> Figure:
-    """Values against N, each with its limit dotted; or their distances from it, where a power law is a line (label D14.4).
+    """Values against N, each with its limit dotted; or their distances from it, where a power law is a line. Label D14.4.
 
     The legend has each exponent with its error, and the theory's beside.
 
