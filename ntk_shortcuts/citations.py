@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
+import io
 import re
 from collections.abc import Mapping
-from typing import Any, Protocol, TextIO, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from ntk_shortcuts.spec import Record
 from ntk_shortcuts.validation import require
@@ -30,7 +31,7 @@ class _Described(Protocol):
     attrs: Mapping[str, Any]
 
 
-def cite(*results: Any, file: TextIO | None = None) -> None:
+def cite(*results: Any, file: io.TextIOBase | None = None) -> None:
     """Print the BibTeX entries of what results are taken from, this package's first.
 
     Args:

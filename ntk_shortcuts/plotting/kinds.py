@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Predicted(Protocol):
     """A prediction: bias () or (T,), mean (probes,) or (T, probes) at `probes` (probes, 2), and its method's name."""
 
@@ -18,6 +19,7 @@ class Predicted(Protocol):
     def method(self) -> str: ...
 
 
+@runtime_checkable
 class TwoFeatures(Protocol):
     """A law of a shortcut and a core: pairs of numbers, and the grid where its bias is read."""
 
@@ -32,6 +34,7 @@ class TwoFeatures(Protocol):
     def probe_grid(self) -> Any: ...
 
 
+@runtime_checkable
 class LabelledLatents(Protocol):
     """A data set: latents (n, 2), or None where they are not known, and labels (n,)."""
 
