@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from ntk_shortcuts.laws.base import SectorKernels
 from ntk_shortcuts.laws.eigenfunctions import sector_features, sector_spectra
 from ntk_shortcuts.laws.kernel import LawKernel, own_sectors
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
@@ -81,7 +82,9 @@ def influence(
     give(outputs.issues)
     slope = mean_sign_slope(outputs.mean, outputs.std, probes.points)
     nodes = kernel.nodes(0, "influence")
-    label_part, residual_part = _influence(kernel, training, float(num_samples), latents, probes.points, slope, nodes)
+    label_part, residual_part = _influence(
+        kernel.in_sectors().shared(), training, jnp.asarray(float(num_samples)), latents, probes.points, slope, nodes
+    )
     expectation = model.class_expectation(latents)
     positive, negative = ((y * label_part - residual_part) / num_samples for y in (1.0, -1.0))
     return Influence(
@@ -95,7 +98,7 @@ def influence(
 
 @compiled
 def _influence(
-    kernel: LawKernel,
+    sectors: SectorKernels,
     training: TrainingRule,
     num_samples: Any,
     latents: jax.Array,
@@ -104,11 +107,11 @@ def _influence(
     rays: Nodes,
 ) -> tuple[jax.Array, jax.Array]:
     """Sums over probes of slope x influence: what multiplies the label, and what is subtracted for f_k."""
-    spectra = sector_spectra(kernel, rays)
+    spectra = sector_spectra(sectors, rays)
     modes = min(_MODES, rays.count)
-    features = sector_features(kernel, rays, latents, modes, 1, spectra)
-    at_probes = sector_features(kernel, rays, probes, modes, 1, spectra).points
-    own = stacked(own_sectors(kernel.in_sectors(), latents)).ntk
+    features = sector_features(sectors, rays, latents, modes, 1, spectra)
+    at_probes = sector_features(sectors, rays, probes, modes, 1, spectra).points
+    own = stacked(own_sectors(sectors, latents)).ntk
     tail = jnp.maximum(own - jnp.sum(features.points**2, axis=2), 0)
     direction = jnp.einsum("p,apm->am", slope, at_probes)
     eigenvalues = spectra.basis.eigenvalues.ravel()
