@@ -52,7 +52,8 @@ class _Programs:
     def _listen(self, event: str, duration_secs: float, **_: Any) -> None:
         if event == _COMPILED:
             self.new += 1
-            self._compiling, self._last = False, time.monotonic()
+            if self._compiling:
+                self._compiling, self._last = False, time.monotonic()
         elif event == _WRITTEN and self._calls:
             now = time.monotonic()
             if now - self._last > _PAUSE:

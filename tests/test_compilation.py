@@ -69,6 +69,7 @@ def _told(monkeypatch, terminal, patience, seconds=0.3):
     monkeypatch.setattr(compilation, "_PATIENCE", patience)
     monkeypatch.setattr(compilation, "_PAUSE", 0.05)
     monkeypatch.setattr(compilation, "_GLANCE", 0.01)
+    time.sleep(0.1)  # longer than the pause: another program
     with compilation.compiling_shown():
         jax.monitoring.record_event_duration_secs(WRITTEN, 0.01)
         time.sleep(seconds)

@@ -37,6 +37,8 @@ def largest_difference(name, found):
             allowed = max(allowed, 64 * EPS * size**2)
         if "mass_dropped" in key or "kernel_error" in key:  # relative to 1
             allowed = max(allowed, 16 * EPS)
+        if key == "single":
+            allowed = max(allowed, np.finfo(np.float32).eps * size)
         worst = max(worst, (float(np.max(np.where(same, 0, np.abs(value - got)))) / allowed, key))
     return worst
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import itertools
-import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator
-from concurrent import futures
 from typing import Any, Protocol, runtime_checkable
 
 from ntk_shortcuts.experiments.sweeps.evaluation import Value
@@ -25,56 +22,23 @@ class Submits(Protocol):
         ...
 
 
-def results(
-    client: Any, function: Callable[[Any], Values], tasks: Iterable[tuple[Any, Any]], threads: int = 1
-) -> Iterator[tuple[Any, Values]]:
-    """(place, function(point)) of tasks (place, point), as they finish.
-
-    Args:
-        threads: of this process, where there is no client.
-    """
-    if client is not None:
-        return _on_workers(client, function, tasks)
-    if threads == 1:
+def results(client: Any, function: Callable[[Any], Values], tasks: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Values]]:
+    """(place, function(point)) of tasks (place, point), as they finish."""
+    if client is None:
         return ((place, function(point)) for place, point in tasks)
-    return _side_by_side(function, tasks, threads)
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _side_by_side(
-    function: Callable[[Any], Values], tasks: Iterable[tuple[Any, Any]], threads: int
-) -> Iterator[tuple[Any, Values]]:
-    """In threads of this process: compiled programs leave Python's lock to others. The first point alone compiles them."""
-    remaining = iter(tasks)
-    for place, point in itertools.islice(remaining, 1):
-        yield place, function(point)
-    pool = futures.ThreadPoolExecutor(threads)
-    try:
-        running = {pool.submit(function, point): place for place, point in itertools.islice(remaining, 2 * threads)}
-        while running:
-            done, _ = futures.wait(running, return_when=futures.FIRST_COMPLETED)
-            for future in done:
-                yield running.pop(future), future.result()
-                for place, point in itertools.islice(remaining, 1):
-                    running[pool.submit(function, point)] = place
-    finally:
-        pool.shutdown(cancel_futures=True)
+    return _on_workers(client, function, tasks)
 
 
 def _on_workers(client: Any, function: Callable, tasks: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Values]]:
     # Pickled here, because a worker that cannot import the function then fails the task; left to distributed (seen with
     # 2026.8), that breaks the worker's connection instead, and the sweep waits for ever.
     dumps = optional_module("cloudpickle").dumps
-    running = {client.submit(_unpickled, dumps((function, point)), pure=False, retries=3): place for place, point in tasks}
+    futures = {client.submit(_unpickled, dumps((function, point)), pure=False, retries=3): place for place, point in tasks}
     try:
-        for future, values in optional_module("distributed").as_completed(list(running), with_results=True):
-            yield running.pop(future), values
+        for future, values in optional_module("distributed").as_completed(list(futures), with_results=True):
+            yield futures.pop(future), values
     finally:
-        client.cancel(list(running))
+        client.cancel(list(futures))
 
 
 def _unpickled(task: bytes) -> Values:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ntk_shortcuts.entry import default_method
-from ntk_shortcuts.experiments.sweeps.engines import checked_client, processors, results
+from ntk_shortcuts.experiments.sweeps.engines import checked_client, results
 from ntk_shortcuts.experiments.sweeps.evaluation import evaluate
 from ntk_shortcuts.experiments.sweeps.grid import Point, checked_grid
 from ntk_shortcuts.experiments.sweeps.identity import sweep_attributes
@@ -120,9 +120,7 @@ def sweep(
         table.attach(Store(store))
     function = functools.partial(evaluate, method=method, compute=compute, options=options)
     tasks = (((index, inner), grid.point(index, inner)) for index, inner in table.pending())
-    # A user's function need not bear others beside it.
-    threads = processors() if compute is None else 1
-    for (index, inner), values in results(client, function, tasks, threads):
+    for (index, inner), values in results(client, function, tasks):
         table.put(index, inner, values)
         if progress is not None:
             progress(*table.counts())
