@@ -10,7 +10,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "ntk_shortcuts"
 
 # From low to high: a module, or a package with all in it that has no room of its own. "__init__" is the package itself.
 ROOMS = [
-    *("version", "progress", "typing", "compilation", "program_cache", "numerics", "validation", "spec", "axes"),
+    *("version", "progress", "typing", "compilation", "program_cache", "padding", "numerics", "validation", "spec", "axes"),
     *("kernels.moments", "kernels.tiles", "kernels.devices", "kernels.activations"),
     *("kernels.blocks", "kernels.recursion", "kernels.angular"),
     *("kernels.empirical", "kernels.finite_width", "kernels"),
