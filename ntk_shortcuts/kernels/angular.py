@@ -53,8 +53,8 @@ class AngularKernels(eqx.Module):
     ) -> AngularKernels:
         """Project the exact recursion at Chebyshev nodes. For layers without biases, and homogeneous activations or
         normalised layers, only."""
-        layers = RepeatedLayers.of(layers, activation, block)
-        return cls(*_fitted(layers, activation, np.asarray(float(input_dim)), block), _degree(block))
+        repeated = RepeatedLayers.of(layers, activation, block)
+        return cls(*_fitted(repeated, activation, np.asarray(float(input_dim)), block), _degree(block))
 
     def sectors(self, u1: Float[Array, "n1 2"], u2: Float[Array, "n2 2"]) -> tuple[Kernels, Kernels]:
         """Odd and even parts, (K(u, u') -+ K(u, -u')) / 2, each (n1, n2). Label D3.3."""
@@ -72,7 +72,7 @@ class AngularKernels(eqx.Module):
 def _fitted(layers: Layers, activation: Activation, input_dim: Scalar, block: Block) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Coefficients of NNGP and NTK, and the error."""
     exact = _exact_profile(np.cos(_ARGUMENTS), layers, activation, input_dim, block)
-    nngp, ntk = _transform() @ exact.nngp, _transform() @ exact.ntk
+    nngp, ntk = (jnp.asarray(_transform()) @ profile for profile in (exact.nngp, exact.ntk))
     tail = jnp.maximum(*(jnp.sum(jnp.abs(c[-4:])) / jnp.abs(jnp.sum(c)) for c in (nngp, ntk)))
     # A series that has ended leaves the roundings of four coefficients.
     tail = jnp.where(tail < 8 * jnp.finfo(tail.dtype).eps, 0, tail)

@@ -62,5 +62,5 @@ def _most_learnt(training: SpectralFilter, eigenvalue: float, num_samples: Any) 
 
 
 @compiled
-def _gains(training: SpectralFilter, eigenvalues: jax.Array, num_samples: Any) -> jax.Array:
+def _gains(training: SpectralFilter, eigenvalues: Any, num_samples: Any) -> jax.Array:
     return training.filter(eigenvalues, num_samples)

@@ -273,7 +273,8 @@ class MLP(FullyConnected):
             of_points, held = _series_kernels, (scale, series, self.activation.block_sides)
         counts = points1.shape[0], (points1 if points2 is None else points2).shape[0]
         alone = not is_traced(points1, points2, held) and on_one_device(points1)
-        rows, columns = (_filled(points) for points in (points1, points2)) if alone else (points1, points2)
+        rows = _filled(points1) if alone else points1
+        columns = _filled(points2) if alone and points2 is not None else points2
         kernels = by_rows(lambda held, own, others: of_points(own, others, *held), held, rows, columns)
         if is_traced(kernels):
             return kernels
@@ -282,7 +283,7 @@ class MLP(FullyConnected):
         kernels = self._in_range(kernels, squares1, squares2, layers, input_dim, series)
         if kernels.ntk.shape == counts:
             return kernels
-        nngp, ntk = (np.asarray(part)[: counts[0], : counts[1]] for part in (kernels.nngp, kernels.ntk))
+        nngp, ntk = (jax.device_put(np.asarray(part)[: counts[0], : counts[1]]) for part in (kernels.nngp, kernels.ntk))
         return Kernels(nngp, ntk, kernels.quadrature_error)
 
     def _series(self, layers: Layers, input_dim: int, dtype: Any) -> AngleSeries | None:
@@ -366,9 +367,9 @@ def _checked_richness(richness: Scalar | None, parameterization: str, depth: int
     return real_leaf(richness)
 
 
-def _filled(points: jax.Array | None) -> jax.Array | None:
+def _filled(points: jax.Array) -> jax.Array:
     """With copies of the last point, up to a few numbers of points, which share compiled programs."""
-    return None if points is None else jnp.asarray(filled(points, size_of_samples(len(points)), repeat=True))
+    return jnp.asarray(filled(points, size_of_samples(len(points)), repeat=True))
 
 
 @compiled
@@ -433,7 +434,7 @@ def _point_kernels(
     if not is_exact:
         points = jnp.concatenate([points1, others]) if points2 is not None else points1
         squares = jnp.sum((points * (1 if scale is None else scale)) ** 2, axis=1)
-        error = mlp_kernels(PairMoments.diagonal(squares), layers, activation, input_dim, block).quadrature_error
+        error = jnp.asarray(mlp_kernels(PairMoments.diagonal(squares), layers, activation, input_dim, block).quadrature_error)
     return _in_tiles(between, sides, points1, points2, error)
 
 

@@ -55,7 +55,7 @@ class Outputs(eqx.Module):
 
     @property
     @abc.abstractmethod
-    def std(self) -> Float[Array, "*batch n"]:
+    def std(self) -> Float[AnyArray, "*batch n"]:
         """Standard deviation over all that is random."""
 
     @property
@@ -111,9 +111,9 @@ class GaussianOutputs(Outputs):
 
     @property
     @in_float64
-    def std(self) -> jax.Array:
+    def std(self) -> AnyArray:
         if is_traced(self.location, self.variance):
-            return jnp.zeros_like(self.location) if self.variance is None else safe_sqrt(self.variance)
+            return jnp.zeros_like(self.location) if self.variance is None else safe_sqrt(jnp.asarray(self.variance))
         # In NumPy, which has no programs to compile for each number of times.
         return np.sqrt(np.maximum(0 * np.asarray(self.location) if self.variance is None else np.asarray(self.variance), 0))
 
@@ -134,7 +134,7 @@ class GaussianOutputs(Outputs):
     def signs(self, points: TestPoints) -> jax.Array:
         if points.classes is not None:
             return _right(self.location, self.variance, self.covariance, points.classes)
-        return expected_sign(decided(jnp.asarray(self.location), jnp.asarray(points.reach)), self.std)
+        return expected_sign(decided(jnp.asarray(self.location), jnp.asarray(points.reach)), jnp.asarray(self.std))
 
     def shifted(self) -> GaussianOutputs | None:
         if self.error is None:
