@@ -12,7 +12,7 @@ from ntk_shortcuts.laws.two_features.polar import latent_rays
 from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.training.frozen_kernel import trained_outputs
 from ntk_shortcuts.training.rounding import error_directions, mean_rounding
-from ntk_shortcuts.training.spectral import apply_filter
+from ntk_shortcuts.training.spectral import apply_filter, last_gain
 
 b, d, t, tau, s = sp.symbols("b d t tau s", positive=True)
 a = b + d  # two eigenvalues that differ
@@ -82,7 +82,7 @@ def _expected(matrix, target, rows, rule) -> np.ndarray:
     """Root mean square of the code's draws, at each probe."""
     columns = np.concatenate([target[:, None], error_directions(len(matrix), matrix.dtype, 4000)], axis=1)
     filtered, spectrum = apply_filter(matrix, columns, rule, num_samples=None)
-    draws = mean_rounding(spectrum, rule, None, target, rows, filtered[:, 0], filtered[:, 1:])
+    draws = mean_rounding(spectrum, last_gain(rule, spectrum, None), target, rows, filtered[:, 0], filtered[:, 1:])
     return np.sqrt(np.mean(np.square(draws), axis=0))
 
 

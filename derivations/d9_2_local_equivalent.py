@@ -69,8 +69,8 @@ PROBES = np.array([[1.0, 0.5], [2.0, -1.0], [-0.7, 1.5]])
 def _code(pole, samples):
     """Nodes of a small rule, the code's 1/kappa there, and its mean prediction at the probes."""
     rays = latent_rays(MODEL, 8, 6, True)
-    spectra = sector_spectra(KERNEL, rays)
-    features = sector_features(KERNEL, rays, jnp.asarray(PROBES), 8, 1, spectra)
+    spectra = sector_spectra(KERNEL.in_sectors(), rays)
+    features = sector_features(KERNEL.in_sectors(), rays, jnp.asarray(PROBES), 8, 1, spectra)
     start = scalar_kappa(pole, spectra.basis.eigenvalues.ravel(), samples)
     found = averaged_resolvent(pole, start, rays, features, samples)
     source = jnp.sum(rays.weights * rays.radius * rays.targets * found.inverse_kappa, axis=1)

@@ -86,8 +86,8 @@ RULE = (8, 6)
 def _code(poles, residues, samples):
     """Nodes of a small rule, and the code's mean and variance at the probes, for balanced and for independent labels."""
     rays = latent_rays(MODEL, *RULE, True)
-    spectra = sector_spectra(KERNEL, rays)
-    features = sector_features(KERNEL, rays, jnp.asarray(PROBES), RULE[0], 1, spectra)
+    spectra = sector_spectra(KERNEL.in_sectors(), rays)
+    features = sector_features(KERNEL.in_sectors(), rays, jnp.asarray(PROBES), RULE[0], 1, spectra)
 
     def at_one_pole(pole):
         start = scalar_kappa(pole, spectra.basis.eigenvalues.ravel(), samples)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import functools
 import importlib.util
 import math
+import multiprocessing
 import pydoc
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -208,6 +210,42 @@ def derive(derivation: Derivation, folder: Path | None = None) -> Derived:
         if derivation.figure is not None:
             save_figure(derivation.figure(), folder / f"{derivation.label}.png")
     return Derived(derivation, steps, checks, page, time.perf_counter() - began)
+
+
+def derive_all(folder: Path, gallery_folder: Path, progress: Callable[[int, int], Any]) -> list[Derived]:
+    """All derivations, and the figures of the gallery, side by side in as many processes as there are processors.
+
+    Args:
+        progress: called as `progress(done, total)` after each of them.
+    """
+    entries, drawings = load_derivations(), gallery()
+    folder.mkdir(parents=True, exist_ok=True)
+    gallery_folder.mkdir(parents=True, exist_ok=True)
+    # Fresh processes: JAX's threads do not survive a fork.
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+        running = {label: pool.submit(_derived, label, folder) for label in entries}
+        drawn = [pool.submit(_drawn, number, gallery_folder) for number in range(len(drawings))]
+        for done, finished in enumerate(as_completed([*running.values(), *drawn]), 1):
+            finished.result()
+            progress(done, len(running) + len(drawn))
+    # What a derivation is made of are functions of its script, which do not travel between processes.
+    return [Derived(entries[label], *future.result()) for label, future in running.items()]
+
+
+def _derived(label: str, folder: Path) -> tuple[list[Step], Sequence[Check], str, float]:
+    """One derivation by its label: steps with their formulas as LaTeX, checks, page and seconds."""
+    result = derive(_known()[label], folder)
+    steps = [Step(step.text, formula_latex(step.formula)) for step in result.steps]
+    return steps, result.checks, result.page, result.seconds
+
+
+def _drawn(number: int, folder: Path) -> None:
+    """The figures of one entry of the gallery."""
+    for name, figure in gallery()[number]().items():
+        save_figure(figure, folder / f"{name}.png", pixels=1100)
+
+
+_known = functools.cache(load_derivations)
 
 
 def _page(derivation: Derivation, steps: Sequence[Step], checks: Sequence[Check], drawn: bool) -> str:

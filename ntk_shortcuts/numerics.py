@@ -20,6 +20,7 @@ import numpy as np
 from jax import lax
 from jax.core import Tracer
 
+from ntk_shortcuts.compilation import compiling_shown
 from ntk_shortcuts.program_cache import keep_programs
 
 # Before the first program is compiled: JAX asks once.
@@ -31,6 +32,11 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def is_traced(*trees: Any) -> bool:
     """Whether any leaf is a JAX tracer, so that its value cannot be read."""
     return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees))
+
+
+def on_one_device(array: Any) -> bool:
+    """Whether an array lies on one device, as NumPy's do."""
+    return not isinstance(array, jax.Array) or len(array.devices()) == 1
 
 
 class _Call(threading.local):
@@ -60,6 +66,7 @@ def in_float64(function: Function) -> Function:
                 stack.enter_context(jax.ensure_compile_time_eval())
             if not jax.config.read("jax_enable_x64"):
                 stack.enter_context(jax.enable_x64(True))
+            stack.enter_context(compiling_shown())
             _call.inside = True
             stack.callback(setattr, _call, "inside", False)
             return as_numpy(function(*args, **kwargs))
@@ -73,7 +80,7 @@ def as_numpy(tree: Any) -> Any:
     def converted(leaf: Any) -> Any:
         if not isinstance(leaf, jax.Array) or isinstance(leaf, Tracer) or jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             return leaf
-        return np.asarray(leaf) if len(leaf.devices()) == 1 else leaf
+        return np.asarray(leaf) if on_one_device(leaf) else leaf
 
     return jax.tree.map(converted, tree)
 
@@ -89,8 +96,9 @@ def compiled(function: Function) -> Function:
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         leaves, structure = jax.tree.flatten((args, kwargs))
-        # One by one: jax.device_put of all at once falls for the same. Layers share their numbers: each goes over once.
-        arrays = {id(leaf): jnp.asarray(leaf) for leaf in leaves if isinstance(leaf, np.ndarray)}
+        # One by one: jax.device_put of all at once falls for the same; `jnp.asarray` would compile a program for each shape.
+        # Layers share their numbers: each goes over once.
+        arrays = {id(leaf): jax.device_put(leaf) for leaf in leaves if isinstance(leaf, np.ndarray)}
         args, kwargs = jax.tree.unflatten(structure, [arrays.get(id(leaf), leaf) for leaf in leaves])
         return jitted(*args, **kwargs)
 
@@ -289,6 +297,17 @@ def eigh_each(matrices: jax.Array) -> tuple[jax.Array, jax.Array]:
 def solve_each(matrices: jax.Array, right: jax.Array) -> jax.Array:
     """Solutions of linear systems along the first axis, one LAPACK call each."""
     return jnp.stack([jnp.linalg.solve(a, b) for a, b in zip(matrices, right, strict=True)])
+
+
+def map_needed(function: Callable[[Any], Any], items: Any, needed: jax.Array | None) -> Any:
+    """`jax.lax.map` over first axes that leaves results 0 where they are not needed (None: all are), at no cost."""
+    if needed is None:
+        return lax.map(function, items)
+
+    def skipped(item: Any) -> Any:
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(function, item))
+
+    return lax.map(lambda pair: lax.cond(pair[0], function, skipped, pair[1]), (needed, items))
 
 
 def unit_vectors(x: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -163,9 +163,9 @@ def test_few_samples_are_those_below_64_only(count, time):
 @pytest.mark.branches
 def test_no_more_modes_are_learnt_than_there_are_samples():
     model = ns.GenerativeModel()
-    spectra = sector_spectra(LawKernel(model, ns.MLP(1)), latent_rays(model, 54, 18, False))
+    spectra = sector_spectra(LawKernel(model, ns.MLP(1)).in_sectors(), latent_rays(model, 54, 18, False))
     assert finite_size_error(ns.GradientFlow([3.0, np.inf]), spectra, 20) == pytest.approx(0.4 / 20**0.5)
-    linear = sector_spectra(LawKernel(model, ns.MLP(0)), latent_rays(model, 18, 8, False))
+    linear = sector_spectra(LawKernel(model, ns.MLP(0)).in_sectors(), latent_rays(model, 18, 8, False))
     assert finite_size_error(ns.GradientFlow(np.inf), linear, 20) == pytest.approx(0.4 * 2**0.5 / 20)
 
 
@@ -242,12 +242,12 @@ def test_diagnostics_are_reported():
 
 def test_modes_that_cannot_be_learnt_are_left_out():
     model, network = ns.GenerativeModel(), ns.MLP(1, bias_variance=0.1)
-    spectra = sector_spectra(LawKernel(model, network), latent_rays(model, 18, 8, False))
+    spectra = sector_spectra(LawKernel(model, network).in_sectors(), latent_rays(model, 18, 8, False))
     eigenvalues = np.asarray(spectra.basis.eigenvalues)
     kept = []
     for time, count in ((30.0, 20), (1e5, 2000)):
         filter_ = ns.GradientFlow(time).rational(count, float(eigenvalues.max()), 6)
-        kept.append(modes_needed(spectra, filter_, count))
+        kept.append(modes_needed(spectra, filter_, count).kept)
         nearest = jnp.asarray(-np.min(np.abs(filter_.poles)) + 0j)
         kappa = float(scalar_kappa(nearest, jnp.ravel(spectra.basis.eigenvalues), count).real)
         assert np.all(eigenvalues[:, kept[-1] :] <= 2e-3 * kappa)

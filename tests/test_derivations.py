@@ -1,11 +1,13 @@
 """Every label has a derivation and code that names it, and every derivation holds."""
 
 import ast
+import contextlib
 import dataclasses
 import graphlib
 import json
 import pathlib
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -136,23 +138,55 @@ def test_command_lists_labels(capsys):
     assert status == 0 and set(json.loads(out)["derivations"]) == set(DERIVATIONS)
 
 
-def test_failed_check_is_exit_status_1(tmp_path, capsys, monkeypatch):
+@pytest.fixture
+def in_threads(monkeypatch):
+    """The pool of processes as one of threads, where patches hold."""
+
+    @contextlib.contextmanager
+    def pool(mp_context):
+        with ThreadPoolExecutor(1) as threads:
+            yield threads
+
+    monkeypatch.setattr(derivation, "ProcessPoolExecutor", pool)
+
+
+def _only(monkeypatch, entry, gallery):
+    known = {entry.label: entry}
+    monkeypatch.setattr(derivation, "load_derivations", lambda: known)
+    monkeypatch.setattr(derivation, "_known", lambda: known)
+    monkeypatch.setattr(derivation, "gallery", gallery)
+
+
+def test_failed_check_is_exit_status_1(tmp_path, capsys, monkeypatch, in_threads):
     entry = DERIVATIONS["D1.1"]
     wrong = dataclasses.replace(entry, checks=lambda: [derivation.compare("shifted", 1.0, 1.1)], figure=None)
-    monkeypatch.setattr(derivation, "load_derivations", lambda: {"D1.1": wrong})
-    monkeypatch.setattr(derivation, "gallery", list)
+    _only(monkeypatch, wrong, list)
     status, out, err = _derive("--all", "--output", tmp_path, capsys=capsys)
     assert status == 1 and "D1.1 (shifted)" in err and "| no |" in out
 
 
-def test_all_draws_the_gallery(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(derivation, "load_derivations", lambda: {"D1.1": DERIVATIONS["D1.1"]})
+def test_all_draws_the_gallery(tmp_path, capsys, monkeypatch, in_threads):
     drawn = dict.fromkeys(("one", "two"), DERIVATIONS["D1.1"].figure())
-    monkeypatch.setattr(derivation, "gallery", lambda: [lambda: drawn])
+    _only(monkeypatch, DERIVATIONS["D1.1"], lambda: [lambda: drawn])
     status, _, _ = _derive("--all", "--output", tmp_path / "pages", "--gallery", tmp_path / "figures", capsys=capsys)
     assert status == 0
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {"one.png", "two.png"}
     assert (tmp_path / "figures" / "one.png").read_bytes() == (tmp_path / "pages" / "D1.1.png").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.branches
+def test_all_runs_in_processes_of_their_own(tmp_path, monkeypatch):
+    """What comes back from another process is what this one finds."""
+    known = {label: DERIVATIONS[label] for label in ("D1.1", "D1.2")}
+    monkeypatch.setattr(derivation, "load_derivations", lambda: known)
+    monkeypatch.setattr(derivation, "gallery", list)
+    told = []
+    found = derivation.derive_all(tmp_path, tmp_path / "gallery", lambda *counts: told.append(counts))
+    assert [result.derivation.label for result in found] == list(known) and told == [(1, 2), (2, 2)]
+    here = derivation.derive(known["D1.1"], tmp_path / "gallery")
+    assert (tmp_path / "D1.1.md").read_text() == here.page == found[0].page
+    assert found[0].summary()["steps"] == here.summary()["steps"] and found[0].checks == here.checks
 
 
 def test_records_draw_every_measured_figure_of_the_docs():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from ntk_shortcuts.laws.base import DataLaw
+from ntk_shortcuts.laws.base import DataLaw, SectorKernels
 from ntk_shortcuts.laws.eigenfunctions import sector_features, sector_spectra
 from ntk_shortcuts.laws.kernel import LawKernel, own_sectors
 from ntk_shortcuts.methods.average.dataset_averaged import DatasetAveraged
@@ -112,7 +112,9 @@ def influence(
     weights = law.metric.weights(probes)
     slope = jnp.asarray(weights.reshape(len(weights), -1).T) * sign_slope(outputs.mean, outputs.std)
     nodes = kernel.nodes(0, "influence")
-    parts = _influence(kernel, training, float(num_samples), latents, probes.points, slope, nodes)
+    parts = _influence(
+        kernel.in_sectors().shared(), training, jnp.asarray(float(num_samples)), latents, probes.points, slope, nodes
+    )
     label_part, residual_part = (part.T.reshape(len(latents), *weights.shape[1:]) for part in parts)
     positive, negative = ((y * label_part - residual_part) / num_samples for y in (1.0, -1.0))
     expectation = jnp.asarray(law.label_expectation(latents)).reshape(-1, *[1] * (weights.ndim - 1))
@@ -130,7 +132,7 @@ def influence(
 
 @compiled
 def _influence(
-    kernel: LawKernel,
+    sectors: SectorKernels,
     training: TrainingRule,
     num_samples: Any,
     latents: jax.Array,
@@ -139,11 +141,11 @@ def _influence(
     rays: Nodes,
 ) -> tuple[jax.Array, jax.Array]:
     """Sums over probes of each slope x influence, (slopes, n): what multiplies the label, and what is subtracted for f_k."""
-    spectra = sector_spectra(kernel, rays)
+    spectra = sector_spectra(sectors, rays)
     modes = min(_MODES, rays.count)
-    features = sector_features(kernel, rays, latents, modes, 1, spectra)
-    at_probes = sector_features(kernel, rays, probes, modes, 1, spectra).points
-    own = stacked(own_sectors(kernel.in_sectors(), latents)).ntk
+    features = sector_features(sectors, rays, latents, modes, 1, spectra)
+    at_probes = sector_features(sectors, rays, probes, modes, 1, spectra).points
+    own = stacked(own_sectors(sectors, latents)).ntk
     tail = jnp.maximum(own - jnp.sum(features.points**2, axis=2), 0)
     direction = jnp.einsum("xp,apm->xam", slope, at_probes)
     eigenvalues = spectra.basis.eigenvalues.ravel()

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from ntk_shortcuts.analysis.samples.own import as_pool
 from ntk_shortcuts.analysis.samples.spectrum import SampleSpectrum, sample_spectrum
+from ntk_shortcuts.laws.base import SectorKernels
 from ntk_shortcuts.laws.eigenfunctions import sector_spectra
 from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.laws.pool import Pool
@@ -139,11 +140,11 @@ def _of_a_law(model: GenerativeModel, network: Any, modes: int, probes: Latents 
     require_integer("modes", modes, 1)
     require(modes <= 32, "modes", "at most 32", modes)
     require_values("tolerance", tolerance, (), "positive", lambda v: v > 0)
-    points = kernel.law.test_points(probes).points
+    points, sectors = kernel.law.test_points(probes).points, kernel.in_sectors().shared()
 
     def at_level(level: int) -> tuple[KernelSpectrum, int]:
         nodes = kernel.nodes(level, "spectrum")
-        return _kernel_spectrum(kernel, nodes, modes, points), nodes.radius.size
+        return _kernel_spectrum(sectors, nodes, modes, points), nodes.radius.size
 
     refined = refine(at_level, kernel.levels("spectrum"), lambda found: found[0].eigenvalues, tolerance, relative=True)
     result, nodes = refined.found
@@ -154,14 +155,14 @@ def _of_a_law(model: GenerativeModel, network: Any, modes: int, probes: Latents 
 
 
 @compiled
-def _kernel_spectrum(kernel: LawKernel, rays: Nodes, modes: int, probes: jax.Array) -> KernelSpectrum:
-    spectra = sector_spectra(kernel, rays)
+def _kernel_spectrum(sectors: SectorKernels, rays: Nodes, modes: int, probes: jax.Array) -> KernelSpectrum:
+    spectra = sector_spectra(sectors, rays)
     eigenvalues = spectra.basis.eigenvalues.ravel()
     order = jnp.argsort(-eigenvalues)[:modes]
     sector, index = order // rays.count, order % rays.count
     values = eigenvalues[order]
     on_rays = safe_divide(spectra.basis.vectors[sector, :, index], jnp.sqrt(rays.mass))  # (modes, rays), at the directions
-    cross = jnp.stack([k.ntk for k in kernel.in_sectors()(probes, rays.points)])[sector]
+    cross = jnp.stack([k.ntk for k in sectors(probes, rays.points)])[sector]
     at_probes = jnp.einsum("mpg,mg->mp", cross, rays.mass * on_rays) * safe_divide(jnp.ones_like(values), values)[:, None]
 
     def inner(function: jax.Array) -> jax.Array:

@@ -76,17 +76,12 @@ def _derived(chosen: DeriveOptions) -> list[Any]:
     """The derivations, written to the output folder, and with --all the figures of the gallery."""
     from ntk_shortcuts import derivation as derivations
 
-    entries = derivations.select(chosen.labels) if chosen.labels else list(derivations.load_derivations().values())
-    drawings = derivations.gallery() if chosen.everything else []
-    chosen.output.mkdir(parents=True, exist_ok=True)
-    done = []
     with ProgressBar("deriving") as progress:
+        if not chosen.labels:
+            return derivations.derive_all(chosen.output, chosen.gallery_folder, progress)
+        entries, done = derivations.select(chosen.labels), []
+        chosen.output.mkdir(parents=True, exist_ok=True)
         for number, entry in enumerate(entries, 1):
             done.append(derivations.derive(entry, chosen.output))
-            progress(number, len(entries) + len(drawings))
-        for number, draw in enumerate(drawings, len(entries) + 1):
-            chosen.gallery_folder.mkdir(parents=True, exist_ok=True)
-            for name, figure in draw().items():
-                derivations.save_figure(figure, chosen.gallery_folder / f"{name}.png", pixels=1100)
-            progress(number, len(entries) + len(drawings))
-    return done
+            progress(number, len(entries))
+        return done

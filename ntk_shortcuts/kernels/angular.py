@@ -16,10 +16,10 @@ from numpy.polynomial import polynomial as polynomials
 from ntk_shortcuts.kernels.activations.base import Activation
 from ntk_shortcuts.kernels.blocks import Block
 from ntk_shortcuts.kernels.moments import PairMoments
-from ntk_shortcuts.kernels.recursion import AffineLayer, Kernels, mlp_kernels
+from ntk_shortcuts.kernels.recursion import AffineLayer, Kernels, Layers, RepeatedLayers, mlp_kernels
 from ntk_shortcuts.numerics import angle, compiled, is_traced, safe_sqrt, split_horner
 from ntk_shortcuts.spec import Record
-from ntk_shortcuts.typing import AnyArray, Array, Float
+from ntk_shortcuts.typing import AnyArray, Array, Float, Scalar
 
 _COEFFICIENTS = 40
 # More nodes than coefficients: the rounding of the recursion averages out.
@@ -54,11 +54,8 @@ class AngularKernels(Record):
     ) -> AngularKernels:
         """Project the exact recursion at Chebyshev nodes. For layers without biases, and homogeneous activations or
         normalised layers, only."""
-        exact = _exact_profile(np.cos(_ARGUMENTS), layers, activation, input_dim, block)
-        nngp, ntk = _transform() @ exact.nngp, _transform() @ exact.ntk
-        tail = [jnp.sum(jnp.abs(c[-4:])) / jnp.abs(jnp.sum(c)) for c in (nngp, ntk)]
-        error = jnp.maximum(jnp.maximum(tail[0], tail[1]), exact.quadrature_error)
-        return cls(nngp, ntk, error, _degree(block))
+        repeated = RepeatedLayers.of(layers, activation, block)
+        return cls(*_fitted(repeated, activation, np.asarray(float(input_dim)), block), _degree(block))
 
     def sectors(self, u1: Float[Array, "n1 2"], u2: Float[Array, "n2 2"]) -> tuple[Kernels, Kernels]:
         """Odd and even parts, (K(u, u') -+ K(u, -u')) / 2, each (n1, n2). Label D3.3."""
@@ -72,6 +69,17 @@ class AngularKernels(Record):
         return odd, even
 
 
+@compiled
+def _fitted(layers: Layers, activation: Activation, input_dim: Scalar, block: Block) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Coefficients of NNGP and NTK, and the error."""
+    exact = _exact_profile(np.cos(_ARGUMENTS), layers, activation, input_dim, block)
+    nngp, ntk = (jnp.asarray(_transform()) @ profile for profile in (exact.nngp, exact.ntk))
+    tail = jnp.maximum(*(jnp.sum(jnp.abs(c[-4:])) / jnp.abs(jnp.sum(c)) for c in (nngp, ntk)))
+    # A series that has ended leaves the roundings of four coefficients.
+    tail = jnp.where(tail < 8 * jnp.finfo(tail.dtype).eps, 0, tail)
+    return nngp, ntk, jnp.maximum(tail, exact.quadrature_error)
+
+
 def _transform() -> np.ndarray:
     """From values at the nodes to Chebyshev coefficients, (40, 256)."""
     degrees = np.arange(_COEFFICIENTS)
@@ -79,7 +87,7 @@ def _transform() -> np.ndarray:
 
 
 @compiled
-def _exact_profile(x: AnyArray, layers: Sequence[AffineLayer], activation: Activation, input_dim: int, block: Block) -> Kernels:
+def _exact_profile(x: AnyArray, layers: Layers, activation: Activation, input_dim: Scalar, block: Block) -> Kernels:
     """Kernels between unit vectors at the angles theta = pi (1 - x)/2, (n,)."""
     theta = jnp.asarray(np.pi * (1 - x) / 2)
     ones = jnp.ones_like(theta)
@@ -138,7 +146,9 @@ def _cached_series(structure: Any, leaves: tuple[float, ...], input_dim: int, dt
     layers, activation, block = jax.tree.unflatten(structure, [np.asarray(leaf) for leaf in leaves])
     checks = np.cos(np.pi * (np.arange(97) + 0.37) / 97)
     with jax.ensure_compile_time_eval(), jax.enable_x64(True):
-        exact = _exact_profile(np.concatenate([np.cos(_ARGUMENTS), checks]), layers, activation, input_dim, block)
+        repeated = RepeatedLayers.of(layers, activation, block)
+        angles = np.concatenate([np.cos(_ARGUMENTS), checks])
+        exact = _exact_profile(angles, repeated, activation, np.asarray(float(input_dim)), block)
         profiles = [np.asarray(profile) for profile in (exact.nngp, exact.ntk)]
     if not all(np.finfo(dtype).tiny <= np.max(np.abs(profile)) <= np.finfo(dtype).max for profile in profiles):
         return None  # out of range, which the exact recursion's caller says

@@ -14,7 +14,7 @@ from ntk_shortcuts.kernels.activations.piecewise_linear import Linear
 from ntk_shortcuts.kernels.blocks import Block
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.kernels.tiles import mirrored, take, tiled, tiled_symmetric
-from ntk_shortcuts.numerics import compiled
+from ntk_shortcuts.numerics import compiled, is_traced
 from ntk_shortcuts.spec import Record
 from ntk_shortcuts.typing import AnyArray, Scalar
 
@@ -45,12 +45,38 @@ class AffineLayer(Record):
     bias_rate: Scalar = 1.0
 
 
+class RepeatedLayers(Record):
+    """Affine layers of which those between the first and the last are `count` alike, an array: one program for all depths.
+
+    Reverse-mode differentiation needs a depth that is known, and so a sequence of layers.
+    """
+
+    first: AffineLayer
+    hidden: AffineLayer
+    count: jax.Array
+    last: AffineLayer
+
+    @classmethod
+    def of(cls, layers: Layers, activation: Activation, block: Block, points: Any = None) -> Layers:
+        """The same layers, those between the first and the last alike, in this form where it gains something.
+
+        As they are: layers of a linear network, which take no recursion; and where they or the points are traced, which may be
+        for derivatives.
+        """
+        linear = isinstance(activation, Linear) and block.normalization is None
+        if isinstance(layers, RepeatedLayers) or len(layers) < 2 or linear or is_traced(layers, activation, block, points):
+            return layers
+        return cls(layers[0], layers[1], jnp.asarray(len(layers) - 2), layers[-1])
+
+
+Layers = Sequence[AffineLayer] | RepeatedLayers
+
 _PLAIN = Block()
 
 
 @compiled
 def mlp_kernels(
-    moments: PairMoments, layers: Sequence[AffineLayer], activation: Activation, input_dim: int, block: Block = _PLAIN
+    moments: PairMoments, layers: Layers, activation: Activation, input_dim: Scalar, block: Block = _PLAIN
 ) -> Kernels:
     r"""The recursion, for layers \(l = 0..L\):
 
@@ -60,7 +86,7 @@ def mlp_kernels(
 
     Args:
         moments: inner products of the inputs, not divided by d.
-        layers: the L + 1 affine layers, the readout last.
+        layers: the L + 1 affine layers, the readout last; of a linear activation as a sequence.
         activation: between the layers.
         input_dim: d.
         block: of residual or normalised networks (:class:`~ntk_shortcuts.kernels.blocks.Block`), which acts between the layers;
@@ -76,13 +102,14 @@ def mlp_kernels(
     def scalar(value: Scalar) -> jax.Array:
         return jnp.asarray(value, dtype)
 
-    if isinstance(activation, Linear) and block.normalization is None:
+    repeated = isinstance(layers, RepeatedLayers)
+    if not repeated and isinstance(activation, Linear) and block.normalization is None:
         lines = [map(scalar, line) for line in linear_profiles(layers, input_dim, block)]
         return Kernels(
             *(slope * moments.covariance + intercept for slope, intercept in lines), quadrature_error=jnp.zeros((), dtype)
         )
-    first, *rest = layers
-    weight, bias = scalar(first.weight_variance) / input_dim, scalar(first.bias_variance)
+    first, *rest = (layers.first, layers.hidden, layers.last) if repeated else layers
+    weight, bias = scalar(first.weight_variance) / scalar(input_dim), scalar(first.bias_variance)
     pre = moments.affine(weight, bias)
     tangent = weight * scalar(first.weight_rate) * moments.covariance + bias * scalar(first.bias_rate)
     error = jnp.zeros((), dtype)
@@ -106,7 +133,9 @@ def mlp_kernels(
     # stands outside: of its moments only the covariance is needed.
     *hidden, last = [jax.tree.map(scalar, layer) for layer in rest]
     state = (pre, tangent, error)
-    if hidden:
+    if repeated:
+        state = lax.fori_loop(0, layers.count, lambda _, state: add_layer(state, hidden[0])[0], state)
+    elif hidden:
         state, _ = lax.scan(add_layer, state, jax.tree.map(lambda *leaves: jnp.stack(leaves), *hidden))
     pre, tangent, error = affine(state, last)
     return Kernels(nngp=pre.covariance, ntk=tangent, quadrature_error=error)

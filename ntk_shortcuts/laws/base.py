@@ -7,9 +7,9 @@ measured. Whatever a law knows beyond that (a symmetry, rays, Gaussian moments) 
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,8 +28,6 @@ from ntk_shortcuts.spec import Spec
 from ntk_shortcuts.typing import Int, Key
 from ntk_shortcuts.validation import require
 
-SectorKernels = Callable[[jax.Array, jax.Array], Sectors]
-
 PURPOSES = ("operator", "resolvents", "spectrum", "influence")
 """What nodes are for: one function of the kernel matrix; many inverses of it, which want few nodes; its eigenfunctions; one
 pass of inverses without refinement."""
@@ -40,6 +38,37 @@ def require_two_features(name: str, law: Any) -> Any:
     model = law.two_features if isinstance(law, DataLaw) else None
     require(model is not None, name, "a GenerativeModel", law)
     return model
+
+
+class SectorKernels(eqx.Module):
+    """A kernel's parts in the sectors of a law's parity, between two sets of points.
+
+    What compiled programs get: its arrays are traced, so that kernels of one structure share a program.
+    """
+
+    @abc.abstractmethod
+    def __call__(self, points1: jax.Array, points2: jax.Array) -> Sectors:
+        """(n1, n2) in each sector."""
+
+    def shared(self) -> SectorKernels:
+        """The same for compiled programs without derivatives: in a form that other networks have too, where there is one."""
+        return self
+
+
+class SplitKernels(SectorKernels):
+    """Those of any network: its kernel, split by the law's parity."""
+
+    law: DataLaw
+    network: Network
+
+    def __call__(self, points1: jax.Array, points2: jax.Array) -> Sectors:
+        def between(first: jax.Array, second: jax.Array) -> Kernels:
+            return self.network.kernels(self.law.inputs(first), self.law.inputs(second))
+
+        return self.law.parity.split(between, points1, points2)
+
+    def shared(self) -> SplitKernels:
+        return SplitKernels(self.law, self.network.of_any_depth())
 
 
 class Law(Spec):
@@ -221,12 +250,8 @@ class DataLaw(Law):
         return False
 
     def sector_kernels(self, network: Network) -> SectorKernels:
-        """A function of two sets of points to the kernel's part in each sector of the law's parity."""
-
-        def between(points1: jax.Array, points2: jax.Array) -> Kernels:
-            return network.kernels(self.inputs(points1), self.inputs(points2))
-
-        return lambda points1, points2: self.parity.split(between, points1, points2)
+        """The kernel's parts in the sectors of the law's parity."""
+        return SplitKernels(self, network)
 
     def require_resolved(self, network: Network) -> None:
         """Refuse a network whose kernel is not resolved at this law's test points; by default none is."""

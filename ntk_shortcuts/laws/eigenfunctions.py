@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.kernels.recursion import Kernels
-from ntk_shortcuts.laws.kernel import LawKernel, own_sectors
+from ntk_shortcuts.laws.base import SectorKernels
+from ntk_shortcuts.laws.kernel import own_sectors
 from ntk_shortcuts.nodes.base import Nodes
 from ntk_shortcuts.nodes.parity import stacked
 from ntk_shortcuts.numerics import eigh_each, safe_divide
@@ -62,29 +65,33 @@ def eigenbasis(kernel: Float[Array, "sector nodes nodes"], mass: Float[Array, "n
     return Eigenbasis(eigenvalues[..., ::-1], vectors[..., ::-1])
 
 
-def sector_spectra(kernel: LawKernel, nodes: Nodes) -> SectorSpectra:
+def sector_spectra(sectors: SectorKernels, nodes: Nodes) -> SectorSpectra:
     """Kernels between the nodes in each sector and their eigenbases."""
-    kernels = stacked(kernel.in_sectors()(nodes.points, nodes.points))
+    kernels = stacked(sectors(nodes.points, nodes.points))
     return SectorSpectra(kernels, eigenbasis(kernels.ntk, nodes.mass))
 
 
 def sector_features(
-    kernel: LawKernel,
+    sectors: SectorKernels,
     nodes: Nodes,
     points: jax.Array,
     modes: int,
     initial_modes: int,
     spectra: SectorSpectra,
+    kept: Any = None,
 ) -> SectorFeatures:
-    """Leading `modes` eigenfunctions of the NTK and `initial_modes` of the NNGP kernel in each sector."""
-    sectors = kernel.in_sectors()
+    """Leading `modes` eigenfunctions of the NTK and `initial_modes` of the NNGP kernel in each sector.
+
+    Args:
+        kept: how many of the former are not left out as zeros, an array; None: all of them.
+    """
     cross = stacked(sectors(points, nodes.points))
     own = stacked(own_sectors(sectors, points))
     initial = eigenbasis(spectra.kernels.nngp, nodes.mass)
     kernels, cross, own = (Kernels(k.nngp, k.ntk, 0.0) for k in (spectra.kernels, cross, own))
 
     def features(kernels: Kernels, basis: Eigenbasis, initial: Eigenbasis, cross: Kernels, own: Kernels) -> SectorFeatures:
-        return _features(kernels, basis, initial, cross, own, nodes.mass, modes, initial_modes)
+        return _features(kernels, basis, initial, cross, own, nodes.mass, modes, initial_modes, kept)
 
     # Over every array; the error, a number now, is the same in each sector.
     return eqx.filter_vmap(features)(kernels, spectra.basis, initial, cross, own)
@@ -99,8 +106,9 @@ def _features(
     mass: jax.Array,
     modes: int,
     initial_modes: int,
+    kept: Any,
 ) -> SectorFeatures:
-    columns, used = _scaled(basis, mass, modes)
+    columns, used = _scaled(basis, mass, modes, kept)
     nodes = kernels.ntk @ columns
     gram = columns.T @ nodes
     # Columns of zeros stand in for eigenvalues that are zero to the arithmetic; C stays invertible.
@@ -109,7 +117,7 @@ def _features(
     captured = jnp.sum(nodes * (2 * nodes - nodes @ gram), axis=1)
     tail = jnp.maximum(jnp.diag(kernels.ntk) - captured, 0)
     factor = kernels.nngp @ _scaled(initial, mass, initial_modes)[0]
-    kept = jnp.sum(initial.eigenvalues[:initial_modes])
+    held = jnp.sum(initial.eigenvalues[:initial_modes])
     return SectorFeatures(
         nodes=nodes,
         points=cross.ntk @ columns,
@@ -119,13 +127,14 @@ def _features(
         nngp_cross=cross.nngp,
         nngp_own=own.nngp,
         nngp_factor=factor,
-        nngp_dropped=1 - safe_divide(kept, jnp.sum(jnp.maximum(initial.eigenvalues, 0))),
+        nngp_dropped=1 - safe_divide(held, jnp.sum(jnp.maximum(initial.eigenvalues, 0))),
     )
 
 
-def _scaled(basis: Eigenbasis, mass: jax.Array, modes: int) -> tuple[jax.Array, jax.Array]:
+def _scaled(basis: Eigenbasis, mass: jax.Array, modes: int, kept: Any = None) -> tuple[jax.Array, jax.Array]:
     """Columns that turn kernel sections into orthonormal coordinates, and which of them are not zero."""
     eigenvalues, vectors = basis.eigenvalues[:modes], basis.vectors[:, :modes]
     used = eigenvalues > mass.shape[0] * np.finfo(np.float64).eps * jnp.maximum(basis.eigenvalues[0], 1e-300)
+    used = used if kept is None else used & (jnp.arange(modes) < kept)
     scale = jnp.where(used, 1 / jnp.sqrt(jnp.where(used, eigenvalues, 1)), 0)
     return jax.lax.stop_gradient(jnp.sqrt(mass)[:, None] * vectors * scale[None, :]), used

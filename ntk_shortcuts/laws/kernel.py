@@ -91,7 +91,7 @@ class LawKernel(Record):
         return self.law.nodes(level, self.network.facts, purpose)
 
     def in_sectors(self) -> SectorKernels:
-        """A function of two sets of points to the kernel's parts in the sectors of the law's parity."""
+        """The kernel's parts in the sectors of the law's parity."""
         return self.law.sector_kernels(self.network)
 
     def require_symmetric(self, points: jax.Array) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -20,7 +21,8 @@ from ntk_shortcuts.methods.quadratic import (
     require_polynomial,
 )
 from ntk_shortcuts.nodes.test_points import TestPoints
-from ntk_shortcuts.numerics import is_traced
+from ntk_shortcuts.numerics import compiled, is_traced
+from ntk_shortcuts.padding import out_of_batch
 from ntk_shortcuts.results.outputs import GaussianOutputs, require_finite_outputs
 from ntk_shortcuts.training.losses import require_squared
 from ntk_shortcuts.training.rules import SpectralFilter, TrainingRule
@@ -100,23 +102,42 @@ class LeadingOrder(Method):
     def _quadratic(self, kernel: LawKernel, training: TrainingRule, points: TestPoints) -> GaussianOutputs:
         model = require_polynomial(kernel)
         nngp, ntk, error = quadratic_kernels(kernel)
-        u = points.points * jnp.asarray(model.amplification)
-        mean = odd_weights(model, ntk[1], training) @ u.T
-        variance = None
-        if self.random_init:
-            second, fourth = moments(model)
-            even_ntk, even_nngp = (jnp.stack([a[0], a[2], a[2], a[2]]) for a in (ntk, nngp))
-            odd = kernel_variance(training, u, jnp.stack([ntk[1]] * 2), jnp.stack([nngp[1]] * 2), second)
-            variance = odd + kernel_variance(training, even_features(u), even_ntk, even_nngp, fourth)
+        arguments = model, nngp, ntk, jnp.asarray(points.points), self.random_init
+        if is_traced(arguments, training, error):
+            mean, variance = _moments(training, *arguments)
+        else:
+            mean, variance = out_of_batch(training.batch_shape, _moments(training.enlarged(), *arguments))
         outputs = GaussianOutputs(location=mean, variance=variance)
         require_finite_outputs(mean, variance)
         return outputs if is_traced(error) else outputs.with_notes({"kernel_error": float(error)})
+
+
+@compiled
+def _moments(
+    training: TrainingRule, model: Any, nngp: jax.Array, ntk: jax.Array, points: jax.Array, random_init: bool
+) -> tuple[jax.Array, jax.Array | None]:
+    """Mean and variance at the points, of quadratic kernels."""
+    u = points * jnp.asarray(model.amplification)
+    mean = odd_weights(model, ntk[1], training) @ u.T
+    if not random_init:
+        return mean, None
+    second, fourth = moments(model)
+    even_ntk, even_nngp = (jnp.stack([a[0], a[2], a[2], a[2]]) for a in (ntk, nngp))
+    odd = kernel_variance(training, u, jnp.stack([ntk[1]] * 2), jnp.stack([nngp[1]] * 2), second)
+    return mean, odd + kernel_variance(training, even_features(u), even_ntk, even_nngp, fourth)
 
 
 class _Expanded(SpectralFilter):
     """A rule's filter expanded to first order in the eigenvalue. Label D6.3."""
 
     rule: TrainingRule
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        return self.rule.batch_shape
+
+    def enlarged(self) -> _Expanded:
+        return _Expanded(self.rule.enlarged())
 
     def filter(self, eigenvalues: Float[Array, "modes"], num_samples: int | None = None) -> Float[Array, "*batch modes"]:
         value, slope = self.rule.expansion(num_samples)

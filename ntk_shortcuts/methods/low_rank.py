@@ -18,7 +18,7 @@ from ntk_shortcuts.results.issues import Issue, LowRank
 from ntk_shortcuts.training.frozen_kernel import OutputLaw
 from ntk_shortcuts.training.rules import SpectralFilter, TrainingRule
 from ntk_shortcuts.training.spectral import apply_filter
-from ntk_shortcuts.typing import Array, Float
+from ntk_shortcuts.typing import AnyArray, Array, Float
 from ntk_shortcuts.validation import require_values
 
 _DEFAULT_TOLERANCE = 1e-4
@@ -89,7 +89,7 @@ class Problem(NamedTuple):
     points: jax.Array
     targets: jax.Array
     probes: jax.Array
-    weights: jax.Array
+    weights: AnyArray
 
 
 def require_tolerance(rank_tolerance: float | None) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ntk_shortcuts.laws.base import DataLaw
+from ntk_shortcuts.numerics import compiled
 from ntk_shortcuts.results.issues import ROUNDING_OF_BIAS, Rounding, UnresolvedDirection, UnresolvedLabels
 from ntk_shortcuts.training.frozen_kernel import OutputLaw
 from ntk_shortcuts.training.rules import SpectralFilter
@@ -35,7 +38,7 @@ def unresolved_direction(
     if ratio >= resolution:
         return ()
     eigenvalue = float(largest) * ratio
-    learnt = float(jnp.max(training.filter(jnp.asarray([eigenvalue]), num_samples))) * eigenvalue
+    learnt = _most_learnt(training, eigenvalue, num_samples)
     return (UnresolvedDirection(ratio, learnt),) if learnt > 1e-3 else ()
 
 
@@ -46,7 +49,18 @@ def unresolved_labels(network: Any, training: SpectralFilter, law: OutputLaw, nu
     """
     if network.facts.linear:
         return ()
-    resolution = num_samples * jnp.finfo(law.mean.dtype).eps * jnp.asarray(law.spectrum.largest_eigenvalue)
-    learnt = float(jnp.max(training.filter(resolution[None], num_samples) * resolution))
+    resolution = num_samples * float(jnp.finfo(law.mean.dtype).eps) * float(law.spectrum.largest_eigenvalue)
+    learnt = _most_learnt(training, resolution, num_samples)
     dropped = float(law.spectrum.mass_dropped)
-    return (UnresolvedLabels(dropped, float(resolution)),) if learnt > 0.01 and dropped > 0.01 else ()
+    return (UnresolvedLabels(dropped, resolution),) if learnt > 0.01 and dropped > 0.01 else ()
+
+
+def _most_learnt(training: SpectralFilter, eigenvalue: float, num_samples: Any) -> float:
+    """What is learnt of a mode, the largest over the rule's batch."""
+    number = None if num_samples is None else np.asarray(float(num_samples))
+    return float(np.max(np.asarray(_gains(training.enlarged(), np.asarray([eigenvalue]), number)))) * eigenvalue
+
+
+@compiled
+def _gains(training: SpectralFilter, eigenvalues: Any, num_samples: Any) -> jax.Array:
+    return training.filter(eigenvalues, num_samples)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.laws.kernel import LawKernel
-from ntk_shortcuts.numerics import safe_divide, safe_sqrt
+from ntk_shortcuts.numerics import compiled, safe_divide, safe_sqrt
 from ntk_shortcuts.training.rules import SpectralFilter, TrainingRule
 from ntk_shortcuts.training.spectral import apply_filter, divided_differences
 from ntk_shortcuts.typing import Array, Float
@@ -41,21 +41,36 @@ class _Learnt(SpectralFilter):
 def quadratic_kernels(kernel: LawKernel) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Coefficients (a_0, a_1, a_2) of NNGP and NTK, and the NTK's relative deviation from its own. Label D6.1."""
     model = kernel.law.two_features
-    square = jnp.trace(moments(model)[0])
-    inner = np.cos(np.pi * np.arange(1, 20) / 20)
-    cosines, sines = np.concatenate([[-1.0, 0.0, 1.0], inner]), np.concatenate([[0.0, 1.0, 0.0], np.sqrt(1 - inner**2)])
-    # Points of the plane: a Gram matrix would turn the clusters themselves by the root of the machine precision.
-    points = jnp.sqrt(square) * np.stack([cosines, sines], axis=1) / jnp.asarray(model.amplification)
+    square, points = _circle(model)
     kernels = kernel(points[2:3], points)
+    return _interpolated(square, kernels.nngp[0], kernels.ntk[0])
+
+
+_INNER = np.cos(np.pi * np.arange(1, 20) / 20)
+_COSINES = np.concatenate([[-1.0, 0.0, 1.0], _INNER])
+
+
+@compiled
+def _circle(model: Any) -> tuple[jax.Array, jax.Array]:
+    """R^2, and points of the plane at that distance: a Gram matrix would turn the clusters themselves by the root of the
+    machine precision."""
+    sines = np.concatenate([[0.0, 1.0, 0.0], np.sqrt(1 - _INNER**2)])
+    square = jnp.trace(moments(model)[0])
+    return square, jnp.sqrt(square) * np.stack([_COSINES, sines], axis=1) / jnp.asarray(model.amplification)
+
+
+@compiled
+def _interpolated(square: jax.Array, *profiles: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Coefficients of both kernels from their values on the circle, and the deviation of the second."""
 
     def interpolated(values: jax.Array) -> jax.Array:
         low, middle, high = values[:3]
         return jnp.stack([middle, (high - low) / (2 * square), ((high + low) / 2 - middle) / square**2])
 
-    nngp, ntk = interpolated(kernels.nngp[0]), interpolated(kernels.ntk[0])
-    products = square * cosines
-    deviation = jnp.max(jnp.abs(ntk[0] + ntk[1] * products + ntk[2] * products**2 - kernels.ntk[0]))
-    return nngp, ntk, deviation / kernels.ntk[0, 2]
+    nngp, ntk = (interpolated(values) for values in profiles)
+    products, exact = square * _COSINES, profiles[1]
+    deviation = jnp.max(jnp.abs(ntk[0] + ntk[1] * products + ntk[2] * products**2 - exact))
+    return nngp, ntk, deviation / exact[2]
 
 
 def even_features(u: Float[Array, "n 2"]) -> Float[Array, "n 4"]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import compiled, in_float64
+from ntk_shortcuts.padding import out_of_batch
 from ntk_shortcuts.results.outputs import Outputs
 from ntk_shortcuts.spec import Spec
 from ntk_shortcuts.typing import Array, Float
@@ -55,7 +56,9 @@ class Metric(Spec):
     @in_float64
     def read(self, outputs: Outputs, points: TestPoints) -> Reading:
         """The expectation over all that is random, with its spread over samples and its move under the outputs' error."""
-        return _read(self, outputs.with_notes_dropped(), points)
+        bare, shape = outputs.with_notes_dropped().in_batch(points)
+        reading = _read(self, bare, points)
+        return reading if shape is None else out_of_batch(shape, reading)
 
     def __call__(self, outputs: Outputs, points: TestPoints) -> Any:
         """The expectation over all that is random, (*batch,)."""

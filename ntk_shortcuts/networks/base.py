@@ -57,6 +57,11 @@ class Network(Spec):
     def kernels(self, x1: Any, x2: Any = None) -> Kernels:
         """NNGP and NTK, each (n1, n2), between inputs (n1, ...) and (n2, ...), or `Inputs`; x2=None means x1."""
 
+    def of_any_depth(self) -> Network:
+        """The same kernels from numbers alone, where the network can, so that others of its kind share compiled programs; by
+        default itself."""
+        return self
+
     def on_images(self, shape: tuple[int, ...]) -> Network:
         """The network for inputs (n, prod(shape)) that are the rows of images of that shape; by default it sees rows alone."""
         return self

@@ -5,7 +5,7 @@ What it shares with the network that is trained, layers and parameters, is in :m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.axes import Axis, declare_axes
+from ntk_shortcuts.axes import Axis, at, declare_axes
 from ntk_shortcuts.kernels.activations.base import Activation
 from ntk_shortcuts.kernels.activations.hermite import Quadrature
 from ntk_shortcuts.kernels.activations.piecewise_linear import Linear
@@ -22,12 +22,20 @@ from ntk_shortcuts.kernels.angular import AngleSeries, AngularKernels, angle_ser
 from ntk_shortcuts.kernels.blocks import NORMALIZATIONS, Block
 from ntk_shortcuts.kernels.devices import by_rows
 from ntk_shortcuts.kernels.moments import PairMoments
-from ntk_shortcuts.kernels.recursion import AffineLayer, Kernels, blockwise, linear_profiles, mlp_kernels
+from ntk_shortcuts.kernels.recursion import (
+    Kernels,
+    Layers,
+    RepeatedLayers,
+    blockwise,
+    linear_profiles,
+    mlp_kernels,
+)
 from ntk_shortcuts.kernels.tiles import mirrored
-from ntk_shortcuts.networks.base import KernelFacts
+from ntk_shortcuts.networks.base import KernelFacts, Network
 from ntk_shortcuts.networks.fully_connected import INITIALIZATIONS, PARAMETERIZATIONS, FullyConnected
 from ntk_shortcuts.networks.inputs import Inputs, two_inputs
-from ntk_shortcuts.numerics import compiled, in_float64, is_traced, real_leaf
+from ntk_shortcuts.numerics import compiled, in_float64, is_traced, on_one_device, real_leaf
+from ntk_shortcuts.padding import filled, size_of_samples
 from ntk_shortcuts.typing import Array, Float, Scalar
 from ntk_shortcuts.validation import as_points, require, require_integer, require_values
 
@@ -188,17 +196,27 @@ class MLP(FullyConnected):
         Raises:
             ValueError: shapes that do not fit, NaN or infinite entries.
         """
-        return self._without_initial_outputs(self._kernels(*two_inputs(x1, x2)))
+        first, second = two_inputs(x1, x2)
+        return self.kernels_of_layers(first, second, self.layers(first.input_dim))
 
-    def _kernels(self, first: Inputs, second: Inputs | None) -> Kernels:
+    def kernels_of_layers(self, first: Inputs, second: Inputs | None, layers: Layers) -> Kernels:
+        """The same of other affine layers than the network's own, between which its activation and its block stand."""
         scaled = first.scaled()
         if scaled is None:
-            return self._from_moments(first.moments(first if second is None else second), first.input_dim)
+            moments = first.moments(first if second is None else second)
+            return self._without_initial_outputs(self._from_moments(moments, first.input_dim, layers))
         points, scale = scaled
         others = None
         if second is not None and (seen := second.scaled()) is not None:
             others = seen[0].astype(points.dtype)
-        return self._between(points, others, scale, first.input_dim)
+        return self._without_initial_outputs(self._between(points, others, scale, first.input_dim, layers))
+
+    def of_any_depth(self) -> Network:
+        if self.depth == 0 or isinstance(self.activation, Linear) or is_traced(self):
+            return self
+        # The second layer of a network of one is the readout, which joins nothing.
+        changes = {"depth": 2} if self.depth > 1 else {"depth": 2, "residual": None}
+        return AnyDepth(at(self, changes), jnp.asarray(self.depth - 1), self.facts)
 
     @in_float64
     def kernels_from_gram(
@@ -232,7 +250,8 @@ class MLP(FullyConnected):
             if dtype == np.float64 and excess <= 1e3 * np.finfo(np.float32).eps * np.max(bound):
                 got += ": rounding of float32, it seems (pass the float32 arrays as they are, or clip g12 to the bound)"
             require(excess <= 0, "g12", "at most sqrt(g11_diag g22_diag) in size (Cauchy-Schwarz)", got)
-        return self._without_initial_outputs(self._from_moments(PairMoments.from_gram(g12, *diagonals), input_dim))
+        moments = PairMoments.from_gram(g12, *diagonals)
+        return self._without_initial_outputs(self._from_moments(moments, input_dim, self.layers(input_dim)))
 
     def angular_kernels(self, input_dim: int) -> AngularKernels:
         """The kernels as polynomials in the angle between points of the plane, for a homogeneous or scale-free network only.
@@ -248,34 +267,51 @@ class MLP(FullyConnected):
     def _without_initial_outputs(self, kernels: Kernels) -> Kernels:
         return Kernels(0 * kernels.nngp, kernels.ntk, kernels.quadrature_error) if self.is_lazy_limit else kernels
 
-    def _from_moments(self, moments: PairMoments, input_dim: int) -> Kernels:
-        layers, series = self._layers_and_series(input_dim, moments.covariance.dtype)
-        kernels = _moment_kernels(moments, layers, self.activation, input_dim, series, self.block)
+    def _from_moments(self, moments: PairMoments, input_dim: int, layers: Layers) -> Kernels:
+        series = self._series(layers, input_dim, moments.covariance.dtype)
+        if series is None:
+            repeated = RepeatedLayers.of(layers, self.activation, self.block, moments)
+            kernels = mlp_kernels(moments, repeated, self.activation, np.asarray(float(input_dim)), self.block)
+        else:
+            kernels = _series_of_moments(moments, series)
         return self._in_range(kernels, moments.variance1, moments.variance2, layers, input_dim, series)
 
-    def _between(self, points1: jax.Array, points2: jax.Array | None, scale: jax.Array | None, input_dim: int) -> Kernels:
-        layers, series = self._layers_and_series(input_dim, points1.dtype)
-        held = (scale, layers, self.activation, input_dim, series, self.block)
-        kernels = by_rows(lambda held, own, others: _point_kernels(own, others, *held), held, points1, points2)
+    def _between(
+        self, points1: jax.Array, points2: jax.Array | None, scale: jax.Array | None, input_dim: int, layers: Layers
+    ) -> Kernels:
+        series = self._series(layers, input_dim, points1.dtype)
+        if series is None:
+            repeated = RepeatedLayers.of(layers, self.activation, self.block, (points1, points2, scale))
+            of_points, held = _point_kernels, (scale, repeated, self.activation, np.asarray(float(input_dim)), self.block)
+        else:
+            of_points, held = _series_kernels, (scale, series, self.activation.block_sides)
+        counts = points1.shape[0], (points1 if points2 is None else points2).shape[0]
+        alone = not is_traced(points1, points2, held) and on_one_device(points1)
+        rows = _filled(points1) if alone else points1
+        columns = _filled(points2) if alone and points2 is not None else points2
+        kernels = by_rows(lambda held, own, others: of_points(own, others, *held), held, rows, columns)
         if is_traced(kernels):
             return kernels
         squares1 = _squared_norms(points1, scale)
         squares2 = squares1 if points2 is None else _squared_norms(points2, scale)
-        return self._in_range(kernels, squares1, squares2, layers, input_dim, series)
+        kernels = self._in_range(kernels, squares1, squares2, layers, input_dim, series)
+        if kernels.ntk.shape == counts:
+            return kernels
+        nngp, ntk = (jax.device_put(np.asarray(part)[: counts[0], : counts[1]]) for part in (kernels.nngp, kernels.ntk))
+        return Kernels(nngp, ntk, kernels.quadrature_error)
 
-    def _layers_and_series(self, input_dim: int, dtype: Any) -> tuple[tuple[AffineLayer, ...], AngleSeries | None]:
-        layers = self.layers(input_dim)
+    def _series(self, layers: Layers, input_dim: int, dtype: Any) -> AngleSeries | None:
         angular = self.is_homogeneous or self.is_scale_free
-        if not angular or self.is_linear or isinstance(self.activation, Quadrature):
-            return layers, None
-        return layers, angle_series(layers, self.activation, input_dim, dtype, self.block)
+        if not angular or self.is_linear or isinstance(self.activation, Quadrature) or isinstance(layers, RepeatedLayers):
+            return None
+        return angle_series(layers, self.activation, input_dim, dtype, self.block)
 
     def _in_range(
         self,
         kernels: Kernels,
         squares1: np.ndarray | jax.Array,
         squares2: np.ndarray | jax.Array,
-        layers: Sequence[AffineLayer],
+        layers: Layers,
         input_dim: int,
         series: AngleSeries | None,
     ) -> Kernels:
@@ -345,6 +381,11 @@ def _checked_richness(richness: Scalar | None, parameterization: str, depth: int
     return real_leaf(richness)
 
 
+def _filled(points: jax.Array) -> jax.Array:
+    """With copies of the last point, up to a few numbers of points, which share compiled programs."""
+    return jnp.asarray(filled(points, size_of_samples(len(points)), repeat=True))
+
+
 @compiled
 def _largest_entry(kernels: Kernels) -> jax.Array:
     return jnp.maximum(*(jnp.max(jnp.abs(kernel)) for kernel in (kernels.nngp, kernels.ntk)))
@@ -357,17 +398,24 @@ def _squared_norms(points: jax.Array, scale: jax.Array | None) -> np.ndarray:
 
 
 @compiled
-def _moment_kernels(
-    moments: PairMoments,
-    layers: Sequence[AffineLayer],
-    activation: Activation,
-    input_dim: int,
-    series: AngleSeries | None,
-    block: Block,
-) -> Kernels:
-    if series is None:
-        return mlp_kernels(moments, layers, activation, input_dim, block)
+def _series_of_moments(moments: PairMoments, series: AngleSeries) -> Kernels:
     return Kernels(*series.of_moments(moments), jnp.asarray(series.error, moments.covariance.dtype))
+
+
+@compiled
+def _series_kernels(
+    points1: jax.Array, points2: jax.Array | None, scale: jax.Array | None, series: AngleSeries, sides: tuple[int, int]
+) -> Kernels:
+    """Kernels between inputs, or between points of the plane amplified by `scale` (2,), from the series, whatever it is of."""
+    if points1.shape[1] == 2:
+        factor = 1 if scale is None else scale
+        error = jnp.asarray(series.error, points1.dtype)
+        return Kernels(*series.between(points1 * factor, (points1 if points2 is None else points2) * factor), error)
+
+    def between(a: jax.Array, b: jax.Array) -> Kernels:
+        return _series_of_moments(_moments(a, b, scale), series)
+
+    return _in_tiles(between, sides, points1, points2, jnp.asarray(series.error, points1.dtype))
 
 
 @compiled
@@ -375,45 +423,74 @@ def _point_kernels(
     points1: jax.Array,
     points2: jax.Array | None,
     scale: jax.Array | None,
-    layers: Sequence[AffineLayer],
+    layers: Layers,
     activation: Activation,
-    input_dim: int,
-    series: AngleSeries | None,
+    input_dim: Scalar,
     block: Block,
 ) -> Kernels:
-    """Kernels between inputs, or between points of the plane amplified by `scale` (2,)."""
-    if series is not None and points1.shape[1] == 2:
-        factor = 1 if scale is None else scale
-        error = jnp.asarray(series.error, points1.dtype)
-        return Kernels(*series.between(points1 * factor, (points1 if points2 is None else points2) * factor), error)
+    """The same from the layers."""
 
     def between(a: jax.Array, b: jax.Array) -> Kernels:
-        moments = PairMoments.from_inputs(a, b) if scale is None else PairMoments.from_scaled_plane(a, b, scale)
-        return _moment_kernels(moments, layers, activation, input_dim, series, block)
+        return mlp_kernels(_moments(a, b, scale), layers, activation, input_dim, block)
 
     others = points1 if points2 is None else points2
     sides = activation.block_sides
     # Quadrature takes one block whole: the blocks' errors would have to be taken once more, from all points.
     is_exact = not isinstance(activation, Quadrature)
-    if len(layers) == 1 or sides is None:
+    if sides is None or (not isinstance(layers, RepeatedLayers) and len(layers) == 1):
         return between(points1, others)
     if not is_exact and max(points1.shape[0], others.shape[0]) <= min(sides):
         kernels = between(points1, others)
         if points2 is not None:
             return kernels
         return Kernels(mirrored(kernels.nngp), mirrored(kernels.ntk), kernels.quadrature_error)
+    error = jnp.zeros((), points1.dtype)
+    if not is_exact:
+        points = jnp.concatenate([points1, others]) if points2 is not None else points1
+        squares = jnp.sum((points * (1 if scale is None else scale)) ** 2, axis=1)
+        error = jnp.asarray(mlp_kernels(PairMoments.diagonal(squares), layers, activation, input_dim, block).quadrature_error)
+    return _in_tiles(between, sides, points1, points2, error)
 
+
+def _moments(points1: jax.Array, points2: jax.Array, scale: jax.Array | None) -> PairMoments:
+    if scale is None:
+        return PairMoments.from_inputs(points1, points2)
+    return PairMoments.from_scaled_plane(points1, points2, scale)
+
+
+def _in_tiles(
+    between: Callable[[jax.Array, jax.Array], Kernels],
+    sides: tuple[int, int],
+    points1: jax.Array,
+    points2: jax.Array | None,
+    error: jax.Array,
+) -> Kernels:
     def tile(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
         kernels = between(a, b)
         return kernels.nngp, kernels.ntk
 
-    if is_exact:
-        error = jnp.zeros((), points1.dtype) if series is None else jnp.asarray(series.error, points1.dtype)
-    else:
-        points = jnp.concatenate([points1, others]) if points2 is not None else points1
-        squares = jnp.sum((points * (1 if scale is None else scale)) ** 2, axis=1)
-        error = mlp_kernels(PairMoments.diagonal(squares), layers, activation, input_dim, block).quadrature_error
     return Kernels(*blockwise(tile, sides, points1, points2, points1.dtype), error)
+
+
+class AnyDepth(Network):
+    """Kernels of an MLP as compiled programs get it: its depth is a number like the others.
+
+    - `network`: the same of depth 2, of whose hidden layers there are `hidden` beyond the first.
+    """
+
+    network: MLP
+    hidden: jax.Array
+    known: KernelFacts = eqx.field(static=True)
+
+    @property
+    def facts(self) -> KernelFacts:
+        return self.known
+
+    def kernels(self, x1: Any, x2: Any = None) -> Kernels:
+        first, second = two_inputs(x1, x2)
+        layers = self.network.layers(first.input_dim)
+        repeated = RepeatedLayers(layers[0], layers[1], self.hidden, layers[-1])
+        return self.network.kernels_of_layers(first, second, repeated)
 
 
 declare_axes(

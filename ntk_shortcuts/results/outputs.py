@@ -13,6 +13,7 @@ import numpy as np
 
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import in_float64, is_traced, safe_sqrt
+from ntk_shortcuts.padding import in_batch
 from ntk_shortcuts.results.issues import Issue
 from ntk_shortcuts.results.signs import cell_signs, decided, expected_sign, right_class
 from ntk_shortcuts.spec import Record
@@ -55,7 +56,7 @@ class Outputs(Record):
 
     @property
     @abc.abstractmethod
-    def std(self) -> Float[Array, "*batch n"]:
+    def std(self) -> Float[AnyArray, "*batch n"]:
         """Standard deviation over all that is random."""
 
     @property
@@ -71,6 +72,11 @@ class Outputs(Record):
     @abc.abstractmethod
     def signs(self, points: TestPoints) -> Float[Array, "*samples_and_batch n"]:
         """Expected sign of each output; of each sample along the first axis."""
+
+    def in_batch(self, points: TestPoints) -> tuple[Outputs, tuple[int, ...] | None]:
+        """The same with its first axis, or none, filled up to one of a few sizes, which share compiled programs; and the shape
+        by which :func:`ntk_shortcuts.padding.out_of_batch` takes it back. As it is, and None, where there is no such axis."""
+        return self, None
 
     def shifted(self) -> Outputs | None:
         """The outputs moved by draws of their error, of both signs, along an axis before the last; None without an error."""
@@ -106,12 +112,22 @@ class GaussianOutputs(Outputs):
 
     @property
     @in_float64
-    def std(self) -> jax.Array:
-        return jnp.zeros_like(self.location) if self.variance is None else safe_sqrt(jnp.asarray(self.variance))
+    def std(self) -> AnyArray:
+        if is_traced(self.location, self.variance):
+            return jnp.zeros_like(self.location) if self.variance is None else safe_sqrt(jnp.asarray(self.variance))
+        # In NumPy, which has no programs to compile for each number of times.
+        return np.sqrt(np.maximum(0 * np.asarray(self.location) if self.variance is None else np.asarray(self.variance), 0))
 
     @property
     def samples(self) -> None:
         return None
+
+    def in_batch(self, points: TestPoints) -> tuple[GaussianOutputs, tuple[int, ...] | None]:
+        if is_traced(self):
+            return self, None
+        axes = np.ndim(self.location) - (1 if points.classes is None else 2)
+        shape = np.shape(self.location)[: min(axes, 1)]
+        return in_batch(shape, self), shape
 
     def silenced(self, issue: Issue) -> GaussianOutputs:
         return dataclasses.replace(self, location=jnp.zeros_like(self.location), error=None, issues=(issue,))
@@ -119,7 +135,7 @@ class GaussianOutputs(Outputs):
     def signs(self, points: TestPoints) -> jax.Array:
         if points.classes is not None:
             return _right(self.location, self.variance, self.covariance, points.classes)
-        return expected_sign(decided(jnp.asarray(self.location), jnp.asarray(points.reach)), self.std)
+        return expected_sign(decided(jnp.asarray(self.location), jnp.asarray(points.reach)), jnp.asarray(self.std))
 
     def shifted(self) -> GaussianOutputs | None:
         if self.error is None:
@@ -210,5 +226,5 @@ def require_finite_outputs(mean: AnyArray, spread: AnyArray | None) -> None:
     """Refuse outputs that overflowed; traced ones cannot tell."""
     leaves = [mean] if spread is None else [mean, spread]
     if not is_traced(leaves):
-        finite = all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in leaves)
+        finite = all(bool(np.all(np.isfinite(np.asarray(leaf)))) for leaf in leaves)
         require(finite, "outputs", f"finite: kernel and training rule within the range of {mean.dtype}", "an overflow")

@@ -5,20 +5,23 @@ A data set is N points of weight 1/N; the data law is quadrature nodes with thei
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.kernels.recursion import Kernels
+from ntk_shortcuts.padding import out_of_batch
 from ntk_shortcuts.results.arrays import coordinate, table, variable
 from ntk_shortcuts.results.base import Result
 from ntk_shortcuts.results.outputs import OutputError
 from ntk_shortcuts.training.rounding import error_directions, mean_rounding, variance_rounding
 from ntk_shortcuts.training.rules import SpectralFilter
-from ntk_shortcuts.training.spectral import SpectralDiagnostics, apply_filter
-from ntk_shortcuts.typing import Array, Float, Scalar
+from ntk_shortcuts.training.spectral import SpectralDiagnostics, Spectrum, apply_filter, filtered, last_gain
+from ntk_shortcuts.typing import AnyArray, Array, Float, Scalar
 
 if TYPE_CHECKING:
     import xarray
@@ -84,6 +87,121 @@ class OutputLaw(Result):
     def _has_covariance(self) -> bool:
         return bool(self.origin.numbers.get("full_covariance", False))
 
+    def of_batch(self, shape: tuple[int, ...]) -> OutputLaw:
+        """The law of a rule's batch, () or (T,), where it was computed of a filled one."""
+        parts = out_of_batch(shape, (self.mean, self.variance, self.error))
+        return OutputLaw(parts[0], parts[1], self.spectrum, parts[2])
+
+
+class Applied(NamedTuple):
+    """Columns (m, p) as training leaves them, what it did to the spectrum, and g at the smallest eigenvalue kept."""
+
+    columns: Float[Array, "*batch m p"]
+    spectrum: SpectralDiagnostics
+    last_gain: Float[Array, "*batch"]
+
+
+Training = Callable[[jax.Array], Applied]
+
+
+class FrozenKernel(eqx.Module):
+    """A network's kernels on m weighted training points and at the probes.
+
+    - `train`: between the training points. `cross`: between the probes and these, (probes, m).
+    - `prior`: NNGP of the probes: (probes, probes) for the covariance, (probes,) for its diagonal, None for the mean only.
+    - `weights`: of the training points: 1/N each for a data set.
+    """
+
+    train: Kernels
+    cross: Kernels
+    prior: jax.Array | None
+    weights: AnyArray
+
+    @property
+    def matrix(self) -> Float[Array, "m m"]:
+        r"""\(S=\sqrt w\,\Theta\sqrt w\), which training is a function of."""
+        root = jnp.sqrt(self.weights)
+        return root[:, None] * self.train.ntk * root[None, :]
+
+    def under(self, rule: SpectralFilter, num_samples: Scalar | None) -> Training:
+        """Training by a rule, with derivatives."""
+        matrix = self.matrix
+
+        def training(columns: jax.Array) -> Applied:
+            trained, spectrum = apply_filter(matrix, columns, rule, num_samples=num_samples)
+            return Applied(trained, spectrum, last_gain(rule, spectrum, num_samples))
+
+        return training
+
+    def outputs(self, targets: Float[Array, "m *outputs"], training: Training) -> OutputLaw:
+        r"""Mean and (co)variance after training, of targets (m,), or (m, k) of k outputs; see :func:`trained_outputs`."""
+        if targets.ndim == 2:
+            return self._several_outputs(targets, training)
+        train, cross, prior, root = self.train, self.cross, self.prior, jnp.sqrt(self.weights)
+        target, rows = root * targets, cross.ntk * root[None, :]
+        columns = jnp.concatenate([target[:, None], error_directions(len(target), target.dtype)], axis=1)
+        known = columns.shape[1]
+        if prior is not None:
+            columns = jnp.concatenate([columns, rows.T], axis=1)
+        trained, spectrum, last = training(columns)
+        dual = trained[..., 0]
+        mean = jnp.einsum("pm,...m->...p", rows, dual)
+        error = mean_rounding(spectrum, last, target, rows, dual, trained[..., 1:known])
+        if prior is None:
+            return OutputLaw(mean, None, spectrum, OutputError(error, jnp.zeros_like(mean)))
+        weighted = root[:, None] * train.nngp * root[None, :]
+        operator = jnp.swapaxes(trained[..., known:], -1, -2)
+        own = prior if prior.ndim == 1 else jnp.diagonal(prior)
+        errors = OutputError(error, variance_rounding(own, weighted, operator))
+        operator = operator * root
+        if prior.ndim == 2:
+            mixed = jnp.einsum("...pm,qm->...pq", operator, cross.nngp)
+            spread = prior + operator @ train.nngp @ jnp.swapaxes(operator, -1, -2) - mixed - jnp.swapaxes(mixed, -1, -2)
+            return OutputLaw(mean, _covariance(spread), spectrum, errors)
+        mixed = jnp.einsum("...pm,pm->...p", operator, cross.nngp)
+        spread = prior + jnp.einsum("...pm,...pm->...p", operator @ train.nngp, operator) - 2 * mixed
+        return OutputLaw(mean, jnp.maximum(spread, 0), spectrum, errors)
+
+    def _several_outputs(self, targets: Float[Array, "m k"], training: Training) -> OutputLaw:
+        """Each output on its own: they are independent over initialisations, and of one variance."""
+
+        def of_one(target: jax.Array) -> tuple[jax.Array, jax.Array | None, SpectralDiagnostics]:
+            law = self.outputs(target, training)
+            return law.mean, law.variance, law.spectrum
+
+        mean, variance, spectrum = jax.vmap(of_one, in_axes=1, out_axes=(-1, 0, 0))(targets)
+        variance = None if variance is None else variance[0]
+        if variance is not None and self.prior is not None and self.prior.ndim == 1:
+            variance = jnp.broadcast_to(variance[..., None], mean.shape)
+        return OutputLaw(mean, variance, jax.tree.map(jnp.max, spectrum))
+
+    def continued(
+        self, remaining: Float[Array, "m inits"], training: Training, at_probes: Float[Array, "inits probes"]
+    ) -> OutputLaw:
+        r"""Outputs after training of networks whose own initial output is known: \(f(x)=f_0(x)+A\,(y-f_0(X))\), no variance.
+
+        Args:
+            remaining: y - f_0 at the training points, a column for each network.
+            at_probes: f_0 at the probes, a row for each.
+
+        Returns:
+            OutputLaw with `mean` (*batch, inits, probes) and variance None.
+        """
+        root = jnp.sqrt(self.weights)
+        rows, remaining = self.cross.ntk * root[None, :], root[:, None] * remaining
+        count = remaining.shape[1]
+        columns = jnp.concatenate([remaining, error_directions(len(root), root.dtype)], axis=1)
+        trained, spectrum, last = training(columns)
+        duals, directions = jnp.swapaxes(trained[..., :count], -1, -2), trained[..., count:]
+        mean = at_probes + jnp.einsum("pm,...im->...ip", rows, duals)
+        error = mean_rounding(spectrum, last, remaining.T, rows, duals, directions)
+        return OutputLaw(mean, None, spectrum, OutputError(error, jnp.zeros_like(mean)))
+
+
+def from_gains(spectrum: Spectrum, gains: Float[Array, "*batch m"]) -> Training:
+    """Training by g at the eigenvalues of :attr:`FrozenKernel.matrix`, whatever rule that is of."""
+    return lambda columns: Applied(*filtered(spectrum, gains, columns), gains[..., jnp.argmax(spectrum.kept)])
+
 
 def trained_outputs(
     train: Kernels,
@@ -101,63 +219,13 @@ def trained_outputs(
     \[m(x)=A\,y,\qquad \mathrm{cov}(x,x')=K(x,x')+A\,K(X,X)A'^T-A\,K(X,x')-K(x,X)A'^T.\]
 
     Args:
-        train: kernels between the m training points.
-        cross: kernels between the probes and the training points, (probes, m).
-        prior: NNGP of the probes: (probes, probes) for the covariance, (probes,) for its diagonal, None for the mean only.
-        weights: of the training points: 1/N each for a data set.
+        train, cross, prior, weights: as :class:`FrozenKernel`.
         targets: (m,), or (m, k) of k outputs.
 
     Source: Lee et al. (2019), equations 14 to 16, in the convention of the loss 1/(2N).
     """
-    if targets.ndim == 2:
-        return _several_outputs(train, cross, prior, weights, targets, rule, num_samples)
-    root = jnp.sqrt(weights)
-    matrix = root[:, None] * train.ntk * root[None, :]
-    target, rows = root * targets, cross.ntk * root[None, :]
-    columns = jnp.concatenate([target[:, None], error_directions(len(matrix), matrix.dtype)], axis=1)
-    known = columns.shape[1]
-    if prior is not None:
-        columns = jnp.concatenate([columns, rows.T], axis=1)
-    filtered, spectrum = apply_filter(matrix, columns, rule, num_samples=num_samples)
-    dual = filtered[..., 0]
-    mean = jnp.einsum("pm,...m->...p", rows, dual)
-    error = mean_rounding(spectrum, rule, num_samples, target, rows, dual, filtered[..., 1:known])
-    if prior is None:
-        return OutputLaw(mean, None, spectrum, OutputError(error, jnp.zeros_like(mean)))
-    weighted = root[:, None] * train.nngp * root[None, :]
-    operator = jnp.swapaxes(filtered[..., known:], -1, -2)
-    own = prior if prior.ndim == 1 else jnp.diagonal(prior)
-    errors = OutputError(error, variance_rounding(own, weighted, operator))
-    operator = operator * root
-    if prior.ndim == 2:
-        mixed = jnp.einsum("...pm,qm->...pq", operator, cross.nngp)
-        spread = prior + operator @ train.nngp @ jnp.swapaxes(operator, -1, -2) - mixed - jnp.swapaxes(mixed, -1, -2)
-        return OutputLaw(mean, _covariance(spread), spectrum, errors)
-    mixed = jnp.einsum("...pm,pm->...p", operator, cross.nngp)
-    spread = prior + jnp.einsum("...pm,...pm->...p", operator @ train.nngp, operator) - 2 * mixed
-    return OutputLaw(mean, jnp.maximum(spread, 0), spectrum, errors)
-
-
-def _several_outputs(
-    train: Kernels,
-    cross: Kernels,
-    prior: jax.Array | None,
-    weights: Float[Array, "m"],
-    targets: Float[Array, "m k"],
-    rule: SpectralFilter,
-    num_samples: Scalar | None,
-) -> OutputLaw:
-    """Each output on its own: they are independent over initialisations, and of one variance."""
-
-    def of_one(target: jax.Array) -> tuple[jax.Array, jax.Array | None, SpectralDiagnostics]:
-        law = trained_outputs(train, cross, prior, weights, target, rule, num_samples)
-        return law.mean, law.variance, law.spectrum
-
-    mean, variance, spectrum = jax.vmap(of_one, in_axes=1, out_axes=(-1, 0, 0))(targets)
-    variance = None if variance is None else variance[0]
-    if variance is not None and prior is not None and prior.ndim == 1:
-        variance = jnp.broadcast_to(variance[..., None], mean.shape)
-    return OutputLaw(mean, variance, jax.tree.map(jnp.max, spectrum))
+    kernel = FrozenKernel(train, cross, prior, weights)
+    return kernel.outputs(targets, kernel.under(rule, num_samples))
 
 
 def _covariance(spread: Float[Array, "*batch p p"]) -> Float[Array, "*batch p p"]:
@@ -165,32 +233,3 @@ def _covariance(spread: Float[Array, "*batch p p"]) -> Float[Array, "*batch p p"
     spread = (spread + jnp.swapaxes(spread, -1, -2)) / 2
     below = jnp.minimum(jnp.diagonal(spread, axis1=-2, axis2=-1), 0)
     return spread - below[..., None] * jnp.eye(spread.shape[-1], dtype=spread.dtype)  # which lowers no eigenvalue
-
-
-def continued_outputs(
-    train: Kernels,
-    cross: Kernels,
-    weights: Float[Array, "m"],
-    targets: Float[Array, "m"],
-    initial: tuple[Float[Array, "inits m"], Float[Array, "inits probes"]],
-    rule: SpectralFilter,
-    num_samples: Scalar | None,
-) -> OutputLaw:
-    r"""Outputs after training of networks whose own initial output is known: \(f(x)=f_0(x)+A\,(y-f_0(X))\), no variance.
-
-    Args:
-        initial: f_0 at the training points and at the probes, one row per network.
-
-    Returns:
-        OutputLaw with `mean` (*batch, inits, probes) and variance None.
-    """
-    root = jnp.sqrt(weights)
-    matrix = root[:, None] * train.ntk * root[None, :]
-    at_train, at_probes = initial
-    remaining, rows = root * (targets - at_train), cross.ntk * root[None, :]
-    columns = jnp.concatenate([remaining.T, error_directions(len(matrix), matrix.dtype)], axis=1)
-    filtered, spectrum = apply_filter(matrix, columns, rule, num_samples=num_samples)
-    duals, directions = jnp.swapaxes(filtered[..., : len(remaining)], -1, -2), filtered[..., len(remaining) :]
-    mean = at_probes + jnp.einsum("pm,...im->...ip", rows, duals)
-    error = mean_rounding(spectrum, rule, num_samples, remaining, rows, duals, directions)
-    return OutputLaw(mean, None, spectrum, OutputError(error, jnp.zeros_like(mean)))

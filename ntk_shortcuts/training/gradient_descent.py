@@ -102,6 +102,10 @@ class GradientDescent(TrainingRule):
         rate = () if self.scheduled else jnp.shape(self.learning_rate)
         return jnp.broadcast_shapes(rate, *(jnp.shape(leaf) for leaf in (self.steps, self.momentum, self.weight_decay)))
 
+    def enlarged(self) -> GradientDescent:
+        found = super().enlarged()
+        return eqx.tree_at(lambda rule: rule.learning_rate, found, self.learning_rate) if self.scheduled else found
+
     @property
     def scheduled(self) -> bool:
         """Whether the learning rate is a schedule."""
@@ -203,22 +207,26 @@ class GradientDescent(TrainingRule):
         shape = self.batch_shape
         largest = float(concrete("largest_eigenvalue", largest_eigenvalue))
         require(not is_traced(self), "training", "plain numbers here (GradientFlow can be traced)", self)
-        rows = [self._poles(index, largest, nodes) for index in range(int(np.prod(shape)))]
+        settings = self._settings()
+        found = {setting: self._poles(*setting, largest, nodes) for setting in dict.fromkeys(settings)}
+        rows = [found[setting] for setting in settings]
         count = max(len(poles) for poles, _ in rows)
         poles = np.stack([np.pad(poles, (0, count - len(poles)), mode="edge") for poles, _ in rows])
         residues = np.stack([np.pad(residues, (0, count - len(residues))) for _, residues in rows])
         return RationalFilter(jnp.asarray(poles.reshape(*shape, count)), jnp.asarray(residues.reshape(*shape, count)))
 
-    def _poles(self, index: int, largest: float, nodes: int) -> tuple[np.ndarray, np.ndarray]:
-        """Poles and residues of one rule of the batch."""
+    def _settings(self) -> list[tuple[Any, float, float, float]]:
+        """Rate (or schedule), steps, momentum and decay of each rule of the batch."""
         shape = self.batch_shape
-        steps, momentum, decay = (
-            float(np.broadcast_to(np.asarray(leaf), shape).ravel()[index])
-            for leaf in (self.steps, self.momentum, self.weight_decay)
-        )
-        rate: Any = self.learning_rate
-        if not self.scheduled:
-            rate = float(np.broadcast_to(np.asarray(rate), shape).ravel()[index])
+        leaves = [self.steps, self.momentum, self.weight_decay, *([] if self.scheduled else [self.learning_rate])]
+        columns = [np.broadcast_to(np.asarray(leaf), shape).ravel().tolist() for leaf in leaves]
+        rates = [self.learning_rate] * len(columns[0]) if self.scheduled else columns.pop()
+        return list(zip(rates, *columns, strict=True))
+
+    def _poles(
+        self, rate: Any, steps: float, momentum: float, decay: float, largest: float, nodes: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Poles and residues of one rule of the batch."""
         if self.plain and on_contour(rate, steps, largest):
             return descent_poles(rate, steps, largest, nodes)
         one = GradientDescent(rate, steps, momentum, self.nesterov, decay, self.decoupled)

@@ -9,9 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.results.outputs import DRAWS
-from ntk_shortcuts.training.rules import SpectralFilter
 from ntk_shortcuts.training.spectral import SpectralDiagnostics
-from ntk_shortcuts.typing import Array, Float, Scalar
+from ntk_shortcuts.typing import Array, Float
 
 # Of an entry of a kernel, as measured (2 to 8).
 _ROUNDINGS = 4
@@ -24,8 +23,7 @@ def error_directions(size: int, dtype: Any, draws: int = DRAWS) -> Float[Array, 
 
 def mean_rounding(
     spectrum: SpectralDiagnostics,
-    rule: SpectralFilter,
-    num_samples: Scalar | None,
+    last_gain: Float[Array, "*batch"],
     target: Float[Array, "*k m"],
     rows: Float[Array, "probes m"],
     dual: Float[Array, "*batch m"],
@@ -41,6 +39,7 @@ def mean_rounding(
       k(x)^Tg(S)\xi+|g(S)b|\,|k(x)|\,\zeta_x\right).\]
 
     Args:
+        last_gain: g at the smallest eigenvalue that is kept.
         target: b, or several; rows: k of each probe; dual: g(S) b; directions: \(g(S)\xi\), of :func:`error_directions`.
     """
 
@@ -48,10 +47,8 @@ def mean_rounding(
         return jnp.sqrt(jnp.sum(vectors**2, axis=-1))
 
     alone = jnp.asarray(np.random.default_rng(2).normal(size=(directions.shape[-1], rows.shape[0])), rows.dtype)
-    # A linear network's kernel has no even part at all.
     largest = spectrum.largest_eigenvalue
-    smallest = jnp.where(largest > 0, largest / spectrum.condition_number, 1)
-    left_out = jnp.sqrt(spectrum.mass_dropped) * rule.filter(smallest[None], num_samples)[..., 0]
+    left_out = jnp.sqrt(spectrum.mass_dropped) * last_gain
     left_out = left_out.reshape(left_out.shape + (1,) * (target.ndim - 1)) * norm(target)
     source = jnp.hypot(largest * jnp.hypot(norm(dual), left_out), norm(target))
     response = jnp.einsum("pm,...md->...dp", rows, directions)

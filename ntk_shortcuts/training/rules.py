@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.padding import filled, in_batch, size_of_poles
 from ntk_shortcuts.results.issues import Issue
 from ntk_shortcuts.spec import Record, Spec
 from ntk_shortcuts.training.learner import Learner
@@ -39,6 +40,12 @@ class RationalFilter(Record):
         terms = self.residues[..., None] / (eigenvalues - self.poles[..., None])
         return jnp.sum(terms, axis=-2).real
 
+    def enlarged(self) -> RationalFilter:
+        """With poles of residue 0 up to one of a few numbers of poles."""
+        poles, residues = np.asarray(self.poles), np.asarray(self.residues)
+        size, last = size_of_poles(poles.shape[-1]), (poles.ndim - 1,)
+        return RationalFilter(filled(poles, size, last, repeat=True), filled(residues, size, last))
+
 
 class SpectralFilter(Spec):
     """What is done to each eigenfunction of a kernel: g(lambda)."""
@@ -55,6 +62,14 @@ class SpectralFilter(Spec):
     def batch_shape(self) -> tuple[int, ...]:
         """Shape of the parameters: () for one rule, (T,) for several."""
         return jnp.broadcast_shapes(*(jnp.shape(leaf) for leaf in jax.tree.leaves(self)))
+
+    def enlarged(self) -> Self:
+        """As an array of rules, the last one repeated up to one of a few sizes: a single rule as an array of one.
+
+        So compiled programs are shared by all numbers of times; :func:`ntk_shortcuts.padding.out_of_batch` takes it back.
+        """
+        shape = self.batch_shape
+        return jax.tree.map(lambda leaf: in_batch(shape, leaf) if np.shape(leaf) == shape else leaf, self)
 
     @property
     def coordinates(self) -> dict[str, Any]:

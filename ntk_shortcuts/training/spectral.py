@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from ntk_shortcuts.spec import Record
 from ntk_shortcuts.training.rules import SpectralFilter
-from ntk_shortcuts.typing import Array, Float, Scalar
+from ntk_shortcuts.typing import Array, Bool, Float, Scalar
 
 
 class SpectralDiagnostics(Record):
@@ -30,6 +30,14 @@ class SpectralDiagnostics(Record):
     mass_dropped: jax.Array
 
 
+class Spectrum(eqx.Module):
+    """A symmetric matrix by its `eigenvalues` (m,), ascending, and `vectors` (m, m); `kept` (m,): which are above rounding."""
+
+    eigenvalues: Float[Array, "m"]
+    kept: Bool[Array, "m"]
+    vectors: Float[Array, "m m"]
+
+
 @eqx.filter_custom_jvp
 def apply_filter(
     matrix: Float[Array, "m m"], columns: Float[Array, "m p"], rule: SpectralFilter, *, num_samples: Scalar | None
@@ -40,50 +48,58 @@ def apply_filter(
     coincide: the derivative of a matrix function is taken by divided differences of g (Daletskii & Krein), not
     through eigenvectors.
     """
-    eigenvalues, kept, vectors = _spectrum(matrix)
-    return _evaluate(eigenvalues, kept, vectors, columns, rule, num_samples)
+    spectrum = diagonalised(matrix)
+    return filtered(spectrum, gains(rule, spectrum, num_samples), columns)
 
 
 @apply_filter.def_jvp
 def _apply_filter_jvp(primals: Any, tangents: Any, *, num_samples: Scalar | None) -> Any:
     matrix, columns, rule = primals
     d_matrix, d_columns, d_rule = tangents
-    eigenvalues, kept, vectors = _spectrum(matrix)
-    result, diagnostics = _evaluate(eigenvalues, kept, vectors, columns, rule, num_samples)
+    spectrum = diagonalised(matrix)
+    eigenvalues, vectors = spectrum.eigenvalues, spectrum.vectors
 
-    def gains(r: SpectralFilter, values: jax.Array) -> jax.Array:
-        return _gains(r, values, kept, num_samples)
+    def gains_at(r: SpectralFilter, values: jax.Array) -> jax.Array:
+        return gains(r, dataclasses.replace(spectrum, eigenvalues=values), num_samples)
 
+    known = gains_at(rule, eigenvalues)
+    result, diagnostics = filtered(spectrum, known, columns)
     d_components = jnp.zeros_like(result)
     if d_matrix is not None:
-        weights = divided_differences(lambda values: gains(rule, values), eigenvalues)
+        weights = divided_differences(lambda values: gains_at(rule, values), eigenvalues)
         rotated = vectors.T @ ((d_matrix + d_matrix.T) / 2) @ vectors
         d_components += (weights * _like(rotated, weights)) @ (vectors.T @ columns)
     if d_columns is not None:
-        filtered = gains(rule, eigenvalues)[..., None]
-        d_components += filtered * _like(vectors.T @ d_columns, filtered)
+        d_components += known[..., None] * _like(vectors.T @ d_columns, known[..., None])
     if jax.tree.leaves(d_rule):
-        d_gains = eqx.filter_jvp(lambda r: gains(r, eigenvalues), (rule,), (d_rule,))[1][..., None]
+        d_gains = eqx.filter_jvp(lambda r: gains_at(r, eigenvalues), (rule,), (d_rule,))[1][..., None]
         d_components += d_gains * _like(vectors.T @ columns, d_gains)
     return (result, diagnostics), (vectors @ d_components, jax.tree.map(lambda _: None, diagnostics))
 
 
-def _spectrum(matrix: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+def diagonalised(matrix: Float[Array, "m m"], size: Scalar | None = None) -> Spectrum:
+    """Eigenvalues and vectors; what is below size x eps x the largest eigenvalue is rounding.
+
+    Args:
+        size: of the matrix without rows and columns of zeros that it is padded with.
+    """
     eigenvalues, vectors = jnp.linalg.eigh((matrix + matrix.T) / 2, symmetrize_input=False)
-    resolution = matrix.shape[0] * jnp.finfo(matrix.dtype).eps
-    return eigenvalues, eigenvalues > resolution * eigenvalues[-1], vectors
+    resolution = (matrix.shape[0] if size is None else size) * jnp.finfo(matrix.dtype).eps
+    return Spectrum(eigenvalues, eigenvalues > resolution * eigenvalues[-1], vectors)
 
 
-def _evaluate(
-    eigenvalues: jax.Array,
-    kept: jax.Array,
-    vectors: jax.Array,
-    columns: jax.Array,
-    rule: SpectralFilter,
-    num_samples: Scalar | None,
-) -> tuple[jax.Array, SpectralDiagnostics]:
+def gains(rule: SpectralFilter, spectrum: Spectrum, num_samples: Scalar | None) -> Float[Array, "*batch m"]:
+    """g at the eigenvalues of a spectrum, 0 at those that are rounding."""
+    found = rule.filter(jnp.where(spectrum.kept, spectrum.eigenvalues, 1), num_samples)
+    return jnp.where(jnp.broadcast_to(spectrum.kept, found.shape), found, 0)
+
+
+def filtered(
+    spectrum: Spectrum, gains: Float[Array, "*batch m"], columns: Float[Array, "m p"]
+) -> tuple[Float[Array, "*batch m p"], SpectralDiagnostics]:
+    """g(matrix) @ columns from the matrix' spectrum and g there, and diagnostics for the first column."""
+    eigenvalues, kept, vectors = spectrum.eigenvalues, spectrum.kept, spectrum.vectors
     components = vectors.T @ columns
-    gains = _gains(rule, eigenvalues, kept, num_samples)[..., None]
     power = components[:, 0] ** 2
     diagnostics = SpectralDiagnostics(
         largest_eigenvalue=eigenvalues[-1],
@@ -91,12 +107,14 @@ def _evaluate(
         condition_number=eigenvalues[-1] / jnp.min(jnp.where(kept, eigenvalues, eigenvalues[-1])),
         mass_dropped=jnp.sum(jnp.where(kept, 0, power)) / jnp.maximum(jnp.sum(power), jnp.finfo(power.dtype).tiny),
     )
-    return vectors @ (gains * _like(components, gains)), diagnostics
+    return vectors @ (gains[..., None] * _like(components, gains[..., None])), diagnostics
 
 
-def _gains(rule: SpectralFilter, eigenvalues: jax.Array, kept: jax.Array, num_samples: Scalar | None) -> jax.Array:
-    gains = rule.filter(jnp.where(kept, eigenvalues, 1), num_samples)
-    return jnp.where(jnp.broadcast_to(kept, gains.shape), gains, 0)
+def last_gain(rule: SpectralFilter, diagnostics: SpectralDiagnostics, num_samples: Scalar | None) -> Float[Array, "*batch"]:
+    """g at the smallest eigenvalue that is kept; at 1 of a kernel that is zero, such as a linear network's even part."""
+    largest = diagnostics.largest_eigenvalue
+    smallest = jnp.where(largest > 0, largest / diagnostics.condition_number, 1)
+    return rule.filter(smallest[None], num_samples)[..., 0]
 
 
 def _like(array: jax.Array, batched: jax.Array) -> jax.Array:

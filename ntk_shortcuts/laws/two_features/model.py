@@ -12,6 +12,7 @@ from jax.core import Tracer
 from jax.scipy.special import ndtri
 
 from ntk_shortcuts.axes import Axis, declare_axes
+from ntk_shortcuts.kernels.angular import AngularKernels
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.laws.base import DataLaw, SectorKernels
 from ntk_shortcuts.laws.two_features import mixture, polar
@@ -352,12 +353,7 @@ class GenerativeModel(DataLaw):
         profile = network.angular_kernels(self.input_dim) if self.merges_rays(network.facts) else None
         if profile is None:
             return super().sector_kernels(network)
-        amplification = jnp.asarray(self.amplification)
-
-        def sectors(z1: jax.Array, z2: jax.Array) -> Sectors:
-            return profile.sectors(z1 * amplification, z2 * amplification)
-
-        return sectors
+        return AngularSectors(profile, jnp.asarray(self.amplification))
 
     def inputs(self, points: Any) -> Inputs:
         """Embedded latents as d -> infinity, or as one draw of the embedding where a network needs vectors."""
@@ -396,6 +392,16 @@ def _second_moment_eigenvalues(alpha: Any, means: Any, sigma: Any) -> jax.Array:
     cross = alpha[0] * alpha[1] * (sigma + means[0] * means[1])
     large = (jnp.sum(diagonal) + jnp.hypot(diagonal[0] - diagonal[1], 2 * cross)) / 2
     return jnp.stack([large, (alpha[0] * alpha[1]) ** 2 * determinant / large])
+
+
+class AngularSectors(SectorKernels):
+    """Those of a network whose kernel in the plane is a polynomial in the angle, whatever network it is."""
+
+    profile: AngularKernels
+    amplification: Float[Array, "2"]
+
+    def __call__(self, points1: jax.Array, points2: jax.Array) -> Sectors:
+        return self.profile.sectors(points1 * self.amplification, points2 * self.amplification)
 
 
 class EmbeddedLatents(Inputs):

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.laws.base import SectorKernels
 from ntk_shortcuts.laws.eigenfunctions import SectorSpectra, sector_features, sector_spectra
 from ntk_shortcuts.laws.kernel import LawKernel, compiling_kernels
 from ntk_shortcuts.methods.average.deterministic_equivalent import FORMS, Resolvent, averaged_resolvent, scalar_kappa
@@ -18,7 +19,9 @@ from ntk_shortcuts.methods.average.pool import Options, pool_outputs
 from ntk_shortcuts.methods.average.scales import (
     differentiable_eigenvalues,
     edge,
+    filter_error,
     finite_size_error,
+    gains_on,
     kappa,
     modes_needed,
     resolution,
@@ -29,8 +32,10 @@ from ntk_shortcuts.methods.notes import rounding_notes, unresolved_direction
 from ntk_shortcuts.methods.refine import Refined, refine
 from ntk_shortcuts.nodes.base import Nodes
 from ntk_shortcuts.nodes.counts import Counts
+from ntk_shortcuts.nodes.parity import Parity
 from ntk_shortcuts.nodes.test_points import TestPoints
-from ntk_shortcuts.numerics import compiled, generator, is_traced
+from ntk_shortcuts.numerics import compiled, generator, is_traced, map_needed
+from ntk_shortcuts.padding import out_of_batch, size_of_poles
 from ntk_shortcuts.results.issues import FewSamples, Issue, UntrustedAverage
 from ntk_shortcuts.results.outputs import GaussianOutputs, OutputError, Outputs, require_finite_outputs
 from ntk_shortcuts.training.losses import require_squared
@@ -132,19 +137,26 @@ class DatasetAveraged(Method):
             law = self._traced(kernel, training, num_samples, solved, switches)
             return GaussianOutputs(*unfold(law.mean, law.variance, law.error))
         kernel.require_symmetric(points.points)
+        sectors, enlarged = kernel.in_sectors().shared(), training.enlarged()
         count = jnp.asarray(float(num_samples))  # an array: one compilation for all N
 
         def at_level(level: int) -> _Solved:
             nodes = kernel.nodes(level, "resolvents")
             with compiling_kernels():
-                spectra = _spectra(kernel, nodes)
-            filter_ = training.rational(num_samples, edge(spectra, num_samples), _RESOLVENTS)
+                spectra = _spectra(sectors, nodes)
+            filter_ = enlarged.rational(num_samples, edge(spectra, num_samples), _RESOLVENTS)
             modes = modes_needed(spectra, filter_, num_samples)
+            gains = _gains(enlarged, spectra, count)
+            needed = _needed(training.batch_shape, filter_)
+            problem = _Problem(sectors, kernel.parity, solved, nodes, spectra, jnp.asarray(modes.kept))
             half = jnp.asarray(kappa(0.0, spectra, num_samples))
-            law = _jitted_law(kernel, training, filter_, count, solved, nodes, spectra, modes, self.form, switches, half)
-            outputs = GaussianOutputs(*unfold(law.mean, law.variance, law.error))
+            found = _jitted_law(problem, filter_.enlarged(), gains, count, modes.size, self.form, switches, needed, half)
+            outputs = GaussianOutputs(*unfold(found.mean, found.variance, found.error))
+            law, outputs = out_of_batch(training.batch_shape, (found, outputs))
             require_finite_outputs(outputs.location, outputs.std)
-            return _Solved(outputs, law, spectra, modes, nodes.radius.size, *watched(kernel.law.metric, outputs, points))
+            gains = out_of_batch(training.batch_shape, gains)
+            read = watched(kernel.law.metric, outputs, points)
+            return _Solved(outputs, law, spectra, gains, modes.kept, nodes.radius.size, *read)
 
         refined = refine(at_level, kernel.levels("resolvents"), lambda solved: solved.watched, self.tolerance)
         return self._noted(kernel, training, num_samples, refined)
@@ -163,36 +175,38 @@ class DatasetAveraged(Method):
     def _traced(
         self, kernel: LawKernel, training: TrainingRule, num_samples: Any, points: jax.Array, switches: Switches
     ) -> AveragedLaw:
-        nodes = kernel.nodes(1, "resolvents")
-        spectra = sector_spectra(kernel, nodes)
+        nodes, sectors = kernel.nodes(1, "resolvents"), kernel.in_sectors()
+        spectra = sector_spectra(sectors, nodes)
         modes = min(_TRACED_MODES, nodes.count)
         filter_ = training.rational(num_samples, jnp.max(spectra.basis.eigenvalues), _RESOLVENTS)
-        return _averaged(kernel, training, filter_, num_samples, points, nodes, spectra, modes, self.form, switches)
+        gains = gains_on(training, spectra, num_samples)
+        problem = _Problem(sectors, kernel.parity, points, nodes, spectra, modes)
+        return _averaged(problem, filter_, gains, num_samples, modes, self.form, switches)
 
     def _noted(self, kernel: LawKernel, training: TrainingRule, num_samples: Any, refined: Refined[_Solved]) -> GaussianOutputs:
         """The outputs with what their approximations dropped."""
         found, change = refined.found, refined.change
         law, spectra, modes = found.law, found.spectra, found.modes
-        residual, margin = float(jnp.max(law.residual)), float(jnp.min(law.margin))
-        filter_error = float(jnp.max(law.filter_error))
+        residual, margin = float(np.max(law.residual)), float(np.min(law.margin))
+        filter_error = float(np.max(law.filter_error))
         trusted = refined.converged and residual < 1e-6 and margin > 0 and filter_error < self.tolerance
         if self.form == "one_step":
             trusted = refined.converged
         diagnostics = {
-            "data_std": float(jnp.sqrt(jnp.max(jnp.mean(law.data_variance, axis=-1)))),
+            "data_std": float(np.sqrt(np.max(np.mean(law.data_variance, axis=-1)))),
             "discretization_error": change,
             "nodes": float(found.nodes),
             "modes_kept": float(modes),
             "fixed_point_residual": residual,
             "stieltjes_margin": margin,
-            "iterations": float(jnp.max(law.iterations)),
+            "iterations": float(np.max(law.iterations)),
             "filter_error": filter_error,
-            "initial_mass_dropped": float(jnp.max(law.nngp_dropped)),
-            "finite_size_error": finite_size_error(training, spectra, num_samples),
+            "initial_mass_dropped": float(np.max(law.nngp_dropped)),
+            "finite_size_error": finite_size_error(found.gains, spectra, num_samples),
             "converged": float(refined.converged),
             "trusted": float(trusted),
         }
-        issues: list[Issue] = list(training.issues(jnp.max(spectra.basis.eigenvalues)))
+        issues: list[Issue] = list(training.issues(np.max(np.asarray(spectra.basis.eigenvalues))))
         few = num_samples < _FEW_SAMPLES
         if few or diagnostics["finite_size_error"] > _LARGE_CORRECTION:
             issues.append(FewSamples(float(num_samples), diagnostics["finite_size_error"]))
@@ -208,6 +222,7 @@ class _Solved(NamedTuple):
     outputs: GaussianOutputs
     law: AveragedLaw
     spectra: SectorSpectra
+    gains: np.ndarray
     modes: int
     nodes: int
     watched: Any
@@ -223,46 +238,72 @@ def _require_count(num_samples: Any) -> None:
         require_integer("num_samples", num_samples, 2)
 
 
-_spectra = compiled(sector_spectra)
+class _Problem(eqx.Module):
+    """What every filter of a batch is averaged for; `kept`: how many eigenfunctions per sector are."""
+
+    sectors: SectorKernels
+    parity: Parity
+    points: jax.Array
+    nodes: Nodes
+    spectra: SectorSpectra
+    kept: Any
+
+
+_spectra, _gains = compiled(sector_spectra), compiled(gains_on)
+
+
+def _needed(batch: tuple[int, ...], filter_: RationalFilter) -> jax.Array:
+    """Which poles (T', K') of an enlarged filter are those of a rule's batch, () or (T,)."""
+    rows, poles = filter_.poles.shape
+    row, pole = np.arange(rows)[:, None], np.arange(size_of_poles(poles))
+    return jnp.asarray((row < (batch[0] if batch else 1)) & (pole < poles))
 
 
 def _averaged(
-    kernel: LawKernel,
-    training: TrainingRule,
+    problem: _Problem,
     filter_: RationalFilter,
+    gains: jax.Array,
     num_samples: Any,
-    points: jax.Array,
-    nodes: Nodes,
-    spectra: SectorSpectra,
     modes: int,
     form: str,
     switches: Switches,
+    needed: jax.Array | None = None,
     learnt_half: jax.Array | None = None,
 ) -> AveragedLaw:
-    """The law for every filter of the batch; `learnt_half`: the eigenvalue that N samples learn half."""
-    features = sector_features(kernel, nodes, points, modes, min(_INITIAL_MODES, modes), spectra)
+    """The law for every filter of the batch.
+
+    Args:
+        gains: the rule's own filter, of :func:`~ntk_shortcuts.methods.average.scales.gains_on`.
+        modes: eigenfunctions per sector that there is room for; those beyond `problem.kept` are zero.
+        needed: which poles are; None for all. Laws without any are 0.
+        learnt_half: the eigenvalue that N samples learn half.
+    """
+    nodes, spectra = problem.nodes, problem.spectra
+    features = sector_features(problem.sectors, nodes, problem.points, modes, min(_INITIAL_MODES, modes), spectra, problem.kept)
     eigenvalues = differentiable_eigenvalues(spectra, nodes.mass)
 
-    def at_one_setting(filter_: RationalFilter) -> AveragedLaw:
-        def at_one_pole(s: jax.Array) -> Resolvent:
-            start = scalar_kappa(s, eigenvalues, num_samples)
-            # The local form's derivative is implicit: it does not depend on where the iteration starts.
-            start = jax.lax.stop_gradient(start) if form == "local" else start
-            return averaged_resolvent(s, start, nodes, features, num_samples, form)
+    def at_one_pole(s: jax.Array) -> Resolvent:
+        start = scalar_kappa(s, eigenvalues, num_samples)
+        # The local form's derivative is implicit: it does not depend on where the iteration starts.
+        start = jax.lax.stop_gradient(start) if form == "local" else start
+        return averaged_resolvent(s, start, nodes, features, num_samples, form)
 
+    def at_one_setting(setting: tuple[RationalFilter, jax.Array | None]) -> AveragedLaw:
+        one, present = setting
         # One pole after another: batched LAPACK calls are not safe (numerics.eigh_each), and each stops when it converged.
-        resolvents = jax.lax.map(at_one_pole, filter_.poles)
-        return averaged_law(filter_.residues, resolvents, nodes, features, kernel.parity, num_samples, switches)
+        resolvents = map_needed(at_one_pole, one.poles, present)
+        if present is not None:
+            resolvents = eqx.tree_at(lambda r: r.margin, resolvents, jnp.where(present, resolvents.margin, jnp.inf))
+        return averaged_law(one.residues, resolvents, nodes, features, problem.parity, num_samples, switches)
 
-    batch = filter_.poles.shape[:-1]
-    law = jax.lax.map(at_one_setting, filter_) if batch else at_one_setting(filter_)
-    # Smaller eigenvalues are rounding; where they matter, infinite time is not yet reached.
-    positive = jnp.where(eigenvalues > 1e-7 * jnp.max(eigenvalues), eigenvalues, jnp.max(eigenvalues))
-    gains = training.filter(positive, num_samples)
-    error = jnp.max(jnp.abs(filter_(positive) - gains) * positive, axis=-1)
+    if filter_.poles.ndim == 1:
+        law = at_one_setting((filter_, needed))
+    else:
+        law = map_needed(at_one_setting, (filter_, needed), None if needed is None else needed[:, 0])
+    error = filter_error(filter_, gains, spectra)
     if learnt_half is None:
         return eqx.tree_at(lambda a: a.filter_error, law, error)
-    size, missed = target_missed(training, filter_, nodes, spectra, features.points[0], num_samples, learnt_half)
+    size, missed = target_missed(filter_, gains, nodes, spectra, features.points[0], learnt_half)
     # The random output at initialisation is forgotten to the filter's error.
     kept = switches.random_init * error[..., None] ** 2 * jnp.sum(features.nngp_own, axis=0)
     errors = OutputError(missed[..., None, :], law.error.variance + kept)

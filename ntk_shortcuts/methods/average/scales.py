@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,9 @@ from ntk_shortcuts.training.rules import RationalFilter, TrainingRule
 from ntk_shortcuts.typing import Array, Float
 
 _FEW_MODES = 36
+# How many are kept, and sizes of arrays of them: each of those is compiled anew.
+_STEPS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+_SIZES = (16, 32, 64, 128, 256, 512)
 # A mode is left out when it is learnt to less than this.
 _LEARNT = 2e-3
 # As measured: see finite_size_error.
@@ -27,7 +30,34 @@ def edge(spectra: SectorSpectra, num_samples: int) -> float:
     return float(largest * (1 + np.sqrt(np.sum(np.maximum(eigenvalues, 0)) / (num_samples * largest))) ** 2)
 
 
-def finite_size_error(training: TrainingRule, spectra: SectorSpectra, num_samples: Any) -> float:
+def gains_on(training: TrainingRule, spectra: SectorSpectra, num_samples: Any) -> Float[Array, "*batch sector nodes"]:
+    """The filter at the eigenvalues of all sectors; where these are rounding, at the largest one."""
+    eigenvalues, present = _present(spectra)
+    found = training.filter(eigenvalues.ravel(), num_samples)
+    return found.reshape(*found.shape[:-1], *present.shape)
+
+
+def _present(spectra: SectorSpectra) -> tuple[jax.Array, jax.Array]:
+    """Eigenvalues with the largest in place of those that are rounding, and which are not."""
+    eigenvalues = spectra.basis.eigenvalues
+    largest = jnp.max(eigenvalues)
+    present = eigenvalues > resolution(spectra) * largest
+    return jnp.where(present, eigenvalues, largest), present
+
+
+def filter_error(
+    filter_: RationalFilter, gains: Float[Array, "*batch sector nodes"], spectra: SectorSpectra
+) -> Float[Array, "*batch"]:
+    """How far the resolvent sum is from the filter, times the eigenvalue, at most.
+
+    Eigenvalues below 1e-7 of the largest are left out; where they matter, infinite time is not yet reached.
+    """
+    eigenvalues, _ = _present(spectra)
+    error = jnp.abs(filter_(eigenvalues.ravel()).reshape(gains.shape) - gains) * eigenvalues
+    return jnp.max(jnp.where(eigenvalues > 1e-7 * jnp.max(eigenvalues), error, 0), axis=(-2, -1))
+
+
+def finite_size_error(gains: Float[np.ndarray, "*batch sector nodes"], spectra: SectorSpectra, num_samples: Any) -> float:
     r"""What corrections in 1/N may move the bias by: \(0.4\sqrt n/N\), \(n=\sum_i\lambda_ig(\lambda_i)\le N\) the modes learnt.
 
     An empirical estimate, the largest over a batch of times; errors found against sampled data sets are mostly a fifth to a
@@ -35,20 +65,18 @@ def finite_size_error(training: TrainingRule, spectra: SectorSpectra, num_sample
     average takes over pairs of independent points, while a data set pairs no point with itself and,
     balanced, favours unlike labels.
     """
-    eigenvalues = np.ravel(spectra.basis.eigenvalues)
-    eigenvalues = eigenvalues[eigenvalues > resolution(spectra) * eigenvalues.max()]
-    gains = np.asarray(training.filter(jnp.asarray(eigenvalues), num_samples))
-    modes = np.minimum(np.sum(gains * eigenvalues, axis=-1), num_samples)
+    eigenvalues = np.asarray(spectra.basis.eigenvalues)
+    present = eigenvalues > resolution(spectra) * eigenvalues.max()
+    modes = np.minimum(np.sum(np.where(present, gains * eigenvalues, 0), axis=(-2, -1)), num_samples)
     return float(_FINITE_SIZE * np.sqrt(np.max(modes)) / num_samples)
 
 
 def target_missed(
-    training: TrainingRule,
     filter_: RationalFilter,
+    gains: Float[Array, "*batch sector nodes"],
     nodes: Nodes,
     spectra: SectorSpectra,
     points: Float[Array, "points modes"],
-    num_samples: Any,
     kappa: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """What the resolvent sum misses of the target above rounding: relative in norm, and at the points.
@@ -60,12 +88,10 @@ def target_missed(
         points: the coordinates of the test points' kernel sections.
         kappa: the eigenvalue that N samples learn half.
     """
-    eigenvalues, vectors = spectra.basis.eigenvalues[0], spectra.basis.vectors[0]
-    largest = eigenvalues[0]
-    present = eigenvalues > resolution(spectra) * largest
-    values = jnp.where(present, eigenvalues, largest)
+    values, present = (part[0] for part in _present(spectra))
+    vectors = spectra.basis.vectors[0]
     target = vectors.T @ (jnp.sqrt(nodes.mass) * nodes.slope)
-    error = (filter_(values) - training.filter(values, num_samples)) * values * values / (values + kappa)
+    error = (filter_(values) - gains[..., 0, :]) * values * values / (values + kappa)
     missed = jnp.where(present, error * target, 0)
     size = jnp.sqrt(jnp.sum(missed**2, axis=-1) / jnp.maximum(jnp.sum(target**2), np.finfo(np.float64).tiny))
     modes = points.shape[1]
@@ -87,15 +113,22 @@ def kappa(ridge: float, spectra: SectorSpectra, num_samples: Any) -> float:
     return float(value)
 
 
-def modes_needed(spectra: SectorSpectra, filter_: RationalFilter, num_samples: int) -> int:
-    """Eigenfunctions per sector that are learnt noticeably at the pole nearest to 0, rounded up."""
+class Modes(NamedTuple):
+    """Eigenfunctions per sector: how many are kept, and for how many there is room in compiled programs."""
+
+    kept: int
+    size: int
+
+
+def modes_needed(spectra: SectorSpectra, filter_: RationalFilter, num_samples: int) -> Modes:
+    """Those that are learnt noticeably at the pole nearest to 0, rounded up."""
     nearest = kappa(float(np.min(np.abs(filter_.poles))), spectra, num_samples)
     needed = int(np.max(np.sum(np.asarray(spectra.basis.eigenvalues) > _LEARNT * nearest, axis=1)))
-    steps = [8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512]
-    size = spectra.basis.eigenvalues.shape[1]
-    if size <= _FEW_MODES:  # as fast with all of them, and one compilation
-        return size
-    return min(next(step for step in [*steps, size] if step >= min(needed, size)), size)
+    count = spectra.basis.eigenvalues.shape[1]
+    if count <= _FEW_MODES:  # as fast with all of them, and one compilation
+        return Modes(count, count)
+    kept = min(next(step for step in [*_STEPS, count] if step >= min(needed, count)), count)
+    return Modes(kept, min(next(size for size in [*_SIZES, count] if size >= kept), count))
 
 
 def differentiable_eigenvalues(spectra: SectorSpectra, mass: jax.Array) -> jax.Array:
