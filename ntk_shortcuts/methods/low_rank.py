@@ -189,7 +189,7 @@ def _accumulate(
     points: jax.Array,
     targets: jax.Array,
     probes: jax.Array,
-    weights: jax.Array,
+    weights: AnyArray,
 ) -> _Moments:
     """One pass over the samples. The last block is filled up with samples of weight zero: one shape, one compilation."""
     total = None
@@ -199,7 +199,7 @@ def _accumulate(
         index = np.minimum(index, len(points) - 1)
         block = points[index]
         features = _features(kernels, tangent, prior, block)
-        weight = jnp.where(inside, weights[index], 0)
+        weight = jnp.where(inside, jnp.asarray(weights)[index], 0)
         part = _block_moments(*features, kernels(probes, block).ntk, diagonals(kernels, block)[1], targets[index], weight)
         total = part if total is None else jax.tree.map(jnp.add, total, part)
     assert total is not None

@@ -89,7 +89,7 @@ class OutputLaw(Result):
 
     def of_batch(self, shape: tuple[int, ...]) -> OutputLaw:
         """The law of a rule's batch, () or (T,), where it was computed of a filled one."""
-        parts = out_of_batch(shape, (self.mean, self.variance, self.error))
+        parts = jax.tree.map(jax.device_put, out_of_batch(shape, (self.mean, self.variance, self.error)))
         return OutputLaw(parts[0], parts[1], self.spectrum, parts[2])
 
 

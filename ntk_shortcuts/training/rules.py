@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -19,11 +19,14 @@ from ntk_shortcuts.padding import filled, in_batch, size_of_poles
 from ntk_shortcuts.results.issues import Issue
 from ntk_shortcuts.spec import Record, Spec
 from ntk_shortcuts.training.learner import Learner
-from ntk_shortcuts.typing import Array, Batch, Complex, Float, Scalar, Times
+from ntk_shortcuts.typing import AnyArray, Array, Batch, Complex, Float, Scalar, Times
 from ntk_shortcuts.validation import require, require_values
 
 NEGLIGIBLE = 1e9
 """Times beyond this over the largest eigenvalue are infinite to float64; the limit keeps a pole this close to 0."""
+
+
+_Rule = TypeVar("_Rule", bound="SpectralFilter")
 
 
 class RationalFilter(Record):
@@ -32,8 +35,8 @@ class RationalFilter(Record):
     - `poles` s and `residues` c: complex, (K,), or (T, K) for a rule with T parameters.
     """
 
-    poles: Complex[Array, "*batch K"]
-    residues: Complex[Array, "*batch K"]
+    poles: Complex[AnyArray, "*batch K"]
+    residues: Complex[AnyArray, "*batch K"]
 
     def __call__(self, eigenvalues: Float[Array, "modes"]) -> Float[Array, "*batch modes"]:
         """The sum at the given eigenvalues."""
@@ -63,7 +66,7 @@ class SpectralFilter(Spec):
         """Shape of the parameters: () for one rule, (T,) for several."""
         return jnp.broadcast_shapes(*(jnp.shape(leaf) for leaf in jax.tree.leaves(self)))
 
-    def enlarged(self) -> Self:
+    def enlarged(self: _Rule) -> _Rule:
         """As an array of rules, the last one repeated up to one of a few sizes: a single rule as an array of one.
 
         So compiled programs are shared by all numbers of times; :func:`ntk_shortcuts.padding.out_of_batch` takes it back.

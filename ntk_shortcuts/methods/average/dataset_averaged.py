@@ -294,7 +294,7 @@ def _averaged(
         resolvents = map_needed(at_one_pole, one.poles, present)
         if present is not None:
             resolvents = eqx.tree_at(lambda r: r.margin, resolvents, jnp.where(present, resolvents.margin, jnp.inf))
-        return averaged_law(one.residues, resolvents, nodes, features, problem.parity, num_samples, switches)
+        return averaged_law(jnp.asarray(one.residues), resolvents, nodes, features, problem.parity, num_samples, switches)
 
     if filter_.poles.ndim == 1:
         law = at_one_setting((filter_, needed))
