@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.stats import binom
 
 from ntk_shortcuts.spec import Record
 from ntk_shortcuts.typing import Float, Int
@@ -48,6 +47,8 @@ class Counts(Record):
     @classmethod
     def with_replacement(cls, share: Any, trials: Any, totals: Any, groups: Any = None) -> Counts:
         """Each node binomial: `share` (nodes,) of the draws from its class, of which there are `trials` (nodes,)."""
+        from scipy.stats import binom
+
         share, trials, totals = np.asarray(share, float), np.asarray(trials), np.asarray(totals)
         largest = int(np.max(binom.isf(_NEGLIGIBLE, trials, share), initial=1))
         values = np.arange(max(largest, 1) + 1)

@@ -11,7 +11,6 @@ import functools
 
 import numpy as np
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 from ntk_shortcuts.typing import Float
 
@@ -23,6 +22,8 @@ _NEGLIGIBLE = 1e-7
 
 
 def _sobol(dimension: int, count: int, seed: int) -> np.ndarray:
+    from scipy.stats import qmc
+
     # SciPy calls the argument rng from 1.15 on, and takes the name of older versions.
     options = {"scramble": True, "seed": seed}
     return qmc.Sobol(dimension, **options).random_base2(int(np.log2(count)))

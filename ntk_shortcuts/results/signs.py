@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 from ntk_shortcuts.numerics import safe_divide, safe_sqrt
 from ntk_shortcuts.typing import AnyArray, Array, Float, Int
@@ -61,6 +60,8 @@ def right_class(
 @functools.cache
 def _normal_draws(count: int) -> np.ndarray:
     """Standard normal vectors (1024, count) from a Sobol sequence, moved to the middle of its cells."""
+    from scipy.stats import qmc
+
     return ndtri(qmc.Sobol(count, scramble=False).random_base2(10) + 0.5 / 1024)
 
 

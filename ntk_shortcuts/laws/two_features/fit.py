@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtr
 
 from ntk_shortcuts.results.issues import PoorFit
 from ntk_shortcuts.validation import as_labels, as_points, require
@@ -33,7 +33,7 @@ def fitted_features(latents: Any, labels: Any) -> tuple[dict[str, Any], tuple[Po
         means,
     )
     estimates = {
-        "predictivity": np.asarray(stats.norm.cdf(means), np.float64),
+        "predictivity": np.asarray(ndtr(means), np.float64),
         "correlation": float(covariance[0, 1] / np.prod(scale)),
         "amplification": scale,
     }
@@ -45,6 +45,8 @@ def fitted_features(latents: Any, labels: Any) -> tuple[dict[str, Any], tuple[Po
 
 def _misfit(name: str, standardised: np.ndarray, latents: np.ndarray) -> PoorFit | None:
     """The issue of a feature whose residuals, over the spread within a class, are not those of a Gaussian."""
+    from scipy import stats
+
     distance = float(stats.kstest(standardised, "norm").statistic)
     allowed = _CRITICAL / np.sqrt(len(standardised))
     if distance <= allowed:

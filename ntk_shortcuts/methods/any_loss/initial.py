@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 from ntk_shortcuts.numerics import generator
 from ntk_shortcuts.training.coordinates import Coordinates
@@ -67,6 +66,8 @@ def drawn_initial(
 
 
 def _normal(count: int, modes: int, key: Any) -> Float[np.ndarray, "count modes"]:
+    from scipy.stats import qmc
+
     rng, even, half = generator(key), min(modes, _EVEN), (count + 1) // 2
     draws = rng.normal(size=(half, modes))
     if even > 0 and half > 1:
