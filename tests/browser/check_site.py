@@ -5,7 +5,8 @@
 Needs the extra `browser` and a Chromium (Debian: apt-get install chromium). Every page of the site is opened at two widths,
 served from this machine with all other hosts refused, and the home page from disk as well. A page fails on console errors,
 failed or external requests, formulas that are not rendered or that MathJax refused, images that did not load, stick out of
-their column or are shrunk below legibility, and a page that scrolls sideways. Exit status 1 if any page fails.
+their column or are shrunk below legibility, a page that scrolls sideways, and one that is longer than a reader scrolls (at the
+wider width; Reference, in which one looks up, may be longer). Exit status 1 if any page fails.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from playwright.sync_api import Browser, sync_playwright
 WIDTHS = {"desktop": 1280, "narrow": 400}
 # Figures have 150 pixels to the inch and text of 8 to 10 points: shown at 0.4 of their size it is 7 to 8 pixels high.
 SMALLEST_SCALE = 0.4
+HIGHEST = 6000
 
 # In the page: what is wrong with it, as a list of sentences.
 INSPECT = r"""
@@ -97,13 +99,16 @@ class Reader:
             "request", lambda r: None if r.url.startswith(local) else self._found.append(f"external request: {r.url}")
         )
 
-    def problems(self, url: str, screenshot: pathlib.Path | None = None) -> list[str]:
-        """What is wrong with a page."""
+    def problems(self, url: str, screenshot: pathlib.Path | None = None, highest: float = float("inf")) -> list[str]:
+        """What is wrong with a page, which may be so many pixels high."""
         self._found.clear()
         self._page.goto(url, wait_until="load")
         self._page.evaluate("() => window.MathJax?.startup?.promise")
         self._page.wait_for_load_state("networkidle")
         found = [*self._found, *self._page.evaluate(INSPECT, SMALLEST_SCALE)]
+        height = self._page.evaluate("() => document.documentElement.scrollHeight")
+        if height > highest:
+            found.append(f"{height} px high, {highest} allowed")
         if screenshot is not None:
             self._page.screenshot(path=str(screenshot), full_page=True)
         return found
@@ -124,7 +129,9 @@ def check_site(site: pathlib.Path, screenshots: pathlib.Path | None = None) -> d
                 reader = Reader(browser, width, address)
                 for page in pages:
                     shot = screenshots and screenshots / f"{'-'.join(page.with_suffix('').parts)}-{name}.png"
-                    found[f"{page} ({name})"] = reader.problems(f"{address}/{page}", shot)
+                    limited = name == "desktop" and page.parts[0] != "reference"
+                    highest = HIGHEST if limited else float("inf")
+                    found[f"{page} ({name})"] = reader.problems(f"{address}/{page}", shot, highest)
             home = (site / "index.html").as_uri()
             found["index.html (from disk)"] = Reader(browser, WIDTHS["desktop"], "file://").problems(home)
         finally:

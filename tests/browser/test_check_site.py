@@ -19,7 +19,7 @@ BROKEN = r"""<!doctype html><html><head><title>x</title><link rel="icon" href="d
 <script src="mathjax.js"></script><script src="tex-svg.js"></script></head><body><article>
 <p class="arithmatex">\(\frac{1}\)</p><p>\(x\)</p><p class="unseen">see :func:`ns.predict_bias`</p>
 <img src="missing.png" alt="missing"><img src="wide.png" alt=""><img src="wide.png" alt="small" width="20">
-<img src="https://example.org/x.png" alt="external">
+<img src="https://example.org/x.png" alt="external"><div style="height: 7000px"></div>
 <script>console.error("complaint"); setTimeout(() => { throw new Error("thrown"); })</script>
 </article></body></html>"""
 
@@ -43,7 +43,10 @@ def test_each_fault_is_found(tmp_path):
     (tmp_path / "mathjax.js").write_text((ROOT / "docs/javascripts/mathjax.js").read_text())
     (tmp_path / "tex-svg.js").write_bytes((files("mathjax") / "static/mathjax/es5/tex-svg.js").read_bytes())
     Figure(figsize=(20, 1), dpi=100).savefig(tmp_path / "wide.png")
-    problems = "\n".join(check_site(tmp_path)["index.html (narrow)"])
+    found = check_site(tmp_path)
+    assert any("px high, 6000 allowed" in problem for problem in found["index.html (desktop)"])
+    problems = "\n".join(found["index.html (narrow)"])
+    assert "px high" not in problems
     for fault in (
         "console: complaint",
         "script error: thrown",
