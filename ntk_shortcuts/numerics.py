@@ -85,6 +85,14 @@ def as_numpy(tree: Any) -> Any:
     return jax.tree.map(converted, tree)
 
 
+def as_jax(array: np.ndarray) -> jax.Array:
+    """A NumPy array as JAX's in the precision that holds now, without a program for each shape, which `jnp.asarray` compiles.
+
+    One by one and with its type: `jax.device_put` of several at once, or of one without, may take an earlier precision.
+    """
+    return jnp.asarray(array, dtype=jax.dtypes.canonicalize_dtype(array.dtype))
+
+
 def compiled(function: Function) -> Function:
     """`equinox.filter_jit` for functions that run in either precision.
 
@@ -96,9 +104,8 @@ def compiled(function: Function) -> Function:
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         leaves, structure = jax.tree.flatten((args, kwargs))
-        # One by one: jax.device_put of all at once falls for the same; `jnp.asarray` would compile a program for each shape.
         # Layers share their numbers: each goes over once.
-        arrays = {id(leaf): jax.device_put(leaf) for leaf in leaves if isinstance(leaf, np.ndarray)}
+        arrays = {id(leaf): as_jax(leaf) for leaf in leaves if isinstance(leaf, np.ndarray)}
         args, kwargs = jax.tree.unflatten(structure, [arrays.get(id(leaf), leaf) for leaf in leaves])
         return jitted(*args, **kwargs)
 
