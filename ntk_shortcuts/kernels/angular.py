@@ -73,7 +73,7 @@ class AngularKernels(Record):
 def _fitted(layers: Layers, activation: Activation, input_dim: Scalar, block: Block) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Coefficients of NNGP and NTK, and the error."""
     exact = _exact_profile(np.cos(_ARGUMENTS), layers, activation, input_dim, block)
-    nngp, ntk = (jnp.asarray(_transform()) @ profile for profile in (exact.nngp, exact.ntk))
+    nngp, ntk = (jnp.asarray(_transform(), profile.dtype) @ profile for profile in (exact.nngp, exact.ntk))
     tail = jnp.maximum(*(jnp.sum(jnp.abs(c[-4:])) / jnp.abs(jnp.sum(c)) for c in (nngp, ntk)))
     # A series that has ended leaves the roundings of four coefficients.
     tail = jnp.where(tail < 8 * jnp.finfo(tail.dtype).eps, 0, tail)

@@ -68,7 +68,8 @@ def _interpolated(square: jax.Array, *profiles: jax.Array) -> tuple[jax.Array, j
         return jnp.stack([middle, (high - low) / (2 * square), ((high + low) / 2 - middle) / square**2])
 
     nngp, ntk = (interpolated(values) for values in profiles)
-    products, exact = square * _COSINES, profiles[1]
+    # With a type: JAX remembers a constant of the module in the precision in which it met it first.
+    products, exact = square * jnp.asarray(_COSINES, square.dtype), profiles[1]
     deviation = jnp.max(jnp.abs(ntk[0] + ntk[1] * products + ntk[2] * products**2 - exact))
     return nngp, ntk, deviation / exact[2]
 
