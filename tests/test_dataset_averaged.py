@@ -13,7 +13,7 @@ from ntk_shortcuts.laws import LawKernel
 from ntk_shortcuts.laws.eigenfunctions import sector_spectra
 from ntk_shortcuts.laws.two_features.polar import latent_rays
 from ntk_shortcuts.methods.average.deterministic_equivalent import scalar_kappa
-from ntk_shortcuts.methods.average.scales import finite_size_error, modes_needed
+from ntk_shortcuts.methods.average.scales import finite_size_error, gains_on, modes_needed
 
 RULES = {
     "flow": ns.GradientFlow([0.0, 0.3, 30.0, 1e5, np.inf]),
@@ -164,9 +164,9 @@ def test_few_samples_are_those_below_64_only(count, time):
 def test_no_more_modes_are_learnt_than_there_are_samples():
     model = ns.GenerativeModel()
     spectra = sector_spectra(LawKernel(model, ns.MLP(1)).in_sectors(), latent_rays(model, 54, 18, False))
-    assert finite_size_error(ns.GradientFlow([3.0, np.inf]), spectra, 20) == pytest.approx(0.4 / 20**0.5)
+    assert finite_size_error(gains_on(ns.GradientFlow([3.0, np.inf]), spectra, 20), spectra, 20) == pytest.approx(0.4 / 20**0.5)
     linear = sector_spectra(LawKernel(model, ns.MLP(0)).in_sectors(), latent_rays(model, 18, 8, False))
-    assert finite_size_error(ns.GradientFlow(np.inf), linear, 20) == pytest.approx(0.4 * 2**0.5 / 20)
+    assert finite_size_error(gains_on(ns.GradientFlow(np.inf), linear, 20), linear, 20) == pytest.approx(0.4 * 2**0.5 / 20)
 
 
 @pytest.mark.slow

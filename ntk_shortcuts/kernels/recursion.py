@@ -133,6 +133,10 @@ def mlp_kernels(
     # stands outside: of its moments only the covariance is needed.
     *hidden, last = [jax.tree.map(scalar, layer) for layer in rest]
     state = (pre, tangent, error)
+    if hidden:
+        # A dual may answer a row of variances with a table; a loop's state keeps its shape.
+        after, _ = jax.eval_shape(add_layer, state, hidden[0])
+        state = jax.tree.map(lambda part, shaped: jnp.broadcast_to(part, shaped.shape), state, after)
     if repeated:
         state = lax.fori_loop(0, layers.count, lambda _, state: add_layer(state, hidden[0])[0], state)
     elif hidden:

@@ -115,7 +115,9 @@ def _law(operator: _Operator, trainings: Sequence[Training]) -> OutputLaw:
     variances = [law.variance for law in laws if law.variance is not None]
     errors = [law.error for law in laws if law.error is not None]
     variance = functools.reduce(jnp.add, variances) if variances else None
-    rounding = OutputError(errors[0].mean, functools.reduce(jnp.add, [error.variance for error in errors]))
+    rounding = None
+    if errors:
+        rounding = OutputError(errors[0].mean, functools.reduce(jnp.add, [error.variance for error in errors]))
     return OutputLaw(laws[0].mean, variance, laws[0].spectrum, rounding)
 
 
