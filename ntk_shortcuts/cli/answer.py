@@ -63,8 +63,8 @@ def frame(data: xarray.Dataset) -> pandas.DataFrame:
 
     Example:
         >>> import xarray
-        >>> data = xarray.Dataset({"bias": ("time", [0.5, 0.1]), "mean": (("time", "probe"), [[1.0], [2.0]])}, {"time": [3, 30]})
-        >>> print(frame(data).to_string(index=False))
+        >>> variables = {"bias": ("time", [0.5, 0.1]), "mean": (("time", "probe"), [[1.0], [2.0]])}
+        >>> print(frame(xarray.Dataset(variables, {"time": [3, 30]})).to_string(index=False))
          time  bias
             3   0.5
            30   0.1

@@ -23,19 +23,16 @@ def predict_law(
     options = method.options(name, model)
     result = ntk_shortcuts.predict(model, mlp, training, num_samples=method.num_samples, method=name, **options)
     parameters = resolved_parameters(model, mlp, training, method.num_samples, name, method.seed, options)
-    groups = {} if result.points.groups is None else {"group_accuracy": result.group_accuracy}
-    numbers = {name: np.asarray(value).tolist() for name, value in {**result.numbers(), **groups}.items()}
+    shown = result.numbers()
+    numbers = {name: np.asarray(value).tolist() for name, value in shown.items()}
     axes: dict[str, Any] = dict(result.metric.coordinates(result.points))
     if result.points.groups is not None:
         axes = dict(zip(result.points.groups.names, map(list, result.points.groups.values), strict=True))
-
-    def show() -> None:
-        shown = {**result.numbers(), **{"accuracy of": found for found in groups.values()}}
-        print_numbers(shown, result.coordinates, {"method": result.method, **error_rows(result.diagnostics)})
-
+        numbers["group_accuracy"] = result.group_accuracy.values.tolist()
+        shown["accuracy of"] = result.group_accuracy
     return Answer(
         {**numbers, **axes, "law": str(source.law), **parameters, "diagnostics": result.diagnostics},
         result.to_xarray().assign_attrs(law=str(source.law), seed=method.seed),
         result.plot,
-        show,
+        lambda: print_numbers(shown, result.coordinates, {"method": result.method, **error_rows(result.diagnostics)}),
     )

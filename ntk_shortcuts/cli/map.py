@@ -64,7 +64,7 @@ def map_command(
     """Map the bias over shortcut predictivity and amplification ratio.
 
     The core's values come from --predictivity and --amplification; the shortcut's mark the point whose
-    decision surface is drawn beside the map. Of several times the maps are drawn side by side. Written to bias_map.png by default.
+    decision surface is drawn beside the map; of several times a map each is drawn. Written to bias_map.png by default.
     """
     paths = files.paths(default="bias_map.png")
     rule.check()

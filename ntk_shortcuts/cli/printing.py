@@ -1,4 +1,4 @@
-"""Results on standard output: tables on a terminal, tab-separated lines off one, or JSON; what was written on standard error."""
+"""Results on standard output: tables on a terminal, tab-separated lines off one, or JSON. On standard error, what was written."""
 
 from __future__ import annotations
 
