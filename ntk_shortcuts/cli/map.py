@@ -81,7 +81,7 @@ def map_command(
         lines = np.linspace(*axes.predictivities), np.geomspace(*axes.ratios)
         result = bias_map(model, mlp, training, *lines, progress=progress, **question)
     parameters = resolved_parameters(model, mlp, training, method.num_samples, name, method.seed, options)
-    lists = {name: result[name].values.tolist() for name in (*result.coords, *result.data_vars)}
+    lists = {str(name): result[name].values.tolist() for name in (*result.coords, *result.data_vars)}
     Answer(
         {**lists, **parameters, "outputs": [str(path) for path in paths]},
         result.to_xarray(),

@@ -66,16 +66,11 @@ def _predict_model(law: LawOptions, network: NetworkOptions, rule: RuleOptions, 
     result = predict_bias(model, mlp, training, method.num_samples, name, **options)
     parameters = resolved_parameters(model, mlp, training, method.num_samples, name, method.seed, options)
 
-    def show() -> None:
-        numbers = {name: found for name in ("bias", "bias_std", "reliance") if (found := getattr(result, name)) is not None}
-        optimal = {"optimal reliance": f"{result.optimal_reliance:+.4f}", "method": result.method}
-        print_numbers(numbers, result.coordinates, {**optimal, **error_rows(result.diagnostics)})
-
     return Answer(
         {**result.numbers(), **parameters, "diagnostics": result.diagnostics},
         result.to_xarray().assign_attrs(seed=method.seed),
         lambda: _figure(result, model, options.get("dataset")),
-        show,
+        lambda: print_numbers(result.numbers(), result.coordinates, {"method": name, **error_rows(result.diagnostics)}),
     )
 
 

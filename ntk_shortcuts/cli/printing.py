@@ -1,4 +1,4 @@
-"""Results on standard output: tables on a terminal, tab-separated lines off one, or JSON. On standard error, what was written."""
+"""Results on standard output: tables on a terminal, tab-separated lines off one, or JSON."""
 
 from __future__ import annotations
 
@@ -41,9 +41,12 @@ def print_numbers(numbers: Mapping[str, Any], along: Mapping[str, Any], beside: 
     if not along:
         print_table({**{title: _number(title, value) for title, value in found.items()}, **beside})
         return
-    settings = ([f"{value:g}" for value in values] for values in along.values())
-    columns = [*settings, *([_number(title, value) for value in values] for title, values in found.items())]
-    print_columns([*(name.replace("_", " ") for name in along), *found], list(zip(*columns, strict=True)))
+    import numpy as np
+
+    settings = {name.replace("_", " "): [f"{value:g}" for value in values] for name, values in along.items()}
+    count = len(next(iter(settings.values())))
+    columns = {title: [_number(title, value) for value in np.broadcast_to(values, count)] for title, values in found.items()}
+    print_columns([*settings, *columns], list(zip(*settings.values(), *columns.values(), strict=True)))
     if sys.stdout.isatty():
         print_table(beside)
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ntk_shortcuts.cli.options import AgreementOptions, FileOptions, NetworkOptions, read_file, takes_options
-from ntk_shortcuts.cli.options.numbers import Numbers, numbers_option, values
+from ntk_shortcuts.cli.options.numbers import Numbers, all_values, numbers_option
 from ntk_shortcuts.cli.printing import report_written
 
 
@@ -37,7 +37,7 @@ def report(asked: ReportOptions, weights: AgreementOptions, network: NetworkOpti
     read_file("pool", asked.pool)
     pool, test = PoolOptions(asked.pool, asked.test_fraction).split(asked.seed)
     options = {"num_draws": asked.draws, "key": jax.random.key(asked.seed)}
-    times = values(asked.time or [Numbers([3.0, 30.0, 300.0])])
+    times = all_values(asked.time or [Numbers([3.0, 30.0, 300.0])])
     page = pool_report(weights.reweighted(pool), network.network(), times, asked.num_samples, test, **options)
     for path in paths:
         path.write_text(page)

@@ -33,12 +33,22 @@ def numbers_option(metavar: str, help: str) -> Any:
     return typer.Option(metavar=f"{metavar}[,{metavar}]...", parser=numbers, help=help)
 
 
-def values(given: Sequence[Numbers]) -> float | list[float]:
-    """All numbers of an option; a single one is no list, and neither is its answer.
+def all_values(given: Sequence[Numbers]) -> list[float]:
+    """All numbers of an option.
 
     Example:
-        >>> values([numbers("3,30"), numbers("300")]), values([numbers("3")])
-        ([3.0, 30.0, 300.0], 3.0)
+        >>> all_values([numbers("3,30"), numbers("300")])
+        [3.0, 30.0, 300.0]
     """
-    found = [number for several in given for number in several]
+    return [number for several in given for number in several]
+
+
+def values(given: Sequence[Numbers]) -> float | list[float]:
+    """The same; a single one is no list, and neither is its answer.
+
+    Example:
+        >>> values([numbers("3,30")]), values([numbers("3")])
+        ([3.0, 30.0], 3.0)
+    """
+    found = all_values(given)
     return found[0] if len(found) == 1 else found
