@@ -15,6 +15,7 @@ from ntk_shortcuts.laws.base import Law
 from ntk_shortcuts.methods import Method, method_options
 from ntk_shortcuts.methods.average.deterministic_equivalent import scalar_kappa
 from ntk_shortcuts.numerics import in_float64
+from ntk_shortcuts.progress import steps
 from ntk_shortcuts.results.prediction import Prediction, labelled
 from ntk_shortcuts.training.rules import TrainingRule, require_rule
 from ntk_shortcuts.typing import AnyArray, Float, Int, Scalar
@@ -85,7 +86,10 @@ def learning_curve(
     require_rule(training)
     require(training.batch_shape == (), "training", "a rule with scalar parameters", training)
     counts = _checked_counts(num_samples)
-    found = [predict(law, network, training, num_samples=int(count), method=method, **options) for count in counts]
+    found = [
+        predict(law, network, training, num_samples=int(count), method=method, **options)
+        for count in steps(counts.tolist(), "learning curve")
+    ]
     accepted = method_options("population")
     shared = {name: value for name, value in options.items() if name in _SHARED}
     given = method_options(method) if isinstance(method, Method) else {}

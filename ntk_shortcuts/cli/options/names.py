@@ -13,7 +13,7 @@ _PACKAGE = Path(__file__).parents[2]
 # How a class of methods or losses names itself, in a file that would bring JAX.
 _ITSELF = re.compile(r'^    name: ClassVar\[str\] = "(\w+)"$', re.M)
 
-ACTIVATIONS = ("erf", "gelu", "leaky_relu", "linear", "relu", "sin", "tanh")
+ACTIVATIONS = tuple("erf gelu gelu_tanh leaky_relu linear relu sigmoid silu sin softplus tanh".split())
 PARAMETERIZATIONS = ("mean_field", "ntk", "standard")
 INITIALIZATIONS = ("normal", "torch")
 NORMALIZATIONS = ("layer",)
@@ -59,16 +59,17 @@ def name_option(known: Callable[[], Iterable[str]] | Iterable[str], help: str) -
 
 
 def completed(known: Callable[[], Iterable[str]] | Iterable[str]) -> Callable[[str], list[str]]:
-    """What completes a word that is begun, in either spelling.
+    """What completes a word that is begun, in the spelling that it is begun in: shells drop what does not continue it.
 
     Example:
         >>> completed(["monte_carlo", "population"])("monte-")
-        ['monte_carlo']
+        ['monte-carlo']
     """
 
     def complete(incomplete: str) -> list[str]:
         names = known() if callable(known) else known
-        return [name for name in names if name.startswith(spelled(incomplete))]
+        begun = (name.replace("_", "-") if "-" in incomplete else name for name in names)
+        return [name for name in begun if name.startswith(incomplete)]
 
     return complete
 
