@@ -87,6 +87,9 @@ def made():
         np.array([1.0, 3.0]),
     )
     yield "width limit", ns.analysis.WidthLimit(*limit)
+    yield "learning curve", ns.analysis.learning_curve(MODEL, ns.MLP(0), ns.GradientFlow(30.0), [50, 100], "bias", **COARSE)
+    index = np.arange(1.0, 501.0)
+    yield "spectral learning curve", ns.analysis.spectral_learning_curve(index**-1.5, index**-1.1, [20, 40, 80])
     grid, effect = MODEL.probe_grid(5), np.linspace(-1, 1, 25)
     yield "influence", ns.analysis.Influence(grid, effect, -effect, effect / 2, np.exp(-(effect**2)))
     yield "telescope", ns.analysis.telescope(MODEL, ns.MLP(0), descent, 20, (1, 2), key=key)
