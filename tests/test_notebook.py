@@ -20,6 +20,8 @@ from ntk_shortcuts.description import plain_value
 from ntk_shortcuts.methods.base import METHODS
 from ntk_shortcuts.results.base import Result
 from ntk_shortcuts.results.origin import Origin
+from ntk_shortcuts.results.outputs import GaussianOutputs
+from ntk_shortcuts.results.prediction import Prediction
 from ntk_shortcuts.results.tables import Table
 
 MODEL = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0))
@@ -50,7 +52,6 @@ def pools():
 def made():
     """A result of every kind, by name."""
     pool, test = pools()
-    features = ns.GaussianFeatures((0.8, 0.85, 0.9), (4.0, 2.0, 1.0))
     descent, key = ns.GradientDescent(0.5, [4, 16]), jax.random.key(0)
     inputs, labels = np.random.default_rng(0).normal(size=(9, 3)), np.tile([1.0, -1.0, 1.0], 3)
     exact = {"method": "dataset", "test": test}
@@ -58,8 +59,6 @@ def made():
     yield "one time", ns.predict(MODEL, ns.MLP(0), ns.GradientFlow(30.0), **COARSE)
     yield "at points", ns.predict(MODEL, ns.MLP(0), ns.GradientFlow(30.0), probes=[[1.0, 2.0], [2.0, -1.0]], **COARSE)
     yield "ridges", ns.predict(MODEL, ns.MLP(0), ns.Ridge([1e-3, 1e-1]), **COARSE)
-    yield "features", ns.predict(features, ns.MLP(0), ns.GradientFlow(3.0), **COARSE)
-    yield "features over time", ns.predict(features, ns.MLP(0), FLOW, **COARSE)
     yield "pool", ns.predict(pool, ns.MLP(0), ns.GradientFlow(3.0), **exact)
     yield "pool over time", ns.predict(pool, ns.MLP(0), ns.GradientFlow([0.0, 3.0, 30.0, np.inf]), **exact)
     yield "outputs", ns.predict_outputs(ns.MLP(0), ns.GradientFlow(3.0), inputs, labels, inputs[:4])
@@ -71,15 +70,31 @@ def made():
     yield "mitigations", ns.mitigations(pool, ns.MLP(0), [1.0, 3.0], method="monte_carlo", key=key, num_datasets=2, **only)
     yield "networks", ns.train_ensemble(MODEL, ns.MLP(0), descent, 20, 2, 2, key=key)
     yield "networks once", ns.train_ensemble(MODEL, ns.MLP(0), ns.GradientDescent(0.5, 4), 20, 2, 2, key=key)
-    yield "networks on features", ns.train_ensemble(features, ns.MLP(0), descent, 20, 2, 2, key=key)
     yield "networks on a pool", ns.train_ensemble(pool, ns.MLP(0), descent, 20, 2, 2, key=key, test=test)
     sweep = {"model": MODEL, "network": ns.MLP(0), "training": FLOW, "method": "population", **COARSE}
     yield "sweep", ns.sweep({"amplification_ratio": [1.0, 4.0]}, **sweep)
+    yield from of_features()
     yield from by_hand()
 
 
+def of_features():
+    """Predictions and networks of three features, with outputs of no meaning; tests of their own compute them."""
+    law = ns.GaussianFeatures((0.8, 0.85, 0.9), (4.0, 2.0, 1.0))
+    points, times = law.test_points(), np.array([3.0, 30.0])
+    mean = points.points @ np.array([[0.5, 0.1, 0.2], [0.1, 0.2, 0.5]]).T
+    specs = {"model": law, "network": ns.MLP(0), "training": ns.GradientFlow(times), "method": ns.Population()}
+    for name, shown, coordinates in (("features", mean[:, 0], {}), ("features over time", mean.T, {"time": times})):
+        outputs = GaussianOutputs(shown, np.full(shown.shape, 0.1))
+        yield name, Prediction(outputs, points, "population", law.metric, coordinates, origin=Origin(specs))
+    each = mean.T[:, None, None] + np.zeros((2, 2, 1))
+    trained = {"outputs": each, "initial_outputs": 0 * each[0], "initial_train_outputs": np.zeros((2, 2, 20))}
+    trained |= {"train_loss": np.ones((2, 2, 2)), "steps": np.array([6, 60]), "times": times, "params": None}
+    about = {"law": law, "datasets": (), "points": points, "reduced": True, "origin": Origin(specs)}
+    yield "networks on features", ns.experiments.LawEnsemble(**trained, **about)
+
+
 def by_hand():
-    """Those that take long to compute, with numbers of no meaning; tests of their own compute them."""
+    """Others that take long to compute, with numbers of no meaning."""
     origin = Origin({"model": MODEL, "network": ns.MLP(1, width=8), "training": ns.GradientDescent(0.5, [1, 2])})
     values = {name: np.zeros((2, 3)) for name in ("bias", "initial_kernel_bias", "relative_change", "target_alignment")}
     moved = {**values, "shortcut_alignment": np.ones((2, 3)), "core_alignment": np.ones((2, 3))}
@@ -156,16 +171,14 @@ def test_every_result_has_a_table_and_a_figure_in_the_colours_of_the_page(result
     assert "learning rate x steps" in results["infinite data"]._repr_html_()
 
 
-def test_under_transformations_there_is_nothing_to_show():
+def test_under_transformations_there_is_nothing_to_show(results):
     def biases(time):
-        found = ns.predict(MODEL, ns.MLP(0), ns.GradientFlow(time), method="leading_order", random_init=False)
+        found = ns.predict(MODEL, ns.MLP(0), ns.GradientFlow(time), **COARSE)
         assert found._repr_html_() is None and "Prediction(" in repr(found)
         return found
 
-    found = jax.jit(biases)(3.0)
-    assert found.bias == pytest.approx(
-        ns.predict(MODEL, ns.MLP(0), ns.GradientFlow(3.0), method="leading_order", random_init=False).bias
-    )
+    found = jax.jit(biases)(30.0)
+    assert found.bias == pytest.approx(results["one time"].bias, abs=1e-9)
     assert not found.origin.specs and found.to_xarray().sizes["probe"] == 900
 
 
@@ -240,7 +253,7 @@ def test_help_has_no_page_of_inherited_internals(kind):
 
 
 def test_a_spec_shows_its_own_arrays():
-    kernels = ns.MLP(1).kernels(np.eye(2))
+    kernels = ns.MLP(0).kernels(np.eye(2))
     assert repr(kernels).startswith("Kernels(nngp=[[") and "(numpy)" not in repr(kernels)
     assert repr(MODEL.sample(jax.random.key(0), 4)).startswith("Dataset(inputs=float64 of shape (4, 100), labels=[")
 
