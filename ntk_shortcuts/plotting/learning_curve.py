@@ -30,8 +30,8 @@ def plot_learning_curve(
     The legend has each exponent with its error, and the theory's beside.
 
     Args:
-        curves: one of :func:`ntk_shortcuts.analysis.learning_curve`, or several by name; of a curve with axes there is a line for
-            each group or shortcut.
+        curves: one of :func:`ntk_shortcuts.analysis.learning_curve`, or several by name; of a curve with axes there is a line
+            for each group or shortcut.
         measured: of one curve, values and standard errors by number of samples, shaped like the curve's limit: those of
             trained networks for instance.
         distance: draw |value - limit| with both axes logarithmic, and the fitted power laws.
