@@ -12,6 +12,40 @@ Item = TypeVar("Item")
 _PATIENCE = 2.0
 
 
+class ProgressBar:
+    """A bar from where the whole is seen to take more than two seconds on; none off a terminal.
+
+    Told of progress as `bar(done, total)`. What was done before the first call, as by a sweep that resumes, took no time.
+
+    Example:
+        >>> with ProgressBar("adding") as bar:
+        ...     bar(1, 3)
+    """
+
+    def __init__(self, description: str, transient: bool = False):
+        self._description, self._transient = description, transient
+        self._started, self._before = time.monotonic(), -1
+        self._bar: Bar | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._before < 0:
+            self._before = max(done - 1, 0)
+        if self._bar is None and self._before < done < total and sys.stderr.isatty():
+            passed = time.monotonic() - self._started
+            whole = passed * (1 + (total - done) / (done - self._before))
+            if whole > _PATIENCE:
+                self._bar = Bar(f"{self._description}, about {whole:.0f} s", self._transient)
+        if self._bar is not None:
+            self._bar.update(done, total)
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
 def steps(items: Sequence[Item], description: str) -> Iterator[Item]:
     """The items, one after another, with a bar on standard error once the whole is seen to take more than two seconds.
 
@@ -19,19 +53,10 @@ def steps(items: Sequence[Item], description: str) -> Iterator[Item]:
         >>> sum(steps([1, 2, 3], "adding"))
         6
     """
-    started = time.monotonic()
-    bar: Bar | None = None
-    try:
+    with ProgressBar(description, transient=True) as bar:
         for done, item in enumerate(items):
-            passed = time.monotonic() - started
-            if bar is None and done and passed / done * len(items) > _PATIENCE and sys.stderr.isatty():
-                bar = Bar(f"{description}, about {passed / done * len(items):.0f} s", transient=True)
-            if bar is not None:
-                bar.update(done, len(items))
+            bar(done, len(items))
             yield item
-    finally:
-        if bar is not None:
-            bar.stop()
 
 
 class Bar:

@@ -50,7 +50,7 @@ def test_clusters_are_the_python_answer(capsys, tmp_path):
     assert status == 0 and found["background"] == [-1, 1]
     np.testing.assert_allclose(found["group_accuracy"], expected.group_accuracy, atol=1e-9)
     status, out, _ = run(capsys, tmp_path, CLUSTERS, "--bias-variance", "1")
-    assert status == 0 and "accuracy of label 1, background -1" in out
+    assert status == 0 and "accuracy of label +1, background -1" in out
 
 
 @pytest.mark.parametrize(
@@ -72,12 +72,8 @@ def test_mistakes_are_one_line_that_names_the_key(capsys, tmp_path, text, messag
 
 
 def test_what_a_law_from_a_file_does_not_take(capsys, tmp_path):
-    for more, message in (
-        (("--correlation", "0.1"), "correlation must not"),
-        (("--output", str(tmp_path / "a.png")), "output must not"),
-    ):
-        status, _, err = run(capsys, tmp_path, FEATURES, *more)
-        assert status == 2 and message in err
+    status, _, err = run(capsys, tmp_path, FEATURES, "--correlation", "0.1")
+    assert status == 2 and "correlation must not" in err
     status = main(["predict", "--law", "nowhere.toml"])
     assert status == 2 and "law must be a TOML file" in capsys.readouterr().err
     status = main(["predict", "--law", "nowhere.toml", "--pool", "nowhere.npz"])

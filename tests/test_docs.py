@@ -27,7 +27,7 @@ TABLES = {"METHODS", "MITIGATIONS", *NAMESPACES}
 REFERENCE = {path.name: path.read_text() for path in (ROOT / "docs" / "reference").glob("*.md")}
 
 # The quick ones; the same calls as on the others are quick tests elsewhere.
-QUICK_PAGES = {"metrics", "methods", "image_files", "images", "first_map", "inverse", "outputs"}
+QUICK_PAGES = {"metrics", "methods", "image_files", "images", "first_map", "inverse", "notebook", "outputs"}
 
 
 def _page(path):

@@ -26,7 +26,7 @@ ROOMS = [
     # Results draw themselves: their figures know them by their attributes.
     *("description", "plotting.style", "plotting.kinds", "plotting.numbers", "plotting.outputs", "plotting.decision_surface"),
     *("plotting.group_curves", "plotting.prediction", "plotting.spectrum", "plotting.influence", "plotting.telescope"),
-    *("plotting.audit", "plotting.mitigations"),
+    *("plotting.audit", "plotting.mitigations", "plotting.learning_curve"),
     *("kernels.moments", "kernels.tiles", "kernels.devices", "kernels.activations"),
     *("kernels.blocks", "kernels.recursion", "kernels.angular"),
     *("kernels.empirical", "kernels.finite_width", "kernels"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -15,10 +15,17 @@ from ntk_shortcuts.laws.base import Law
 from ntk_shortcuts.methods import Method, method_options
 from ntk_shortcuts.methods.average.deterministic_equivalent import scalar_kappa
 from ntk_shortcuts.numerics import in_float64
+from ntk_shortcuts.progress import steps
+from ntk_shortcuts.results.arrays import coordinate, table, variable
+from ntk_shortcuts.results.base import Result, origin_of
 from ntk_shortcuts.results.prediction import Prediction, labelled
 from ntk_shortcuts.training.rules import TrainingRule, require_rule
 from ntk_shortcuts.typing import AnyArray, Float, Int, Scalar
 from ntk_shortcuts.validation import require, require_integer, require_values
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure
 
 # Options that say where and what is predicted, which infinite data takes too.
 _SHARED = ("random_init", "tolerance", "loss", "probes", "test", "cache", "check_laziness")
@@ -26,7 +33,7 @@ _SHARED = ("random_init", "tolerance", "loss", "probes", "test", "cache", "check
 _RESOLVED = 3.0
 
 
-class LearningCurve(eqx.Module):
+class LearningCurve(Result):
     r"""Values at each N, and the power law \(|v(N)-v(\infty)|\propto N^{-a}\).
 
     - `num_samples` (n,); `values` (n, *axes); `limit` (*axes): at infinite data.
@@ -35,6 +42,8 @@ class LearningCurve(eqx.Module):
     - `theory`: the exponent that theory has; None where it has none.
     - `axes`: names and coordinates of the axes, of groups or shortcuts.
     """
+
+    sources: ClassVar[tuple[str, ...]] = ("bordelon2020spectrum", "canatar2021spectral", "simon2023eigenlearning")
 
     num_samples: Int[np.ndarray, "n"]
     values: Float[np.ndarray, "n *axes"]
@@ -47,6 +56,32 @@ class LearningCurve(eqx.Module):
     def table(self) -> Any:
         """The values as an `xarray.DataArray`, dims (num_samples, *axes)."""
         return labelled(self.values, self.axes, {"num_samples": self.num_samples})
+
+    def plot(self, ax: Any = None) -> Figure:
+        """The values against N, with their limit and the exponent.
+
+        Args:
+            ax: matplotlib axes to draw in; by default those of a new figure.
+        """
+        from ntk_shortcuts.plotting.learning_curve import plot_learning_curve
+        from ntk_shortcuts.plotting.numbers import number_label
+
+        read = self.origin.numbers.get("read")
+        return plot_learning_curve(self, label=number_label(read) if isinstance(read, str) else "value", ax=ax)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Values over the dimension `num_samples`, limits and exponents, each over the axes too."""
+        axes = tuple(self.axes)
+        variables = {
+            "value": variable(("num_samples", *axes), self.values, "value at N samples"),
+            "limit": variable(axes, self.limit, "value at infinite data"),
+            "exponent": variable(axes, self.exponent, "exponent of the distance to the limit"),
+            "exponent_error": variable(axes, self.exponent_error, "standard error of the exponent"),
+        }
+        if self.theory is not None:
+            variables["theory"] = variable((), self.theory, "exponent that theory has")
+        along = {"num_samples": self.num_samples, **self.axes}
+        return table(variables, {name: coordinate(name, places) for name, places in along.items()}, self.origin)
 
 
 def learning_curve(
@@ -85,7 +120,10 @@ def learning_curve(
     require_rule(training)
     require(training.batch_shape == (), "training", "a rule with scalar parameters", training)
     counts = _checked_counts(num_samples)
-    found = [predict(law, network, training, num_samples=int(count), method=method, **options) for count in counts]
+    found = [
+        predict(law, network, training, num_samples=int(count), method=method, **options)
+        for count in steps(counts.tolist(), "learning curve")
+    ]
     accepted = method_options("population")
     shared = {name: value for name, value in options.items() if name in _SHARED}
     given = method_options(method) if isinstance(method, Method) else {}
@@ -95,7 +133,8 @@ def learning_curve(
     values, limit = np.stack([number for number, _ in numbers[:-1]]), numbers[-1][0]
     wrong = np.array([_error(prediction) for prediction in found]) + _error(infinite)
     exponent, error = fitted_exponent(counts, values - limit, wrong)
-    return LearningCurve(counts, values, limit, exponent, error, 1.0, numbers[-1][1])
+    origin = origin_of(found[0].origin.specs, num_samples=counts.tolist(), read=read)
+    return LearningCurve(counts, values, limit, exponent, error, 1.0, numbers[-1][1], origin=origin)
 
 
 @in_float64

@@ -13,6 +13,7 @@ from ntk_shortcuts.entry import predict
 from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.metrics.groups import GroupAccuracy
 from ntk_shortcuts.networks.base import as_network
+from ntk_shortcuts.progress import steps
 from ntk_shortcuts.results.arrays import TIME_UNITS, coordinate, variable
 from ntk_shortcuts.results.base import origin_of
 from ntk_shortcuts.results.prediction import Prediction
@@ -107,7 +108,7 @@ def mitigations(
 
     rows: list[dict[str, np.ndarray]] = []
     evaluated: list[tuple[Case, Prediction]] = []
-    for name in names:
+    for name in steps(names, "mitigations"):
         changed = known[name](case)
         found = next((p for other, p in evaluated if _same(other, changed)), None)
         if found is None:

@@ -32,10 +32,10 @@ COMMANDS = {
 }
 
 app = typer.Typer(
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    # Options are known by either spelling too: messages call --num-samples num_samples, as Python does.
+    context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": lambda word: word.replace("_", "-")},
     help="Predict the shortcut bias of neural networks analytically, without training them.",
 )
 for name, function in COMMANDS.items():

@@ -8,17 +8,9 @@ from typing import Annotated
 
 import typer
 
-from ntk_shortcuts.cli.options import (
-    FIGURE_SUFFIXES,
-    AgreementOptions,
-    FileOptions,
-    JsonOption,
-    NetworkOptions,
-    read_file,
-    takes_options,
-)
-from ntk_shortcuts.cli.printing import print_columns, print_json, report_written
-from ntk_shortcuts.cli.records import save_netcdf
+from ntk_shortcuts.cli.answer import Answer
+from ntk_shortcuts.cli.options import AgreementOptions, FileOptions, JsonOption, NetworkOptions, read_file, takes_options
+from ntk_shortcuts.cli.printing import print_columns
 
 
 @dataclass(frozen=True)
@@ -36,27 +28,19 @@ def audit(
     """How well each attribute of a pool of samples tells the label, and how early a network learns it."""
     paths = files.paths()
     from ntk_shortcuts import audit as audited_by
-    from ntk_shortcuts.description import netcdf_value, spec_parameters, versions
+    from ntk_shortcuts.description import spec_parameters, versions
 
     pool = weights.reweighted(read_file("pool", audited.pool))
     mlp = network.network()
     found = audited_by(pool, mlp, modes=audited.modes)
     about = {**spec_parameters(mlp), **found.attrs, "pool": str(audited.pool), "agreement": weights.agreement, **versions()}
-    for path in paths:
-        if path.suffix in FIGURE_SUFFIXES:
-            found.plot().savefig(path)
-        else:
-            save_netcdf(found.assign_attrs({name: netcdf_value(value) for name, value in about.items()}), path)
-    report_written(paths)
-    if output.json:
-        columns = {name: found[name].values.tolist() for name in ("function", *found.data_vars)}
-        print_json({**columns, **about, "outputs": [str(path) for path in paths]})
-        return
+    columns = {str(name): found[name].values.tolist() for name in ("function", *found.data_vars)}
+    values = {**columns, **about, "outputs": [str(path) for path in paths]}
+    Answer(values, found.to_xarray().assign_attrs(about), found.plot, lambda: _show(columns)).give(output, paths)
+
+
+def _show(columns: dict[str, list]) -> None:
     titles = ["function", "predictivity", "learnt by", "relative", "alignment", "kernel"]
-    rows = [
-        [str(name), f"{told:.3f}", f"{time:.4g}", f"{ratio:.3g}", f"{share:.3f}", f"{kernel:.3f}"]
-        for name, told, time, ratio, share, kernel in zip(
-            found["function"].values, *(found[name].values for name in found.data_vars), strict=True
-        )
-    ]
+    forms = ["{}", "{:.3f}", "{:.4g}", "{:.3g}", "{:.3f}", "{:.3f}"]
+    rows = [[form.format(value) for form, value in zip(forms, row, strict=True)] for row in zip(*columns.values(), strict=True)]
     print_columns(titles, rows)

@@ -18,10 +18,13 @@ class Command(TyperCommand):
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if ctx.resilient_parsing:
+            # A shell completes a line that is not finished.
+            return super().parse_args(ctx, args)
         options = {flag: option for option in self.params for flag in (*option.opts, *option.secondary_opts)}
         for place, word in enumerate(args):
             flag, equals, attached = word.partition("=")
-            option: Any = options.get(flag)
+            option: Any = options.get(flag.replace("_", "-"))
             if option is None or option.param_type_name != "option" or option.is_flag:
                 continue
             name, following = flag.removeprefix("--"), args[place + 1 :]

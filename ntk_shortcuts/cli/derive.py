@@ -10,15 +10,21 @@ from typing import Annotated, Any
 import typer
 
 from ntk_shortcuts.cli.options import JsonOption, takes_options
+from ntk_shortcuts.cli.options.names import completed, derivation_labels
 from ntk_shortcuts.cli.printing import print_json, print_table, report_written
-from ntk_shortcuts.cli.progress import ProgressBar
+from ntk_shortcuts.progress import ProgressBar
 
 
 @dataclass(frozen=True)
 class DeriveOptions:
     """What is derived, and where it is written."""
 
-    labels: Annotated[list[str] | None, typer.Argument(metavar="[LABEL]...", help="Such as D1.1, or D1 for a group.")] = None
+    labels: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[LABEL]...", help="Such as D1.1, or D1 for a group.", autocompletion=completed(derivation_labels)
+        ),
+    ] = None
     everything: Annotated[bool, typer.Option("--all", help="All labels; prints one row for each.")] = False
     output: Annotated[Path, typer.Option(metavar="FOLDER", help="Made if missing.")] = Path("derived")
     gallery: Annotated[

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ntk_shortcuts.cli.answer import Answer
 from ntk_shortcuts.cli.options import (
-    FIGURE_SUFFIXES,
     FileOptions,
     JsonOption,
     LawOptions,
@@ -19,9 +19,9 @@ from ntk_shortcuts.cli.options import (
     RuleOptions,
     takes_options,
 )
-from ntk_shortcuts.cli.printing import error_rows, print_json, print_table, report_written
-from ntk_shortcuts.cli.progress import ProgressBar
-from ntk_shortcuts.cli.records import resolved_parameters, save_netcdf
+from ntk_shortcuts.cli.printing import error_rows, print_table
+from ntk_shortcuts.cli.records import resolved_parameters
+from ntk_shortcuts.progress import ProgressBar
 
 _Range = tuple[float, float, int]
 _POINTS_SHOWN = 150
@@ -64,7 +64,7 @@ def map_command(
     """Map the bias over shortcut predictivity and amplification ratio.
 
     The core's values come from --predictivity and --amplification; the shortcut's mark the point whose
-    decision surface is drawn beside the map. Written to bias_map.png by default.
+    decision surface is drawn beside the map; of several times a map each is drawn. Written to bias_map.png by default.
     """
     paths = files.paths(default="bias_map.png")
     rule.check()
@@ -80,30 +80,29 @@ def map_command(
     with ProgressBar("predicting") as progress:
         lines = np.linspace(*axes.predictivities), np.geomspace(*axes.ratios)
         result = bias_map(model, mlp, training, *lines, progress=progress, **question)
-    figures = [path for path in paths if path.suffix in FIGURE_SUFFIXES]
-    if figures:
-        figure = _figure(result, axes, model, mlp, training, method.seed, question)
-    for path in paths:
-        if path in figures:
-            figure.savefig(path)
-        else:
-            save_netcdf(result, path)
-    report_written(paths)
-    if output.json:
-        parameters = resolved_parameters(model, mlp, training, method.num_samples, name, method.seed, options)
-        lists = {name: result[name].values.tolist() for name in (*result.coords, *result.data_vars)}
-        print_json({**lists, **parameters, "outputs": [str(path) for path in paths]})
-    else:
-        print_table(_rows(result, name))
+    parameters = resolved_parameters(model, mlp, training, method.num_samples, name, method.seed, options)
+    lists = {str(name): result[name].values.tolist() for name in (*result.coords, *result.data_vars)}
+    Answer(
+        {**lists, **parameters, "outputs": [str(path) for path in paths]},
+        result.to_xarray(),
+        lambda: _figure(result, axes, model, mlp, training, method.seed, question),
+        lambda: print_table(_rows(result, name)),
+    ).give(output, paths)
 
 
 def _figure(result: Any, axes: MapOptions, model: Any, network: Any, training: Any, seed: int, question: dict) -> Any:
-    """The map, with the decision surface of the model's own point beside it."""
+    """The map, with the decision surface of the model's own point beside it; of several settings of the rule a map for each."""
     import jax
 
     from ntk_shortcuts import predict_bias
     from ntk_shortcuts.plotting import Inset, plot_bias_map
+    from ntk_shortcuts.plotting.style import new_figure
 
+    for setting in result["bias"].dims[2:]:
+        figure = new_figure((6.4 * result.sizes[setting], 4.8))
+        for place, panel in enumerate(figure.subplots(1, result.sizes[setting], squeeze=False)[0]):
+            plot_bias_map(result.isel({setting: place}), ax=panel)
+        return figure
     if not axes.contain(model):
         return plot_bias_map(result, None)
     prediction = predict_bias(model, network, training, **question)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ntk_shortcuts.cli.options import AgreementOptions, FileOptions, NetworkOptions, read_file, takes_options
+from ntk_shortcuts.cli.options.numbers import Numbers, all_values, numbers_option
 from ntk_shortcuts.cli.printing import report_written
 
 
@@ -18,7 +19,7 @@ class ReportOptions:
 
     pool: Annotated[Path, typer.Argument(metavar="FILE", help="An .npz with inputs, labels and attributes by name.")]
     num_samples: Annotated[int, typer.Option(help="Samples of a data set.")] = 200
-    time: Annotated[list[float] | None, typer.Option(help="Training times; may be repeated. 3, 30 and 300 by default.")] = None
+    time: Annotated[list[Numbers] | None, numbers_option("T", "Training times; 3, 30 and 300 by default.")] = None
     test_fraction: Annotated[float, typer.Option(help="Of each group of the pool: samples to test on.")] = 0.3
     draws: Annotated[int, typer.Option(help="Of rare groups: data sets drawn.")] = 50
     seed: Annotated[int, typer.Option(help="Of the split and the draws.")] = 0
@@ -36,7 +37,7 @@ def report(asked: ReportOptions, weights: AgreementOptions, network: NetworkOpti
     read_file("pool", asked.pool)
     pool, test = PoolOptions(asked.pool, asked.test_fraction).split(asked.seed)
     options = {"num_draws": asked.draws, "key": jax.random.key(asked.seed)}
-    times = asked.time or [3.0, 30.0, 300.0]
+    times = all_values(asked.time or [Numbers([3.0, 30.0, 300.0])])
     page = pool_report(weights.reweighted(pool), network.network(), times, asked.num_samples, test, **options)
     for path in paths:
         path.write_text(page)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ntk_shortcuts.cli.answer import Answer, frame
 from ntk_shortcuts.cli.engine import sweep_engine
 from ntk_shortcuts.cli.options import (
+    DATA_SUFFIXES,
+    SUFFIXES,
     FileOptions,
     JsonOption,
     LawOptions,
@@ -18,9 +22,8 @@ from ntk_shortcuts.cli.options import (
     RuleOptions,
     takes_options,
 )
-from ntk_shortcuts.cli.printing import error_rows, print_json, print_table, report_written
-from ntk_shortcuts.cli.progress import ProgressBar
-from ntk_shortcuts.cli.records import save_netcdf
+from ntk_shortcuts.cli.printing import error_rows, print_columns, print_table
+from ntk_shortcuts.progress import ProgressBar
 
 
 @dataclass(frozen=True)
@@ -63,17 +66,19 @@ def sweep_command(
     output: JsonOption,
     files: FileOptions,
 ) -> None:
-    """Predict the bias over a grid of any axes; --store keeps finished points, --output writes the result as netCDF.
+    """Predict the bias over a grid of any axes; --store keeps finished points, --output writes the result or draws it.
 
     Axes: shortcut_predictivity, core_predictivity, amplification_ratio, shortcut_amplification, core_amplification,
     correlation, depth, activation, width, weight_variance, bias_variance, residual, normalization (layer or none), num_samples,
     time, learning_rate, steps, strength (of a ridge). A learning_rate or steps axis replaces the option of that name, a
-    strength axis --ridge.
+    strength axis --ridge; several times given by --time are an axis too. A figure has at most two axes of several values.
     """
-    paths = files.paths((".nc",), "a sweep")
     axes = grid.axes()
     rule = rule.along(axes)
     rule.check()
+    several = [name for name, values in {**axes, **rule.several()}.items() if len(values) > 1]
+    drawn = len(several) <= 2
+    paths = files.paths(SUFFIXES if drawn else DATA_SUFFIXES, "" if drawn else f"the {len(several)} axes {', '.join(several)}")
     method.refuse_one_data_set("a sweep")
     from ntk_shortcuts.experiments.sweeps.sweep import sweep
 
@@ -86,25 +91,35 @@ def sweep_command(
             result = sweep(axes, model, mlp, training, method.num_samples, name, **options)
     except ImportError as error:
         raise ValueError(str(error)) from error
-    for path in paths:
-        save_netcdf(result, path)
-    report_written(paths)
-    if output.json:
-        parameters = {name: value for name, value in result.attrs.items() if name not in ("key", "fingerprint")}
-        values = {name: result[name].values.tolist() for name in (*axes, *result.data_vars)}
-        places = {"store": grid.store and str(grid.store), "outputs": [str(path) for path in paths]}
-        print_json({**values, **parameters, "seed": method.seed, **places})
-    else:
-        print_table(_rows(result, axes, name))
+    parameters = {name: value for name, value in result.attrs.items() if name not in ("key", "fingerprint")}
+    found = {str(name): result[name].values.tolist() for name in (*result.dims, *result.data_vars)}
+    places = {"store": grid.store and str(grid.store), "outputs": [str(path) for path in paths]}
+    values = {**found, **parameters, "seed": method.seed, **places}
+    Answer(values, result.to_xarray(), result.plot, lambda: _show(result, name)).give(output, paths)
 
 
-def _rows(result: Any, axes: dict[str, list[Any]], method: str) -> dict[str, str]:
+def _show(result: Any, method: str) -> None:
+    """A row for each point, and on a terminal what there is to say of all."""
+    shown = result[[name for name in ("bias", "reliance", "optimal_reliance") if name in result]]
+    points = frame(shown)
+    titles = [str(name) for name in points.columns]
+    numbers = [name in shown.data_vars for name in titles]
+    rows = [
+        [f"{value:+.4f}" if is_number else str(value) for value, is_number in zip(row, numbers, strict=True)]
+        for row in points.itertuples(index=False)
+    ]
+    print_columns([title.replace("_", " ") for title in titles], rows)
+    if sys.stdout.isatty():
+        print_table(_rows(result, method))
+
+
+def _rows(result: Any, method: str) -> dict[str, str]:
     bias = result["bias"]
     rows = {"points": " x ".join(f"{size} {name}" for name, size in bias.sizes.items())}
     if bool(bias.notnull().any()):
         largest = bias.isel(abs(bias).argmax(...))
         rows["bias, range"] = f"{float(bias.min()):+.4f} to {float(bias.max()):+.4f}"
-        rows["largest |bias| at"] = ", ".join(f"{name} {largest[name].item()}" for name in axes)
+        rows["largest |bias| at"] = ", ".join(f"{name} {largest[name].item()}" for name in bias.dims)
     rows["method"] = method
     return {**rows, **error_rows({name: float(result[name].max()) for name in result.data_vars})}
 

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from ntk_shortcuts.cli.options import JsonOption, takes_options
+from ntk_shortcuts.cli.options.names import PRESETS, name_option
 from ntk_shortcuts.cli.printing import print_json, print_table, report_written
-from ntk_shortcuts.cli.progress import ProgressBar
+from ntk_shortcuts.progress import ProgressBar
 
 _ROADS = {"own_init": "own initial output", "expected": "expected", "averaged": "averaged"}
 
@@ -20,7 +21,7 @@ class ValidateOptions:
     """What is trained, and where it is written."""
 
     preset: Annotated[
-        str, typer.Option(help="quick (minutes), standard, paper, or accelerator: how many networks, and how wide.")
+        str, name_option(PRESETS, "quick (minutes), standard, paper, or accelerator: how many networks, and how wide.")
     ] = "quick"
     output: Annotated[Path, typer.Option(metavar="DIR", help="Folder of records and report; run again to resume.")] = Path(
         "validation"

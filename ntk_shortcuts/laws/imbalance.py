@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -45,6 +45,8 @@ class ImbalancedClasses(WrappedLaw):
         >>> round(float(rare.class_expectation([[0.0, 0.0]])[0]), 6)
         -0.8
     """
+
+    sources: ClassVar[tuple[str, ...]] = ("saerens2002adjusting",)
 
     law: DataLaw
     positive: Scalar

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -47,6 +47,8 @@ class NoisyLabels(WrappedLaw):
         >>> round(float(flipped.mean[0] / clean.mean[0]), 6)
         0.6
     """
+
+    sources: ClassVar[tuple[str, ...]] = ("natarajan2013learning",)
 
     law: Any
     rate: Scalar | dict[tuple[int, ...], Scalar]

@@ -56,7 +56,8 @@ def plot_agreement(panels: Sequence[Scatter], ax: Any = None) -> Figure:
     handles = [*colours, *shapes]
     columns = min(len(handles), 3 * len(panels)) if ax is None else 2
     if ax is None:
-        root(drawn[0]).set_figheight(4.1 + 0.3 * -(-len(handles) // columns))  # room for every row of the legend
+        figure, rows = root(drawn[0]), -(-len(handles) // columns)
+        figure.set_figheight(figure.get_figheight() * (4.1 + 0.3 * rows) / 4.4)  # room for every row of the legend
     owner, place = (root(drawn[0]), "outside lower center") if ax is None else (drawn[-1], "best")
     owner.legend(handles=handles, loc=place, ncols=columns, fontsize="small", frameon=False)
     return root(drawn[0])

@@ -69,8 +69,9 @@ def _draw_line(axes: Axes, line: Gaps, colour: str, marker: str) -> None:
 
 
 def _draw_hidden(axes: Axes, series: Sequence[Gaps]) -> None:
-    """What noise hides, at the foot of the axis as it is after the rest is drawn."""
-    foot = axes.get_ylim()[0]
+    """What noise hides, at one standard error, or at the foot of the axis as it is after the rest is drawn."""
+    errors = np.concatenate([np.asarray(line.errors, float)[~(np.asarray(line.gaps) > 0)] for line in series])
+    foot = min([axes.get_ylim()[0], *errors[errors > 0]])
     label: str | None = "at or below 0: one standard error above"
     for index, line in enumerate(series):
         hidden = ~(np.asarray(line.gaps) > 0)

@@ -80,7 +80,7 @@ def plot_group_curves(predicted: Any, ensemble: Any = None, ax: Any = None, x: s
             axes.errorbar(where, mean, error, linestyle="none", elinewidth=line_width(0.7), zorder=3, **style)
     if logarithmic:
         axes.set_xscale("log")
-    if x != "time" and len(at) <= 8:
+    if len(at) <= (4 if x == "time" else 8):
         # Numbers that were chosen, of which powers of ten say little.
         axes.set_xticks(at, [f"{value:g}" for value in at])
         axes.set_xticks([], minor=True)

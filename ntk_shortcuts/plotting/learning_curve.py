@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ntk_shortcuts.analysis.learning_curve import LearningCurve
-from ntk_shortcuts.plotting.style import new_figure, series_style, signed
+from ntk_shortcuts.plotting.style import axes_for, line_width, root, series_style, signed
 from ntk_shortcuts.validation import require
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Points of a fitted line, which a logarithmic axis needs two of.
@@ -21,18 +19,19 @@ _LINE = 2
 
 
 def plot_learning_curve(
-    curves: LearningCurve | Mapping[str, LearningCurve],
+    curves: Any,
     measured: Mapping[int, tuple[Any, Any]] | None = None,
     distance: bool = False,
     label: str = "value",
-    ax: Axes | None = None,
+    ax: Any = None,
 ) -> Figure:
     """Values against N, each with its limit dotted; or their distances from it, where a power law is a line. Label D14.4.
 
     The legend has each exponent with its error, and the theory's beside.
 
     Args:
-        curves: one, or several by name; of a curve with axes there is a line for each group or shortcut.
+        curves: one of :func:`ntk_shortcuts.analysis.learning_curve`, or several by name; of a curve with axes there is a line
+            for each group or shortcut.
         measured: of one curve, values and standard errors by number of samples, shaped like the curve's limit: those of
             trained networks for instance.
         distance: draw |value - limit| with both axes logarithmic, and the fitted power laws.
@@ -50,20 +49,20 @@ def plot_learning_curve(
         >>> figure.axes[0].get_xscale(), figure.axes[0].get_yscale()
         ('log', 'log')
     """
-    named = {"": curves} if isinstance(curves, LearningCurve) else dict(curves)
+    named = dict(curves) if isinstance(curves, Mapping) else {"": curves}
     require(bool(named), "curves", "at least one", named)
     require(measured is None or len(named) == 1, "measured", "None beside several curves", measured)
-    axes = new_figure((5.6, 3.8)).subplots() if ax is None else ax
+    axes = axes_for(ax)[0, 0]
     for number, (name, curve, entry) in enumerate(_lines(named)):
         colour, marker = series_style(number)
         at, limit = curve.num_samples, curve.limit[entry]
         values = curve.values[(slice(None), *entry)]
         if distance:
             values = np.abs(values - limit)
-            axes.plot(*_power_law(at, values, curve.exponent[entry]), color=colour, linewidth=1.2)
+            axes.plot(*_power_law(at, values, curve.exponent[entry]), color=colour)
         else:
-            axes.axhline(limit, color=colour, linestyle=":", linewidth=1)
-        style = {"marker": marker, "linestyle": "none" if distance else "-", "linewidth": 1.4}
+            axes.axhline(limit, color=colour, linestyle=":", linewidth=line_width(0.7))
+        style = {"marker": marker, "linestyle": "none" if distance else "-"}
         axes.plot(at, values, color=colour, markersize=4, label=_legend(name, curve, entry), **style)
         for count, (mean, error) in (measured or {}).items():
             mean, error = (np.asarray(part, float) for part in (mean, error))
@@ -75,14 +74,11 @@ def plot_learning_curve(
     )
     if distance:
         axes.set_yscale("log")
-    axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize="small")
-    # Of a subfigure the figure around it; get_figure has no `root` before matplotlib 3.10.
-    figure: Any = axes.figure
-    return figure.figure
+    return root(axes)
 
 
-def _lines(named: Mapping[str, LearningCurve]) -> Iterator[tuple[str, LearningCurve, tuple[int, ...]]]:
+def _lines(named: Mapping[str, Any]) -> Iterator[tuple[str, Any, tuple[int, ...]]]:
     """Every entry of every curve, with its words."""
     for name, curve in named.items():
         for entry in itertools.product(*[range(size) for size in curve.limit.shape]):
@@ -91,7 +87,7 @@ def _lines(named: Mapping[str, LearningCurve]) -> Iterator[tuple[str, LearningCu
             yield ", ".join([name, *places] if name else places), curve, entry
 
 
-def _legend(name: str, curve: LearningCurve, entry: tuple[int, ...]) -> str:
+def _legend(name: str, curve: Any, entry: tuple[int, ...]) -> str:
     exponent, error = curve.exponent[entry], curve.exponent_error[entry]
     if not np.isfinite(exponent):
         return name or "no power law resolved"

@@ -269,7 +269,7 @@ COMMANDS = [
     ("tolerance", "predict --tolerance nan", "positive", "got nan"),
     ("modes", "spectrum --modes 0", "an integer >= 1", "got 0"),
     ("modes", "spectrum --modes 40", "at most 32", "got 40"),
-    ("output", "spectrum --output spectrum.nc", "end in one of .png", "spectrum.nc"),
+    ("output", "spectrum --output spectrum.txt", "end in one of .png", "spectrum.txt"),
     ("activation", "spectrum --activation relo", "one of", "got 'relo'"),
     ("width", "spectrum --parameterization standard", "an integer in the standard", "got None"),
     ("predictivities", "map --predictivities 0.4 0.9 3", "in [0.5, 1)", "got 0.4 0.9"),
@@ -283,7 +283,12 @@ COMMANDS = [
     ("axis depth", "sweep --axis depth=1,two", "one-dimensional", "two"),
     ("axis", "sweep --axis depth=1 --axis depth=2", "given once for each name", "depth twice"),
     ("depth", "sweep --axis depth=-1", "an integer >= 0", "got -1"),
-    ("output", "sweep --axis depth=1 --output sweep.png", "end in .nc", "sweep.png"),
+    (
+        "output",
+        "sweep --axis depth=1,2 --axis correlation=0,0.5 --time 3,30 --output sweep.png",
+        "end in one of .nc",
+        "sweep.png",
+    ),
     ("steps", "sweep --axis learning_rate=0.1", "--learning-rate", "got none"),
 ]
 

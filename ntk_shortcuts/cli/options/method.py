@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ntk_shortcuts.cli.options.names import losses, methods, name_option
+
 
 @dataclass(frozen=True)
 class MethodOptions:
@@ -15,9 +17,10 @@ class MethodOptions:
 
     method: Annotated[
         str | None,
-        typer.Option(
-            help="dataset_averaged (default with --num-samples), population (default without), dataset (one sampled from "
-            "--seed), monte_carlo, population_flow (of finite --width), ..."
+        name_option(
+            methods,
+            "dataset_averaged (default with --num-samples), population (default without), dataset (one sampled from "
+            "--seed), monte_carlo, population_flow (of finite --width), leading_order.",
         ),
     ] = None
     num_samples: Annotated[int | None, typer.Option(help="Training samples N; infinite by default.")] = None
@@ -28,7 +31,7 @@ class MethodOptions:
     ] = None
     loss: Annotated[
         str | None,
-        typer.Option(help="squared (default) or logistic, for population, dataset, monte_carlo and population_flow."),
+        name_option(losses, "squared (default) or logistic, for population, dataset, monte_carlo and population_flow."),
     ] = None
     seed: Annotated[int, typer.Option(help="Random seed, for methods that sample.")] = 0
     random_init: Annotated[
@@ -42,12 +45,12 @@ class MethodOptions:
             raise ValueError(f'method must be one that averages over data sets for {purpose}; got "dataset"')
 
     def name(self, samples_vary: bool = False) -> str:
-        """A method's registered name: dashes read as underscores; none given is the default for the samples."""
+        """A method's registered name; none given is the default for the samples."""
         from ntk_shortcuts.entry import default_method
 
         if self.method is None:
             return default_method(1 if samples_vary else self.num_samples)
-        return self.method.replace("-", "_")
+        return self.method
 
     def options(self, name: str, model: Any) -> dict[str, Any]:
         """What to hand on to the method: the options given, and the key or the data set where it takes one.

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
-_SUFFIXES = (*FIGURE_SUFFIXES, ".nc")
+DATA_SUFFIXES = (".nc", ".csv", ".json")
+SUFFIXES = (*FIGURE_SUFFIXES, *DATA_SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,10 @@ class FileOptions:
     """The files to write; their suffixes say what."""
 
     output: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help=f"Write {', '.join(_SUFFIXES)}; may be repeated.")
+        list[Path] | None, typer.Option(metavar="FILE", help=f"Write {', '.join(SUFFIXES)}; may be repeated.")
     ] = None
 
-    def paths(self, suffixes: tuple[str, ...] = _SUFFIXES, purpose: str = "", default: str | None = None) -> list[Path]:
+    def paths(self, suffixes: tuple[str, ...] = SUFFIXES, purpose: str = "", default: str | None = None) -> list[Path]:
         """The files, their suffixes and folders checked: to be called before any work is done."""
         paths = self.output or ([] if default is None else [Path(default)])
         allowed = f"{'one of ' if len(suffixes) > 1 else ''}{', '.join(suffixes)}{purpose and f' for {purpose}'}"
