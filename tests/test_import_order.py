@@ -29,7 +29,7 @@ ROOMS = [
         "description",
         "plotting",
     ),
-    *("experiments.ensembles", "experiments.sweeps", "experiments", "derivation", "__init__", "cli"),
+    *("experiments.ensembles", "experiments.sweeps", "experiments", "derivation", "__init__", "explorer", "cli"),
 ]
 
 

@@ -1,0 +1,81 @@
+"""A view: a figure, what is computed for it, and how both follow the setting."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from bokeh.models import Plot, SaveTool
+from bokeh.plotting import figure
+
+from ntk_shortcuts.results.prediction import Prediction
+
+HEIGHT = 340
+INK, FAINT = "#1a1a1a", "#8a8a8a"
+
+
+class View(abc.ABC):
+    """A figure under a heading. What it shows comes in two ways: marks of the setting and its prediction, at once, and answers
+    that take longer, coarse ones first."""
+
+    title: ClassVar[str]
+    caption: ClassVar[str]
+
+    figure: figure
+
+    @abc.abstractmethod
+    def mark(self, setting: Any, prediction: Prediction) -> None:
+        """Show where the setting is."""
+
+    def answers(self, setting: Any) -> Iterator[Any]:
+        """What else there is to compute, off the event loop."""
+        return iter(())
+
+    def draw(self, answer: Any) -> None:  # noqa: B027  a view without answers has none to draw
+        """Show an answer."""
+
+
+def new_figure(name: str, x: str, y: str, **options: Any) -> figure:
+    """An empty figure with labelled axes, drawn as SVG and saved as such under that name."""
+    plot = figure(
+        x_axis_label=x,
+        y_axis_label=y,
+        output_backend="svg",
+        tools=[],
+        toolbar_location=None,
+        sizing_mode="stretch_width",
+        height=HEIGHT,
+        min_width=250,
+        min_border_right=12,
+        background_fill_color=None,
+        border_fill_color=None,
+        outline_line_color="#c8c8c8",
+        **options,
+    )
+    plot.add_tools(SaveTool(filename=name))
+    for axis in (*plot.xaxis, *plot.yaxis):
+        axis.axis_label_text_font_style = "normal"
+        axis.axis_label_text_font_size = "13px"
+        axis.major_label_text_font_size = "12px"
+        axis.axis_line_color = axis.major_tick_line_color = FAINT
+        axis.minor_tick_line_color = None
+    plot.grid.grid_line_color = "#ececec"
+    return plot
+
+
+def save_tool(plot: Plot) -> SaveTool:
+    """The tool that saves a figure."""
+    return plot.select_one(SaveTool)
+
+
+def legend_below(plot: figure, columns: int) -> None:
+    """Put the legend under the figure, where it covers nothing."""
+    legend = plot.legend[0]
+    plot.add_layout(legend, "below")
+    legend.ncols = columns
+    legend.border_line_color = None
+    legend.background_fill_color = None
+    legend.label_text_font_size = "12px"
+    legend.padding, legend.margin, legend.spacing = 2, 0, 0
+    legend.glyph_height, legend.label_height = 14, 14

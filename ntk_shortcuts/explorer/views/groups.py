@@ -1,0 +1,64 @@
+"""Accuracy of every group of a pool over training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from bokeh.models import ColumnDataSource, HoverTool, Range1d, Span
+
+from ntk_shortcuts.explorer.curve import Curve
+from ntk_shortcuts.explorer.setting import RULES
+from ntk_shortcuts.explorer.views.base import View, legend_below, new_figure
+from ntk_shortcuts.explorer.views.colours import FAINT, INK
+from ntk_shortcuts.plotting.style import series_style, signed
+from ntk_shortcuts.results.prediction import Prediction
+
+# The markers of the package's figures, by Bokeh's names.
+_MARKERS = {"o": "circle", "s": "square", "^": "triangle", "D": "diamond", "v": "inverted_triangle", "P": "plus"}
+
+
+class Groups(View):
+    """A line for each group, dashed where an attribute differs from the label; the worst group wide and grey."""
+
+    title = "Accuracy of every group"
+    caption = "Dashed: groups in which an attribute differs from the label. Grey: the worst group. Vertical line: this setting."
+
+    def __init__(self, groups: list[dict[str, int]], answers: Callable[[Any], Iterator[Curve]]):
+        self._answers, self._names = answers, [_words(group, groups) for group in groups]
+        self.figure = plot = new_figure(
+            "groups", RULES["gradient flow"].axis, "accuracy in the group", x_axis_type="log", y_range=Range1d(-0.02, 1.02)
+        )
+        self._lines = ColumnDataSource({name: [] for name in ("x", "worst", *self._names)})
+        plot.line(
+            "x", "worst", source=self._lines, color="#d0d0d0", line_width=10, line_cap="round", legend_label="worst group"
+        )
+        for index, (name, group) in enumerate(zip(self._names, groups, strict=True)):
+            colour, marker = series_style(index)
+            dash = "solid" if len(set(group.values())) == 1 else "dashed"
+            plot.line("x", name, source=self._lines, color=colour, line_width=2.5, line_dash=dash, legend_label=name)
+            style = {"size": 7, "marker": _MARKERS[marker], "line_color": colour, "fill_color": "white", "legend_label": name}
+            dots = plot.scatter("x", name, source=self._lines, **style)
+            plot.add_tools(HoverTool(renderers=[dots], tooltips=[(name, f"@{{{name}}}{{0.000}}"), ("at", "@x")]))
+        self._here = Span(dimension="height", location=1.0, line_color=INK, line_width=1.5)
+        plot.add_layout(self._here)
+        plot.add_layout(Span(dimension="width", location=0.5, line_color=FAINT, line_dash=[6, 4]))
+        legend_below(plot, 2)
+
+    def answers(self, setting: Any) -> Iterator[Curve]:
+        return self._answers(setting)
+
+    def draw(self, answer: Curve) -> None:
+        columns = dict(zip(self._names, answer.values.T, strict=True))
+        self._lines.data = {"x": answer.x, "worst": np.nanmin(answer.values, axis=1), **columns}
+
+    def mark(self, setting: Any, prediction: Prediction) -> None:
+        rule = RULES[setting.rule]
+        self.figure.xaxis.axis_label = rule.axis
+        self._here.location = float(getattr(setting.training()(), rule.extent))
+
+
+def _words(group: dict[str, int], groups: list[dict[str, int]]) -> str:
+    """A group's label and attributes, as figures write them."""
+    return ", ".join(f"{name} {signed(value, np.array([g[name] for g in groups]))}" for name, value in group.items())
