@@ -81,7 +81,7 @@ class Page:
 
     def _follow(self) -> None:
         """Have the newest setting answered, and nothing older."""
-        self._status.object = "predicting"
+        self._show_status("prediction")
         for name, control in self._controls.items():
             control.visible = self._setting.matters(name) and len(self._setting.controls()[name].values) > 1
         self._later.put(())
@@ -143,7 +143,7 @@ class Page:
             view.draw(answer)
 
     def _show_status(self, title: str) -> None:
-        self._status.object = f"computing: {title}" if title else "ready"
+        self._status.object = f'<span class="status">{f"computing: {title}" if title else "ready"}</span>'
 
     def _show_problem(self, setting: Setting, error: Exception) -> None:
         if setting == self._setting:

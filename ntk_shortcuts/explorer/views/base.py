@@ -6,7 +6,7 @@ import abc
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from bokeh.models import Plot, SaveTool
+from bokeh.models import Plot, SaveTool, Title
 from bokeh.plotting import figure
 
 from ntk_shortcuts.results.prediction import Prediction
@@ -69,13 +69,11 @@ def save_tool(plot: Plot) -> SaveTool:
     return plot.select_one(SaveTool)
 
 
-def legend_below(plot: figure, columns: int) -> None:
-    """Put the legend under the figure, where it covers nothing."""
-    legend = plot.legend[0]
-    plot.add_layout(legend, "below")
-    legend.ncols = columns
-    legend.border_line_color = None
-    legend.background_fill_color = None
-    legend.label_text_font_size = "12px"
-    legend.padding, legend.margin, legend.spacing = 2, 0, 0
-    legend.glyph_height, legend.label_height = 14, 14
+def add_key(plot: Plot, *lines: tuple[str, str]) -> None:
+    """Put a key under the figure: lines of words and a sign, each in its colour.
+
+    Bokeh's own legend, outside the axes, breaks the layout of figures that are drawn as SVG (seen with 3.9).
+    """
+    for words, colour in lines:
+        style = {"text_color": colour, "text_font_style": "normal", "text_font_size": "12px", "align": "center"}
+        plot.add_layout(Title(text=words, **style), "below")

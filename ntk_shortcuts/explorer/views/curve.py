@@ -10,7 +10,7 @@ from bokeh.models import ColumnDataSource, HoverTool
 
 from ntk_shortcuts.explorer.curve import Curve
 from ntk_shortcuts.explorer.setting import RULES
-from ntk_shortcuts.explorer.views.base import View, legend_below, new_figure
+from ntk_shortcuts.explorer.views.base import View, add_key, new_figure
 from ntk_shortcuts.explorer.views.colours import CORE, FAINT, SHORTCUT
 from ntk_shortcuts.results.prediction import Prediction
 
@@ -25,13 +25,13 @@ class CurveView(View):
         self.figure = plot = new_figure(name, axis, _BIAS, x_axis_type="log")
         self._curve = ColumnDataSource({"x": [], "y": [], "fill": []})
         self._zero, self._here = (ColumnDataSource({"x": [], "y": []}) for _ in range(2))
-        plot.line("x", "y", source=self._zero, color=FAINT, line_width=1.5, line_dash=[6, 4], legend_label="Bayes optimal: 0")
-        plot.line("x", "y", source=self._curve, color=CORE, line_width=2, legend_label="predicted bias")
+        plot.line("x", "y", source=self._zero, color=FAINT, line_width=1.5, line_dash=[6, 4])
+        plot.line("x", "y", source=self._curve, color=CORE, line_width=2)
         dots = plot.scatter("x", "y", source=self._curve, size=5, line_color=CORE, fill_color="fill")
-        here = {"size": 13, "marker": "diamond", "fill_color": SHORTCUT, "line_color": "white", "legend_label": "this setting"}
+        here = {"size": 13, "marker": "diamond", "fill_color": SHORTCUT, "line_color": "white"}
         plot.scatter("x", "y", source=self._here, **here)
         plot.add_tools(HoverTool(renderers=[dots], tooltips=[(axis.partition(" =")[0], "@x"), (_BIAS, "@y{+0.000}")]))
-        legend_below(plot, 3)
+        add_key(plot, ("━ predicted bias   ╌ 0: Bayes optimal", CORE), ("◆ this setting", SHORTCUT))
 
     def answers(self, setting: Any) -> Iterator[Curve]:
         return self._answers(setting)

@@ -10,13 +10,20 @@ from bokeh.models import ColumnDataSource, HoverTool, Range1d, Span
 
 from ntk_shortcuts.explorer.curve import Curve
 from ntk_shortcuts.explorer.setting import RULES
-from ntk_shortcuts.explorer.views.base import View, legend_below, new_figure
+from ntk_shortcuts.explorer.views.base import View, add_key, new_figure
 from ntk_shortcuts.explorer.views.colours import FAINT, INK
 from ntk_shortcuts.plotting.style import series_style, signed
 from ntk_shortcuts.results.prediction import Prediction
 
-# The markers of the package's figures, by Bokeh's names.
-_MARKERS = {"o": "circle", "s": "square", "^": "triangle", "D": "diamond", "v": "inverted_triangle", "P": "plus"}
+# The markers of the package's figures, by Bokeh's names, and as signs.
+_MARKERS = {
+    "o": ("circle", "○"),
+    "s": ("square", "□"),
+    "^": ("triangle", "△"),
+    "D": ("diamond", "◇"),
+    "v": ("inverted_triangle", "▽"),
+    "P": ("plus", "+"),
+}
 
 
 class Groups(View):
@@ -31,20 +38,23 @@ class Groups(View):
             "groups", RULES["gradient flow"].axis, "accuracy in the group", x_axis_type="log", y_range=Range1d(-0.02, 1.02)
         )
         self._lines = ColumnDataSource({name: [] for name in ("x", "worst", *self._names)})
-        plot.line(
-            "x", "worst", source=self._lines, color="#d0d0d0", line_width=10, line_cap="round", legend_label="worst group"
-        )
-        for index, (name, group) in enumerate(zip(self._names, groups, strict=True)):
-            colour, marker = series_style(index)
-            dash = "solid" if len(set(group.values())) == 1 else "dashed"
-            plot.line("x", name, source=self._lines, color=colour, line_width=2.5, line_dash=dash, legend_label=name)
-            style = {"size": 7, "marker": _MARKERS[marker], "line_color": colour, "fill_color": "white", "legend_label": name}
-            dots = plot.scatter("x", name, source=self._lines, **style)
-            plot.add_tools(HoverTool(renderers=[dots], tooltips=[(name, f"@{{{name}}}{{0.000}}"), ("at", "@x")]))
+        plot.line("x", "worst", source=self._lines, color="#d0d0d0", line_width=10, line_cap="round")
+        key = [self._add_group(*named, index) for index, named in enumerate(zip(self._names, groups, strict=True))]
+        add_key(plot, *key, ("━ worst group", FAINT))
         self._here = Span(dimension="height", location=1.0, line_color=INK, line_width=1.5)
         plot.add_layout(self._here)
         plot.add_layout(Span(dimension="width", location=0.5, line_color=FAINT, line_dash=[6, 4]))
-        legend_below(plot, 2)
+
+    def _add_group(self, name: str, group: dict[str, int], index: int) -> tuple[str, str]:
+        """A group's line and points; its line of the key."""
+        colour, style = series_style(index)
+        marker, sign = _MARKERS[style]
+        dash = "solid" if len(set(group.values())) == 1 else "dashed"
+        self.figure.line("x", name, source=self._lines, color=colour, line_width=2.5, line_dash=dash)
+        drawn = {"size": 7, "marker": marker, "line_color": colour, "fill_color": "white"}
+        dots = self.figure.scatter("x", name, source=self._lines, **drawn)
+        self.figure.add_tools(HoverTool(renderers=[dots], tooltips=[(name, f"@{{{name}}}{{0.000}}"), ("at", "@x")]))
+        return f"{sign} {name}", colour
 
     def answers(self, setting: Any) -> Iterator[Curve]:
         return self._answers(setting)

@@ -9,7 +9,7 @@ import numpy as np
 from bokeh.models import BoxAnnotation, ColumnDataSource, HoverTool, Range1d
 
 from ntk_shortcuts.analysis.spectrum import KernelSpectrum
-from ntk_shortcuts.explorer.views.base import View, legend_below, new_figure
+from ntk_shortcuts.explorer.views.base import View, add_key, new_figure
 from ntk_shortcuts.explorer.views.colours import CORE, INK, SHORTCUT
 from ntk_shortcuts.results.prediction import Prediction
 
@@ -39,15 +39,15 @@ class Spectrum(View):
         ]
         self._modes = ColumnDataSource({"time": [], "left": [], "right": [], "shortcut": [], "core": []})
         markers = []
-        for place, share, colour, marker, words in (
-            ("left", "shortcut", SHORTCUT, "circle", "shortcut, sign z_s"),
-            ("right", "core", CORE, "square", "core, sign z_c"),
+        for place, share, colour, marker in (
+            ("left", "shortcut", SHORTCUT, "circle"),
+            ("right", "core", CORE, "square"),
         ):
             plot.segment(place, 0, place, share, source=self._modes, color=colour, line_width=3, alpha=0.5)
-            style = {"size": 9, "marker": marker, "color": colour, "legend_label": words}
+            style = {"size": 9, "marker": marker, "color": colour}
             markers.append(plot.scatter(place, share, source=self._modes, **style))
         plot.add_tools(HoverTool(renderers=markers, tooltips=tips))
-        legend_below(plot, 2)
+        add_key(plot, ("● shortcut, sign z_s", SHORTCUT), ("■ core, sign z_c", CORE))
 
     def answers(self, setting: Any) -> Iterator[KernelSpectrum]:
         yield self._answers(setting)

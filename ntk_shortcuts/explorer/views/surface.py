@@ -9,7 +9,7 @@ import numpy as np
 from bokeh.models import ColorBar, ColumnDataSource, HoverTool, LinearColorMapper, Range1d
 from contourpy import contour_generator
 
-from ntk_shortcuts.explorer.views.base import View, legend_below, new_figure
+from ntk_shortcuts.explorer.views.base import View, add_key, new_figure
 from ntk_shortcuts.explorer.views.colours import INK, OUTPUT
 from ntk_shortcuts.results.prediction import Prediction
 
@@ -38,14 +38,16 @@ class Surface(View):
         self._boundary, self._optimal = (ColumnDataSource({"xs": [], "ys": []}) for _ in range(2))
         self._means = [ColumnDataSource({"x": [], "y": []}) for _ in range(2)]
         plot.multi_line("xs", "ys", source=self._ellipses, color=INK, line_width=1, line_dash=[1, 3], line_cap="round")
-        plot.multi_line("xs", "ys", source=self._boundary, color=INK, line_width=3, legend_label="network's boundary")
-        optimal = {"line_width": 2, "line_dash": [7, 5], "legend_label": "Bayes-optimal boundary"}
+        plot.multi_line("xs", "ys", source=self._boundary, color=INK, line_width=3)
+        optimal = {"line_width": 2, "line_dash": [7, 5]}
         plot.multi_line("xs", "ys", source=self._optimal, color=INK, **optimal)
-        for source, label, marker, fill in zip(self._means, ("+1", "−1"), ("circle", "triangle"), ("white", INK), strict=True):
+        for source, marker, fill in zip(self._means, ("circle", "triangle"), ("white", INK), strict=True):
             style = {"size": 11, "marker": marker, "fill_color": fill, "line_color": INK, "line_width": 1.5}
-            plot.scatter("x", "y", source=source, legend_label=f"mean of class {label}", **style)
+            plot.scatter("x", "y", source=source, **style)
         plot.add_layout(ColorBar(color_mapper=colours, width=10, title="output", title_text_font_style="normal"), "right")
-        legend_below(plot, 2)
+        add_key(
+            plot, ("━ network's boundary   ╌ Bayes-optimal boundary", INK), ("○ mean of class +1   ▲ mean of class −1", INK)
+        )
 
     def mark(self, setting: Any, prediction: Prediction) -> None:
         law = setting.model()()
