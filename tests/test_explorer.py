@@ -26,6 +26,7 @@ from ntk_shortcuts.explorer.pool import Samples
 from ntk_shortcuts.explorer.query import from_query, to_query
 from ntk_shortcuts.explorer.views.audit import AuditView
 from ntk_shortcuts.explorer.views.bias_map import BiasMap
+from ntk_shortcuts.explorer.views.colours import SHORTCUT
 from ntk_shortcuts.explorer.views.curve import OverSamples, OverTraining
 from ntk_shortcuts.explorer.views.groups import Groups
 from ntk_shortcuts.explorer.views.spectrum import Spectrum
@@ -211,7 +212,7 @@ def test_own_samples(path, capsys):
     audited, figure = samples.audit(setting), AuditView(samples.audit)
     figure.draw(audited)
     assert audited.equals(ns.audit(samples.pool.with_agreement(0.9, "patch"), ns.MLP(0)))
-    assert figure.figure.y_range.factors == ["label", "patch"] and figure._found.data["colour"][1] == "#b2182b"
+    assert figure.figure.y_range.factors == ["label", "patch"] and figure._found.data["colour"][1] == SHORTCUT.colour
 
 
 def test_an_answer_is_computed_once_and_an_error_again():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ class Samples:
         self._at_extents = computed_once(self._curve)
         self._audited = computed_once(self._audit)
 
-    @property
+    @functools.cached_property
     def default(self) -> PoolSetting:
         """The setting that the page opens with: its attributes are those of this pool."""
         names = tuple(self.pool.attributes)

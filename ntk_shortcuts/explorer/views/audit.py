@@ -58,8 +58,8 @@ class AuditView(View):
             rows["name"].append(names[place])
             rows["time"].append(times[place] if not never else latest)
             rows["told"].append(told[place])
-            rows["colour"].append(INK if names[place] == "label" else SHORTCUT if early else CORE)
-            rows["marker"].append("diamond" if names[place] == "label" else "circle" if early else "square")
+            rows["colour"].append(INK if names[place] == "label" else (SHORTCUT if early else CORE).colour)
+            rows["marker"].append("diamond" if names[place] == "label" else (SHORTCUT if early else CORE).marker)
             rows["words"].append("" if names[place] == "label" else f"{told[place]:.2f}{never}")
         self.figure.y_range.factors = rows["name"]
         self._found.data = rows

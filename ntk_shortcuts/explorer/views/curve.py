@@ -26,18 +26,18 @@ class CurveView(View):
         self._curve = ColumnDataSource({"x": [], "y": [], "fill": []})
         self._zero, self._here = (ColumnDataSource({"x": [], "y": []}) for _ in range(2))
         plot.line("x", "y", source=self._zero, color=FAINT, line_width=1.5, line_dash=[6, 4])
-        plot.line("x", "y", source=self._curve, color=CORE, line_width=2)
-        dots = plot.scatter("x", "y", source=self._curve, size=5, line_color=CORE, fill_color="fill")
-        here = {"size": 13, "marker": "diamond", "fill_color": SHORTCUT, "line_color": "white"}
+        plot.line("x", "y", source=self._curve, color=CORE.colour, line_width=2)
+        dots = plot.scatter("x", "y", source=self._curve, size=5, line_color=CORE.colour, fill_color="fill")
+        here = {"size": 13, "marker": "diamond", "fill_color": SHORTCUT.colour, "line_color": "white"}
         plot.scatter("x", "y", source=self._here, **here)
         plot.add_tools(HoverTool(renderers=[dots], tooltips=[(axis.partition(" =")[0], "@x"), (_BIAS, "@y{+0.000}")]))
-        add_key(plot, ("━ predicted bias   ╌ 0: Bayes optimal", CORE), ("◆ this setting", SHORTCUT))
+        add_key(plot, ("━ predicted bias   ╌ 0: Bayes optimal", CORE.colour), ("◆ this setting", SHORTCUT.colour))
 
     def answers(self, setting: Any) -> Iterator[Curve]:
         return self._answers(setting)
 
     def draw(self, answer: Curve) -> None:
-        fill = np.where(answer.trusted, CORE, "white").tolist()
+        fill = np.where(answer.trusted, CORE.colour, "white").tolist()
         self._curve.data = {"x": answer.x, "y": answer.values, "fill": fill}
         self._zero.data = {"x": answer.x[[0, -1]], "y": np.zeros(2)}
 

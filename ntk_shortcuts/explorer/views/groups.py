@@ -11,19 +11,9 @@ from bokeh.models import ColumnDataSource, HoverTool, Range1d, Span
 from ntk_shortcuts.explorer.curve import Curve
 from ntk_shortcuts.explorer.setting import RULES
 from ntk_shortcuts.explorer.views.base import View, add_key, new_figure
-from ntk_shortcuts.explorer.views.colours import FAINT, INK
-from ntk_shortcuts.plotting.style import series_style, signed
+from ntk_shortcuts.explorer.views.colours import FAINT, INK, series
+from ntk_shortcuts.plotting.style import signed
 from ntk_shortcuts.results.prediction import Prediction
-
-# The markers of the package's figures, by Bokeh's names, and as signs.
-_MARKERS = {
-    "o": ("circle", "○"),
-    "s": ("square", "□"),
-    "^": ("triangle", "△"),
-    "D": ("diamond", "◇"),
-    "v": ("inverted_triangle", "▽"),
-    "P": ("plus", "+"),
-}
 
 
 class Groups(View):
@@ -47,8 +37,7 @@ class Groups(View):
 
     def _add_group(self, name: str, group: dict[str, int], index: int) -> tuple[str, str]:
         """A group's line and points; its line of the key."""
-        colour, style = series_style(index)
-        marker, sign = _MARKERS[style]
+        colour, marker, sign = series(index)
         dash = "solid" if len(set(group.values())) == 1 else "dashed"
         self.figure.line("x", name, source=self._lines, color=colour, line_width=2.5, line_dash=dash)
         drawn = {"size": 7, "marker": marker, "line_color": colour, "fill_color": "white"}

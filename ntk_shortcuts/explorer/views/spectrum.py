@@ -13,8 +13,9 @@ from ntk_shortcuts.explorer.views.base import View, add_key, new_figure
 from ntk_shortcuts.explorer.views.colours import CORE, INK, SHORTCUT
 from ntk_shortcuts.results.prediction import Prediction
 
-# Of a feature's square: what is less is not drawn.
-_VISIBLE = 1e-4
+# Of a feature's square: what is less is not drawn. Nor is what this many times the first one's time does not teach: of such
+# eigenvalues rounding decides.
+_VISIBLE, _NEVER = 1e-4, 1e12
 
 
 class Spectrum(View):
@@ -39,23 +40,22 @@ class Spectrum(View):
         ]
         self._modes = ColumnDataSource({"time": [], "left": [], "right": [], "shortcut": [], "core": []})
         markers = []
-        for place, share, colour, marker in (
-            ("left", "shortcut", SHORTCUT, "circle"),
-            ("right", "core", CORE, "square"),
-        ):
-            plot.segment(place, 0, place, share, source=self._modes, color=colour, line_width=3, alpha=0.5)
-            style = {"size": 9, "marker": marker, "color": colour}
+        for place, share, series in (("left", "shortcut", SHORTCUT), ("right", "core", CORE)):
+            plot.segment(place, 0, place, share, source=self._modes, color=series.colour, line_width=3, alpha=0.5)
+            style = {"size": 9, "marker": series.marker, "color": series.colour}
             markers.append(plot.scatter(place, share, source=self._modes, **style))
         plot.add_tools(HoverTool(renderers=markers, tooltips=tips))
-        add_key(plot, ("● shortcut, sign z_s", SHORTCUT), ("■ core, sign z_c", CORE))
+        words = ((SHORTCUT, "shortcut, sign z_s"), (CORE, "core, sign z_c"))
+        add_key(plot, *((f"{series.sign} {name}", series.colour) for series, name in words))
 
     def answers(self, setting: Any) -> Iterator[KernelSpectrum]:
         yield self._answers(setting)
 
     def draw(self, answer: KernelSpectrum) -> None:
         shortcut, core = (np.asarray(a) ** 2 for a in (answer.shortcut_alignments, answer.core_alignments))
-        shown = np.asarray(answer.odd) & (np.maximum(shortcut, core) > _VISIBLE)
-        times = np.asarray(answer.learning_times)[shown]
+        times = np.asarray(answer.learning_times)
+        shown = np.asarray(answer.odd) & (np.maximum(shortcut, core) > _VISIBLE) & (times < _NEVER * np.min(times))
+        times = times[shown]
         # Side by side, a twentieth of the width apart.
         apart = np.log10(max(10.0, np.ptp(np.log10(times)))) / 50
         places = {"time": times, "left": times * 10**-apart, "right": times * 10**apart}
