@@ -25,7 +25,7 @@ def law_code(setting: LawSetting) -> Code:
         import ntk_shortcuts as ns
         <BLANKLINE>
         model = ns.GenerativeModel(predictivity=(0.85, 0.9), amplification=(4, 1), correlation=0.6)
-        network = ns.MLP(depth=1, activation='relu', bias_variance=0)
+        network = ns.MLP(depth=1, activation='relu', weight_variance=2, bias_variance=0)
         training = ns.GradientFlow(time=30)
         prediction = ns.predict_bias(model, network, training, num_samples=100)
         print(prediction.bias)

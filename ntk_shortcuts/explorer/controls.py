@@ -32,6 +32,18 @@ class Control:
         """Values that are numbers; none of a choice of words."""
         return tuple(value for value in self.values if isinstance(value, int | float))
 
+    def including(self, value: Any) -> tuple[Any, ...]:
+        """The values, and a number between them at its place.
+
+        Example:
+            >>> Control("samples N", "Data", (10, 100, None)).including(30)
+            (10, 30, 100, None)
+        """
+        if value in self.values:
+            return self.values
+        place = next(index for index, other in enumerate(self.values) if other is not None and other > value)
+        return (*self.values[:place], value, *self.values[place:])
+
     def word(self, value: Any) -> str:
         """A value as the page shows it.
 

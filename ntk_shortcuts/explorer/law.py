@@ -62,9 +62,8 @@ def over_training(setting: LawSetting) -> Iterator[Curve]:
 
 
 def over_samples(setting: LawSetting) -> Iterator[Curve]:
-    """The bias over the training samples, one after another."""
-    counts = [count for count in SAMPLES if count is not None]
-    order = [counts[index] for part in in_parts(len(counts), _AT_ONCE) for index in range(len(counts))[part]]
+    """The bias over the training samples, one after another, and with infinitely many."""
+    order = [count for part in in_parts(len(SAMPLES), _AT_ONCE) for count in SAMPLES[part]]
     return growing(order, lambda count: _at_samples(dataclasses.replace(setting, num_samples=count).plain()))
 
 
@@ -107,7 +106,8 @@ def _at_extents(setting: LawSetting, extents: tuple[float, ...]) -> Curve:
 @computed_once
 def _at_samples(setting: LawSetting) -> Curve:
     found = prediction(setting)
-    return Curve(np.array([setting.num_samples]), np.array([found.bias]), np.array([not found.issues]))
+    count = np.inf if setting.num_samples is None else setting.num_samples
+    return Curve(np.array([count]), np.array([found.bias]), np.array([not found.issues]))
 
 
 @computed_once

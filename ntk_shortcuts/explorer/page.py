@@ -51,7 +51,8 @@ class Page:
         self._address.jscallback(value="history.replaceState(null, '', '?' + cb_obj.value)")
         self._now, self._later = Newest("explorer: prediction"), Newest("explorer: figures")
         document.on_session_destroyed(lambda _: self._close())
-        self._follow()
+        # What the threads show must find the window there.
+        panel.state.onload(self._follow)
 
     def template(self) -> panel.Template:
         """The page as Panel serves it."""
@@ -75,7 +76,8 @@ class Page:
         return column
 
     def _choose(self, name: str, event: Any) -> None:
-        self._setting = dataclasses.replace(self._setting, **{name: event.new})
+        chosen = self._setting.controls()[name].read(name, event.new)
+        self._setting = dataclasses.replace(self._setting, **{name: chosen})
         self._refused = ""
         self._follow()
 
@@ -157,12 +159,17 @@ class Page:
 
 
 def widget(control: Control, setting: Setting, name: str) -> Any:
-    """A slider for numbers, a list for words; a number between those of the slider is taken in among them."""
+    """A slider for numbers, a list for words, over the words of the values."""
     value = getattr(setting, name)
-    values = list(control.values) if value in control.values else sorted({*control.numbers, value})
     kind = panel.widgets.DiscreteSlider if control.numbers else panel.widgets.Select
-    options = {control.word(v): v for v in values}
-    return kind(name=control.label, options=options, value=value, sizing_mode="stretch_width", css_classes=[f"control-{name}"])
+    return kind(
+        name=control.label,
+        options=[control.word(one) for one in control.including(value)],
+        value=control.word(value),
+        css_classes=[f"control-{name}"],
+        sizing_mode="stretch_width",
+        margin=(2, 0),
+    )
 
 
 def _asked_for(document: Document, default: Setting) -> tuple[Setting, str]:
@@ -177,7 +184,7 @@ def _asked_for(document: Document, default: Setting) -> tuple[Setting, str]:
 
 def _card(view: View) -> panel.Column:
     """A view under its heading, with what saves it."""
-    button = panel.widgets.Button(name="SVG", description="Save the figure", width=56, align="end", margin=0)
+    button = panel.widgets.Button(name="SVG", description="Save the figure", button_style="outline", width=52, height=26, margin=0)
     button.js_on_click(args={"save": save_tool(view.figure)}, code="save.do.emit()")
     head = panel.Row(_pane(f"<h2>{view.title}</h2>"), button, sizing_mode="stretch_width")
     figure = panel.pane.Bokeh(view.figure, sizing_mode="stretch_width")

@@ -72,6 +72,7 @@ class Setting:
         ("relu", "erf", "tanh", "gelu", "linear"),
         when=("depth", tuple(range(1, 7))),
     )
+    weight_variance: float = chosen(2.0, "weight variance σ²_w", NETWORK, (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0))
     bias_variance: float = chosen(0.0, "bias variance σ²_b", NETWORK, (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0))
     residual: float | None = chosen(
         None, "residual factor", NETWORK, (None, 0.1, 0.25, 0.5, 1.0, 2.0), when=("depth", tuple(range(2, 7)))
@@ -118,7 +119,7 @@ class Setting:
 
     def network(self) -> Call:
         """The network."""
-        names = ("depth", "activation", "bias_variance", "residual", "normalization")
+        names = ("depth", "activation", "weight_variance", "bias_variance", "residual", "normalization")
         return Call("MLP", {name: getattr(self, name) for name in names if self.matters(name)})
 
     def training(self, extent: Any = None) -> Call:

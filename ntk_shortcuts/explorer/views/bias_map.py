@@ -19,7 +19,7 @@ class BiasMap(View):
     """A map of the bias, row after row, with a star where the setting is."""
 
     title = "Bias over predictivity and availability"
-    caption = "Red: the network relies on the shortcut more than is optimal. Line: bias 0. Star: this setting."
+    caption = "Colour: bias; red: the network relies on the shortcut more than is optimal. Line: bias 0. Star: this setting."
 
     def __init__(self, answers: Callable[[Any], Iterator[Map]]):
         self._answers = answers
@@ -39,7 +39,7 @@ class BiasMap(View):
         plot.multi_line("xs", "ys", source=self._zero, color=INK, line_width=2)
         star = {"size": 18, "marker": "star", "fill_color": INK, "line_color": "white"}
         plot.scatter("x", "y", source=self._here, **star)
-        plot.add_layout(ColorBar(color_mapper=self._colours, width=10, title="bias", title_text_font_style="normal"), "right")
+        plot.add_layout(ColorBar(color_mapper=self._colours, width=10), "right")
 
     def answers(self, setting: Any) -> Iterator[Map]:
         return self._answers(setting)

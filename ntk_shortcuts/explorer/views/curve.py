@@ -15,6 +15,8 @@ from ntk_shortcuts.explorer.views.colours import CORE, FAINT, SHORTCUT
 from ntk_shortcuts.results.prediction import Prediction
 
 _BIAS = "shortcut bias"
+# Where infinitely many samples stand.
+_INFINITE = 10_000
 
 
 class CurveView(View):
@@ -61,10 +63,18 @@ class OverTraining(CurveView):
 
 
 class OverSamples(CurveView):
-    """The bias over the training samples."""
+    """The bias over the training samples; infinitely many stand at the end of the axis."""
 
     title = "Learning curve"
-    caption = "The average over data sets of N samples each."
+    caption = "The average over data sets of N samples each; at the end of the axis, infinite data."
+
+    def __init__(self, name: str, axis: str, answers: Callable[[Any], Iterator[Curve]]):
+        super().__init__(name, axis, answers)
+        self.figure.xaxis.ticker = [10, 100, 1000, _INFINITE]
+        self.figure.xaxis.major_label_overrides = {_INFINITE: "∞"}
+
+    def draw(self, answer: Curve) -> None:
+        super().draw(answer._replace(x=np.minimum(answer.x, _INFINITE)))
 
     def mark(self, setting: Any, prediction: Prediction) -> None:
-        self.place(np.nan if setting.num_samples is None else setting.num_samples, prediction.bias)
+        self.place(setting.num_samples or _INFINITE, prediction.bias)

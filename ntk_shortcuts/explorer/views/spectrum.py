@@ -30,7 +30,8 @@ class Spectrum(View):
     def __init__(self, answers: Callable[[Any], KernelSpectrum]):
         self._answers = answers
         axis = "learning time 1/λ (learning rate × steps)"
-        self.figure = plot = new_figure("spectrum", axis, "share of the feature", x_axis_type="log", y_range=Range1d(0, 1))
+        ranges = {"x_range": Range1d(0.1, 10), "y_range": Range1d(0, 1)}
+        self.figure = plot = new_figure("spectrum", axis, "share of the feature", x_axis_type="log", **ranges)
         self._learnt = BoxAnnotation(fill_color=INK, fill_alpha=0.07, line_color=None, right=1.0)
         plot.add_layout(self._learnt)
         tips = [
@@ -56,9 +57,12 @@ class Spectrum(View):
         times = np.asarray(answer.learning_times)
         shown = np.asarray(answer.odd) & (np.maximum(shortcut, core) > _VISIBLE) & (times < _NEVER * np.min(times))
         times = times[shown]
-        # Side by side, a twentieth of the width apart.
-        apart = np.log10(max(10.0, np.ptp(np.log10(times)))) / 50
-        places = {"time": times, "left": times * 10**-apart, "right": times * 10**apart}
+        # Whole decades, and both shares of an eigenfunction side by side, a fiftieth of the width apart.
+        first = np.floor(np.log10(np.min(times)))
+        last = max(first + 1, np.ceil(np.log10(np.max(times))))
+        self.figure.x_range.update(start=10**first, end=10**last)
+        apart = 10 ** ((last - first) / 100)
+        places = {"time": times, "left": times / apart, "right": times * apart}
         self._modes.data = {**places, "shortcut": shortcut[shown], "core": core[shown]}
 
     def mark(self, setting: Any, prediction: Prediction) -> None:

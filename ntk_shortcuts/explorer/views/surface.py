@@ -44,7 +44,7 @@ class Surface(View):
         for source, marker, fill in zip(self._means, ("circle", "triangle"), ("white", INK), strict=True):
             style = {"size": 11, "marker": marker, "fill_color": fill, "line_color": INK, "line_width": 1.5}
             plot.scatter("x", "y", source=source, **style)
-        plot.add_layout(ColorBar(color_mapper=colours, width=10, title="output", title_text_font_style="normal"), "right")
+        plot.add_layout(ColorBar(color_mapper=colours, width=10), "right")
         add_key(
             plot, ("━ network's boundary   ╌ Bayes-optimal boundary", INK), ("○ mean of class +1   ▲ mean of class −1", INK)
         )
