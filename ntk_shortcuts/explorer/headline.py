@@ -28,7 +28,7 @@ def notes(prediction: Prediction, seconds: float) -> str:
     """The other numbers, how they were found, and what keeps them from being trusted."""
     beside = [f"{_words(name)} <b>{_number(name, value)}</b>" for name, value in list(prediction.numbers().items())[1:]]
     errors = prediction.diagnostics
-    beside += [f"{words} {errors[name]:.1g}" for name, words in _ERRORS.items() if name in errors]
+    beside += [f"{words} {errors[name]:.1g}" for name, words in _ERRORS.items() if errors.get(name)]
     beside += [f"method {prediction.method}", f"{seconds:.2f} s"]
     issues = "".join(f"<li><b>{issue.kind}</b>: {html.escape(str(issue))}</li>" for issue in prediction.issues)
     listed = f'<ul class="issues">{issues}</ul>' if issues else ""

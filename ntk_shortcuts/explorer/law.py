@@ -22,7 +22,9 @@ _PREDICTIVITIES = evenly(0.5, 0.99, 0.01)
 _RATIOS = tuple(float(f"{2 ** (power / 4):.2g}") for power in range(-12, 13))
 _MODES = 16
 # Points of curves, and points at once: an average over data sets takes as many times as long.
-_POINTS, _AT_ONCE = 24, 4
+_POINTS, _AT_ONCE, _OF_AVERAGES = 24, 8, 4
+# Of curves and maps, whose pixels are as large: nodes are refined less often than for the number.
+_TOLERANCE = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,17 +55,17 @@ def prediction(setting: LawSetting) -> Prediction:
 
 
 def over_training(setting: LawSetting) -> Iterator[Curve]:
-    """The bias over the times, or ridges, of the setting's rule; of an average over data sets a few at a time."""
+    """The bias over the times, or ridges, of the setting's rule, a few at a time."""
     extents = np.asarray(setting.controls()[setting.extent].numbers)
     extents = extents[np.linspace(0, len(extents) - 1, min(_POINTS, len(extents))).round().astype(int)]
-    parts = 1 if setting.num_samples is None else len(extents) // _AT_ONCE
+    parts = len(extents) // (_AT_ONCE if setting.num_samples is None else _OF_AVERAGES)
     plain = setting.plain(setting.extent)
     return growing([tuple(extents[part]) for part in in_parts(len(extents), parts)], lambda part: _at_extents(plain, part))
 
 
 def over_samples(setting: LawSetting) -> Iterator[Curve]:
     """The bias over the training samples, one after another, and with infinitely many."""
-    order = [count for part in in_parts(len(SAMPLES), _AT_ONCE) for count in SAMPLES[part]]
+    order = [count for part in in_parts(len(SAMPLES), 4) for count in SAMPLES[part]]
     return growing(order, lambda count: _at_samples(dataclasses.replace(setting, num_samples=count).plain()))
 
 
@@ -99,7 +101,8 @@ def _prediction(setting: LawSetting) -> Prediction:
 @computed_once
 def _at_extents(setting: LawSetting, extents: tuple[float, ...]) -> Curve:
     rule = setting.training(np.asarray(extents))()
-    found = ns.predict_bias(setting.model()(), setting.network()(), rule, setting.num_samples)
+    law, network = setting.model()(), setting.network()()
+    found = ns.predict_bias(law, network, rule, setting.num_samples, tolerance=_TOLERANCE)
     return Curve(np.asarray(getattr(rule, setting.extent)), np.asarray(found.bias), np.full(len(extents), not found.issues))
 
 
@@ -117,6 +120,6 @@ def _spectrum(setting: LawSetting) -> KernelSpectrum:
 
 @computed_once
 def _row(setting: LawSetting, predictivity: float, ratios: tuple[float, ...]) -> np.ndarray:
-    arguments = setting.model()(), setting.network()(), setting.training()()
-    found = ns.bias_map(*arguments, [predictivity], ratios, num_samples=setting.num_samples)
+    arguments = setting.model()(), setting.network()(), setting.training()(), [predictivity], ratios
+    found = ns.bias_map(*arguments, num_samples=setting.num_samples, tolerance=_TOLERANCE)
     return found["bias"].values[0]

@@ -19,7 +19,7 @@ class AuditView(View):
     title = "Audit"
     caption = (
         "When this network has learnt half of the label, and of each attribute; the number is how often it tells the label. "
-        "Red circles are learnt before the label: shortcuts in waiting."
+        "Orange squares are learnt before the label: shortcuts in waiting."
     )
 
     def __init__(self, answers: Callable[[Any], Any]):

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 from bokeh.models import Plot, SaveTool, Title
 from bokeh.plotting import figure
 
+from ntk_shortcuts.explorer.views.colours import FAINT
 from ntk_shortcuts.results.prediction import Prediction
 
-HEIGHT = 340
-INK, FAINT = "#1a1a1a", "#8a8a8a"
+HEIGHT, _KEY_LINE = 300, 21
 
 
 class View(abc.ABC):
@@ -70,10 +70,11 @@ def save_tool(plot: Plot) -> SaveTool:
 
 
 def add_key(plot: Plot, *lines: tuple[str, str]) -> None:
-    """Put a key under the figure: lines of words and a sign, each in its colour.
+    """Put a key under the figure, which grows by it: lines of words and a sign, each in its colour.
 
     Bokeh's own legend, outside the axes, breaks the layout of figures that are drawn as SVG (seen with 3.9).
     """
+    plot.height = HEIGHT + _KEY_LINE * len(lines)
     for words, colour in lines:
         style = {"text_color": colour, "text_font_style": "normal", "text_font_size": "12px", "align": "center"}
         plot.add_layout(Title(text=words, **style), "below")
