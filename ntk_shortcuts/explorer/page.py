@@ -184,7 +184,9 @@ def _asked_for(document: Document, default: Setting) -> tuple[Setting, str]:
 
 def _card(view: View) -> panel.Column:
     """A view under its heading, with what saves it."""
-    button = panel.widgets.Button(name="SVG", description="Save the figure", button_style="outline", width=52, height=26, margin=0)
+    button = panel.widgets.Button(
+        name="SVG", description="Save the figure", button_style="outline", width=52, height=26, margin=0
+    )
     button.js_on_click(args={"save": save_tool(view.figure)}, code="save.do.emit()")
     head = panel.Row(_pane(f"<h2>{view.title}</h2>"), button, sizing_mode="stretch_width")
     figure = panel.pane.Bokeh(view.figure, sizing_mode="stretch_width")

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, FactorRange, HoverTool, LabelSet, Span
+from bokeh.models import ColumnDataSource, FactorRange, HoverTool, LabelSet, Range1d, Span
 
-from ntk_shortcuts.explorer.views.base import View, new_figure
+from ntk_shortcuts.explorer.views.base import View, end_beyond, new_figure
 from ntk_shortcuts.explorer.views.colours import CORE, FAINT, INK, SHORTCUT
 from ntk_shortcuts.results.prediction import Prediction
 
@@ -25,7 +25,8 @@ class AuditView(View):
     def __init__(self, answers: Callable[[Any], Any]):
         self._answers = answers
         axis = "half is learnt by (learning rate × steps)"
-        self.figure = plot = new_figure("audit", axis, "", x_axis_type="log", y_range=FactorRange())
+        ranges = {"x_range": Range1d(0.1, 10), "y_range": FactorRange()}
+        self.figure = plot = new_figure("audit", axis, "", x_axis_type="log", **ranges)
         self._found = ColumnDataSource({name: [] for name in ("name", "time", "told", "colour", "marker", "words")})
         style = {"size": 13, "marker": "marker", "color": "colour"}
         dots = plot.scatter("time", "name", source=self._found, **style)
@@ -47,20 +48,21 @@ class AuditView(View):
     def draw(self, answer: Any) -> None:
         names = [str(name) for name in answer["function"].values]
         times, told = (np.asarray(answer[name], float) for name in ("availability", "predictivity"))
+        label, finite = times[names.index("label")], times[np.isfinite(times)]
+        end = float(np.max(finite, initial=0.1))
         order = np.argsort(-np.where(np.isfinite(times), times, np.inf), kind="stable")
-        label = times[names.index("label")]
-        finite = times[np.isfinite(times)]
-        latest = float(np.max(finite, initial=1.0))
-        rows = {"name": [], "time": [], "told": [], "colour": [], "marker": [], "words": []}
-        for place in order:
-            never = "" if np.isfinite(times[place]) else ", never learnt to half"
-            early = times[place] < label
-            rows["name"].append(names[place])
-            rows["time"].append(times[place] if not never else latest)
-            rows["told"].append(told[place])
-            rows["colour"].append(INK if names[place] == "label" else (SHORTCUT if early else CORE).colour)
-            rows["marker"].append("diamond" if names[place] == "label" else (SHORTCUT if early else CORE).marker)
-            rows["words"].append("" if names[place] == "label" else f"{told[place]:.2f}{never}")
-        self.figure.y_range.factors = rows["name"]
-        self._found.data = rows
-        self._label.location = label
+        rows = [_row(names[place], times[place], told[place], label, end) for place in order]
+        end_beyond(self.figure.x_range, np.array([*finite, end]))
+        self.figure.y_range.factors = [row["name"] for row in rows]
+        self._found.data = {column: [row[column] for row in rows] for column in rows[0]}
+        self._label.update(location=label if np.isfinite(label) else end, visible=bool(np.isfinite(label)))
+
+
+def _row(name: str, time: float, told: float, label: float, end: float) -> dict[str, Any]:
+    """How a function is drawn: those that are never learnt stand at the end."""
+    series = SHORTCUT if time < label else CORE
+    words = f"{told:.2f}" if np.isfinite(time) else "never learnt to half" if np.isinf(time) else "does not vary"
+    drawn = {"name": name, "time": time if np.isfinite(time) else end, "told": told}
+    if name == "label":
+        return {**drawn, "colour": INK, "marker": "diamond", "words": ""}
+    return {**drawn, "colour": series.colour, "marker": series.marker, "words": words}

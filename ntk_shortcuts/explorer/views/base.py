@@ -6,7 +6,8 @@ import abc
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from bokeh.models import Plot, SaveTool, Title
+import numpy as np
+from bokeh.models import Plot, Range1d, SaveTool, Title
 from bokeh.plotting import figure
 
 from ntk_shortcuts.explorer.views.colours import FAINT
@@ -62,6 +63,16 @@ def new_figure(name: str, x: str, y: str, **options: Any) -> figure:
         axis.minor_tick_line_color = None
     plot.grid.grid_line_color = "#ececec"
     return plot
+
+
+def end_beyond(axis: Range1d, values: np.ndarray) -> None:
+    """Have a logarithmic axis end a little beyond positive values.
+
+    Bokeh's own ranges of logarithmic axes complain of figures that are still empty.
+    """
+    low, high = float(np.min(values)), float(np.max(values))
+    margin = max(1.1, (high / low) ** 0.04)
+    axis.update(start=low / margin, end=high * margin)
 
 
 def save_tool(plot: Plot) -> SaveTool:

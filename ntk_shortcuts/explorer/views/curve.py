@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, HoverTool
+from bokeh.models import ColumnDataSource, HoverTool, Range1d
 
 from ntk_shortcuts.explorer.curve import Curve
 from ntk_shortcuts.explorer.setting import RULES
-from ntk_shortcuts.explorer.views.base import View, add_key, new_figure
+from ntk_shortcuts.explorer.views.base import View, add_key, end_beyond, new_figure
 from ntk_shortcuts.explorer.views.colours import CORE, FAINT, SHORTCUT
 from ntk_shortcuts.results.prediction import Prediction
 
@@ -24,7 +24,7 @@ class CurveView(View):
 
     def __init__(self, name: str, axis: str, answers: Callable[[Any], Iterator[Curve]]):
         self._answers = answers
-        self.figure = plot = new_figure(name, axis, _BIAS, x_axis_type="log")
+        self.figure = plot = new_figure(name, axis, _BIAS, x_axis_type="log", x_range=Range1d(0.1, 10))
         self._curve = ColumnDataSource({"x": [], "y": [], "fill": []})
         self._zero, self._here = (ColumnDataSource({"x": [], "y": []}) for _ in range(2))
         plot.line("x", "y", source=self._zero, color=FAINT, line_width=1.5, line_dash=[6, 4])
@@ -39,6 +39,7 @@ class CurveView(View):
         return self._answers(setting)
 
     def draw(self, answer: Curve) -> None:
+        end_beyond(self.figure.x_range, answer.x)
         fill = np.where(answer.trusted, CORE.colour, "white").tolist()
         self._curve.data = {"x": answer.x, "y": answer.values, "fill": fill}
         self._zero.data = {"x": answer.x[[0, -1]], "y": np.zeros(2)}

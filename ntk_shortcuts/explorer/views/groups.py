@@ -10,7 +10,7 @@ from bokeh.models import ColumnDataSource, HoverTool, Range1d, Span
 
 from ntk_shortcuts.explorer.curve import Curve
 from ntk_shortcuts.explorer.setting import RULES
-from ntk_shortcuts.explorer.views.base import View, add_key, new_figure
+from ntk_shortcuts.explorer.views.base import View, add_key, end_beyond, new_figure
 from ntk_shortcuts.explorer.views.colours import FAINT, INK, series
 from ntk_shortcuts.plotting.style import signed
 from ntk_shortcuts.results.prediction import Prediction
@@ -24,9 +24,9 @@ class Groups(View):
 
     def __init__(self, groups: list[dict[str, int]], answers: Callable[[Any], Iterator[Curve]]):
         self._answers, self._names = answers, [_words(group, groups) for group in groups]
-        self.figure = plot = new_figure(
-            "groups", RULES["gradient flow"].axis, "accuracy in the group", x_axis_type="log", y_range=Range1d(-0.02, 1.02)
-        )
+        labels = RULES["gradient flow"].axis, "accuracy in the group"
+        ranges = {"x_range": Range1d(0.1, 10), "y_range": Range1d(-0.02, 1.02)}
+        self.figure = plot = new_figure("groups", *labels, x_axis_type="log", **ranges)
         self._lines = ColumnDataSource({name: [] for name in ("x", "worst", *self._names)})
         plot.line("x", "worst", source=self._lines, color="#d0d0d0", line_width=10, line_cap="round")
         key = [self._add_group(*named, index) for index, named in enumerate(zip(self._names, groups, strict=True))]
@@ -49,6 +49,7 @@ class Groups(View):
         return self._answers(setting)
 
     def draw(self, answer: Curve) -> None:
+        end_beyond(self.figure.x_range, answer.x)
         columns = dict(zip(self._names, answer.values.T, strict=True))
         self._lines.data = {"x": answer.x, "worst": np.nanmin(answer.values, axis=1), **columns}
 
