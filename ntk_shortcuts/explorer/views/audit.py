@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from bokeh.models import ColumnDataSource, FactorRange, HoverTool, LabelSet, Range1d, Span
 
-from ntk_shortcuts.explorer.views.base import View, end_beyond, new_figure
+from ntk_shortcuts.explorer.views.base import View, end_at_decades, new_figure
 from ntk_shortcuts.explorer.views.colours import CORE, FAINT, INK, SHORTCUT
 from ntk_shortcuts.results.prediction import Prediction
 
@@ -27,10 +27,10 @@ class AuditView(View):
         axis = "half is learnt by (learning rate × steps)"
         ranges = {"x_range": Range1d(0.1, 10), "y_range": FactorRange()}
         self.figure = plot = new_figure("audit", axis, "", x_axis_type="log", **ranges)
-        self._found = ColumnDataSource({name: [] for name in ("name", "time", "told", "colour", "marker", "words")})
+        self._found = ColumnDataSource({name: [] for name in ("name", "time", "told", "colour", "marker", "words", "align")})
         style = {"size": 13, "marker": "marker", "color": "colour"}
         dots = plot.scatter("time", "name", source=self._found, **style)
-        words = {"x_offset": 0, "y_offset": 9, "text_align": "center", "text_font_size": "12px", "text_color": INK}
+        words = {"x_offset": 0, "y_offset": 9, "text_align": "align", "text_font_size": "12px", "text_color": INK}
         plot.add_layout(LabelSet(x="time", y="name", text="words", source=self._found, **words))
         tips = [("", "@name"), ("half is learnt by", "@time"), ("tells the label", "@told{0.000}")]
         plot.add_tools(HoverTool(renderers=[dots], tooltips=tips))
@@ -52,7 +52,7 @@ class AuditView(View):
         end = float(np.max(finite, initial=0.1))
         order = np.argsort(-np.where(np.isfinite(times), times, np.inf), kind="stable")
         rows = [_row(names[place], times[place], told[place], label, end) for place in order]
-        end_beyond(self.figure.x_range, np.array([*finite, end]))
+        end_at_decades(self.figure.x_range, np.array([*finite, end]))
         self.figure.y_range.factors = [row["name"] for row in rows]
         self._found.data = {column: [row[column] for row in rows] for column in rows[0]}
         self._label.update(location=label if np.isfinite(label) else end, visible=bool(np.isfinite(label)))
@@ -61,8 +61,9 @@ class AuditView(View):
 def _row(name: str, time: float, told: float, label: float, end: float) -> dict[str, Any]:
     """How a function is drawn: those that are never learnt stand at the end."""
     series = SHORTCUT if time < label else CORE
-    words = f"{told:.2f}" if np.isfinite(time) else "never learnt to half" if np.isinf(time) else "does not vary"
-    drawn = {"name": name, "time": time if np.isfinite(time) else end, "told": told}
+    known = np.isfinite(time)
+    words = f"{told:.2f}" if known else "never learnt to half" if np.isinf(time) else "does not vary"
+    drawn = {"name": name, "time": time if known else end, "told": told, "align": "center" if known else "right"}
     if name == "label":
         return {**drawn, "colour": INK, "marker": "diamond", "words": ""}
     return {**drawn, "colour": series.colour, "marker": series.marker, "words": words}

@@ -75,6 +75,14 @@ def end_beyond(axis: Range1d, values: np.ndarray) -> None:
     axis.update(start=low / margin, end=high * margin)
 
 
+def end_at_decades(axis: Range1d, values: np.ndarray) -> int:
+    """Have a logarithmic axis end at the decades around positive values; how many decades it shows."""
+    first = int(np.floor(np.log10(np.min(values))))
+    last = max(first + 1, int(np.ceil(np.log10(np.max(values)))))
+    axis.update(start=10.0**first, end=10.0**last)
+    return last - first
+
+
 def save_tool(plot: Plot) -> SaveTool:
     """The tool that saves a figure."""
     return plot.select_one(SaveTool)

@@ -26,7 +26,9 @@ class CurveView(View):
         self._answers = answers
         self.figure = plot = new_figure(name, axis, _BIAS, x_axis_type="log", x_range=Range1d(0.1, 10))
         self._curve = ColumnDataSource({"x": [], "y": [], "fill": []})
-        self._zero, self._here = (ColumnDataSource({"x": [], "y": []}) for _ in range(2))
+        # Known before anything else, so that the empty figure has something to range over.
+        self._zero = ColumnDataSource({"x": [0.1, 10], "y": [0, 0]})
+        self._here = ColumnDataSource({"x": [], "y": []})
         plot.line("x", "y", source=self._zero, color=FAINT, line_width=1.5, line_dash=[6, 4])
         plot.line("x", "y", source=self._curve, color=CORE.colour, line_width=2)
         dots = plot.scatter("x", "y", source=self._curve, size=5, line_color=CORE.colour, fill_color="fill")

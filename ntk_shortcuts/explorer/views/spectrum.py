@@ -9,7 +9,7 @@ import numpy as np
 from bokeh.models import BoxAnnotation, ColumnDataSource, HoverTool, Range1d
 
 from ntk_shortcuts.analysis.spectrum import KernelSpectrum
-from ntk_shortcuts.explorer.views.base import View, add_key, new_figure
+from ntk_shortcuts.explorer.views.base import View, add_key, end_at_decades, new_figure
 from ntk_shortcuts.explorer.views.colours import CORE, INK, SHORTCUT
 from ntk_shortcuts.results.prediction import Prediction
 
@@ -57,11 +57,8 @@ class Spectrum(View):
         times = np.asarray(answer.learning_times)
         shown = np.asarray(answer.odd) & (np.maximum(shortcut, core) > _VISIBLE) & (times < _NEVER * np.min(times))
         times = times[shown]
-        # Whole decades, and both shares of an eigenfunction side by side, a fiftieth of the width apart.
-        first = np.floor(np.log10(np.min(times)))
-        last = max(first + 1, np.ceil(np.log10(np.max(times))))
-        self.figure.x_range.update(start=10**first, end=10**last)
-        apart = 10 ** ((last - first) / 100)
+        # Both shares of an eigenfunction side by side, a fiftieth of the width apart.
+        apart = 10 ** (end_at_decades(self.figure.x_range, times) / 100)
         places = {"time": times, "left": times / apart, "right": times * apart}
         self._modes.data = {**places, "shortcut": shortcut[shown], "core": core[shown]}
 
