@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import panel
-from bokeh.document import Document
 
 from ntk_shortcuts.explorer.code import Code
 from ntk_shortcuts.explorer.controls import Control
@@ -35,14 +34,16 @@ class Page:
 
     Args:
         subject: what it is about.
-        document: Bokeh's, of this window; its address may have a setting.
+
+    The window is the one that Panel is making; its address may have a setting.
     """
 
-    def __init__(self, subject: Subject, document: Document):
+    def __init__(self, subject: Subject):
+        document: Any = panel.state.curdoc
         self._subject, self._document = subject, document
         self._views = subject.views()
         self._drawn: dict[View, Any] = {}
-        self._setting, self._refused = _asked_for(document, subject.default)
+        self._setting, self._refused = _asked_for(document.session_context.request, subject.default)
         self._controls = {name: widget(control, self._setting, name) for name, control in self._setting.controls().items()}
         for name, control in self._controls.items():
             control.param.watch(functools.partial(self._choose, name), "value")
@@ -172,10 +173,9 @@ def widget(control: Control, setting: Setting, name: str) -> Any:
     )
 
 
-def _asked_for(document: Document, default: Setting) -> tuple[Setting, str]:
+def _asked_for(request: Any, default: Setting) -> tuple[Setting, str]:
     """The setting of the window's address, or the default and what is wrong with the address."""
-    request = document.session_context.request
-    query = urlencode([(name, value.decode()) for name, values in request.arguments.items() for value in values])
+    query = urlencode([(name, value.decode(errors="replace")) for name, values in request.arguments.items() for value in values])
     try:
         return from_query(query, default), ""
     except ValueError as error:

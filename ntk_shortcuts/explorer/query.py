@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from urllib.parse import parse_qsl, urlencode
 
-from ntk_shortcuts.explorer.setting import AnySetting
+from ntk_shortcuts.explorer.setting import AnySetting, Setting
 from ntk_shortcuts.validation import require
 
 
-def to_query(setting: AnySetting) -> str:
+def to_query(setting: Setting) -> str:
     """Every field that matters, so that a link stays what it is where defaults change.
 
     Example:

@@ -8,6 +8,7 @@ import warnings
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import panel
 
@@ -38,7 +39,7 @@ def serve(path: Path | None = None, port: int = 0, show: bool = True, ready: Cal
     port = port or _free_port()
     url = f"http://{ADDRESS}:{port}/"
     origins = [f"{host}:{port}" for host in (ADDRESS, "localhost")]
-    pages = {"/": lambda: Page(subject, panel.state.curdoc).template()}
+    pages: dict[str, Any] = {"/": lambda: Page(subject).template()}
     options = {"address": ADDRESS, "port": port, "websocket_origin": origins, "location": False, "title": subject.title}
     server = panel.io.server.get_server(pages, show=False, start=False, **options)
     server.start()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, FactorRange, HoverTool, LabelSet, Range1d, Span
+from bokeh.models import ColumnDataSource, HoverTool, LabelSet, Span
 
 from ntk_shortcuts.explorer.views.base import View, end_at_decades, new_figure
 from ntk_shortcuts.explorer.views.colours import CORE, FAINT, INK, SHORTCUT
@@ -25,7 +25,7 @@ class AuditView(View):
     def __init__(self, answers: Callable[[Any], Any]):
         self._answers = answers
         axis = "half is learnt by (learning rate × steps)"
-        ranges = {"x_range": Range1d(0.1, 10), "y_range": FactorRange()}
+        ranges = {"x_range": (0.1, 10), "y_range": []}
         self.figure = plot = new_figure("audit", axis, "", x_axis_type="log", **ranges)
         self._found = ColumnDataSource({name: [] for name in ("name", "time", "told", "colour", "marker", "words", "align")})
         style = {"size": 13, "marker": "marker", "color": "colour"}
@@ -51,8 +51,8 @@ class AuditView(View):
         label, finite = times[names.index("label")], times[np.isfinite(times)]
         end = float(np.max(finite, initial=0.1))
         order = np.argsort(-np.where(np.isfinite(times), times, np.inf), kind="stable")
-        rows = [_row(names[place], times[place], told[place], label, end) for place in order]
-        end_at_decades(self.figure.x_range, np.array([*finite, end]))
+        rows = [_row(names[place], float(times[place]), float(told[place]), label, end) for place in order]
+        end_at_decades(self.figure, np.array([*finite, end]))
         self.figure.y_range.factors = [row["name"] for row in rows]
         self._found.data = {column: [row[column] for row in rows] for column in rows[0]}
         self._label.update(location=label if np.isfinite(label) else end, visible=bool(np.isfinite(label)))

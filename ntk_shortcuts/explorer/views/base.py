@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
-from bokeh.models import Plot, Range1d, SaveTool, Title
+from bokeh.models import SaveTool, Title
 from bokeh.plotting import figure
 
 from ntk_shortcuts.explorer.views.colours import FAINT
@@ -23,7 +23,7 @@ class View(abc.ABC):
     title: ClassVar[str]
     caption: ClassVar[str]
 
-    figure: figure
+    figure: Any
 
     @abc.abstractmethod
     def mark(self, setting: Any, prediction: Prediction) -> None:
@@ -37,8 +37,8 @@ class View(abc.ABC):
         """Show an answer."""
 
 
-def new_figure(name: str, x: str, y: str, **options: Any) -> figure:
-    """An empty figure with labelled axes, drawn as SVG and saved as such under that name."""
+def new_figure(name: str, x: str, y: str, **options: Any) -> Any:
+    """An empty figure with labelled axes, drawn as SVG and saved as such under that name; `options` are Bokeh's."""
     plot = figure(
         x_axis_label=x,
         y_axis_label=y,
@@ -65,35 +65,36 @@ def new_figure(name: str, x: str, y: str, **options: Any) -> figure:
     return plot
 
 
-def end_beyond(axis: Range1d, values: np.ndarray) -> None:
-    """Have a logarithmic axis end a little beyond positive values.
+def end_beyond(plot: Any, values: np.ndarray) -> None:
+    """Have a logarithmic x axis end a little beyond positive values.
 
     Bokeh's own ranges of logarithmic axes complain of figures that are still empty.
     """
     low, high = float(np.min(values)), float(np.max(values))
     margin = max(1.1, (high / low) ** 0.04)
-    axis.update(start=low / margin, end=high * margin)
+    plot.x_range.update(start=low / margin, end=high * margin)
 
 
-def end_at_decades(axis: Range1d, values: np.ndarray) -> int:
-    """Have a logarithmic axis end at the decades around positive values; how many decades it shows."""
+def end_at_decades(plot: Any, values: np.ndarray) -> int:
+    """Have a logarithmic x axis end at the decades around positive values, with ticks at decades; how many it shows."""
     first = int(np.floor(np.log10(np.min(values))))
     last = max(first + 1, int(np.ceil(np.log10(np.max(values)))))
-    axis.update(start=10.0**first, end=10.0**last)
+    plot.x_range.update(start=10.0**first, end=10.0**last)
+    plot.xaxis.ticker = [10.0**power for power in range(first, last + 1, 1 + (last - first) // 8)]
     return last - first
 
 
-def save_tool(plot: Plot) -> SaveTool:
+def save_tool(plot: Any) -> Any:
     """The tool that saves a figure."""
-    return plot.select_one(SaveTool)
+    return plot.select_one({"type": SaveTool})
 
 
-def add_key(plot: Plot, *lines: tuple[str, str]) -> None:
+def add_key(plot: Any, *lines: tuple[str, str]) -> None:
     """Put a key under the figure, which grows by it: lines of words and a sign, each in its colour.
 
     Bokeh's own legend, outside the axes, breaks the layout of figures that are drawn as SVG (seen with 3.9).
     """
     plot.height = HEIGHT + _KEY_LINE * len(lines)
     for words, colour in lines:
-        style = {"text_color": colour, "text_font_style": "normal", "text_font_size": "12px", "align": "center"}
+        style: dict[str, Any] = {"text_color": colour, "text_font_style": "normal", "text_font_size": "12px", "align": "center"}
         plot.add_layout(Title(text=words, **style), "below")

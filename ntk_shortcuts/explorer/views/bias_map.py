@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColorBar, ColumnDataSource, HoverTool, LinearColorMapper, Range1d
-from contourpy import contour_generator
+from bokeh.models import ColorBar, ColumnDataSource, HoverTool, LinearColorMapper
 
 from ntk_shortcuts.explorer.law import Map
 from ntk_shortcuts.explorer.views.base import View, new_figure
 from ntk_shortcuts.explorer.views.colours import BIAS, INK
+from ntk_shortcuts.explorer.views.lines import columns_of, zero_lines
 from ntk_shortcuts.results.prediction import Prediction
 
 
@@ -24,12 +24,12 @@ class BiasMap(View):
     def __init__(self, answers: Callable[[Any], Iterator[Map]]):
         self._answers = answers
         labels = "availability: amplification ratio α_s/α_c", "shortcut predictivity ρ_s"
-        ranges = {"x_range": Range1d(0.125, 8), "y_range": Range1d(0.5, 0.98)}
+        ranges = {"x_range": (0.125, 8), "y_range": (0.5, 0.98)}
         self.figure = plot = new_figure("map", *labels, x_axis_type="log", **ranges)
         plot.xaxis.ticker = [0.125, 0.25, 0.5, 1, 2, 4, 8]
         plot.xaxis.major_label_overrides = {0.125: "⅛", 0.25: "¼", 0.5: "½", 1: "1", 2: "2", 4: "4", 8: "8"}
         plot.grid.visible = False
-        self._colours = LinearColorMapper(BIAS, low=-1, high=1, nan_color="#f2f2f2")
+        self._colours = LinearColorMapper(palette=BIAS, low=-1, high=1, nan_color="#f2f2f2")
         self._image = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         self._zero = ColumnDataSource({"xs": [], "ys": []})
         self._here = ColumnDataSource({"x": [], "y": []})
@@ -55,8 +55,8 @@ class BiasMap(View):
         turn, step = np.sqrt(ratios[1] / ratios[0]), (rows[1] - rows[0]) / 2
         left, right, low, high = ratios[0] / turn, ratios[-1] * turn, rows[0] - step, rows[-1] + step
         self._image.data = {"image": [biases], "x": [left], "y": [low], "dw": [right - left], "dh": [high - low]}
-        lines = contour_generator(np.log(ratios), rows, biases).lines(0.0) if len(known) == len(rows) else []
-        self._zero.data = {"xs": [np.exp(line[:, 0]) for line in lines], "ys": [line[:, 1] for line in lines]}
+        lines = zero_lines(np.log(ratios), rows, biases) if len(known) == len(rows) else []
+        self._zero.data = columns_of([np.stack([np.exp(line[:, 0]), line[:, 1]], axis=1) for line in lines])
 
     def mark(self, setting: Any, prediction: Prediction) -> None:
         self._here.data = {"x": [setting.amplification_ratio], "y": [setting.shortcut_predictivity]}

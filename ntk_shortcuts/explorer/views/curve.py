@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, HoverTool, Range1d
+from bokeh.models import ColumnDataSource, HoverTool
 
 from ntk_shortcuts.explorer.curve import Curve
 from ntk_shortcuts.explorer.setting import RULES
@@ -24,7 +24,7 @@ class CurveView(View):
 
     def __init__(self, name: str, axis: str, answers: Callable[[Any], Iterator[Curve]]):
         self._answers = answers
-        self.figure = plot = new_figure(name, axis, _BIAS, x_axis_type="log", x_range=Range1d(0.1, 10))
+        self.figure = plot = new_figure(name, axis, _BIAS, x_axis_type="log", x_range=(0.1, 10))
         self._curve = ColumnDataSource({"x": [], "y": [], "fill": []})
         # Known before anything else, so that the empty figure has something to range over.
         self._zero = ColumnDataSource({"x": [0.1, 10], "y": [0, 0]})
@@ -41,7 +41,7 @@ class CurveView(View):
         return self._answers(setting)
 
     def draw(self, answer: Curve) -> None:
-        end_beyond(self.figure.x_range, answer.x)
+        end_beyond(self.figure, answer.x)
         fill = np.where(answer.trusted, CORE.colour, "white").tolist()
         self._curve.data = {"x": answer.x, "y": answer.values, "fill": fill}
         self._zero.data = {"x": answer.x[[0, -1]], "y": np.zeros(2)}

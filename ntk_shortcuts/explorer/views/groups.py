@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, HoverTool, Range1d, Span
+from bokeh.models import ColumnDataSource, HoverTool, Span
 
 from ntk_shortcuts.explorer.curve import Curve
 from ntk_shortcuts.explorer.setting import RULES
@@ -25,7 +25,7 @@ class Groups(View):
     def __init__(self, groups: list[dict[str, int]], answers: Callable[[Any], Iterator[Curve]]):
         self._answers, self._names = answers, [_words(group, groups) for group in groups]
         labels = RULES["gradient flow"].axis, "accuracy in the group"
-        ranges = {"x_range": Range1d(0.1, 10), "y_range": Range1d(-0.02, 1.02)}
+        ranges = {"x_range": (0.1, 10), "y_range": (-0.02, 1.02)}
         self.figure = plot = new_figure("groups", *labels, x_axis_type="log", **ranges)
         self._lines = ColumnDataSource({name: [] for name in ("x", "worst", *self._names)})
         plot.line("x", "worst", source=self._lines, color="#d0d0d0", line_width=10, line_cap="round")
@@ -49,7 +49,7 @@ class Groups(View):
         return self._answers(setting)
 
     def draw(self, answer: Curve) -> None:
-        end_beyond(self.figure.x_range, answer.x)
+        end_beyond(self.figure, answer.x)
         columns = dict(zip(self._names, answer.values.T, strict=True))
         self._lines.data = {"x": answer.x, "worst": np.nanmin(answer.values, axis=1), **columns}
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from bokeh.models import BoxAnnotation, ColumnDataSource, HoverTool, Range1d
+from bokeh.models import BoxAnnotation, ColumnDataSource, HoverTool
 
 from ntk_shortcuts.analysis.spectrum import KernelSpectrum
 from ntk_shortcuts.explorer.views.base import View, add_key, end_at_decades, new_figure
@@ -30,7 +30,7 @@ class Spectrum(View):
     def __init__(self, answers: Callable[[Any], KernelSpectrum]):
         self._answers = answers
         axis = "learning time 1/λ (learning rate × steps)"
-        ranges = {"x_range": Range1d(0.1, 10), "y_range": Range1d(0, 1)}
+        ranges = {"x_range": (0.1, 10), "y_range": (0, 1)}
         self.figure = plot = new_figure("spectrum", axis, "share of the feature", x_axis_type="log", **ranges)
         self._learnt = BoxAnnotation(fill_color=INK, fill_alpha=0.07, line_color=None, right=1.0)
         plot.add_layout(self._learnt)
@@ -58,7 +58,7 @@ class Spectrum(View):
         shown = np.asarray(answer.odd) & (np.maximum(shortcut, core) > _VISIBLE) & (times < _NEVER * np.min(times))
         times = times[shown]
         # Both shares of an eigenfunction side by side, a fiftieth of the width apart.
-        apart = 10 ** (end_at_decades(self.figure.x_range, times) / 100)
+        apart = 10 ** (end_at_decades(self.figure, times) / 100)
         places = {"time": times, "left": times / apart, "right": times * apart}
         self._modes.data = {**places, "shortcut": shortcut[shown], "core": core[shown]}
 

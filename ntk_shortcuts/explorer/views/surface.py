@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColorBar, ColumnDataSource, HoverTool, LinearColorMapper, Range1d
-from contourpy import contour_generator
+from bokeh.models import ColorBar, ColumnDataSource, HoverTool, LinearColorMapper
 
 from ntk_shortcuts.explorer.views.base import View, add_key, new_figure
 from ntk_shortcuts.explorer.views.colours import INK, OUTPUT
+from ntk_shortcuts.explorer.views.lines import columns_of, zero_lines
 from ntk_shortcuts.results.prediction import Prediction
 
 _CIRCLE = np.linspace(0, 2 * np.pi, 73)
@@ -26,11 +25,10 @@ class Surface(View):
     )
 
     def __init__(self) -> None:
-        ranges = {"x_range": Range1d(-3, 3), "y_range": Range1d(-3, 3)}
+        ranges = {"x_range": (-3, 3), "y_range": (-3, 3)}
         self.figure = plot = new_figure("decision", "shortcut feature z_s", "core feature z_c", **ranges)
         plot.grid.visible = False
-        colours = LinearColorMapper(OUTPUT, low=-1, high=1)
-        self._colours = colours
+        self._colours = colours = LinearColorMapper(palette=OUTPUT, low=-1, high=1)
         self._image = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         image = plot.image("image", "x", "y", "dw", "dh", color_mapper=colours, source=self._image)
         plot.add_tools(HoverTool(renderers=[image], tooltips=[("z_s, z_c", "$x, $y"), ("mean output", "@image")]))
@@ -62,18 +60,13 @@ class Surface(View):
         self._image.data = {"image": [means], "x": [frame[0]], "y": [frame[1]], "dw": [sizes[0]], "dh": [sizes[1]]}
         for axis, values in ((self.figure.x_range, shortcut), (self.figure.y_range, core)):
             axis.update(start=values[0], end=values[-1])
-        self._boundary.data = _lines(contour_generator(shortcut, core, means).lines(0.0))
+        self._boundary.data = columns_of(zero_lines(shortcut, core, means))
         normal = np.asarray(law.bayes_direction)
         along = np.array([-normal[1], normal[0]]) / np.hypot(*normal) * 20
-        self._optimal.data = _lines([np.stack([-along, along])])
+        self._optimal.data = columns_of([np.stack([-along, along])])
         centre = np.asarray(law.means)
         root = np.linalg.cholesky(np.asarray(law.covariance))
         ring = np.stack([np.cos(_CIRCLE), np.sin(_CIRCLE)], axis=1) @ root.T
-        self._ellipses.data = _lines([side * centre + size * ring for side in (1, -1) for size in (1, 2)])
+        self._ellipses.data = columns_of([side * centre + size * ring for side in (1, -1) for size in (1, 2)])
         for source, side in zip(self._means, (1, -1), strict=True):
             source.data = {"x": [side * centre[0]], "y": [side * centre[1]]}
-
-
-def _lines(lines: Sequence[np.ndarray]) -> dict[str, list[np.ndarray]]:
-    """Lines (n, 2) as Bokeh has them."""
-    return {"xs": [line[:, 0] for line in lines], "ys": [line[:, 1] for line in lines]}
