@@ -1,11 +1,11 @@
 """How fast the explorer is, as measured in the browser: from its start to the first picture, and from a slider to the picture.
 
-    python benchmarks/explorer_latency.py [--moves M] [--starts S]
+    python benchmarks/explorer_latency.py [--moves M] [--starts S] [--pictures FOLDER]
 
 starts `ntk-shortcuts explore` in a process of its own and opens it in headless Chromium (extras `explorer` and `browser`),
 moves each slider by its keys, and writes `benchmarks/results/explorer_latency.csv`: a row for each start and each move. A move
 ends when the number is that of the new setting and the first figure has not been drawn again for a quarter of a second: the
-time is that of its last stroke.
+time is that of its last stroke. `--pictures` draws the page instead, wide and narrow.
 """
 
 from __future__ import annotations
@@ -137,11 +137,23 @@ def settled(page: Page) -> None:
     page.locator(".status").filter(has_text="ready").wait_for(timeout=300_000)
 
 
+def pictures(folder: Path) -> None:
+    """The page as it opens, wide and narrow."""
+    with served() as url:
+        for name, width in (("wide", 1400), ("narrow", 400)):
+            with opened(url, width) as page:
+                settled(page)
+                page.screenshot(path=folder / f"explorer_{name}.png", full_page=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the explorer in headless Chromium.")
     parser.add_argument("--moves", type=int, default=6, help="of each slider, in each setting")
     parser.add_argument("--starts", type=int, default=3)
+    parser.add_argument("--pictures", type=Path, help="draw the page into this folder, and measure nothing")
     asked = parser.parse_args()
+    if asked.pictures is not None:
+        return pictures(asked.pictures)
     rows = [*starts(asked.starts), *moves(asked.moves)]
     with OUTPUT.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))

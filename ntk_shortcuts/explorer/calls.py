@@ -19,8 +19,10 @@ class Call:
 
     Example:
         >>> call = Call("MLP", {"depth": 2, "activation": "erf", "residual": None})
-        >>> call(), call.python, call.options
-        (MLP(depth=2, activation=erf...), "ns.MLP(depth=2, activation='erf')", '--depth 2 --activation erf')
+        >>> call.python, call.options
+        ("ns.MLP(depth=2, activation='erf')", '--depth 2 --activation erf')
+        >>> call().depth
+        2
     """
 
     name: str

@@ -35,10 +35,20 @@ def notes(prediction: Prediction, seconds: float) -> str:
     return f'<div class="beside">{" · ".join(beside)}</div>{listed}'
 
 
-def problem(error: Exception) -> str:
-    """What could not be predicted, and why, in words."""
+def no_number(query: str) -> str:
+    """In the place of a number, where there is none."""
+    return f'<div class="number"><span class="first" data-query="{html.escape(query)}">\N{EM DASH}</span></div>'
+
+
+def problem(error: Exception, of: str) -> str:
+    """What there is not: the prediction, a figure by its title, or the setting of a link; and why.
+
+    Example:
+        >>> problem(ValueError("depth must be an integer from 0 to 6; got '9'"), "link")
+        '<div class="problem"><b>Not shown: link.</b> depth must be an integer from 0 to 6; got &#x27;9&#x27;</div>'
+    """
     said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-    return f'<div class="problem"><b>No prediction for this setting.</b> {html.escape(" ".join(said.split()))}</div>'
+    return f'<div class="problem"><b>Not shown: {html.escape(of)}.</b> {html.escape(" ".join(said.split()))}</div>'
 
 
 def _words(name: str) -> str:

@@ -15,7 +15,7 @@ import panel
 
 from ntk_shortcuts.explorer.code import Code
 from ntk_shortcuts.explorer.controls import Control
-from ntk_shortcuts.explorer.headline import headline, notes, problem
+from ntk_shortcuts.explorer.headline import headline, no_number, notes, problem
 from ntk_shortcuts.explorer.query import from_query, to_query
 from ntk_shortcuts.explorer.setting import Setting
 from ntk_shortcuts.explorer.subjects import Subject
@@ -95,7 +95,7 @@ class Page:
         try:
             prediction = self._subject.predict(setting)
         except Exception as error:  # whatever it is, the page says it, and goes on
-            self._show(self._show_problem, setting, error)
+            self._show(self._show_failure, setting, error)
             return
         self._show(self._show_prediction, setting, prediction, time.perf_counter() - started)
         self._later.put(self._answer(setting))
@@ -116,7 +116,7 @@ class Page:
                     continue
                 except Exception as error:
                     del running[view]
-                    self._show(self._show_problem, setting, error)
+                    self._show(self._add_note, setting, problem(error, view.title))
                     continue
                 self._show(self._show_answer, setting, view, answer)
                 yield
@@ -132,11 +132,7 @@ class Page:
         self._document.add_next_tick_callback(at_once)
 
     def _show_prediction(self, setting: Setting, prediction: Prediction, seconds: float) -> None:
-        query = to_query(setting)
-        self._headline.object = headline(prediction, query)
-        self._notes.object = self._refused + notes(prediction, seconds)
-        self._code.object = _code(self._subject.code(setting))
-        self._address.value = query
+        self._show_setting(setting, headline(prediction, to_query(setting)), self._refused + notes(prediction, seconds))
         for view in self._views:
             view.mark(setting, prediction)
 
@@ -148,11 +144,19 @@ class Page:
     def _show_status(self, title: str) -> None:
         self._status.object = f'<span class="status">{f"computing: {title}" if title else "ready"}</span>'
 
-    def _show_problem(self, setting: Setting, error: Exception) -> None:
+    def _show_failure(self, setting: Setting, error: Exception) -> None:
+        """No number of an earlier setting stays; the figures do, until there is another."""
+        self._show_setting(setting, no_number(to_query(setting)), self._refused + problem(error, "prediction"))
+        self._show_status("")
+
+    def _show_setting(self, setting: Setting, number: str, noted: str) -> None:
+        self._headline.object, self._notes.object = number, noted
+        self._code.object = _code(self._subject.code(setting))
+        self._address.value = to_query(setting)
+
+    def _add_note(self, setting: Setting, note: str) -> None:
         if setting == self._setting:
-            self._notes.object = problem(error)
-            self._code.object = _code(self._subject.code(setting))
-            self._address.value = to_query(setting)
+            self._notes.object += note
 
     def _close(self) -> None:
         for worker in (self._now, self._later):
@@ -175,11 +179,13 @@ def widget(control: Control, setting: Setting, name: str) -> Any:
 
 def _asked_for(request: Any, default: Setting) -> tuple[Setting, str]:
     """The setting of the window's address, or the default and what is wrong with the address."""
-    query = urlencode([(name, value.decode(errors="replace")) for name, values in request.arguments.items() for value in values])
+    query = urlencode(
+        [(name, value.decode(errors="replace")) for name, values in request.arguments.items() for value in values]
+    )
     try:
         return from_query(query, default), ""
     except ValueError as error:
-        return default, problem(error)
+        return default, problem(error, "link")
 
 
 def _card(view: View) -> panel.Column:

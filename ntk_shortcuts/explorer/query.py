@@ -15,7 +15,7 @@ def to_query(setting: Setting) -> str:
     Example:
         >>> from ntk_shortcuts.explorer.setting import Setting
         >>> to_query(Setting(depth=0, rule="ridge"))
-        'num_samples=infinite&depth=0&weight_variance=2&bias_variance=0&rule=ridge&strength=0.01'
+        'depth=0&weight_variance=2&bias_variance=0&rule=ridge&strength=0.01&num_samples=infinite'
     """
     controls = setting.controls().items()
     return urlencode({name: control.word(getattr(setting, name)) for name, control in controls if setting.matters(name)})

@@ -23,8 +23,7 @@ def zero_lines(x: np.ndarray, y: np.ndarray, values: np.ndarray) -> list[Any]:
     """Where values (len(y), len(x)) over a grid cross zero: lines (n, 2).
 
     Example:
-        >>> zero_lines(np.array([0.0, 1.0]), np.array([0.0, 1.0]), np.array([[-1.0, 1.0], [-1.0, 1.0]]))
-        [array([[0.5, 0. ],
-               [0.5, 1. ]])]
+        >>> zero_lines(np.array([0.0, 1.0]), np.array([0.0, 1.0]), np.array([[-1.0, 1.0], [-1.0, 1.0]]))[0][:, 0]
+        array([0.5, 0.5])
     """
     return list(contour_generator(x, y, values).lines(0.0))

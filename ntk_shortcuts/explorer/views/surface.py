@@ -48,23 +48,29 @@ class Surface(View):
         )
 
     def mark(self, setting: Any, prediction: Prediction) -> None:
-        law = setting.model()()
-        shortcut, core = (np.unique(np.round(axis, 9)) for axis in np.asarray(prediction.probes).T)
-        order = np.lexsort((prediction.probes[:, 0].round(9), prediction.probes[:, 1].round(9)))
-        means = np.asarray(prediction.mean)[order].reshape(len(core), len(shortcut))
+        self._draw_outputs(np.asarray(prediction.probes), np.asarray(prediction.mean))
+        self._draw_law(setting.model()())
+
+    def _draw_outputs(self, probes: np.ndarray, outputs: np.ndarray) -> None:
+        """Outputs (n,) at the points of a grid (n, 2), in any order, and where they cross zero."""
+        probes = probes.round(9)
+        shortcut, core = map(np.unique, probes.T)
+        means = outputs[np.lexsort(probes.T)].reshape(len(core), len(shortcut))
         self._colours.high = min(1.0, float(np.max(np.abs(means)))) or 1.0
         self._colours.low = -self._colours.high
         cells = np.diff(shortcut)[0], np.diff(core)[0]
         frame = (shortcut[0] - cells[0] / 2, core[0] - cells[1] / 2)
         sizes = (np.ptp(shortcut) + cells[0], np.ptp(core) + cells[1])
         self._image.data = {"image": [means], "x": [frame[0]], "y": [frame[1]], "dw": [sizes[0]], "dh": [sizes[1]]}
-        for axis, values in ((self.figure.x_range, shortcut), (self.figure.y_range, core)):
-            axis.update(start=values[0], end=values[-1])
+        self.figure.x_range.update(start=shortcut[0], end=shortcut[-1])
+        self.figure.y_range.update(start=core[0], end=core[-1])
         self._boundary.data = columns_of(zero_lines(shortcut, core, means))
-        normal = np.asarray(law.bayes_direction)
+
+    def _draw_law(self, law: Any) -> None:
+        """Both classes, and the boundary that is optimal."""
+        normal, centre = np.asarray(law.bayes_direction), np.asarray(law.means)
         along = np.array([-normal[1], normal[0]]) / np.hypot(*normal) * 20
         self._optimal.data = columns_of([np.stack([-along, along])])
-        centre = np.asarray(law.means)
         root = np.linalg.cholesky(np.asarray(law.covariance))
         ring = np.stack([np.cos(_CIRCLE), np.sin(_CIRCLE)], axis=1) @ root.T
         self._ellipses.data = columns_of([side * centre + size * ring for side in (1, -1) for size in (1, 2)])
