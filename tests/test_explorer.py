@@ -20,6 +20,7 @@ pytest.importorskip("panel", reason="the extra `explorer` is not installed")
 
 from ntk_shortcuts.explorer import law
 from ntk_shortcuts.explorer.code import law_code, pool_code
+from ntk_shortcuts.explorer.curve import Curve
 from ntk_shortcuts.explorer.law import LawSetting
 from ntk_shortcuts.explorer.once import computed_once
 from ntk_shortcuts.explorer.pool import Samples
@@ -60,8 +61,9 @@ def every_choice():
 
 
 def test_a_link_gives_the_setting_back():
-    settings = [*every_choice(), *SETTINGS, LawSetting(shortcut_predictivity=0.123456789012 + 0.5, num_samples=123)]
-    assert len(settings) > 100
+    between = LawSetting(shortcut_predictivity=0.123456789012 + 0.5, num_samples=123, residual=0.3, depth=2)
+    settings = [*every_choice(), *SETTINGS, between]
+    assert len(settings) > 100 and to_query(between).endswith("num_samples=123")
     for setting in settings:
         assert from_query(to_query(setting), LawSetting()) == setting.plain()
 
@@ -98,6 +100,16 @@ def test_the_code_shown_gives_the_number_shown(setting, capsys):
     # Another setting has another number: the one above is none that all have.
     other = dataclasses.replace(setting, shortcut_predictivity=0.7)
     assert abs(law.prediction(other).bias - shown) > 0.01
+
+
+def test_a_number_between_two_choices_has_its_place_among_them():
+    for name, value in (("residual", 0.3), ("num_samples", 123), ("time", 4.0)):
+        control = LawSetting().controls()[name]
+        places = control.including(value)
+        numbers = [one for one in places if one is not None]
+        assert len(places) == len(control.values) + 1 and numbers == sorted(numbers) and value in numbers
+        assert [control.read(name, control.word(one)) for one in places] == [*places]
+        assert control.including(numbers[0]) == control.values
 
 
 def test_code_of_every_choice_can_be_made():
@@ -181,11 +193,12 @@ def test_marks_of_the_curves():
     for view in (training, samples):
         view.mark(setting, prediction)
     assert training._here.data == {"x": [10.0], "y": [prediction.bias]} and samples._here.data["x"] == [50]
-    curve = next(samples.answers(LINEAR))
-    samples.draw(curve)
-    assert (
-        len(curve.x) == 1 and curve.values[0] == law.prediction(dataclasses.replace(LINEAR, num_samples=int(curve.x[0]))).bias
-    )
+    samples.mark(LINEAR, law.prediction(LINEAR))
+    assert samples._here.data["x"] == [10_000] and samples.figure.xaxis[0].major_label_overrides == {10_000: "∞"}
+    (count,), (bias,), _ = next(samples.answers(LINEAR))
+    assert bias == law.prediction(dataclasses.replace(LINEAR, num_samples=int(count))).bias
+    samples.draw(Curve(np.array([10.0, np.inf]), np.zeros(2), np.array([False, True])))
+    assert list(samples._curve.data["x"]) == [10, 10_000] and samples._curve.data["fill"][0] == "white"
     training.mark(dataclasses.replace(LINEAR, rule="ridge"), prediction)
     assert training.figure.xaxis.axis_label == "ridge strength"
 

@@ -179,9 +179,8 @@ def widget(control: Control, setting: Setting, name: str) -> Any:
 
 def _asked_for(request: Any, default: Setting) -> tuple[Setting, str]:
     """The setting of the window's address, or the default and what is wrong with the address."""
-    query = urlencode(
-        [(name, value.decode(errors="replace")) for name, values in request.arguments.items() for value in values]
-    )
+    given = ((name, value) for name, values in request.arguments.items() for value in values)
+    query = urlencode([(name, value.decode(errors="replace")) for name, value in given])
     try:
         return from_query(query, default), ""
     except ValueError as error:
