@@ -1,7 +1,7 @@
 """What needs neural-tangents is skipped where that is not installed: tests marked `peers`, and docstrings' examples.
 
-So are the examples of images where the packages that have them are not installed, and those of the explorer, whose modules cannot
-be imported then.
+So are the examples of images where the packages that have them are not installed, and those of the explorer: its modules
+cannot be imported then.
 """
 
 import importlib.util
