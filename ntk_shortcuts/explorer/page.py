@@ -98,7 +98,8 @@ class Page:
             self._show(self._show_failure, setting, error)
             return
         self._show(self._show_prediction, setting, prediction, time.perf_counter() - started)
-        self._later.put(self._answer(setting))
+        if not self._now.superseded:  # else the figures of a setting that is gone would delay the next prediction
+            self._later.put(self._answer(setting))
         yield
 
     def _answer(self, setting: Setting) -> Iterator[None]:
