@@ -1,6 +1,7 @@
 """What needs neural-tangents is skipped where that is not installed: tests marked `peers`, and docstrings' examples.
 
-So are the examples of images where the packages that have them are not installed.
+So are the examples of images where the packages that have them are not installed, and those of the explorer: its modules
+cannot be imported then.
 """
 
 import importlib.util
@@ -8,9 +9,12 @@ import importlib.util
 import pytest
 
 WITH_PEERS = importlib.util.find_spec("neural_tangents") is not None
+WITH_EXPLORER = all(importlib.util.find_spec(name) for name in ("panel", "bokeh"))
 WITH_IMAGES = all(importlib.util.find_spec(name) for name in ("sklearn", "skimage", "mlxtend"))
 # Modules whose examples load it.
 PEER_MODULES = ("ntk_shortcuts/networks/neural_tangents.py", "ntk_shortcuts/networks/stax.py")
+
+collect_ignore_glob = [] if WITH_EXPLORER else ["ntk_shortcuts/explorer/*"]
 
 
 def pytest_runtest_setup(item):

@@ -190,6 +190,7 @@ def test_blocks_run_in_a_plain_session(page, tmp_path):
 @pytest.mark.peers
 def test_examples_of_docstrings_run_in_a_plain_session():
     """As users run them: without this suite's float64, and each module by itself."""
+    pytest.importorskip("panel", reason="the extra `explorer` is not installed")
     script = """
 import doctest, importlib, pkgutil, warnings
 import ntk_shortcuts

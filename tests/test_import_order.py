@@ -41,7 +41,7 @@ ROOMS = [
         "linear",
         "plotting",
     ),
-    *("experiments.ensembles", "experiments.sweeps", "experiments", "derivation", "__init__", "cli"),
+    *("experiments.ensembles", "experiments.sweeps", "experiments", "derivation", "__init__", "explorer", "cli"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Command line: `ntk-shortcuts predict`, `audit`, `map`, `spectrum`, `sweep`, `validate` and `derive`, one file each.
+"""Command line: `ntk-shortcuts predict`, `audit`, `map`, `spectrum`, `sweep`, `validate`, `derive`, `explore`: one file each.
 
 Results go to standard output, everything else to standard error. Exit status: 0, or 2 with one line for bad
 arguments. What computes is imported by the command that runs, not by the command line.

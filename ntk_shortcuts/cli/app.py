@@ -11,6 +11,7 @@ import typer
 from ntk_shortcuts.cli.audit import audit
 from ntk_shortcuts.cli.command import Command
 from ntk_shortcuts.cli.derive import derive
+from ntk_shortcuts.cli.explore import explore
 from ntk_shortcuts.cli.info import info
 from ntk_shortcuts.cli.map import map_command
 from ntk_shortcuts.cli.predict import predict
@@ -25,6 +26,7 @@ COMMANDS = {
     "report": report,
     "map": map_command,
     "spectrum": spectrum,
+    "explore": explore,
     "sweep": sweep_command,
     "derive": derive,
     "validate": validate,
