@@ -27,6 +27,8 @@ _BLOCK = 2**22
 _IMAGE_SIDE = 64
 # Grams that stay in memory for further predictions, in bytes.
 _KEPT = 2**30
+# Samples from which on kernels are evaluated where they are asked for: a gram of more would take 2 GiB.
+_MOST = 12_000
 
 
 class Gram(NamedTuple):
@@ -99,6 +101,36 @@ class GramNetwork(Network):
         return Kernels(
             looked_up(gram.nngp, gram.nngp_cross, gram.nngp_own), looked_up(gram.ntk, gram.ntk_cross, None), jnp.asarray(0.0)
         )
+
+
+class SampleNetwork(Network):
+    """A network between numbered samples whose kernels are evaluated anew where they are asked for; of inputs as rows."""
+
+    network: Network
+    rows: Float[AnyArray, "samples d"]
+
+    @property
+    def facts(self) -> KernelFacts:
+        return KernelFacts(even=self.network.facts.even, linear=self.network.facts.linear)
+
+    def kernels(self, x1: Any, x2: Any = None) -> Kernels:
+        rows = jnp.asarray(self.rows)
+        first = rows[_numbers(x1)]
+        return self.network.kernels(first, None if x2 is None else rows[_numbers(x2)])
+
+
+def numbered_network(
+    network: Network,
+    inputs: Float[np.ndarray, "P ..."],
+    test: Float[np.ndarray, "n ..."],
+    cache: str | os.PathLike | None = None,
+) -> Network:
+    """A network between the numbered samples of a pool and a test pool: a lookup, or above 12,000 samples, and without a folder
+    to keep them in, of kernels evaluated where they are asked for."""
+    if cache is not None or len(inputs) <= _MOST:
+        return GramNetwork(gram_between(network, inputs, test, cache), network.facts)
+    rows = np.concatenate([inputs, test]).reshape(-1, inputs[0].size)
+    return SampleNetwork(network.on_images(inputs.shape[1:]), rows)
 
 
 def _numbers(points: Any) -> Any:

@@ -1,0 +1,45 @@
+"""Trained networks of growing width against their predictions, as `ntk-shortcuts validate` compares them."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+from step import Case, Row, Step
+
+import ntk_shortcuts as ns
+from ntk_shortcuts.experiments.comparison import Configuration, compare
+
+WIDTHS = (512, 1024, 2048, 4096, 8192)
+TIMES = (3.0, 30.0, 300.0)
+COLUMNS = ("trained", "trained_data_error", "own_init", "expected", "averaged", "single_gap", "ensemble_gap")
+
+
+def measured(configuration: Configuration) -> list[Row]:
+    """A row for each time: biases, trained and predicted three ways, and gaps of single networks and of their mean."""
+    record = compare(configuration)
+    shared = {"depth": configuration.network.depth, "width": configuration.network.width}
+    shared |= {f"{name} seconds": record["seconds"][name] for name in ("train", "own_init", "averaged")}
+    return [{**shared, "time": t, **{name: record[name][i] for name in COLUMNS}} for i, t in enumerate(record["times"])]
+
+
+def cases(tiny: bool) -> list[Case]:
+    model = ns.GenerativeModel((0.85, 0.9), (2.0, 0.5))
+    if tiny:
+        one = Configuration(model, ns.MLP(1, width=8), (1.0,), 8, 2, 2)
+        return [Case("depth 1, width 8", functools.partial(measured, one))]
+    found = []
+    for depth, width in ((depth, width) for width in WIDTHS for depth in (1, 2)):
+        configuration = Configuration(model, ns.MLP(depth, width=width), TIMES, 100, 8, 4)
+        found.append(Case(f"depth {depth}, width {width}", functools.partial(measured, configuration)))
+    return found
+
+
+def headline(rows: list[Row]) -> str:
+    widest = max(row["width"] for row in rows)
+    gaps = {w: [row["single_gap"] for row in rows if row["width"] == w] for w in (rows[0]["width"], widest)}
+    sizes = ", ".join(f"{np.mean(gap):.3f} at width {width:.0f}" for width, gap in gaps.items())
+    return f"bias of single networks from their own prediction: {sizes}"
+
+
+STEP = Step("ensembles predicted against trained", (), cases, headline)

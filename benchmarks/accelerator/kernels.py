@@ -1,0 +1,80 @@
+"""Kernels and empirical kernels against neural-tangents, in both precisions."""
+
+from __future__ import annotations
+
+import functools
+
+import empirical_kernels
+import jax.numpy as jnp
+import numpy as np
+import peers
+from agreement_neural_tangents import dense_kernel
+from step import Case, Row, Step
+
+import ntk_shortcuts as ns
+
+INFINITE = [case for case in peers.CASES if case[:2] in {("relu", 3), ("erf", 3)}]
+TINY = ("relu", 1, 0.1, 3)
+POINTS, PAIRS = 8000, 256
+DTYPES = ("float32", "float64")
+# Depth, width.
+FINITE = ((1, 1024), (3, 512), (3, 2048))
+
+
+def infinite(case: tuple, dtype: str, points: int, least: float) -> list[Row]:
+    """Seconds of both, ours and theirs, and how far they are apart on fewer points, relative to the largest entry."""
+    record = peers.measure(*case, points, dtype, least)
+    times = {who: record["two sets"][who] for who in ("neural-tangents", "ours")}
+    network = f"{case[0]} {case[1]}" + (", biases" if case[2] else "") + f", R^{case[3]}"
+    return [_row("infinite", network, dtype, record["points"], times, _difference(case, dtype, min(points, PAIRS)))]
+
+
+def _difference(case: tuple, dtype: str, count: int) -> float:
+    activation, depth, bias, dimension = case
+    rng = np.random.default_rng(0)
+    x, y = (jnp.asarray(rng.normal(size=(count, dimension)), dtype) for _ in range(2))
+    ours = np.asarray(ns.MLP(depth, activation, bias_variance=bias).kernels(x, y).ntk, np.float64)
+    theirs = np.asarray(dense_kernel(depth, activation, 2.0, bias)(x, y).ntk, np.float64)
+    return float(np.max(np.abs(ours - theirs)) / np.max(np.abs(ours)))
+
+
+def finite(depth: int, width: int, dtype: str, repeats: int) -> list[Row]:
+    """The empirical kernel of one network, against the fastest of their implementations that runs."""
+    found = [record for record in empirical_kernels.compare(depth, width, dtype, repeats) if record["works"]]
+    ours = next(record for record in found if record["implementation"] == "ours")
+    best = min((r for r in found if not r["implementation"].startswith("ours")), key=lambda r: r["median"])
+    times = {"neural-tangents": best["median"], "ours": ours["median"]}
+    return [_row("empirical", f"relu {depth}, width {width}", dtype, ours["points"], times, best["difference"])]
+
+
+def _row(kind: str, network: str, dtype: str, points: int, times: dict[str, float], difference: float) -> Row:
+    return {
+        **{"kind": kind, "network": network, "dtype": dtype, "points": points},
+        **{"theirs seconds": f"{times['neural-tangents']:.4g}", "ours seconds": f"{times['ours']:.4g}"},
+        **{"ratio": f"{times['neural-tangents'] / times['ours']:.4g}", "difference": f"{difference:.2g}"},
+    }
+
+
+def cases(tiny: bool) -> list[Case]:
+    if tiny:
+        return [
+            Case("infinite, float32", functools.partial(infinite, TINY, "float32", 20, 0.0)),
+            Case("empirical, float32", functools.partial(finite, 1, 8, "float32", 1)),
+        ]
+    found = []
+    for dtype in DTYPES:
+        found += [Case(f"infinite {case}, {dtype}", functools.partial(infinite, case, dtype, POINTS, 1.0)) for case in INFINITE]
+        found += [Case(f"empirical {case}, {dtype}", functools.partial(finite, *case, dtype, 5)) for case in FINITE]
+    return found
+
+
+def headline(rows: list[Row]) -> str:
+    parts = []
+    for kind in ("infinite", "empirical"):
+        ratios = [row["ratio"] for row in rows if row["kind"] == kind]
+        if ratios:
+            parts.append(f"{kind}: {min(ratios):.1f} to {max(ratios):.1f} times as fast as neural-tangents")
+    return "; ".join(parts)
+
+
+STEP = Step("kernels and empirical kernels against neural-tangents", ("kind", "network", "dtype"), cases, headline)

@@ -1,0 +1,124 @@
+"""What an accelerator is worth: tests, kernels, ensembles, flows and sizes on JAX's default device, in order of value.
+
+    benchmarks/accelerator/run [--budget 480] [--only STEP] [--tiny]
+
+Every case is written to its step's table, results/<machine>/<step>.csv, as it ends; the next run begins with the first that is
+missing, and tries those that failed again at the end. When the budget is spent, whatever is under way is left, and a summary of
+the tables, summary.csv and summary.png, is made. `--tiny` is the same code at sizes that a laptop has done in a minute, with
+tables of their own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+import threading
+import time
+
+import device_tests
+import ensembles
+import exact
+import flows
+import growth
+import jax
+import kernels
+import records
+import summary
+from step import Case, Row, Step
+
+RESULTS = pathlib.Path(__file__).resolve().parents[1] / "results"
+STEPS: dict[str, Step] = {
+    "tests": device_tests.STEP,
+    "kernels": kernels.STEP,
+    "ensembles": ensembles.STEP,
+    "flows": flows.STEP,
+    "exact": exact.STEP,
+    "growth": growth.STEP,
+}
+WORDS = ("case", "failed", "device", "jax")
+
+
+def machine() -> str:
+    """The kind and number of devices, as the name of a folder."""
+    kind = jax.devices()[0].device_kind.lower().replace(" ", "-")
+    if kind == "cpu":
+        return f"cpu-{os.cpu_count()}-cores"
+    return kind if jax.device_count() == 1 else f"{jax.device_count()}-{kind}"
+
+
+def table(folder: pathlib.Path, name: str) -> list[Row]:
+    """The rows there are of a step."""
+    return records.read(folder / f"{name}.csv", words=(*WORDS, *STEPS[name].words))
+
+
+def missing(folder: pathlib.Path, name: str, tiny: bool) -> list[Case]:
+    """Cases without rows, and then those that failed."""
+    failed = {row["case"]: bool(row["failed"]) for row in table(folder, name)}
+    cases = STEPS[name].cases(tiny)
+    return [case for case in cases if case.name not in failed] + [case for case in cases if failed.get(case.name)]
+
+
+def measured(case: Case) -> list[Row]:
+    """The rows of a case, with the device; or one that says why there are none, as where memory does not suffice."""
+    device = {"device": machine(), "jax": jax.__version__}
+    try:
+        return [{"case": case.name, "failed": "", **row, **device} for row in case.measure()]
+    except Exception as error:
+        return [{"case": case.name, "failed": f"{type(error).__name__}: {error}".splitlines()[0][:200], **device}]
+
+
+def run(folder: pathlib.Path, names: list[str], tiny: bool, deadline: float) -> None:
+    """Steps one after another, until the deadline."""
+    for name in names:
+        for case in missing(folder, name, tiny):
+            if time.monotonic() > deadline:
+                return
+            began = time.monotonic()
+            rows = measured(case)
+            others = [row for row in table(folder, name) if row["case"] != case.name]
+            records.write(folder / f"{name}.csv", [*others, *rows])
+            took = f"{time.monotonic() - began:.1f} s"
+            print(f"{name}: {case.name}: {rows[0]['failed'] or took}", flush=True)
+
+
+def finish(folder: pathlib.Path, tiny: bool) -> None:
+    """The summary of all tables, printed and drawn."""
+    rows = []
+    for name, step in STEPS.items():
+        found = [row for row in table(folder, name) if not row["failed"]]
+        done, failed = {row["case"] for row in found}, {row["case"] for row in table(folder, name) if row["failed"]}
+        told = step.headline(found) if found else ""
+        cases = f"{len(done)} of {len(step.cases(tiny))}"
+        rows.append({"step": name, "what": step.title, "cases": cases, "failed": len(failed), "result": told})
+    device = {"device": machine(), "jax": jax.__version__}
+    records.write(folder / "summary.csv", [row | device for row in rows])
+    figure = summary.figure({name: [row for row in table(folder, name) if not row["failed"]] for name in STEPS}, machine())
+    figure.savefig(folder / "summary.png", metadata={"Software": None})
+    print(summary.markdown(rows), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--budget", type=float, default=480.0, help="seconds, of all together")
+    parser.add_argument("--only", choices=STEPS, help="one step")
+    parser.add_argument("--tiny", action="store_true")
+    parser.add_argument("--output", type=pathlib.Path, help="a folder in place of results/<machine>")
+    arguments = parser.parse_args()
+    folder = arguments.output or RESULTS / (machine() + ("-tiny" if arguments.tiny else ""))
+
+    def stop() -> None:
+        print(f"{arguments.budget:g} seconds are over", flush=True)
+        finish(folder, arguments.tiny)
+        os._exit(0)  # what is under way may be a program that is being compiled, which nothing interrupts
+
+    watch = threading.Timer(arguments.budget, stop)
+    watch.daemon = True
+    watch.start()
+    run(folder, [arguments.only] if arguments.only else list(STEPS), arguments.tiny, time.monotonic() + arguments.budget)
+    watch.cancel()
+    finish(folder, arguments.tiny)
+
+
+if __name__ == "__main__":
+    main()
