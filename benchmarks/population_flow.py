@@ -29,7 +29,7 @@ import ntk_shortcuts as ns
 
 
 class Sizes(NamedTuple):
-    """Of a comparison: epochs at which the bias is read, trained networks and initialisations of a call, a data set, a batch."""
+    """Epochs at which the bias is read, trained networks and initialisations of a call, samples of a data set and a batch."""
 
     epochs: tuple[int, ...] = (1, 3, 10, 30, 100)
     seeds: int = 10

@@ -17,6 +17,8 @@ from ntk_shortcuts.typing import Array, Float
 _SIDE = 2048
 # Of the free memory: columns, and what a tile is made from, need the rest.
 _SHARE = 0.5
+# Where Linux says how much there is: of the machine, and of the process' control group.
+_MACHINE, _GROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
 
 class KernelProduct:
@@ -99,7 +101,7 @@ def free_memory() -> int:
     if "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
     free = [_available()]
-    limit, used = (_number(Path("/sys/fs/cgroup") / name) for name in ("memory.max", "memory.current"))
+    limit, used = (_number(_GROUP / name) for name in ("memory.max", "memory.current"))
     if limit is not None and used is not None:
         free.append(limit - used)
     return max(0, min(free))
@@ -108,7 +110,7 @@ def free_memory() -> int:
 def _available() -> int:
     """Of the machine; where it does not say, 4 GiB."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = _MACHINE.read_text().splitlines()
     except OSError:
         return 2**32
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), 2**32)

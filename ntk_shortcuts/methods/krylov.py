@@ -26,10 +26,8 @@ from ntk_shortcuts.training.frozen_kernel import OutputLaw, trained_outputs
 from ntk_shortcuts.training.rules import TrainingRule
 from ntk_shortcuts.typing import Float
 
-# Of mean and standard deviation at the probes.
-_TOLERANCE = 1e-5
 # Samples whose kernel columns start beside the others; dimensions of the space; probes that share one.
-_LANDMARKS = 128
+_LANDMARKS = 64
 _MOST = 4096
 _PROBES = 1024
 # Of a kernel, samples that pass by at once.
@@ -66,7 +64,7 @@ def krylov_space(
 ) -> KrylovSpace:
     """Block Lanczos, every block made orthogonal to all before it, until `enough`, or until another block would not fit.
 
-    Columns that the others nearly span are left out of a block.
+    Columns that the others nearly span are left out of a block. Label D16.2.
 
     Args:
         product: with the symmetric matrix.
@@ -103,15 +101,15 @@ def _orthonormal(columns: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndar
 
 
 class FilterErrors(NamedTuple):
-    r"""Bounds of what a projection leaves out of a filter g, (*batch, ...): `mean` of \(k^Tg(S)y\), (k, columns y); `columns` of
-    \(|g(S)b|\) for every column."""
+    r"""Bounds of what a projection leaves out of a filter g: `mean` of \(b^Tg(S)y\), between all columns b and the first ones,
+    y; `columns` of \(g(S)b\)."""
 
-    mean: Float[np.ndarray, "*batch probes targets"]
+    mean: Float[np.ndarray, "*batch columns targets"]
     columns: Float[np.ndarray, "*batch columns"]
 
 
 def filter_errors(space: KrylovSpace, rule: TrainingRule, count: int, targets: int) -> FilterErrors:
-    r"""Bounds of the error of \(Qg(T)Q^TB\), and of \(B^TQg(T)Q^TB\) between the first columns, `targets`, and all. Label D16.1.
+    r"""Bounds of the error of \(Qg(T)Q^TB\), and of \(B^TQg(T)Q^TB\) with its first columns, `targets`. Label D16.1.
 
     With the filter's resolvents, \(g(\lambda)=\mathrm{Re}\sum_kc_k/(\lambda-s_k)\), and residuals
     \(r_k=b-(S-s_k)Q(T-s_k)^{-1}Q^Tb\), orthogonal to the space,
@@ -120,32 +118,26 @@ def filter_errors(space: KrylovSpace, rule: TrainingRule, count: int, targets: i
       |b'^Tg(S)b-b'^TQg(T)Q^Tb|\le\sum_k\frac{|c_k|\,|r_k|\,|r'_k|}{\mathrm{dist}(s_k)}.\]
 
     The distance is that from the spectrum of S, for which the interval from half of T's smallest eigenvalue to its largest is
-    taken: both converge from within. Where S has eigenvalues below, times that reach them make of the bound an estimate.
+    taken: both converge from within. Where S has eigenvalues below, and training reaches them, the bound is an estimate.
     """
     values, vectors = eigh(space.projected)
-    rational = rule.rational(count, float(values[-1]), _NODES)
-    poles, residues = (np.asarray(part) for part in (rational.poles, rational.residues))
-    shape = poles.shape[:-1]
+    low, high = max(values[0], 0) / 2, values[-1]
+    rational = rule.rational(count, float(high), _NODES)
     sides = space.beyond @ vectors[len(vectors) - space.beyond.shape[1] :]
     parts = vectors.T @ space.start
-    columns = np.zeros((int(np.prod(shape)), parts.shape[1]))
-    mean = np.zeros((len(columns), parts.shape[1], targets))
-    low, high = max(values[0], 0) / 2, values[-1]
-    for number, (of_rule, weights) in enumerate(
-        zip(poles.reshape(len(columns), -1), residues.reshape(len(columns), -1), strict=True)
-    ):
-        for pole, weight in zip(of_rule, np.abs(weights), strict=True):
-            if weight == 0:
-                continue  # a rule of fewer poles than others of its batch
-            distance = np.abs(pole - np.clip(pole.real, low, high))
-            left = np.linalg.norm(sides @ (parts / (values - pole)[:, None]), axis=0)
-            columns[number] += weight * left / distance
-            mean[number] += weight / distance * left[:, None] * left[:targets]
-    return FilterErrors(mean.reshape(*shape, *mean.shape[1:]), columns.reshape(*shape, -1))
+
+    def bounds(poles: np.ndarray, residues: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        left = np.stack([np.linalg.norm(sides @ (parts / (values - pole)[:, None]), axis=0) for pole in poles])
+        weights = np.abs(residues) / np.abs(poles - np.clip(poles.real, low, high))
+        return np.einsum("k,kb,ky->by", weights, left, left[:, :targets]), weights @ left
+
+    poles, residues = (np.asarray(part) for part in (rational.poles, rational.residues))
+    found = [bounds(*row) for row in zip(np.atleast_2d(poles), np.atleast_2d(residues), strict=True)]
+    return FilterErrors(*(np.stack(part).reshape(*poles.shape[:-1], *part[0].shape) for part in zip(*found, strict=True)))
 
 
 def projected_outputs(
-    problem: Problem, random_init: bool, full_covariance: bool = False
+    problem: Problem, random_init: bool, tolerance: float, full_covariance: bool = False
 ) -> tuple[OutputLaw, dict[str, float], tuple[Issue, ...]]:
     r"""Law of the outputs after training, as :func:`~ntk_shortcuts.training.frozen_kernel.trained_outputs` has it.
 
@@ -156,10 +148,11 @@ def projected_outputs(
     Args:
         problem: what is to be solved; of targets (n, k) the mean is (*batch, probes, k).
         random_init: with the variance over initialisations, or the covariance (probes, probes) on request.
+        tolerance: of mean and standard deviation at the probes.
 
     Returns:
         The law, diagnostics (`krylov_dimension` m, and `krylov_error`, the bound of mean and standard deviation at the
-        probes), and an issue where the bound is still above 1e-5 in the largest space.
+        probes), and an issue where the bound is still above the tolerance in the largest space.
 
     Source: block Lanczos as in Golub & Underwood (1977); the bound is this project's, label D16.1.
     """
@@ -169,10 +162,10 @@ def projected_outputs(
     for group in np.array_split(np.arange(len(problem.probes)), groups):
         of_group = problem._replace(probes=problem.probes[group])
         bound = _Bound.of(of_group, random_init)
-        space = krylov_space(product, bound.columns(of_group), lambda found, bound=bound: bound(found) <= _TOLERANCE)
+        space = krylov_space(product, bound.columns(of_group), lambda found, bound=bound: bound(found) <= tolerance)
         laws.append(_law_in(space, of_group, random_init, full_covariance))
         dimension, error = max(dimension, space.basis.shape[1]), max(error, bound(space))
-    issues = () if error <= _TOLERANCE else (UnfinishedSolve(error, len(problem.points), dimension, _TOLERANCE),)
+    issues = () if error <= tolerance else (UnfinishedSolve(error, len(problem.points), dimension, tolerance),)
     law = laws[0] if groups == 1 else _joined(laws, -1 if problem.targets.ndim == 1 else -2)
     return law, {"krylov_dimension": float(dimension), "krylov_error": error}, issues
 

@@ -1,4 +1,4 @@
-"""Data sets too large for an eigendecomposition of their kernel matrix: through landmarks where these hold it, else in blocks."""
+"""Data sets too large for an eigendecomposition of their kernel matrix: landmarks where these hold it, else blocks."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from ntk_shortcuts.results.issues import Issue, LowRank
 from ntk_shortcuts.training.frozen_kernel import OutputLaw
 from ntk_shortcuts.validation import require, require_values
 
-_TOLERANCE = 1e-4
+TOLERANCE = 1e-4
+"""Largest error of mean and standard deviation where none is given."""
 
 DENSE_LIMIT = 6000
 """Largest data set solved with its whole kernel matrix where nothing else is asked for; some 2 GiB."""
 
 BLOCK_LIMIT = 100_000
-"""Largest one solved with its whole kernel in blocks: a product with it evaluates five billion entries, minutes on two cores."""
+"""Largest one solved with its whole kernel in blocks: every product evaluates five billion entries, minutes on two cores."""
 
 Solved = tuple[OutputLaw, dict[str, float], tuple[Issue, ...]]
 
@@ -45,7 +46,7 @@ def solved_where_large(problem: Problem, random_init: bool, rank_tolerance: floa
     few = count <= DENSE_LIMIT
     if (rank_tolerance is None and few) or is_traced(problem.points, problem.probes, problem.rule, problem.weights):
         return None
-    tolerance = _TOLERANCE if rank_tolerance is None else float(rank_tolerance)
+    tolerance = TOLERANCE if rank_tolerance is None else float(rank_tolerance)
     law, sizes = low_rank_outputs(problem, random_init, tolerance)
     error = sizes["low_rank_error"]
     if error <= tolerance:
@@ -55,7 +56,7 @@ def solved_where_large(problem: Problem, random_init: bool, rank_tolerance: floa
     if rank_tolerance is not None:
         return _outputs_last(law, problem), sizes, (LowRank(error, count, int(sizes["rank"]), tolerance),)
     require_fitting(count, f"rank_tolerance={error:.1e} accepts what landmarks give, and a shorter time or a ridge needs fewer")
-    return projected_outputs(problem, random_init)
+    return projected_outputs(problem, random_init, tolerance)
 
 
 def require_fitting(count: int, way_out: str) -> None:

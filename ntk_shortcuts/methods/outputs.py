@@ -11,7 +11,7 @@ from ntk_shortcuts.methods.any_loss.initial import NUM_DRAWS
 from ntk_shortcuts.methods.any_loss.outputs import Draws, data_set_outputs
 from ntk_shortcuts.methods.exact import exact_outputs, loss_weights
 from ntk_shortcuts.methods.krylov import projected_outputs
-from ntk_shortcuts.methods.large import DENSE_LIMIT, Solved, require_fitting, solved_where_large
+from ntk_shortcuts.methods.large import DENSE_LIMIT, TOLERANCE, Solved, require_fitting, solved_where_large
 from ntk_shortcuts.methods.low_rank import Problem
 from ntk_shortcuts.methods.notes import unresolved_labels
 from ntk_shortcuts.networks.base import as_network
@@ -69,11 +69,12 @@ def predict_outputs(
 
     Warns:
         UntrustedPredictionWarning: labels along eigenvalues that rounding hides and training would reach, rounding of the
-            mean above a thousandth of the largest output or label, or the bound of a solution in blocks above 1e-5.
+            mean above a thousandth of the largest output or label, or the bound of a solution in blocks above 1e-4.
 
-    Numerics: above 6000 samples as for :class:`~ntk_shortcuts.methods.dataset.GivenDataset`, without an error of the rounding
-    where landmarks hold the kernel. Eigenvalues below n eps lambda_max are zero to the arithmetic and are left out, so that rank-deficient
-    kernels have a finite limit at t = infinity. Source: Lee et al. (2019), section 2.2.
+    Numerics: eigenvalues below n eps lambda_max are zero to the arithmetic and are left out, so that rank-deficient
+    kernels have a finite limit at t = infinity. Above 6000 samples to 1e-4, as for
+    :class:`~ntk_shortcuts.methods.dataset.GivenDataset`; `error` is None where landmarks hold the kernel. Source: Lee et al.
+    (2019), section 2.2.
     """
     network = as_network(network)
     if np.ndim(inputs) > 2 and np.shape(inputs)[1:] == np.shape(probe_inputs)[1:]:
@@ -111,7 +112,7 @@ def _solved_in_parts(problem: Problem, full_covariance: bool) -> Solved | None:
     if is_traced(problem.points, problem.probes, problem.rule, problem.weights) or len(problem.points) <= DENSE_LIMIT:
         return None
     require_fitting(len(problem.points), "full_covariance=False tries landmarks first")
-    return projected_outputs(problem, True, full_covariance)
+    return projected_outputs(problem, True, TOLERANCE, full_covariance)
 
 
 def _rounded_outputs(law: OutputLaw, size: float) -> tuple[RoundedOutputs, ...]:
