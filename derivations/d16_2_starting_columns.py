@@ -43,8 +43,8 @@ def steps() -> list[Step]:
         ),
         Step(
             r"so that the number of products grows with the root of $\lambda_{r+1}/a$ where it grew with that of "
-            r"$\lambda_1/a$. Poles of gradient flow have $|s|$ of the order of $1/t$. Kernel columns of samples, $S$ times unit "
-            r"vectors, span the leading eigenvectors nearly, and do so better with every block.",
+            r"$\lambda_1/a$. Poles of gradient flow have $|s|$ of the order of $1/t$. Kernel columns of samples, $S$ times "
+            r"unit vectors, span the leading eigenvectors nearly, and do so better with every block.",
             r"T_m(1 + 2q) = \cosh\left(2m\,\mathrm{arsinh}\sqrt q\right) \ge \tfrac12e^{2m\,\mathrm{arsinh}\sqrt q},"
             r"\qquad q = a/\lambda_{r+1}",
         ),

@@ -35,4 +35,4 @@ def headline(rows: list[Row]) -> str:
     return "; ".join(f"{method}: {count:.0f} samples in {seconds:.0f} s" for method, (count, seconds) in largest.items())
 
 
-STEP = Step("largest exact data set", ("method",), cases, headline)
+STEP = Step("largest exact data set", 0.15, ("method",), cases, headline)

@@ -35,4 +35,4 @@ def headline(rows: list[Row]) -> str:
     return f"mean error of the bias {gap.mean():.3f}, worst {gap.max():.3f}; training takes {faster:.1f} times as long (median)"
 
 
-STEP = Step("population flow against training", ("activation", "loss"), cases, headline)
+STEP = Step("population flow against training", 0.15, ("activation", "loss"), cases, headline)

@@ -25,4 +25,4 @@ def headline(rows: list[Row]) -> str:
     return f"{float(last['num_samples']):.0f} samples in {float(last['seconds']):.0f} s"
 
 
-STEP = Step("scaling with the number of samples", (), cases, headline)
+STEP = Step("scaling with the number of samples", 0.05, (), cases, headline)

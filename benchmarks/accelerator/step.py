@@ -18,12 +18,14 @@ class Case(NamedTuple):
 class Step(NamedTuple):
     """A table.
 
+    - `share`: of the budget, in the first round, which leaves something for every step.
     - `words`: columns that are text.
     - `cases`: in the order in which they are measured; few and tiny ones where asked so.
     - `headline`: of the rows there are, in a few words.
     """
 
     title: str
+    share: float
     words: tuple[str, ...]
     cases: Callable[[bool], list[Case]]
     headline: Callable[[list[Row]], str]

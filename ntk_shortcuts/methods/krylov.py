@@ -93,7 +93,8 @@ def krylov_space(
 
 def _orthonormal(columns: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndarray]:
     """An orthonormal basis of all but what is below the floor, and the columns in it."""
-    basis, triangle, order = qr(columns, mode="economic", pivoting=True)
+    factors: Any = qr(columns, mode="economic", pivoting=True)
+    basis, triangle, order = factors
     rank = int(np.sum(np.abs(np.diagonal(triangle)) > floor))
     coefficients = np.empty((rank, columns.shape[1]))
     coefficients[:, order] = triangle[:rank]
@@ -128,7 +129,7 @@ def filter_errors(space: KrylovSpace, rule: TrainingRule, count: int, targets: i
 
     def bounds(poles: np.ndarray, residues: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         left = np.stack([np.linalg.norm(sides @ (parts / (values - pole)[:, None]), axis=0) for pole in poles])
-        weights = np.abs(residues) / np.abs(poles - np.clip(poles.real, low, high))
+        weights = np.abs(residues) / np.abs(poles - np.clip(np.real(poles), low, high))
         return np.einsum("k,kb,ky->by", weights, left, left[:, :targets]), weights @ left
 
     poles, residues = (np.asarray(part) for part in (rational.poles, rational.residues))
@@ -234,9 +235,9 @@ def _law_in(space: KrylovSpace, problem: Problem, random_init: bool, full_covari
     )
 
 
-def _filled(array: np.ndarray, *axes: int) -> np.ndarray:
+def _filled(array: np.ndarray, *axes: int) -> jax.Array:
     """Zeros behind, to one of few sizes: points of weight zero."""
-    return np.pad(array, [(0, -size % _ROUND if axis in axes else 0) for axis, size in enumerate(array.shape)])
+    return jnp.pad(jnp.asarray(array), [(0, -size % _ROUND if axis in axes else 0) for axis, size in enumerate(array.shape)])
 
 
 def _blocks(points: jax.Array, weights: jax.Array) -> Iterator[tuple[jax.Array, np.ndarray, int]]:
