@@ -81,6 +81,11 @@ def test_the_whole_script_at_tiny_sizes(script, tmp_path):
     assert not [line for line in done.stdout.splitlines() if line.endswith(" s")]  # nothing was left to measure
 
 
+def test_what_is_not_measured_yet_is_not_drawn(script, tmp_path):
+    script.finish(tmp_path, tiny=False)
+    assert (tmp_path / "summary.png").exists()
+
+
 def test_goes_on_where_it_was_and_tries_again_what_failed(script, made_up, tmp_path, capsys):
     ran, failing = made_up
     script.run(tmp_path, ["first", "second"], tiny=False, budget=0.0)

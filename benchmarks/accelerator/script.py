@@ -117,8 +117,10 @@ def main() -> None:
 
     def stop() -> None:
         print(f"{arguments.budget:g} seconds are over", flush=True)
-        finish(folder, arguments.tiny)
-        os._exit(0)  # what is under way may be a program that is being compiled, which nothing interrupts
+        try:
+            finish(folder, arguments.tiny)
+        finally:
+            os._exit(0)  # what is under way may be a program that is being compiled, which nothing interrupts
 
     watch = threading.Timer(arguments.budget, stop)
     watch.daemon = True

@@ -19,10 +19,18 @@ def markdown(rows: list[Row]) -> str:
 def figure(tables: Mapping[str, list[Row]], machine: str) -> Figure:
     """Speed beside the peer, biases predicted and trained, and seconds over the number of samples."""
     drawing = Figure(figsize=(11.5, 3.8), dpi=150, layout="constrained")
-    left, middle, right = drawing.subplots(1, 3)
-    _speed(left, tables["kernels"])
-    _biases(middle, tables["ensembles"], tables["flows"])
-    _sizes(right, tables["exact"], tables["growth"])
+    panels = {
+        "kernels": (_speed, tables["kernels"]),
+        "networks": (_biases, tables["ensembles"], tables["flows"]),
+        "data sets": (_sizes, tables["exact"], tables["growth"]),
+    }
+    for axes, (title, (draw, *rows)) in zip(drawing.subplots(1, 3), panels.items(), strict=True):
+        axes.set_title(title)
+        if any(rows):
+            draw(axes, *rows)
+            axes.legend(frameon=False, fontsize="small")
+                else:  # a logarithmic axis of nothing cannot be drawn
+            axes.set_axis_off()
     drawing.suptitle(machine, fontsize=10)
     return drawing
 
@@ -33,8 +41,7 @@ def _speed(axes: Axes, rows: list[Row]) -> None:
         axes.plot([row["ratio"] for _, row in of], [place for place, _ in of], marker, color=colour, label=dtype)
     axes.axvline(1, color="0.7", lw=0.8, zorder=0)
     axes.set_yticks(range(len(rows)), [row["network"] for row in rows], fontsize=7)
-    axes.set(xscale="log", xlabel="times as fast as neural-tangents", title="kernels")
-    axes.legend(frameon=False, fontsize="small")
+    axes.set(xscale="log", xlabel="times as fast as neural-tangents")
 
 
 def _biases(axes: Axes, ensembles: list[Row], flows: list[Row]) -> None:
@@ -44,8 +51,7 @@ def _biases(axes: Axes, ensembles: list[Row], flows: list[Row]) -> None:
         axes.plot(predicted, trained, "o", ms=4, mfc="none", color=COLOURS[number % 4], label=f"width {width:.0f}")
     axes.plot([row["flow"] for row in flows], [row["trained"] for row in flows], "kx", ms=4, label="population flow")
     axes.plot([-0.2, 1.8], [-0.2, 1.8], color="0.7", lw=0.8, zorder=0)
-    axes.set(xlabel="shortcut bias, predicted", ylabel="trained", title="networks")
-    axes.legend(frameon=False, fontsize="small")
+    axes.set(xlabel="shortcut bias, predicted", ylabel="trained")
 
 
 def _sizes(axes: Axes, exact: list[Row], growth: list[Row]) -> None:
@@ -56,5 +62,4 @@ def _sizes(axes: Axes, exact: list[Row], growth: list[Row]) -> None:
         axes.plot(
             [r["num_samples"] for r in ordered], [r["seconds"] for r in ordered], f"{marker}-", ms=4, color=colour, label=label
         )
-    axes.set(xscale="log", yscale="log", xlabel="training samples", ylabel="seconds, compilation included", title="data sets")
-    axes.legend(frameon=False, fontsize="small")
+    axes.set(xscale="log", yscale="log", xlabel="training samples", ylabel="seconds, compilation included")
