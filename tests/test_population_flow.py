@@ -367,7 +367,7 @@ def test_a_solver_out_of_steps_keeps_what_it_has():
 
 
 def test_nodes_too_few_for_the_tolerance_are_a_warning(monkeypatch):
-    monkeypatch.setattr("ntk_shortcuts.methods.flow.population_flow._ORDERS", (2, 3))
+    monkeypatch.setattr(ns.GenerativeModel, "flow_orders", (2, 3))
     with pytest.warns(ns.UntrustedPredictionWarning, match=r"the bias still moved by .* more than tolerance=1e-06"):
         p = flow(MODEL, PRACTICE, ns.GradientFlow(10.0), num_inits=2, tolerance=1e-6)
     assert p.diagnostics["converged"] == 0 and p.diagnostics["discretization_error"] > 1e-6

@@ -29,7 +29,7 @@ def figure(tables: Mapping[str, list[Row]], machine: str) -> Figure:
         if any(rows):
             draw(axes, *rows)
             axes.legend(frameon=False, fontsize="small")
-                else:  # a logarithmic axis of nothing cannot be drawn
+        else:  # a logarithmic axis of nothing cannot be drawn
             axes.set_axis_off()
     drawing.suptitle(machine, fontsize=10)
     return drawing

@@ -70,6 +70,8 @@ class GivenDataset(Method):
             landmarks do not hold, unless `rank_tolerance` is given.
     """
 
+    sources: ClassVar[tuple[str, ...]] = ("lee2019wide",)
+
     name: ClassVar[str] = "dataset"
     needs_dataset: ClassVar[bool] = True
     learns_the_law: ClassVar[bool] = False

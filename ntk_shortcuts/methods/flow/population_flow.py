@@ -1,6 +1,6 @@
 r"""Finite networks, feature learning included: gradient flow of the network itself on the population risk.
 
-The data is two-dimensional, so that the risk is a sum over quadrature nodes and the network one on the plane
+The data has few latent dimensions, so that the risk is a sum over quadrature nodes and the network one on their span
 (:mod:`ntk_shortcuts.laws.two_features.plane`): nothing is sampled but initialisations, and, where asked for, the counts of
 samples at the nodes.
 """
@@ -17,8 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.laws.base import DataLaw
 from ntk_shortcuts.laws.kernel import LawKernel
-from ntk_shortcuts.laws.two_features.mixture import density_nodes, mixture_nodes
+from ntk_shortcuts.laws.two_features.mixture import mixture_nodes
 from ntk_shortcuts.methods.base import Method
 from ntk_shortcuts.methods.flow.equation import Drawn, FlowPath, FlowPoints, FlowRules, draw, flow_from
 from ntk_shortcuts.methods.flow.minibatches import Minibatches, minibatches
@@ -36,14 +37,12 @@ from ntk_shortcuts.training.losses import resolve_loss
 from ntk_shortcuts.typing import Key
 from ntk_shortcuts.validation import require, require_integer, require_key, require_values, required
 
-# Nodes across of the rule, with 4/3 as many along: refined until the bias moves by less than the tolerance.
-_ORDERS = (10, 16, 24, 36)
 # Hermite nodes per axis and class without refinement, where derivatives are taken.
 _TRACED_ORDER = 12
-# For samples at nodes: with 8 the modes in which noise is fitted late are missing.
-_SAMPLED_ORDER = 16
 # Rules are padded to multiples of this many nodes, for one compiled program.
 _PADDED = 320
+# Targets below this are rounding.
+_NO_TARGET = 1e-12
 # Networks on which the rule is chosen.
 _FIRST = 4
 
@@ -81,9 +80,9 @@ class PopulationFlow(Method):
         orthogonal: make the two feature directions exactly orthogonal, as they are for large d.
         tolerance: nodes are refined until the mean bias of the first four initialisations moves by less than this, or the
             finest rule is reached.
-        order: a fixed rule without refinement, of this many nodes across and 4/3 as many along
-            (:func:`ntk_shortcuts.laws.two_features.mixture.density_nodes`). Hermite nodes per axis and class where derivatives
-            are taken (12 unless given) and with num_samples or batch_size (16).
+        order: a fixed rule without refinement, `flow_nodes` of the law: of two features this many nodes across and 4/3 as many
+            along (:func:`ntk_shortcuts.laws.two_features.mixture.density_nodes`), Hermite nodes per axis and class where
+            derivatives are taken (12 unless given) and with num_samples or batch_size (16); of other laws the rule's number.
         step_tolerance: error of one step that the solver accepts, in the Euclidean norm of the parameters; from 0.01 to
             0.001 the bias was seen to move by up to 0.004.
         max_steps: of the solver.
@@ -99,8 +98,9 @@ class PopulationFlow(Method):
     rule; outputs f - f_0 within rounding of f_0; undecided probes of a weight above the tolerance.
 
     Raises:
-        ValueError: an argument out of range, width None, a loss that does not exist, nesting, an infinite time, another
-            training rule; an optimizer with a momentum or weight decay beside it, or where derivatives are taken.
+        ValueError: an argument out of range, width None, a loss that does not exist, nesting or another law that is none of
+            latents in R^K, an infinite time, another training rule; an optimizer with a momentum or weight decay beside it, or
+            where derivatives are taken; derivatives on laws of more than two features.
         FloatingPointError: an optimiser's steps diverged.
 
     Numerics: an adaptive, stabilised Runge-Kutta method (:mod:`ntk_shortcuts.methods.flow.chebyshev`) under diffrax.
@@ -117,6 +117,8 @@ class PopulationFlow(Method):
         >>> bool(p.bias[0] > 0.5 > p.bias[1]), p.bias_std.shape
         (True, (2,))
     """
+
+    sources: ClassVar[tuple[str, ...]] = ("sommeijer1998rkc", "kidger2021on")
 
     name: ClassVar[str] = "population_flow"
     moves_kernel: ClassVar[bool] = True
@@ -145,7 +147,8 @@ class PopulationFlow(Method):
             if self.batch_size is not None:
                 require_batch_size(self.batch_size, num_samples)
         sampled = num_samples is not None or self.batch_size is not None
-        order = _SAMPLED_ORDER if sampled and self.order is None else self.order
+        law = kernel.law
+        order = law.flow_orders[1] if sampled and self.order is None else self.order
         if is_traced(kernel, training):
             return self._traced(kernel, training, keys, num_samples, points, order or _TRACED_ORDER, rules)
         times = flow_times(training)
@@ -160,7 +163,6 @@ class PopulationFlow(Method):
             descent = Descent(kernel.network, training.learning_rate, rules, self.optimizer, self.batch_size, num_samples)
             stops, where = np.unique(np.atleast_1d(np.asarray(training.steps)), return_inverse=True)
             flows = OptimizedNetworks(kernel, keys, points.points, stops, descent)
-        model = kernel.law.two_features
 
         def run(chosen: slice, nodes: tuple) -> _Path:
             path = flows(chosen, nodes)
@@ -171,11 +173,11 @@ class PopulationFlow(Method):
             return _Path(outputs, reached, steps, subtracted, nodes)
 
         # The rule is chosen on the first networks, by the move of their bias from the next coarser rule to this one.
-        orders = _ORDERS if order is None else (order,)
+        orders = law.flow_orders if order is None else (order,)
         refined = refine(
-            lambda level: run(slice(_FIRST), _padded_nodes(model, orders[level], sampled)),
+            lambda level: run(slice(_FIRST), _padded_nodes(law, orders[level], sampled)),
             len(orders),
-            lambda path: kernel.law.metric(SampledOutputs(values=path.outputs), points),
+            lambda path: law.metric(SampledOutputs(values=path.outputs), points),
             self.tolerance,
         )
         path = refined.found
@@ -189,13 +191,19 @@ class PopulationFlow(Method):
         return 1 / (1 - self.momentum)
 
     def _checked_key(self, kernel: LawKernel, num_samples: Any) -> Key:
+        law = kernel.law
         if num_samples is not None:
             require_integer("num_samples", num_samples, 2)
-            require(num_samples % 2 == 0, "num_samples", "even, half of either class", num_samples)
+            half = float(law.positive_share) == 0.5
+            require(not half or num_samples % 2 == 0, "num_samples", "even, half of either class", num_samples)
+            allowed = 'None with noisy labels and method="population_flow"'
+            require(not law.flips_labels, "num_samples", allowed, num_samples)
         allowed = 'an integer with method="population_flow" (infinitely wide networks: method="population")'
         require_finite_network(kernel.network, allowed)
-        model = required(kernel.law.two_features, "model", 'a GenerativeModel with method="population_flow"', kernel.law)
-        require(not any(model.nesting), "nesting", '(0, 0) with method="population_flow"', model.nesting)
+        nesting = (0, 0) if law.two_features is None else law.two_features.nesting
+        require(not any(nesting), "nesting", '(0, 0) with method="population_flow"', nesting)
+        allowed = 'a law of latents in R^K, such as a GenerativeModel, with method="population_flow"'
+        require(law.latent_dim is not None, "model", allowed, type(law).__name__)
         key = require_key(self.key, 'a jax.random key with method="population_flow"')
         require_integer("num_inits", self.num_inits, 1)
         resolve_loss(self.loss)
@@ -220,8 +228,9 @@ class PopulationFlow(Method):
         """Inside JAX's transformations: one rule of nodes, and signs averaged over the cells of the grid, which are smooth."""
         for name, value in (("num_samples", num_samples), ("batch_size", self.batch_size)):
             require(value is None, name, "None where derivatives are taken: samples are counted at nodes", value)
+        two = required(kernel.law.two_features, "model", "a GenerativeModel where derivatives are taken", kernel.law)
         given = None if is_traced(points.points) else np.asarray(points.points)
-        on_grid = given is None or np.array_equal(given, kernel.law.two_features.probe_grid())
+        on_grid = given is None or np.array_equal(given, two.probe_grid())
         require(on_grid, "probes", "None where derivatives are taken: they need the grid", given)
         times = jnp.asarray(training.time)
         flat = jnp.atleast_1d(times) * self._speed
@@ -251,14 +260,13 @@ class PopulationFlow(Method):
         # Between two nearly equal outputs only their rounding is left.
         largest = np.max(np.abs(path.outputs), axis=-1)
         lost = largest < 100 * float(jnp.finfo(dtype).eps) * path.subtracted[:, None]
-        # Without a target (both predictivities 1/2) f - f_0 stays 0.
-        if lost[:, each > 0].any() and np.any(np.asarray(kernel.law.two_features.means) > 0):
+        # Without a target (all predictivities 1/2) f - f_0 stays 0.
+        if lost[:, each > 0].any() and np.max(np.abs(np.asarray(path.nodes[2]))) > _NO_TARGET:
             issues.append(LostOutputs(float(np.max(each[lost.any(0)])), str(dtype)))
         # Probes on the boundary to the solver's error, as a linear network's at equal predictivities: their signs are noise.
         error = self.step_tolerance / 10 if self.optimizer is None else 0.0
         near = np.abs(path.outputs) < error * largest[..., None]
-        differ = np.abs(np.asarray(points.attributes["shortcut"]) - np.asarray(points.attributes["core"]))
-        undecided = float(np.max(np.mean(near @ differ, axis=0))) / len(differ)
+        undecided = float(np.max(np.mean(near @ np.abs(kernel.law.metric.weights(points)), axis=0)))
         if undecided > self.tolerance:
             issues.append(UndecidedProbes(undecided))
         outputs = SampledOutputs(values=path.outputs.reshape(len(path.outputs), *np.shape(times), -1))
@@ -344,12 +352,9 @@ class _Flows:
         return jax.tree.map(lambda *leaves: np.stack(leaves), *paths)
 
 
-def _padded_nodes(model: Any, order: int, sampled: bool) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _padded_nodes(law: DataLaw, order: int, sampled: bool) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Nodes, weights and targets, padded with nodes of no weight."""
-    if sampled:  # the targets of the density's own rule are projections, and no probabilities
-        nodes, weights = mixture_nodes(model, order)
-        rule = nodes, weights, model.class_expectation(nodes)
-    else:
-        rule = density_nodes(model, -(-4 * order // 3), order)
-    nodes, weights, targets = (jnp.pad(leaf, [(0, -len(leaf) % _PADDED)] + [(0, 0)] * (leaf.ndim - 1)) for leaf in rule)
+    rule = law.flow_nodes(order, sampled)
+    found = (rule.points, rule.weights[:, 0], rule.targets[:, 0])
+    nodes, weights, targets = (jnp.pad(leaf, [(0, -len(leaf) % _PADDED)] + [(0, 0)] * (leaf.ndim - 1)) for leaf in found)
     return nodes, weights, targets
