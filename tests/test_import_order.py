@@ -10,7 +10,19 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "ntk_shortcuts"
 
 # From low to high: a module, or a package with all in it that has no room of its own. "__init__" is the package itself.
 ROOMS = [
-    *("version", "progress", "typing", "compilation", "program_cache", "numerics", "validation", "spec", "citations", "axes"),
+    *(
+        "version",
+        "progress",
+        "typing",
+        "compilation",
+        "program_cache",
+        "numerics",
+        "validation",
+        "memory",
+        "spec",
+        "citations",
+        "axes",
+    ),
     # Results draw themselves: their figures know them by their attributes.
     *("description", "plotting.style", "plotting.kinds", "plotting.numbers", "plotting.outputs", "plotting.decision_surface"),
     *("plotting.group_curves", "plotting.prediction", "plotting.spectrum", "plotting.influence", "plotting.telescope"),

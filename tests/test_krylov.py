@@ -8,13 +8,14 @@ from scipy.linalg import expm
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.kernels import products
-from ntk_shortcuts.kernels.products import KernelProduct, free_memory
+from ntk_shortcuts.kernels.products import KernelProduct
 from ntk_shortcuts.methods import krylov, large, low_rank
 from ntk_shortcuts.methods.exact import exact_outputs, loss_weights
 from ntk_shortcuts.methods.krylov import filter_errors, krylov_space, projected_outputs
 from ntk_shortcuts.methods.low_rank import Problem
 from ntk_shortcuts.networks import gram
 from ntk_shortcuts.networks.gram import GramNetwork, Numbered, SampleNetwork, numbered_network
+from ntk_shortcuts.results import issues
 
 NETWORK = ns.MLP(2, bias_variance=0.1)
 TIMES = ns.GradientFlow(np.array([3.0, 100.0]))
@@ -65,31 +66,6 @@ def test_products_are_those_of_the_whole_matrix(part, memory, small_tiles):
     assert product.holds == (memory is None) and made == [(64, 64)] * (6 if product.holds else 12)
 
 
-def test_free_memory_is_that_of_whoever_has_least(monkeypatch, tmp_path):
-    class Device:
-        def __init__(self, stats):
-            self.stats = stats
-
-        def memory_stats(self):
-            return self.stats
-
-    assert 0 < free_memory() < 2**50
-    monkeypatch.setattr(jax, "devices", lambda: [Device({"bytes_limit": 100, "bytes_in_use": 30})])
-    assert free_memory() == 70
-    monkeypatch.setattr(jax, "devices", lambda: [Device(None)])
-    files = {"/proc/meminfo": "MemTotal: 9 kB\nMemAvailable: 5 kB\n", "/sys/fs/cgroup": {"max": "4096", "current": "96"}}
-    (tmp_path / "meminfo").write_text(files["/proc/meminfo"])
-    for name, text in files["/sys/fs/cgroup"].items():
-        (tmp_path / f"memory.{name}").write_text(text)
-    monkeypatch.setattr(products, "_MACHINE", tmp_path / "meminfo")
-    monkeypatch.setattr(products, "_GROUP", tmp_path)
-    assert free_memory() == 4000
-    (tmp_path / "memory.max").write_text("max")
-    assert free_memory() == 5 * 1024
-    monkeypatch.setattr(products, "_MACHINE", tmp_path / "nothing")
-    assert free_memory() == 2**32
-
-
 # The projected problem.
 
 
@@ -106,8 +82,8 @@ def test_outputs_are_those_of_the_whole_kernel_within_the_bound(rule, targets, w
     given = problem(rule, targets, weights)
     exact = exact_outputs(given, True)
     for tolerance in (1e-1, 1e-4):
-        law, sizes, issues = projected_outputs(given, True, tolerance)
-        assert not issues and sizes["krylov_error"] <= tolerance and law.mean.shape == exact.mean.shape
+        law, sizes, found = projected_outputs(given, True, tolerance)
+        assert not found and sizes["krylov_error"] <= tolerance and law.mean.shape == exact.mean.shape
         assert float(np.max(np.abs(law.mean - exact.mean))) <= sizes["krylov_error"] + 1e-11
         assert float(np.max(np.abs(np.sqrt(law.variance) - np.sqrt(exact.variance)))) <= sizes["krylov_error"] + 1e-9
     mean_only, *_ = projected_outputs(given, False, 1e-4)
@@ -137,6 +113,13 @@ def test_covariance_and_groups_of_probes(small_tiles, monkeypatch):
         for name in ("mean", "variance"):
             np.testing.assert_allclose(getattr(law, name), getattr(exact, name), atol=1e-6)
         assert jax.tree.map(jnp.shape, law.error) == jax.tree.map(jnp.shape, exact.error)
+
+
+def test_a_space_that_memory_does_not_hold_is_left_with_an_issue(small_tiles, monkeypatch):
+    monkeypatch.setattr(krylov, "free_memory", lambda: 100 * COUNT * 60)  # about 60 dimensions
+    _, sizes, (issue,) = projected_outputs(problem(), False, 1e-9)
+    assert isinstance(issue, issues.UnfinishedSolve) and issue.size == sizes["krylov_error"] > 1e-9
+    assert issue.dimension == sizes["krylov_dimension"] <= 62
 
 
 def test_the_bound_is_no_larger_than_it_need_be_and_above_the_error():

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.memory import free_memory
 from ntk_shortcuts.numerics import compiled
 from ntk_shortcuts.progress import steps
 from ntk_shortcuts.typing import Array, Float
@@ -17,8 +17,6 @@ from ntk_shortcuts.typing import Array, Float
 _SIDE = 2048
 # Of the free memory: columns, and what a tile is made from, need the rest.
 _SHARE = 0.5
-# Where Linux says how much there is: of the machine, and of the process' control group.
-_MACHINE, _GROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
 
 class KernelProduct:
@@ -92,33 +90,3 @@ def _both_sides(
 ) -> tuple[jax.Array, jax.Array]:
     """What the tile and its mirror image add to their rows."""
     return tile @ other, tile.T @ own
-
-
-def free_memory() -> int:
-    """Bytes that JAX's default device has left; of a processor those of the machine, and of its control group where that has
-    fewer."""
-    stats = jax.devices()[0].memory_stats() or {}
-    if "bytes_limit" in stats:
-        return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
-    free = [_available()]
-    limit, used = (_number(_GROUP / name) for name in ("memory.max", "memory.current"))
-    if limit is not None and used is not None:
-        free.append(limit - used)
-    return max(0, min(free))
-
-
-def _available() -> int:
-    """Of the machine; where it does not say, 4 GiB."""
-    try:
-        lines = _MACHINE.read_text().splitlines()
-    except OSError:
-        return 2**32
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), 2**32)
-
-
-def _number(path: Path) -> int | None:
-    """What a file of one number says; None without it, or where it says "max"."""
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):
-        return None

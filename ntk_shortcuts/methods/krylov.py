@@ -19,6 +19,7 @@ from scipy.linalg import eigh, qr
 
 from ntk_shortcuts.kernels.products import KernelProduct
 from ntk_shortcuts.kernels.recursion import Kernels
+from ntk_shortcuts.memory import free_memory
 from ntk_shortcuts.methods.low_rank import Problem, diagonals
 from ntk_shortcuts.numerics import compiled
 from ntk_shortcuts.results.issues import Issue, UnfinishedSolve
@@ -30,6 +31,8 @@ from ntk_shortcuts.typing import Float
 _LANDMARKS = 64
 _MOST = 4096
 _PROBES = 1024
+# Arrays (n, m) that exist at once, the basis and what products with it take; with the tiles they share what memory is free.
+_COPIES = 6
 # Of a kernel, samples that pass by at once.
 _BLOCK = 2048
 # Of the largest column: what is below adds nothing to a space.
@@ -158,12 +161,13 @@ def projected_outputs(
     Source: block Lanczos as in Golub & Underwood (1977); the bound is this project's, label D16.1.
     """
     product = KernelProduct(problem.kernels, "ntk", problem.points, problem.weights)
+    most = min(_MOST, free_memory() // (2 * _COPIES * 8 * len(problem.points)))
     groups = -(-len(problem.probes) // _PROBES) if random_init and not full_covariance else 1
     laws, dimension, error = [], 0, 0.0
     for group in np.array_split(np.arange(len(problem.probes)), groups):
         of_group = problem._replace(probes=problem.probes[group])
         bound = _Bound.of(of_group, random_init)
-        space = krylov_space(product, bound.columns(of_group), lambda found, bound=bound: bound(found) <= tolerance)
+        space = krylov_space(product, bound.columns(of_group), lambda found, bound=bound: bound(found) <= tolerance, most)
         laws.append(_law_in(space, of_group, random_init, full_covariance))
         dimension, error = max(dimension, space.basis.shape[1]), max(error, bound(space))
     issues = () if error <= tolerance else (UnfinishedSolve(error, len(problem.points), dimension, tolerance),)
