@@ -5,13 +5,18 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from step import Case, Row, Step
+from step import Case, Row, Scale, Step
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.experiments.comparison import Configuration, compare
 
-# The ends first.
+# The ends first; all widths of the first depth before the next.
 WIDTHS = (512, 8192, 2048, 1024, 4096)
+NETWORKS = {
+    Scale.FULL: [(depth, width) for depth in (1, 2) for width in WIDTHS],
+    Scale.SMALL: [(1, width) for width in WIDTHS[:3]],
+    Scale.TINY: [(1, 8)],
+}
 TIMES = (3.0, 30.0, 300.0)
 COLUMNS = ("trained", "trained_data_error", "own_init", "expected", "averaged", "single_gap", "ensemble_gap")
 
@@ -24,14 +29,11 @@ def measured(configuration: Configuration) -> list[Row]:
     return [{**shared, "time": t, **{name: record[name][i] for name in COLUMNS}} for i, t in enumerate(record["times"])]
 
 
-def cases(tiny: bool) -> list[Case]:
-    model = ns.GenerativeModel((0.85, 0.9), (2.0, 0.5))
-    if tiny:
-        one = Configuration(model, ns.MLP(1, width=8), (1.0,), 8, 2, 2)
-        return [Case("depth 1, width 8", functools.partial(measured, one))]
-    found = []
-    for depth, width in ((depth, width) for depth in (1, 2) for width in WIDTHS):
-        configuration = Configuration(model, ns.MLP(depth, width=width), TIMES, 100, 8, 4)
+def cases(scale: Scale) -> list[Case]:
+    model, found = ns.GenerativeModel((0.85, 0.9), (2.0, 0.5)), []
+    times, *sizes = ((1.0,), 8, 2, 2) if scale is Scale.TINY else (TIMES, 100, 8, 4)
+    for depth, width in NETWORKS[scale]:
+        configuration = Configuration(model, ns.MLP(depth, width=width), times, *sizes)
         found.append(Case(f"depth {depth}, width {width}", functools.partial(measured, configuration)))
     return found
 

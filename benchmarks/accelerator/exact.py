@@ -6,9 +6,13 @@ import functools
 
 import jax
 import large_samples
-from step import Case, Row, Step
+from step import Case, Row, Scale, Step
 
-SIZES = (2500, 5000, 10_000, 20_000, 40_000, 80_000)
+SIZES = {
+    Scale.FULL: (2500, 5000, 10_000, 20_000, 40_000, 80_000),
+    Scale.SMALL: (2500, 5000),
+    Scale.TINY: (60,),
+}
 
 
 def solved(method: str, count: int) -> list[Row]:
@@ -20,9 +24,8 @@ def solved(method: str, count: int) -> list[Row]:
     return [row | {name: f"{sizes[name]:.3g}" for name in ("krylov_dimension", "krylov_error") if name in sizes}]
 
 
-def cases(tiny: bool) -> list[Case]:
-    sizes = (60,) if tiny else SIZES
-    pairs = [(method, count) for count in sizes for method in ("direct", "blocks")]
+def cases(scale: Scale) -> list[Case]:
+    pairs = [(method, count) for count in SIZES[scale] for method in ("direct", "blocks")]
     return [Case(f"{method}, {count}", functools.partial(solved, *(method, count))) for method, count in pairs]
 
 

@@ -6,8 +6,10 @@ import functools
 
 import numpy as np
 import population_flow
-from step import Case, Row, Step
+from step import Case, Row, Scale, Step
 
+# The first ones are the cheap ones.
+CONFIGURATIONS = {Scale.FULL: None, Scale.SMALL: 6, Scale.TINY: 1}
 TINY = population_flow.Sizes(epochs=(1, 2), seeds=2, inits=2, samples=32, batch=16)
 
 
@@ -23,9 +25,9 @@ def measured(configuration: tuple, sizes: population_flow.Sizes) -> list[Row]:
     ]
 
 
-def cases(tiny: bool) -> list[Case]:
-    sizes = TINY if tiny else population_flow.Sizes()
-    chosen = population_flow.CONFIGURATIONS[:1] if tiny else population_flow.CONFIGURATIONS
+def cases(scale: Scale) -> list[Case]:
+    sizes = TINY if scale is Scale.TINY else population_flow.FULL
+    chosen = population_flow.CONFIGURATIONS[: CONFIGURATIONS[scale]]
     return [Case(", ".join(map(str, c)), functools.partial(measured, c, sizes)) for c in chosen]
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import functools
 
 import scaling
-from step import Case, Row, Step
+from step import Case, Row, Scale, Step
+
+SIZES = {Scale.FULL: scaling.SIZES, Scale.SMALL: scaling.SIZES[:2], Scale.TINY: (60,)}
+DEPTHS = {Scale.FULL: scaling.DEPTHS, Scale.SMALL: scaling.DEPTHS, Scale.TINY: (1,)}
 
 
 def measured(depth: int, count: int) -> list[Row]:
@@ -15,8 +18,8 @@ def measured(depth: int, count: int) -> list[Row]:
     return [row | {f"bias {i}": round(bias, 4) for i, bias in enumerate(record["bias"])}]
 
 
-def cases(tiny: bool) -> list[Case]:
-    pairs = [(1, 60)] if tiny else [(depth, count) for count in scaling.SIZES for depth in scaling.DEPTHS]
+def cases(scale: Scale) -> list[Case]:
+    pairs = [(depth, count) for count in SIZES[scale] for depth in DEPTHS[scale]]
     return [Case(f"depth {depth}, {count}", functools.partial(measured, depth, count)) for depth, count in pairs]
 
 

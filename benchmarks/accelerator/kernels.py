@@ -4,23 +4,40 @@ from __future__ import annotations
 
 import functools
 import itertools
+from typing import NamedTuple
 
 import empirical_kernels
-import jax
 import jax.numpy as jnp
 import numpy as np
 import peers
 from agreement_neural_tangents import dense_kernel
-from step import Case, Row, Step
+from step import Case, Row, Scale, Step
 
 import ntk_shortcuts as ns
 
 # Activation, depth, bias variance, dimension; depth and width.
 INFINITE = [("relu", 3, 0.0, 100), ("relu", 3, 0.0, 2), ("erf", 3, 0.1, 100), ("relu", 3, 0.1, 100)]
 FINITE = [(3, 512), (1, 1024), (3, 2048)]
-TINY = ("relu", 1, 0.1, 3)
-POINTS, FEWER, PAIRS = 8000, 2000, 256
-DTYPES = ("float32", "float64")
+# Points at which both kernels are compared.
+PAIRS = 256
+
+
+class Sizes(NamedTuple):
+    """Networks, points of the infinite ones, seconds for which these are timed at least, and repeats of the others."""
+
+    infinite: list[tuple]
+    finite: list[tuple]
+    points: int
+    least: float = 1.0
+    repeats: int = 5
+    dtypes: tuple[str, ...] = ("float32", "float64")
+
+
+SIZES = {
+    Scale.FULL: Sizes(INFINITE, FINITE, 8000),
+    Scale.SMALL: Sizes(INFINITE, FINITE[:1], 2000),
+    Scale.TINY: Sizes([("relu", 1, 0.1, 3)], [(1, 8)], 20, 0.0, 1, ("float32",)),
+}
 
 
 def infinite(case: tuple, dtype: str, points: int, least: float) -> list[Row]:
@@ -57,18 +74,15 @@ def _row(kind: str, network: str, dtype: str, points: int, times: dict[str, floa
     }
 
 
-def cases(tiny: bool) -> list[Case]:
-    if tiny:
-        return [
-            Case("infinite, float32", functools.partial(infinite, TINY, "float32", 20, 0.0)),
-            Case("empirical, float32", functools.partial(finite, 1, 8, "float32", 1)),
-        ]
-    points, found = FEWER if jax.default_backend() == "cpu" else POINTS, []
-    for of_inputs, of_network in itertools.zip_longest(INFINITE, FINITE):
-        for dtype in DTYPES:
-            found.append(Case(f"infinite {of_inputs}, {dtype}", functools.partial(infinite, of_inputs, dtype, points, 1.0)))
+def cases(scale: Scale) -> list[Case]:
+    chosen, found = SIZES[scale], []
+    for of_inputs, of_network in itertools.zip_longest(chosen.infinite, chosen.finite):
+        for dtype in chosen.dtypes:
+            inputs = functools.partial(infinite, of_inputs, dtype, chosen.points, chosen.least)
+            found.append(Case(f"infinite {of_inputs}, {dtype}", inputs))
             if of_network is not None:
-                found.append(Case(f"empirical {of_network}, {dtype}", functools.partial(finite, *of_network, dtype, 5)))
+                network = functools.partial(finite, *of_network, dtype, chosen.repeats)
+                found.append(Case(f"empirical {of_network}, {dtype}", network))
     return found
 
 
