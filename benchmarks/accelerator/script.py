@@ -3,8 +3,8 @@
     benchmarks/accelerator/run [--budget 450] [--only STEP] [--scale full|small|tiny] [--output FOLDER]
 
 Every case is written to its step's table, results/<machine>/<step>.csv, as it ends; the next run begins with what was cut off,
-goes on with what is missing, and tries again at the end what failed. Every step has a share of the budget, and what is left over
-goes to those that were not through. When the budget is spent, whatever is under way is left, and a summary of the tables,
+goes on with what is missing, and tries again at the end what failed. Every step has a share of the budget, and what is left
+over goes to those that were not through. When the budget is spent, whatever is under way is left, and a summary of the tables,
 summary.csv and summary.png, is made. On a processor the sizes are small ones, in tables of their own; tiny ones are the smoke
 test's. The default budget leaves half a minute for start and summary: eight minutes in all.
 """
