@@ -1,6 +1,6 @@
 """The whole kernel of a large data set, solved in blocks: seconds, memory and error over the number of samples.
 
-    python benchmarks/large_samples.py [--sizes 2500 5000 10000 20000] [--direct 5000]    # goes on where it stopped
+    python benchmarks/large_samples.py [--sizes 2500 5000 10000 20000] [--direct 5000] [--again]    # goes on where it stopped
     python benchmarks/large_samples.py --table                                            # prints what is there
 
 Generic inputs, standard normal in R^100, that no plane holds; labels are signs of a quadratic function of ten of their
@@ -111,27 +111,36 @@ COLUMNS = [
 ]
 
 
+def read() -> list[dict[str, Any]]:
+    """What there is, from few samples to many."""
+    return sorted(records.read(RESULTS, words=("machine", "jax")), key=lambda row: row["num_samples"])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--direct", type=int, default=5000, help="samples up to which the whole matrix is decomposed too")
     parser.add_argument("--table", action="store_true")
+    parser.add_argument("--again", action="store_true", help="measure anew what is there")
+    parser.add_argument("--page", type=pathlib.Path, help="a page with marks for the table, which is put between them")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)  # what a child is called with
     arguments = parser.parse_args()
     if arguments.one:
         print(json.dumps(measure(arguments.one, arguments.direct)))
         return
 
-    def read() -> list[dict[str, Any]]:
-        return records.read(RESULTS, words=("machine", "jax"))
-
+    if arguments.again:
+        RESULTS.unlink(missing_ok=True)
     done = {row["num_samples"] for row in read()}
     for size in () if arguments.table else [size for size in arguments.sizes if size not in done]:
         command = [sys.executable, __file__, "--one", str(size), "--direct", str(arguments.direct)]
         child = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         machine = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "jax": jax.__version__}
         records.add(RESULTS, [{**json.loads(child.stdout.splitlines()[-1]), **machine}], COLUMNS)
-    print(table(sorted(read(), key=lambda row: row["num_samples"])))
+    found = table(read())
+    print(found)
+    if arguments.page is not None:
+        arguments.page.write_text(records.put_into(arguments.page.read_text(), "large samples", found))
 
 
 if __name__ == "__main__":

@@ -27,13 +27,13 @@ import jax
 import jax.numpy as jnp
 import mpmath
 import numpy as np
+import records
 from agreement_neural_tangents import dense_kernel
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.experiments.comparison import read_lines
 
 RECORDS = pathlib.Path(__file__).parent / "results/peers.jsonl"
-MARKS = ("<!-- peers -->\n", "\n<!-- end of peers -->")
 # Activation, depth, bias variance, input dimension.
 CASES = [
     ("relu", 8, 0.0, 2),
@@ -151,13 +151,6 @@ def table(records: list[dict]) -> str:
     return "\n".join(line for line in lines if line is not None)
 
 
-def put_into(page: str, text: str) -> str:
-    """The page with this text between its marks."""
-    before, rest = page.split(MARKS[0])
-    after = rest.split(MARKS[1])[1]
-    return before + MARKS[0] + text + MARKS[1] + after
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=3000)
@@ -180,7 +173,7 @@ def main() -> None:
     found = table(read_lines(RECORDS))
     print(found)
     if arguments.page is not None:
-        arguments.page.write_text(put_into(arguments.page.read_text(), found))
+        arguments.page.write_text(records.put_into(arguments.page.read_text(), "peers", found))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,13 @@ def add(path: pathlib.Path, rows: Sequence[Row], columns: Sequence[str] | None =
         writer.writerows(rows)
 
 
+def put_into(page: str, name: str, text: str) -> str:
+    """A page with this text, as a table of a script, between its marks of that name."""
+    first, last = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
+    before, rest = page.split(first)
+    return before + first + text + last + rest.split(last)[1]
+
+
 def write(path: pathlib.Path, rows: Iterable[Row], columns: Sequence[str] | None = None) -> None:
     """The file anew, whole or not at all: a run that is killed leaves what there was. Columns are by default those of all
     rows."""

@@ -1,5 +1,7 @@
 """D16.1: a large data set projected onto a Krylov space. Run by itself, or as `ntk-shortcuts derive D16.1`."""
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 import sympy as sp
@@ -69,17 +71,20 @@ def steps() -> list[Step]:
     ]
 
 
+@functools.cache
 @in_float64
-def _problem(rule: object, count: int = 240) -> Problem:
-    rng = np.random.default_rng(3)
+def _problem(count: int = 240) -> Problem:
+    rng, rule = np.random.default_rng(3), RULES["gradient flow"]
     inputs, labels = jnp.asarray(rng.normal(size=(count + 20, 8))), jnp.asarray(rng.choice([-1.0, 1.0], count))
     return Problem(
         ns.MLP(2, bias_variance=0.1).kernels, rule, inputs[:count], labels, inputs[count:], loss_weights(labels[:, None], None)
     )
 
 
-def _matrix(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+@functools.cache
+def _matrix() -> tuple[np.ndarray, np.ndarray]:
     """S, and the columns of targets and probes."""
+    problem = _problem()
     root = np.sqrt(np.asarray(problem.weights))
     matrix = root[:, None] * np.asarray(problem.kernels(problem.points).ntk) * root
     cross = np.asarray(problem.kernels(problem.points, problem.probes).ntk)
@@ -88,8 +93,7 @@ def _matrix(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
 
 def _errors(rule: ns.training.TrainingRule, most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Errors of the means and of the filtered columns by the spectrum, and the bounds of both, in a small space."""
-    problem = _problem(rule)
-    matrix, columns = _matrix(problem)
+    matrix, columns = _matrix()
     space = krylov_space(lambda v: matrix @ v, columns, lambda _: False, most)
     found = filter_errors(space, rule, len(matrix), 1)
     (values, vectors), (inner, turned) = np.linalg.eigh(matrix), np.linalg.eigh(space.projected)
@@ -107,9 +111,9 @@ def checks() -> list[Check]:
         mean, column, mean_bound, column_bound = _errors(rule, 70)
         beyond = max(float(np.max(mean - mean_bound)), float(np.max(column - column_bound)))
         found.append(compare(f"{name}: errors beyond their bounds, at most", [0.0], [max(beyond, 0.0)], 1e-13))
-    problem = _problem(RULES["gradient flow"])
+    problem = _problem()
     exact, (law, *_) = exact_outputs(problem, True), projected_outputs(problem, True, 1e-12)
-    matrix, columns = _matrix(problem)
+    matrix, columns = _matrix()
     space = krylov_space(lambda v: matrix @ v, columns, lambda _: False, 40)
     pole = -0.01 + 0.02j
     inner = np.linalg.solve(space.projected - pole * np.eye(len(space.projected)), space.start)

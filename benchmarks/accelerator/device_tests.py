@@ -14,7 +14,7 @@ from step import Case, Row, Scale, Step, cores
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FILES = ("kernels", "predictors", "empirical", "krylov", "population_flow", "dataset_averaged", "ensembles")
-CHOSEN = {Scale.FULL: FILES, Scale.SMALL: FILES[:3], Scale.TINY: ("axes",)}
+CHOSEN = {Scale.FULL: FILES, Scale.SMALL: FILES[1:4], Scale.TINY: ("axes",)}
 # Processes that share the device.
 MOST = 8
 

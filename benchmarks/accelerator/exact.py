@@ -10,7 +10,7 @@ from step import Case, Row, Scale, Step
 
 SIZES = {
     Scale.FULL: (2500, 5000, 10_000, 20_000, 40_000, 80_000),
-    Scale.SMALL: (2500, 5000),
+    Scale.SMALL: (1000, 2500),
     Scale.TINY: (60,),
 }
 

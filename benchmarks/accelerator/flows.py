@@ -9,7 +9,7 @@ import population_flow
 from step import Case, Row, Scale, Step
 
 # The first ones are the cheap ones.
-CONFIGURATIONS = {Scale.FULL: None, Scale.SMALL: 6, Scale.TINY: 1}
+CONFIGURATIONS = {Scale.FULL: None, Scale.SMALL: 3, Scale.TINY: 1}
 TINY = population_flow.Sizes(epochs=(1, 2), seeds=2, inits=2, samples=32, batch=16)
 
 

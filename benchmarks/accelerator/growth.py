@@ -7,7 +7,7 @@ import functools
 import scaling
 from step import Case, Row, Scale, Step
 
-SIZES = {Scale.FULL: scaling.SIZES, Scale.SMALL: scaling.SIZES[:2], Scale.TINY: (60,)}
+SIZES = {Scale.FULL: scaling.SIZES, Scale.SMALL: scaling.SIZES[:1], Scale.TINY: (60,)}
 DEPTHS = {Scale.FULL: scaling.DEPTHS, Scale.SMALL: scaling.DEPTHS, Scale.TINY: (1,)}
 
 

@@ -35,7 +35,7 @@ class Sizes(NamedTuple):
 
 SIZES = {
     Scale.FULL: Sizes(INFINITE, FINITE, 8000),
-    Scale.SMALL: Sizes(INFINITE, FINITE[:1], 2000),
+    Scale.SMALL: Sizes(INFINITE, [(2, 128)], 1000, repeats=1),
     Scale.TINY: Sizes([("relu", 1, 0.1, 3)], [(1, 8)], 20, 0.0, 1, ("float32",)),
 }
 
