@@ -101,6 +101,8 @@ def test_gradient_flow_by_the_matrix_exponential(small_tiles):
         np.testing.assert_allclose(mean, cross @ np.linalg.solve(train, learnt), atol=1e-6)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_covariance_and_groups_of_probes(small_tiles, monkeypatch):
     given = problem()
     exact = exact_outputs(given, True, full_covariance=True)
@@ -198,6 +200,8 @@ def test_landmarks_that_hold_several_outputs(monkeypatch):
         np.testing.assert_allclose(getattr(found, name), getattr(exact, name), atol=1e-8)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_pools_whose_kernels_are_evaluated_where_they_are_asked_for(blocks_from_twenty_on, monkeypatch):
     labels = np.resize([0, 1, 2], COUNT)
     pool = ns.Pool(INPUTS[:COUNT], labels)
