@@ -7,6 +7,8 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import jax
+import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
@@ -78,11 +80,21 @@ def test_steps_at_tiny_sizes(script, tables, run, tmp_path):
         assert {row["case"] for row in rows} == {case.name for case in script.STEPS[name].cases(script.Scale.TINY)}
         assert all(row["error"] == "" and row["device"] == "this one" for row in rows)
     kernels = tables().rows("kernels")
-    assert [row["kind"] for row in kernels] == ["infinite", "empirical"] and all(row["difference"] < 1e-5 for row in kernels)
+    assert [row["kind"] for row in kernels] == ["infinite", "empirical"] and all(row["difference"] < 1e-13 for row in kernels)
     biases = [tables().rows("ensembles")[0][name] for name in ("trained", "own_init", "expected")]
     assert np.all(np.isfinite(biases)) and [row["method"] for row in tables().rows("exact")] == ["direct", "blocks"]
     script.finish(tables())
     assert (tmp_path / "summary.png").stat().st_size > 10_000
+
+
+def test_precision_is_that_of_the_case(script):
+    def made():
+        with jax.enable_x64(True):
+            inner = jnp.ones(())
+        return [{"without": jnp.ones(()).dtype.name, "asked for": inner.dtype.name}]
+
+    with jax.enable_x64(True):
+        assert script.measured(script.Case("a", made)) == [{"without": "float32", "asked for": "float64"}]
 
 
 @pytest.mark.slow

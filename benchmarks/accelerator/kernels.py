@@ -7,6 +7,7 @@ import itertools
 from typing import NamedTuple
 
 import empirical_kernels
+import jax
 import jax.numpy as jnp
 import numpy as np
 import peers
@@ -36,16 +37,18 @@ class Sizes(NamedTuple):
 SIZES = {
     Scale.FULL: Sizes(INFINITE, FINITE, 8000),
     Scale.SMALL: Sizes(INFINITE, [(2, 128)], 1000, repeats=1),
-    Scale.TINY: Sizes([("relu", 1, 0.1, 3)], [(1, 8)], 20, 0.0, 1, ("float32",)),
+    Scale.TINY: Sizes([("relu", 1, 0.1, 3)], [(1, 8)], 20, 0.0, 1, ("float64",)),
 }
 
 
 def infinite(case: tuple, dtype: str, points: int, least: float) -> list[Row]:
     """Seconds of both, ours and theirs, and how far they are apart on fewer points, relative to the largest entry."""
-    record = peers.measure(*case, points, dtype, least)
+    with jax.enable_x64(True):
+        record = peers.measure(*case, points, dtype, least)
+        difference = _difference(case, dtype, min(points, PAIRS))
     times = {who: record["two sets"][who] for who in ("neural-tangents", "ours")}
     network = f"{case[0]} {case[1]}" + (", biases" if case[2] else "") + f", R^{case[3]}"
-    return [_row("infinite", network, dtype, record["points"], times, _difference(case, dtype, min(points, PAIRS)))]
+    return [_row("infinite", network, dtype, record["points"], times, difference)]
 
 
 def _difference(case: tuple, dtype: str, count: int) -> float:
@@ -59,7 +62,8 @@ def _difference(case: tuple, dtype: str, count: int) -> float:
 
 def finite(depth: int, width: int, dtype: str, repeats: int) -> list[Row]:
     """The empirical kernel of one network, against the fastest of their implementations that runs."""
-    found = [record for record in empirical_kernels.compare(depth, width, dtype, repeats) if record["works"]]
+    with jax.enable_x64(True):
+        found = [record for record in empirical_kernels.compare(depth, width, dtype, repeats) if record["works"]]
     ours = next(record for record in found if record["implementation"] == "ours")
     best = min((r for r in found if not r["implementation"].startswith("ours")), key=lambda r: r["median"])
     times = {"neural-tangents": best["median"], "ours": ours["median"]}

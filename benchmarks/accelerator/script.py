@@ -89,9 +89,13 @@ class Run:
 
 
 def measured(case: Case) -> list[Row]:
-    """The rows of a case; or one that says why there are none, as where memory does not suffice."""
+    """The rows of a case; or one that says why there are none, as where memory does not suffice.
+
+    In JAX's own precision, float32, whatever another case has set: only a case that asks for float64 has it.
+    """
     try:
-        return case.measure()
+        with jax.enable_x64(False):
+            return case.measure()
     except Exception as error:
         return [{"error": f"{type(error).__name__}: {error}".splitlines()[0][:200]}]
 
