@@ -58,6 +58,8 @@ def _sizes(axes: Axes, exact: list[Row], growth: list[Row]) -> None:
     lines = {f"{method}, R^100": [row for row in exact if row["method"] == method] for method in ("direct", "blocks")}
     lines |= {f"landmarks, plane, depth {d:.0f}": [r for r in growth if r["depth"] == d] for d in (1, 3)}
     for (label, rows), marker, colour in zip(lines.items(), "os^D", COLOURS, strict=True):
+        if not rows:
+            continue
         ordered = sorted(rows, key=lambda row: row["num_samples"])
         axes.plot(
             [r["num_samples"] for r in ordered], [r["seconds"] for r in ordered], f"{marker}-", ms=4, color=colour, label=label

@@ -54,9 +54,10 @@ class LawKernel(Record):
     @in_float64
     def __call__(self, points1: Any, points2: Any = None) -> Kernels:
         """NNGP and NTK between points of the law, each (n1, n2); points2=None means points1."""
-        alone = points2 is None or points2 is points1
-        require_room(len(points1), len(points1 if alone else points2), _WAY_OUT)
-        return self.network.kernels(self.law.inputs(points1), None if alone else self.law.inputs(points2))
+        points2 = points1 if points2 is None else points2
+        require_room(len(points1), len(points2), _WAY_OUT)
+        second = None if points2 is points1 else self.law.inputs(points2)
+        return self.network.kernels(self.law.inputs(points1), second)
 
     @in_float64
     def own(self, points: Any) -> Kernels:
