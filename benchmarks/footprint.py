@@ -8,13 +8,13 @@ trained on 800 images, on 400 others, less that of the Bayes-optimal classifier 
 
 from __future__ import annotations
 
-import csv
 import itertools
 import pathlib
 from typing import Any
 
 import jax
 import numpy as np
+import records
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.metrics import Reliance
@@ -56,19 +56,7 @@ def measure(network: str, shortcut: int, core: int) -> list[dict[str, Any]]:
 
 
 def read() -> list[dict[str, Any]]:
-    if not RESULTS.exists():
-        return []
-    with RESULTS.open() as file:
-        return [{k: v if k == "network" else float(v) for k, v in row.items()} for row in csv.DictReader(file)]
-
-
-def write(rows: list[dict[str, Any]]) -> None:
-    new = not RESULTS.exists()
-    with RESULTS.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
+    return records.read(RESULTS, words=("network",))
 
 
 def figures() -> dict[str, Any]:
@@ -104,7 +92,7 @@ def main() -> None:
     done = {(row["network"], row["shortcut"], row["core"]) for row in read()}
     for setting in itertools.product(NETWORKS, SIZES, SIZES):
         if setting not in done:
-            write(measure(*setting))
+            records.add(RESULTS, measure(*setting))
             print(*setting, flush=True)
 
 

@@ -8,13 +8,13 @@ runs what `benchmarks/results/laws.csv` does not hold yet, until the minutes are
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 import warnings
 from pathlib import Path
 
 import jax
 import numpy as np
+import records
 
 import ntk_shortcuts as ns
 
@@ -84,15 +84,15 @@ def measured(name: str, ratio: float, law: ns.laws.DataLaw, network: str, size: 
     return rows
 
 
-def table(records: list[dict]) -> str:
+def table(rows: list[dict]) -> str:
     """By kind of law: points, and mean and largest errors."""
     lines = [
         "| law | points | error: mean, worst | standard error: mean | outputs within 3 | sd, median | nodes' error | seconds |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for name in dict.fromkeys(record["law"] for record in records):
-        chosen = [record for record in records if record["law"] == name]
-        column = {key: np.array([float(record[key]) for record in chosen]) for key in COLUMNS[5:]}
+    for name in dict.fromkeys(row["law"] for row in rows):
+        chosen = [row for row in rows if row["law"] == name]
+        column = {key: np.array([row[key] for row in chosen]) for key in COLUMNS[5:]}
         lines.append(
             f"| {name} | {len(chosen)} | {column['error'].mean():.4f}, {column['error'].max():.4f} | "
             f"{column['standard_error'].mean():.4f} | {column['within_three'].mean():.3f} | "
@@ -102,27 +102,24 @@ def table(records: list[dict]) -> str:
     return "\n".join(lines)
 
 
+def read() -> list[dict]:
+    return records.read(OUTPUT, words=("law", "network"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=np.inf, help="start no setting after this many minutes")
     minutes, begun = parser.parse_args().minutes, time.monotonic()
-    records = list(csv.DictReader(OUTPUT.open())) if OUTPUT.exists() else []
-    done = {(r["law"], float(r["ratio"]), r["network"], int(r["num_samples"])) for r in records}
+    done = {tuple(row[name] for name in ("law", "ratio", "network", "num_samples")) for row in read()}
     for name, ratio, law, network, size in settings():
         if (name, ratio, network, size) in done:
             continue
         if time.monotonic() - begun > 60 * minutes:
             break
         rows = measured(name, ratio, law, network, size)
-        new = not OUTPUT.exists()
-        with OUTPUT.open("a", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            if new:
-                writer.writeheader()
-            writer.writerows(rows)
-        records += [{key: str(value) for key, value in row.items()} for row in rows]
+        records.add(OUTPUT, rows, COLUMNS)
         print(name, ratio, network, size, [row["error"] for row in rows], flush=True)
-    print(table(records))
+    print(table(read()))
 
 
 if __name__ == "__main__":

@@ -16,13 +16,13 @@ its own initial output, which the prediction is given. `difference`: of the bias
 from __future__ import annotations
 
 import argparse
-import csv
 import pathlib
 import time
 from typing import Any
 
 import jax
 import numpy as np
+import records
 from scipy.integrate import solve_ivp
 from scipy.special import expit
 
@@ -134,20 +134,12 @@ def against_networks(name: str) -> list[dict[str, Any]]:
 
 
 def read() -> list[dict[str, Any]]:
-    if not RESULTS.exists():
-        return []
-    with RESULTS.open() as file:
-        rows = list(csv.DictReader(file))
-    return [{name: value if name in COLUMNS[:2] else float(value) for name, value in row.items()} for row in rows]
+    return records.read(RESULTS, words=COLUMNS[:2])
 
 
 def write(rows: list[dict[str, Any]]) -> None:
-    new = not RESULTS.exists()
-    with RESULTS.open("a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        if new:
-            writer.writeheader()
-        writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+    rounded = [{k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows]
+    records.add(RESULTS, rounded, COLUMNS)
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -27,13 +27,13 @@ import jax
 import jax.numpy as jnp
 import mpmath
 import numpy as np
+import records
 from agreement_neural_tangents import dense_kernel
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.experiments.comparison import read_lines
 
 RECORDS = pathlib.Path(__file__).parent / "results/peers.jsonl"
-MARKS = ("<!-- peers -->\n", "\n<!-- end of peers -->")
 # Activation, depth, bias variance, input dimension.
 CASES = [
     ("relu", 8, 0.0, 2),
@@ -53,13 +53,14 @@ SETS = ("two sets", "one set")
 ANGLES = np.array([1.0, 2.0, 1e-3, 1e-5, np.pi - 1e-3, np.pi - 1e-5])
 
 
-def seconds(functions: dict) -> dict[str, float]:
-    """Medians, measured in turns, seven or more and for two seconds at least: quick functions are those whose times scatter."""
+def seconds(functions: dict, least: float = 2.0) -> dict[str, float]:
+    """Medians, measured in turns, seven or more and for so many seconds at least: quick functions are those whose times
+    scatter."""
     found: dict[str, list[float]] = {name: [] for name in functions}
     for function in functions.values():
         jax.block_until_ready(function())
     began_all = time.perf_counter()
-    while len(found[next(iter(found))]) < 7 or time.perf_counter() - began_all < 2:
+    while len(found[next(iter(found))]) < 7 or time.perf_counter() - began_all < least:
         for name, function in functions.items():
             began = time.perf_counter()
             jax.block_until_ready(function())
@@ -93,7 +94,7 @@ def accuracy(depth: int, dtype: str) -> dict[str, float]:
     return {name: float(np.max(np.abs(values / exact - 1))) for name, values in found.items()}
 
 
-def measure(activation: str, depth: int, bias: float, dimension: int, count: int, dtype: str) -> dict:
+def measure(activation: str, depth: int, bias: float, dimension: int, count: int, dtype: str, least: float = 2.0) -> dict:
     jax.config.update("jax_enable_x64", True)
     count = min(count, NUMERICAL) if activation == "tanh" else count
     network, peer = ns.MLP(depth, activation, bias_variance=bias), dense_kernel(depth, activation, 2.0, bias)
@@ -107,7 +108,8 @@ def measure(activation: str, depth: int, bias: float, dimension: int, count: int
     record = {"activation": activation, "depth": depth, "bias_variance": bias, "input_dim": dimension, "dtype": dtype}
     record["points"] = count
     for name, points in (("two sets", (x, y)), ("one set", (x, None))):
-        record[name] = seconds({"neural-tangents": lambda p=points: theirs(*p), "ours": lambda p=points: network.kernels(*p)})
+        both = {"neural-tangents": lambda p=points: theirs(*p), "ours": lambda p=points: network.kernels(*p)}
+        record[name] = seconds(both, least)
     if activation == "relu" and bias == 0 and dimension == 2:
         record["error"] = accuracy(depth, dtype)
     elif activation == "tanh":
@@ -149,13 +151,6 @@ def table(records: list[dict]) -> str:
     return "\n".join(line for line in lines if line is not None)
 
 
-def put_into(page: str, text: str) -> str:
-    """The page with this text between its marks."""
-    before, rest = page.split(MARKS[0])
-    after = rest.split(MARKS[1])[1]
-    return before + MARKS[0] + text + MARKS[1] + after
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=3000)
@@ -178,7 +173,7 @@ def main() -> None:
     found = table(read_lines(RECORDS))
     print(found)
     if arguments.page is not None:
-        arguments.page.write_text(put_into(arguments.page.read_text(), found))
+        arguments.page.write_text(records.put_into(arguments.page.read_text(), "peers", found))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ choice of data sets and the average.
 from __future__ import annotations
 
 import argparse
-import csv
 import itertools
 import pathlib
 import time
@@ -25,6 +24,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import records
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.analysis.remedies.registry import MITIGATIONS, Case
@@ -217,23 +217,12 @@ PARTS = {
 }
 
 
+def results(part: str) -> pathlib.Path:
+    return RESULTS / f"pool_training_{part}.csv"
+
+
 def read(part: str) -> list[dict[str, Any]]:
-    path = RESULTS / f"pool_training_{part}.csv"
-    if not path.exists():
-        return []
-    words = ("images", "network", "mitigation")
-    with path.open() as file:
-        return [{k: v if k in words else float(v) for k, v in row.items()} for row in csv.DictReader(file)]
-
-
-def write(part: str, rows: list[dict[str, Any]]) -> None:
-    path = RESULTS / f"pool_training_{part}.csv"
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
+    return records.read(results(part), words=("images", "network", "mitigation"))
 
 
 def accuracy_table(rows: list[dict[str, Any]]) -> str:
@@ -346,7 +335,7 @@ def main() -> None:
             if time.monotonic() - began > 60 * arguments.minutes:
                 break
             rows = measure(*setting)
-            write(arguments.part, rows)
+            records.add(results(arguments.part), rows)
             print(*setting, f"{(time.monotonic() - began) / 60:.1f} minutes", flush=True)
     for part, table in (("accuracy", accuracy_table), ("textures", accuracy_table), ("audit", audit_table)):
         if read(part):

@@ -11,7 +11,6 @@ leverages of all samples and no sample comes twice. That form has no deviation a
 from __future__ import annotations
 
 import argparse
-import csv
 import functools
 import itertools
 import pathlib
@@ -21,6 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import records
 from scipy.stats import norm
 
 import ntk_shortcuts as ns
@@ -128,19 +128,7 @@ def measure(images: str, network: str, agreement: float, num_samples: int) -> li
 
 
 def read() -> list[dict]:
-    if not RESULTS.exists():
-        return []
-    with RESULTS.open() as file:
-        return [{k: v if k in ("images", "network") else float(v) for k, v in row.items()} for row in csv.DictReader(file)]
-
-
-def write(rows: list[dict]) -> None:
-    new = not RESULTS.exists()
-    with RESULTS.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
+    return records.read(RESULTS, words=("images", "network"))
 
 
 def columns(rows: list[dict], name: str, conflicting: bool) -> np.ndarray:
@@ -211,7 +199,7 @@ def main() -> None:
             if time.monotonic() - began > 60 * arguments.minutes:
                 break
             rows = measure(*setting)
-            write(rows)
+            records.add(RESULTS, rows)
             print(*setting, rows[0]["seconds"], flush=True)
     print(table(read()))
 

@@ -20,6 +20,7 @@ import os
 import pathlib
 import platform
 import time
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -29,8 +30,19 @@ from ntk_shortcuts.experiments.comparison import read_lines
 from ntk_shortcuts.plotting import Scatter, plot_agreement
 
 RECORDS = pathlib.Path(__file__).parent / "results" / "population_flow.jsonl"
-EPOCHS = np.array([1, 3, 10, 30, 100])
-SEEDS, INITS, SAMPLES, BATCH = 10, 16, 3200, 64
+
+
+class Sizes(NamedTuple):
+    """Epochs at which the bias is read, trained networks and initialisations of a call, samples of a data set and a batch."""
+
+    epochs: tuple[int, ...] = (1, 3, 10, 30, 100)
+    seeds: int = 10
+    inits: int = 16
+    samples: int = 3200
+    batch: int = 64
+
+
+FULL = Sizes()
 # Of the flow's rules of nodes and solver; a record of an earlier one is not of this flow.
 VERSION = 3
 # activation, depth, rho_s, ratio, alpha_c, loss; the cheap ones first, so that an interrupted run has some of each kind.
@@ -80,20 +92,21 @@ def keys_of(configuration: tuple) -> list:
     return [jax.random.split(jax.random.key(repeat + 1)) for repeat in range(REPEATS.get(configuration, 2))]
 
 
-def setting(activation: str, depth: int, predictivity: float, ratio: float, core: float, loss: str) -> tuple:
+def setting(configuration: tuple, sizes: Sizes = FULL) -> tuple:
     """Data law, network and training rule of a configuration."""
+    activation, depth, predictivity, ratio, core, loss = configuration
     return (
         ns.GenerativeModel((predictivity, 0.9), (ratio * core, core)),
         ns.MLP(depth, activation, width=128, parameterization="standard", initialization="torch"),
-        ns.GradientDescent(0.02 if loss == "squared" else 0.01, EPOCHS * (SAMPLES // BATCH)),
+        ns.GradientDescent(0.02 if loss == "squared" else 0.01, np.array(sizes.epochs) * (sizes.samples // sizes.batch)),
     )
 
 
-def flow_entries(flows: list) -> dict:
+def flow_entries(flows: list, sizes: Sizes = FULL) -> dict:
     """The entries of a record that come from the runs of the flow."""
     return {
         "flow": np.mean([p.bias for p in flows], axis=0).tolist(),
-        "flow_standard_error": (np.mean([p.bias_std for p in flows], axis=0) / np.sqrt(len(flows) * INITS)).tolist(),
+        "flow_standard_error": (np.mean([p.bias_std for p in flows], axis=0) / np.sqrt(len(flows) * sizes.inits)).tolist(),
         "diagnostics": flows[-1].diagnostics,
         "version": VERSION,
     }
@@ -101,21 +114,21 @@ def flow_entries(flows: list) -> dict:
 
 def flow_anew(configuration: tuple) -> dict:
     """The flow of a configuration, with the keys of `measure`; the trained networks are those of the record."""
-    model, network, descent = setting(*configuration)
-    options = {"method": "population_flow", "num_inits": INITS, "loss": configuration[-1]}
+    model, network, descent = setting(configuration)
+    options = {"method": "population_flow", "num_inits": FULL.inits, "loss": configuration[-1]}
     flows = [ns.predict_bias(model, network, descent, key=key, **options) for _, key in keys_of(configuration)]
     return {**flow_entries(flows), "trained_kept": True}
 
 
 def flow_with_minibatches(configuration: tuple) -> dict:
     """The flow with the noise of minibatches, from the initialisations of the flow without."""
-    model, network, descent = setting(*configuration)
+    model, network, descent = setting(configuration)
     options = {
         "method": "population_flow",
-        "num_inits": INITS,
+        "num_inits": FULL.inits,
         "loss": configuration[-1],
-        "num_samples": SAMPLES,
-        "batch_size": BATCH,
+        "num_samples": FULL.samples,
+        "batch_size": FULL.batch,
     }
     flows, seconds = [], []
     for _, key in keys_of(configuration):
@@ -131,24 +144,25 @@ def flow_with_minibatches(configuration: tuple) -> dict:
     }
 
 
-def measure(configuration: tuple) -> dict:
+def measure(configuration: tuple, sizes: Sizes = FULL) -> dict:
     """Trained, flow and frozen bias of one configuration, with their errors and seconds."""
-    model, network, descent = setting(*configuration)
+    model, network, descent = setting(configuration, sizes)
     loss = configuration[-1]
     trained, flows, seconds = [], [], []
     for keys in keys_of(configuration):
         began = time.monotonic()
-        trained.append(ns.train_ensemble(model, network, descent, SAMPLES, SEEDS, 1, key=keys[0], batch_size=BATCH, loss=loss))
+        options = {"key": keys[0], "batch_size": sizes.batch, "loss": loss}
+        trained.append(ns.train_ensemble(model, network, descent, sizes.samples, sizes.seeds, 1, **options))
         trained_at = time.monotonic()
         flows.append(
-            ns.predict_bias(model, network, descent, method="population_flow", key=keys[1], num_inits=INITS, loss=loss)
+            ns.predict_bias(model, network, descent, method="population_flow", key=keys[1], num_inits=sizes.inits, loss=loss)
         )
         seconds.append((trained_at - began, time.monotonic() - trained_at))
     seeds = np.concatenate([e.bias[..., 0] for e in trained], axis=1)  # (times, seeds)
     record = {
         "trained": seeds.mean(1).tolist(),
         "trained_standard_error": (seeds.std(1, ddof=1) / np.sqrt(seeds.shape[1])).tolist(),
-        **flow_entries(flows),
+        **flow_entries(flows, sizes),
         "repeats": len(flows),
         "train_seconds": seconds[0][0],
         "flow_seconds": seconds[0][1],
@@ -225,8 +239,8 @@ def figures() -> dict:
     """Trained networks against the frozen kernel, and against the flow with minibatches."""
     records = [record for record in read_lines(RECORDS) if record["loss"] == "squared"]
     trained, errors = (np.array([r[name] for r in records]).ravel() for name in ("trained", "trained_standard_error"))
-    times = np.tile(EPOCHS, len(records))
-    depths = np.repeat([r["depth"] for r in records], len(EPOCHS))
+    times = np.tile(FULL.epochs, len(records))
+    depths = np.repeat([r["depth"] for r in records], len(FULL.epochs))
     titles = {"frozen": "frozen kernel", "minibatches": "population flow"}
     predicted = {name: np.array([r[name] for r in records]).ravel() for name in titles}
     panels = [Scatter(titles[name], predicted[name], trained, errors, times, depths) for name in titles]

@@ -7,12 +7,12 @@ trains what `benchmarks/results/several_shortcuts.csv` does not hold, and predic
 
 from __future__ import annotations
 
-import csv
 import warnings
 from pathlib import Path
 
 import jax
 import numpy as np
+import records
 from matplotlib.figure import Figure
 
 import ntk_shortcuts as ns
@@ -41,14 +41,14 @@ def measured(amplification: float) -> dict[str, float]:
     return dict(zip(COLUMNS, [amplification, *np.ravel([np.asarray(part) for part in numbers]).round(5).tolist()], strict=True))
 
 
-def interaction(records: list[dict[str, float]]) -> Figure:
+def interaction(rows: list[dict[str, float]]) -> Figure:
     """Biases against the availability of the second shortcut."""
     drawing = Figure(figsize=(5.2, 3.3), dpi=150, layout="constrained")
     axes = drawing.subplots()
-    at = [record["amplification"] for record in records]
+    at = [row["amplification"] for row in rows]
     for i, name in ((0, "first shortcut, amplified 2 times"), (1, "second shortcut")):
-        axes.plot(at, [record[f"predicted_{i}"] for record in records], color=f"C{i}", label=name)
-        points, errors = ([record[f"{kind}_{i}"] for record in records] for kind in ("trained", "error"))
+        axes.plot(at, [row[f"predicted_{i}"] for row in rows], color=f"C{i}", label=name)
+        points, errors = ([row[f"{kind}_{i}"] for row in rows] for kind in ("trained", "error"))
         axes.errorbar(at, points, errors, fmt="o", color=f"C{i}", ms=4, capsize=2)
     axes.axhline(0, color="0.7", lw=0.8, zorder=0)
     axes.set(xscale="log", xlabel="amplification of the second shortcut", ylabel="shortcut bias")
@@ -59,10 +59,7 @@ def interaction(records: list[dict[str, float]]) -> Figure:
 
 
 def read() -> list[dict[str, float]]:
-    if not OUTPUT.exists():
-        return []
-    with OUTPUT.open() as file:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    return records.read(OUTPUT)
 
 
 def figures() -> dict[str, Figure]:
@@ -70,15 +67,12 @@ def figures() -> dict[str, Figure]:
 
 
 def main() -> None:
-    records = read()
+    rows = read()
     for amplification in AMPLIFICATIONS:
-        if amplification not in {record["amplification"] for record in records}:
-            records.append(measured(amplification))
-            print(records[-1], flush=True)
-            with OUTPUT.open("w", newline="") as file:
-                writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(records)
+        if amplification not in {row["amplification"] for row in rows}:
+            rows.append(measured(amplification))
+            print(rows[-1], flush=True)
+            records.write(OUTPUT, rows, COLUMNS)
 
 
 if __name__ == "__main__":

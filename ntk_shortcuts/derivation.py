@@ -122,7 +122,11 @@ def _load(path: Path) -> Any:
         raise ImportError(f"{path} is not a Python script")
     module = importlib.util.module_from_spec(specification)
     sys.modules[specification.name] = module  # dataclasses look themselves up there
-    specification.loader.exec_module(module)
+    sys.path.insert(0, str(path.parent))  # where Python looks first for what a script imports
+    try:
+        specification.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(path.parent))
     return module
 
 

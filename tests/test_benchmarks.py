@@ -44,10 +44,16 @@ def test_suites_are_where_the_configuration_looks_and_use_every_prefix(monkeypat
     assert all(any(name.startswith(prefix) for name in names) for prefix in PREFIXES)
 
 
+def test_the_list_has_every_script():
+    page = (BENCHMARKS / "README.md").read_text()
+    assert [path.name for path in BENCHMARKS.glob("*.py") if f"]({path.name})" not in page] == []
+
+
 def test_the_page_on_speed_shows_the_records(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     monkeypatch.setattr(mpmath.mp, "dps", mpmath.mp.dps)  # which the script sets for itself
-    peers = importlib.import_module("peers")
+    peers, large, records = (importlib.import_module(name) for name in ("peers", "large_samples", "records"))
     page = (BENCHMARKS.parent / "docs" / "evidence" / "speed.md").read_text()
-    assert peers.put_into(page, peers.table(read_lines(peers.RECORDS))) == page
-    assert peers.put_into(page, "another table") != page
+    for name, table in (("peers", peers.table(read_lines(peers.RECORDS))), ("large samples", large.table(large.read()))):
+        assert records.put_into(page, name, table) == page
+        assert records.put_into(page, name, "another table") != page

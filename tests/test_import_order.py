@@ -19,6 +19,7 @@ ROOMS = [
         "padding",
         "numerics",
         "validation",
+        "memory",
         "spec",
         "citations",
         "axes",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.methods import low_rank
+from ntk_shortcuts.methods import krylov, large, low_rank
 from ntk_shortcuts.results import issues
 
 MODEL, FLOW, KEY = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0)), ns.GradientFlow(30.0), jax.random.key(0)
@@ -64,6 +64,7 @@ PREDICTIONS = {
     "FewSamples": lambda: ns.predict_bias(MODEL, ns.MLP(0), FLOW, 2),
     "UntrustedAverage": lambda: ns.predict_bias(MODEL, ns.MLP(0), FLOW, 100, tolerance=1e-12),
     "LowRank": lambda: ns.predict_bias(MODEL, ns.MLP(1), FLOW, dataset=data(), rank_tolerance=1e-9, **FEW_PROBES),
+    "UnfinishedSolve": lambda: ns.predict_bias(MODEL, ns.MLP(1), ns.GradientFlow(1e4), dataset=data(200), **FEW_PROBES),
     "LazinessGap": lambda: ns.predict_bias(MODEL, NARROW, FLOW, dataset=data(), random_init=False),
     "OutOfSteps": lambda: ns.predict_bias(MODEL, NARROW, ns.GradientFlow([0.0, 200.0]), max_steps=4, **COARSE),
     "LostOutputs": lambda: ns.predict_bias(MODEL, NARROW, ns.GradientFlow([1e-12, 1.0]), random_init=False, **COARSE),
@@ -91,9 +92,11 @@ KINDS = {name: kind for name, kind in vars(issues).items() if inspect.isclass(ki
 def small(monkeypatch, request):
     """Rules and landmarks too few for the tolerances asked of them."""
     monkeypatch.setattr(ns.GenerativeModel, "flow_orders", (2, 3))
-    if request.node.callspec.params["kind"] == "LowRank":
+    if request.node.callspec.params["kind"] in ("LowRank", "UnfinishedSolve"):
         monkeypatch.setattr(low_rank, "_RANKS", (2, 4))
-        monkeypatch.setattr(low_rank, "DENSE_LIMIT", 10)
+        monkeypatch.setattr(large, "DENSE_LIMIT", 10)
+        monkeypatch.setattr(krylov, "_LANDMARKS", 1)
+        monkeypatch.setattr(krylov, "_MOST", 20)
 
 
 def said_by(call):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.methods import low_rank
+from ntk_shortcuts.methods import large, low_rank
 
 MODEL = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0))
 TIMES = ns.GradientFlow(np.array([3.0, 30.0]))
@@ -91,7 +91,7 @@ def test_untrusted_above_the_limit_and_dense_below(monkeypatch):
     monkeypatch.setattr(low_rank, "_RANKS", (4, 8))
     dense, fallen_back = _both(ns.MLP(1), 200)
     np.testing.assert_array_equal(fallen_back.mean, dense.mean)
-    monkeypatch.setattr(low_rank, "DENSE_LIMIT", 100)
+    monkeypatch.setattr(large, "DENSE_LIMIT", 100)
     with pytest.warns(ns.UntrustedPredictionWarning, match="200 samples through 8 landmarks: outputs may be off by .*1e-05"):
         data = MODEL.sample(jax.random.key(0), 200)
         ns.predict_bias(MODEL, ns.MLP(1), TIMES, method="dataset", dataset=data, rank_tolerance=1e-5)

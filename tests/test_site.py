@@ -85,7 +85,8 @@ def test_reports_open_with_their_figure_and_its_data(name):
     opening = "\n".join(PAGES[name].split("\n")[1:8])
     figure = re.search(r"!\[[^\]]{10,}\]\(\.\./figures/(\w+)\.png\)", opening)
     assert figure and (DOCS / "figures" / f"{figure.group(1)}.png").exists()
-    records = {f"../data/{path.name}" for path in _hook("evidence")["RECORDS"]} | {"../data/theory_vs_training_standard.jsonl"}
+    evidence = _hook("evidence")
+    records = {f"../data/{evidence['name_of'](path)}" for path in evidence["RECORDS"]}
     linked = set(re.findall(r"\((\.\./data/[^)]+)\)", opening))
     assert linked and linked <= records
 

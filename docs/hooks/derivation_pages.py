@@ -30,6 +30,7 @@ GROUPS = {
     13: "optimisers",
     14: "several shortcuts, groups",
     15: "rich training",
+    16: "large data sets",
 }
 _ROW, _COLUMN, _LEFT = 46, 70, 168
 

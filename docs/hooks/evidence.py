@@ -8,10 +8,10 @@ from typing import Any
 
 from mkdocs.structure.files import File
 
-_ROOT = pathlib.Path(__file__).parents[2]
+_BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
 RECORDS = [
-    *sorted((_ROOT / "benchmarks" / "results").iterdir()),
-    *sorted((_ROOT / "benchmarks").glob("*/results/*/records.jsonl")),
+    *sorted(path for path in (_BENCHMARKS / "results").rglob("*") if path.suffix in (".csv", ".json", ".jsonl")),
+    *sorted(_BENCHMARKS.glob("*/results/*/records.jsonl")),
 ]
 _TABLE = re.compile(r"<table>.*?</table>", re.S)
 SHOWN = 6
@@ -21,9 +21,14 @@ SHOWN = 6
 def on_files(files: Any, config: Any) -> Any:
     """Records lie in `data/`, those of a folder under the folder's name."""
     for path in RECORDS:
-        name = path.name if path.parent.name == "results" else f"{path.parents[2].name}_{path.parent.name}{path.suffix}"
-        files.append(File.generated(config, f"data/{name}", content=path.read_bytes()))
+        files.append(File.generated(config, f"data/{name_of(path)}", content=path.read_bytes()))
     return files
+
+
+def name_of(record: pathlib.Path) -> str:
+    """By which it is downloaded."""
+    parts = record.relative_to(_BENCHMARKS).with_suffix("").parts
+    return "_".join(part for part in parts if part not in ("results", "records")) + record.suffix
 
 
 def on_page_content(content: str, page: Any, config: Any, files: Any) -> str:

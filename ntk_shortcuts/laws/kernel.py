@@ -12,6 +12,7 @@ import numpy as np
 
 from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.laws.base import DataLaw, Law, SectorKernels
+from ntk_shortcuts.memory import require_room
 from ntk_shortcuts.networks.base import FiniteNetwork, Network, as_network, require_finite_network
 from ntk_shortcuts.nodes.base import Nodes
 from ntk_shortcuts.nodes.parity import Parity, Sectors
@@ -20,6 +21,7 @@ from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.spec import Record
 from ntk_shortcuts.validation import require
 
+_WAY_OUT = "outside of JAX transformations large data sets are solved in blocks"
 # Points a block, of which only the diagonal is wanted.
 _OWN = 32
 
@@ -52,7 +54,9 @@ class LawKernel(Record):
     @in_float64
     def __call__(self, points1: Any, points2: Any = None) -> Kernels:
         """NNGP and NTK between points of the law, each (n1, n2); points2=None means points1."""
-        second = None if points2 is None or points2 is points1 else self.law.inputs(points2)
+        points2 = points1 if points2 is None else points2
+        require_room(len(points1), len(points2), _WAY_OUT)
+        second = None if points2 is points1 else self.law.inputs(points2)
         return self.network.kernels(self.law.inputs(points1), second)
 
     @in_float64

@@ -16,7 +16,8 @@ from ntk_shortcuts.methods.any_loss.initial import NUM_DRAWS
 from ntk_shortcuts.methods.any_loss.outputs import Draws, as_outputs, data_set_outputs, require_whole_kernel
 from ntk_shortcuts.methods.base import Method, watched
 from ntk_shortcuts.methods.exact import exact_continuation, exact_outputs, loss_weights
-from ntk_shortcuts.methods.low_rank import Problem, low_rank_where_asked, require_tolerance
+from ntk_shortcuts.methods.large import require_tolerance, solved_where_large
+from ntk_shortcuts.methods.low_rank import Problem
 from ntk_shortcuts.methods.notes import rounding_notes, unresolved_labels
 from ntk_shortcuts.nodes.base import checked_weight
 from ntk_shortcuts.nodes.test_points import TestPoints
@@ -36,7 +37,9 @@ class GivenDataset(Method):
 
     Above 6000 samples, and wherever `rank_tolerance` is given, the kernel is reduced to a few landmarks
     (:func:`~ntk_shortcuts.methods.low_rank.low_rank_outputs`): time is then linear in the samples, and memory does not
-    grow with them. The size of that approximation is among the diagnostics.
+    grow with them. Where landmarks do not hold it, as with inputs that fill many dimensions, the whole kernel is solved in
+    blocks (:func:`~ntk_shortcuts.methods.krylov.projected_outputs`), which takes products with it alone, up to 100,000 samples.
+    The size of either approximation is among the diagnostics.
 
     Args:
         dataset: from `model.sample`, or your own by `Dataset.from_arrays(inputs, labels)`; a `Pool` is one itself, with its
@@ -47,8 +50,8 @@ class GivenDataset(Method):
             (`Ensemble.initial_train_outputs[i]` and `Ensemble.initial_outputs[i]`). The outputs are then those of these
             networks, \(f(x)=f_0(x)+\Theta(x,X)F(y-f_0(X))\): `std` is 0, and `bias` and `mean` have the axis of the networks.
         sample_weight: weights (n,) >= 0 of the samples in the loss, (1/(2n)) sum w (f - y)^2; not normalised.
-        rank_tolerance: largest error of mean and standard deviation at the probes that the reduction may make, by its own
-            estimate; 1e-4 above 6000 samples.
+        rank_tolerance: largest error of mean and standard deviation at the probes that landmarks may make, by their own
+            estimate; 1e-4 above 6000 samples, and then blocks stand in for landmarks that miss it. One that is given stands.
         loss: "squared", "logistic", or another that is registered: the mean over the samples. Without a filter outputs are
             integrated along time (:mod:`ntk_shortcuts.training.function_flow`) with the whole kernel, of at most 6000 samples;
             there time = inf needs samples that no outputs separate. Those that some do have no minimiser: `Ridge` of a small
@@ -57,12 +60,14 @@ class GivenDataset(Method):
             samples then, with `bias_standard_error`. A power of two is best.
         key: of these draws; `jax.random.key(0)` by default.
 
-    Issues: the estimate stays above it with 2048 landmarks (up to 6000 samples the whole kernel is solved instead); labels
-    along eigenvalues below rounding; rounding that moves the bias.
+    Issues: the estimate stays above a `rank_tolerance` with 2048 landmarks (up to 6000 samples the whole kernel is solved
+    instead); the bound of a solution in blocks above 1e-4; labels along eigenvalues below rounding; rounding that moves the
+    bias.
 
     Raises:
         ValueError: num_samples that is not the data set's size; labels not in {-1, +1}; probe_inputs missing or of
-            another shape; initial_outputs of another shape, or with random_init=False.
+            another shape; initial_outputs of another shape, or with random_init=False; above 100,000 samples a kernel that
+            landmarks do not hold, unless `rank_tolerance` is given.
     """
 
     sources: ClassVar[tuple[str, ...]] = ("lee2019wide",)
@@ -88,7 +93,7 @@ class GivenDataset(Method):
         if not loss.spectral:
             return self._under(loss, kernel, problem, points)
         if self.initial_outputs is None:
-            solved = low_rank_where_asked(problem, self.random_init, self.rank_tolerance)
+            solved = solved_where_large(problem, self.random_init, self.rank_tolerance)
             law, extra, issues = solved or (exact_outputs(problem, self.random_init), {}, ())
         else:
             law, extra, issues = self._continued(problem)
@@ -132,12 +137,12 @@ class GivenDataset(Method):
         """From the networks' own initial outputs on."""
         labels, initial = problem.targets, self._given(problem)
         rows = jnp.atleast_2d(initial[0]), jnp.atleast_2d(initial[1])
-        solved = low_rank_where_asked(problem._replace(targets=(labels - rows[0]).T), False, self.rank_tolerance)
+        solved = solved_where_large(problem._replace(targets=(labels - rows[0]).T), False, self.rank_tolerance)
         if solved is None:
             law, extra, issues = exact_continuation(problem, rows), {}, ()
         else:
             law, extra, issues = solved
-            law = dataclasses.replace(law, mean=rows[1] + law.mean)
+            law = dataclasses.replace(law, mean=rows[1] + jnp.swapaxes(law.mean, -1, -2))
         if initial[0].ndim == 1:
             law = dataclasses.replace(law, mean=law.mean[..., 0, :], error=jax.tree.map(lambda e: e[..., 0, :], law.error))
         return law, extra, issues

@@ -11,12 +11,12 @@ import numpy as np
 
 from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.methods.low_rank import Problem, diagonals
-from ntk_shortcuts.numerics import compiled, is_traced, on_one_device
+from ntk_shortcuts.numerics import as_jax, compiled, is_traced, on_one_device
 from ntk_shortcuts.padding import filled, size_of_samples
 from ntk_shortcuts.training.frozen_kernel import FrozenKernel, OutputLaw, from_gains
 from ntk_shortcuts.training.rules import SpectralFilter
 from ntk_shortcuts.training.spectral import Spectrum, diagonalised, gains
-from ntk_shortcuts.typing import AnyArray, Scalar
+from ntk_shortcuts.typing import Scalar
 
 # A method of FrozenKernel, from targets at the training points (m, ...), what training does, and whatever else it takes.
 _Outputs = Callable[..., OutputLaw]
@@ -88,8 +88,8 @@ def _of_gains(
     return outputs(kernel, targets, from_gains(spectrum, known), *more)
 
 
-def loss_weights(points: jax.Array, sample_weight: Any) -> AnyArray:
+def loss_weights(points: jax.Array, sample_weight: Any) -> jax.Array:
     """Weights of samples in the loss (1/(2n)) sum w (f - y)^2, times 1/n."""
     count = points.shape[0]
-    weights = np.full(count, 1 / count, points.dtype)
+    weights = as_jax(np.full(count, 1 / count, points.dtype))
     return weights if sample_weight is None else weights * jnp.asarray(sample_weight).astype(points.dtype)

@@ -13,18 +13,11 @@ import numpy as np
 from jax.scipy.linalg import solve_triangular
 from scipy.linalg.lapack import dpstrf  # pyright: ignore[reportAttributeAccessIssue]  made when SciPy is compiled
 
-from ntk_shortcuts.numerics import compiled, is_traced
-from ntk_shortcuts.results.issues import Issue, LowRank
+from ntk_shortcuts.numerics import compiled
 from ntk_shortcuts.training.frozen_kernel import OutputLaw
 from ntk_shortcuts.training.rules import SpectralFilter, TrainingRule
 from ntk_shortcuts.training.spectral import apply_filter
-from ntk_shortcuts.typing import AnyArray, Array, Float
-from ntk_shortcuts.validation import require_values
-
-_DEFAULT_TOLERANCE = 1e-4
-
-DENSE_LIMIT = 6000
-"""Largest data set solved with its whole kernel matrix where nothing else is asked for; some 2 GiB."""
+from ntk_shortcuts.typing import Array, Float
 
 # Landmarks are chosen among so many samples; ranks are tried in turn; samples are taken in blocks.
 _CANDIDATES = 4096
@@ -89,29 +82,7 @@ class Problem(NamedTuple):
     points: jax.Array
     targets: jax.Array
     probes: jax.Array
-    weights: AnyArray
-
-
-def require_tolerance(rank_tolerance: float | None) -> None:
-    """Refuse a tolerance that is not positive."""
-    if rank_tolerance is not None:
-        require_values("rank_tolerance", rank_tolerance, (), "None, or positive", lambda v: v > 0)
-
-
-def low_rank_where_asked(
-    problem: Problem, random_init: bool, rank_tolerance: float | None
-) -> tuple[OutputLaw, dict[str, float], tuple[Issue, ...]] | None:
-    """The law in the span of landmarks, its diagnostics and issues; None where the whole kernel is to be solved."""
-    few = len(problem.points) <= DENSE_LIMIT
-    if (rank_tolerance is None and few) or is_traced(problem.points, problem.probes, problem.rule, problem.weights):
-        return None
-    tolerance = _DEFAULT_TOLERANCE if rank_tolerance is None else float(rank_tolerance)
-    law, sizes = low_rank_outputs(problem, random_init, tolerance)
-    if sizes["low_rank_error"] <= tolerance:
-        return law, sizes, ()
-    if few:
-        return None
-    return law, sizes, (LowRank(sizes["low_rank_error"], len(problem.points), int(sizes["rank"]), tolerance),)
+    weights: jax.Array
 
 
 def low_rank_outputs(problem: Problem, random_init: bool, tolerance: float) -> tuple[OutputLaw, dict[str, float]]:
@@ -189,7 +160,7 @@ def _accumulate(
     points: jax.Array,
     targets: jax.Array,
     probes: jax.Array,
-    weights: AnyArray,
+    weights: jax.Array,
 ) -> _Moments:
     """One pass over the samples. The last block is filled up with samples of weight zero: one shape, one compilation."""
     total = None
@@ -199,7 +170,7 @@ def _accumulate(
         index = np.minimum(index, len(points) - 1)
         block = points[index]
         features = _features(kernels, tangent, prior, block)
-        weight = jnp.where(inside, jnp.asarray(weights)[index], 0)
+        weight = jnp.where(inside, weights[index], 0)
         part = _block_moments(*features, kernels(probes, block).ntk, diagonals(kernels, block)[1], targets[index], weight)
         total = part if total is None else jax.tree.map(jnp.add, total, part)
     assert total is not None

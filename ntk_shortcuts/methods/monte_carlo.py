@@ -13,7 +13,8 @@ from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.methods.any_loss.outputs import Draws, data_set_outputs, require_whole_kernel
 from ntk_shortcuts.methods.base import Method, watched
 from ntk_shortcuts.methods.exact import exact_outputs, loss_weights
-from ntk_shortcuts.methods.low_rank import Problem, low_rank_where_asked, require_tolerance
+from ntk_shortcuts.methods.large import require_tolerance, solved_where_large
+from ntk_shortcuts.methods.low_rank import Problem
 from ntk_shortcuts.methods.notes import rounding_notes, unresolved_labels
 from ntk_shortcuts.nodes.base import SampleWeight, evaluate_weight
 from ntk_shortcuts.nodes.test_points import TestPoints
@@ -76,7 +77,7 @@ class MonteCarlo(Method):
         laws, extra, issues = [], {}, []
         for index in steps(range(self.num_datasets), "data sets"):
             problem = self._problem(kernel, training, num_samples, points, jax.random.fold_in(key, index))
-            solved = low_rank_where_asked(problem, self.random_init, self.rank_tolerance)
+            solved = solved_where_large(problem, self.random_init, self.rank_tolerance)
             law, sizes, found = solved or (exact_outputs(problem, self.random_init), {}, ())
             require_finite_outputs(law.mean, law.variance)
             extra = {name: max(size, extra.get(name, 0.0)) for name, size in sizes.items()}

@@ -11,6 +11,8 @@ import numpy as np
 from ntk_shortcuts.methods.any_loss.initial import NUM_DRAWS
 from ntk_shortcuts.methods.any_loss.outputs import Draws, data_set_outputs
 from ntk_shortcuts.methods.exact import exact_outputs, loss_weights
+from ntk_shortcuts.methods.krylov import projected_outputs
+from ntk_shortcuts.methods.large import DENSE_LIMIT, TOLERANCE, Solved, require_fitting, solved_where_large
 from ntk_shortcuts.methods.low_rank import Problem
 from ntk_shortcuts.methods.notes import unresolved_labels
 from ntk_shortcuts.networks.base import as_network
@@ -64,14 +66,17 @@ def predict_outputs(
         variance (label D4.7).
 
     Raises:
-        ValueError: naming the argument: shapes that do not fit, NaN or infinite entries, negative weights.
+        ValueError: naming the argument: shapes that do not fit, NaN or infinite entries, negative weights; above 100,000
+            samples a kernel that landmarks do not hold.
 
     Warns:
-        UntrustedPredictionWarning: labels along eigenvalues that rounding hides and training would reach, or rounding of the
-            mean above a thousandth of the largest output or label.
+        UntrustedPredictionWarning: labels along eigenvalues that rounding hides and training would reach, rounding of the
+            mean above a thousandth of the largest output or label, or the bound of a solution in blocks above 1e-4.
 
     Numerics: eigenvalues below n eps lambda_max are zero to the arithmetic and are left out, so that rank-deficient
-    kernels have a finite limit at t = infinity. Source: Lee et al. (2019), section 2.2.
+    kernels have a finite limit at t = infinity. Above 6000 samples to 1e-4, as for
+    :class:`~ntk_shortcuts.methods.dataset.GivenDataset`; `error` is None where landmarks hold the kernel. Source: Lee et al.
+    (2019), section 2.2.
     """
     network = as_network(network)
     if np.ndim(inputs) > 2 and np.shape(inputs)[1:] == np.shape(probe_inputs)[1:]:
@@ -90,16 +95,29 @@ def predict_outputs(
         found = data_set_outputs(chosen, problem, Draws(True, num_draws, key))
         give(training.issues(found.problem.largest_curvature))
         return dataclasses.replace(found.law(), origin=origin)
-    law = dataclasses.replace(exact_outputs(problem, True, full_covariance), origin=origin)
+    solved = _solved_in_parts(problem, full_covariance)
+    law, _, issues = solved or (exact_outputs(problem, True, full_covariance), {}, ())
+    law = dataclasses.replace(law, origin=origin)
     if not is_traced(law):
         require_finite_outputs(law.mean, law.variance)
         issues = (
+            *issues,
             *training.issues(law.spectrum.largest_eigenvalue),
             *unresolved_labels(network, training, law, inputs.shape[0]),
             *_rounded_outputs(law, float(jnp.max(jnp.abs(labels)))),
         )
         give(issues)
     return law
+
+
+def _solved_in_parts(problem: Problem, full_covariance: bool) -> Solved | None:
+    """Above 6000 samples; the whole covariance, which landmarks do not give, in blocks."""
+    if not full_covariance:
+        return solved_where_large(problem, True, None)
+    if is_traced(problem.points, problem.probes, problem.rule, problem.weights) or len(problem.points) <= DENSE_LIMIT:
+        return None
+    require_fitting(len(problem.points), "full_covariance=False tries landmarks first")
+    return projected_outputs(problem, True, TOLERANCE, full_covariance)
 
 
 def _rounded_outputs(law: OutputLaw, size: float) -> tuple[RoundedOutputs, ...]:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.kernels.recursion import Kernels
+from ntk_shortcuts.memory import require_room
 from ntk_shortcuts.networks.base import KernelFacts, Network
 from ntk_shortcuts.networks.inputs import Inputs
 from ntk_shortcuts.numerics import is_traced
@@ -27,6 +28,9 @@ _BLOCK = 2**22
 _IMAGE_SIDE = 64
 # Grams that stay in memory for further predictions, in bytes.
 _KEPT = 2**30
+_WAY_OUT = 'method="dataset" solves large pools in blocks where no cache is given; pool.split and pool.take give a part'
+# Samples from which on kernels are evaluated where they are asked for: a gram of more would take 2 GiB.
+_MOST = 12_000
 
 
 class Gram(NamedTuple):
@@ -101,6 +105,36 @@ class GramNetwork(Network):
         )
 
 
+class SampleNetwork(Network):
+    """A network between numbered samples whose kernels are evaluated anew where they are asked for; of inputs as rows."""
+
+    network: Network
+    rows: Float[AnyArray, "samples d"]
+
+    @property
+    def facts(self) -> KernelFacts:
+        return KernelFacts(even=self.network.facts.even, linear=self.network.facts.linear)
+
+    def kernels(self, x1: Any, x2: Any = None) -> Kernels:
+        rows = jnp.asarray(self.rows)
+        first = rows[_numbers(x1)]
+        return self.network.kernels(first, None if x2 is None else rows[_numbers(x2)])
+
+
+def numbered_network(
+    network: Network,
+    inputs: Float[np.ndarray, "P ..."],
+    test: Float[np.ndarray, "n ..."],
+    cache: str | os.PathLike | None = None,
+) -> Network:
+    """A network between the numbered samples of a pool and a test pool: a lookup, or above 12,000 samples, and without a folder
+    to keep them in, of kernels evaluated where they are asked for."""
+    if cache is not None or len(inputs) <= _MOST:
+        return GramNetwork(gram_between(network, inputs, test, cache), network.facts)
+    rows = np.concatenate([inputs, test]).reshape(-1, inputs[0].size)
+    return SampleNetwork(network.on_images(inputs.shape[1:]), rows)
+
+
 def _numbers(points: Any) -> Any:
     points = points.numbers if isinstance(points, Numbered) else points
     return jnp.asarray(points)[:, 0].astype(int)
@@ -118,6 +152,9 @@ def gram_between(
         inputs: (P, d), or images (P, h, w, c), which become rows for a network of vectors.
         cache: a folder in which every block is kept as it is made, under a name made from the inputs and the kernels of some of
             them, so that an interrupted evaluation goes on where it was and the next process finds it.
+
+    Raises:
+        ValueError: more samples than there is memory for, with the sizes.
     """
     rows, tested = (x.reshape(len(x), inputs[0].size) for x in (inputs, test))
     network = network.on_images(inputs.shape[1:])
@@ -155,6 +192,7 @@ def _name(network: Network, rows: np.ndarray, tested: np.ndarray) -> str:
 
 def _evaluated(network: Network, rows: np.ndarray, tested: np.ndarray, images: bool, folder: Path | None) -> Gram:
     count, everything = len(rows), np.concatenate([rows, tested])
+    require_room(len(everything), count, _WAY_OUT)
     side = _IMAGE_SIDE if images and not network.facts.of_inner_products else max(1, _BLOCK // count)
     width = side if side == _IMAGE_SIDE else count
     nngp, ntk = np.empty((len(everything), count)), np.empty((len(everything), count))

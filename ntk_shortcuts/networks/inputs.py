@@ -8,9 +8,13 @@ from typing import Any
 import jax
 
 from ntk_shortcuts.kernels.moments import PairMoments
+from ntk_shortcuts.memory import require_room
+from ntk_shortcuts.numerics import is_traced
 from ntk_shortcuts.spec import Record
 from ntk_shortcuts.typing import Array, Float, Key
 from ntk_shortcuts.validation import as_points
+
+_WAY_OUT = "predict_outputs solves large data sets in blocks; kernels(x1[a:b], x2) gives some rows"
 
 
 class Inputs(Record):
@@ -60,11 +64,14 @@ def two_inputs(x1: Any, x2: Any) -> tuple[Inputs, Inputs | None]:
     """Both arguments of a kernel as inputs of one dtype; None for the second where it is the first.
 
     Raises:
-        ValueError: arrays that are not (n, d), of two dimensions, or with entries that are not finite.
+        ValueError: arrays that are not (n, d), of two dimensions, or with entries that are not finite; more of them than
+            there is memory for, with the sizes.
     """
     if isinstance(x1, Inputs):
         return x1, None if x2 is x1 else x2
     points1 = as_points("x1", x1)
-    if x2 is None or x2 is x1:
-        return Vectors(points1), None
-    return Vectors(points1), Vectors(as_points("x2", x2, dimension=points1.shape[1]).astype(points1.dtype))
+    alone = x2 is None or x2 is x1
+    points2 = points1 if alone else as_points("x2", x2, dimension=points1.shape[1]).astype(points1.dtype)
+    devices = None if is_traced(points1) else points1.devices()
+    require_room(len(points1), len(points2), _WAY_OUT, points1.dtype, devices)
+    return Vectors(points1), None if alone else Vectors(points2)

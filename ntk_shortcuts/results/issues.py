@@ -210,7 +210,27 @@ class LowRank(Issue):
 
     @property
     def advice(self) -> str:
-        return "a shorter time or a ridge needs fewer landmarks"
+        return "a shorter time or a ridge needs fewer landmarks, and without rank_tolerance the whole kernel is solved"
+
+
+@dataclasses.dataclass(frozen=True)
+class UnfinishedSolve(Issue):
+    """A large data set was solved in a space of so many dimensions, and outputs may be off by `size`. Label D16.1."""
+
+    samples: int
+    dimension: int
+    tolerance: float
+
+    @property
+    def what(self) -> str:
+        return (
+            f"{self.samples} samples in a Krylov space of {self.dimension} dimensions: outputs are off by at most "
+            f"{self.size:.1e}, which is not below {self.tolerance:g}"
+        )
+
+    @property
+    def advice(self) -> str:
+        return "a shorter time or a ridge needs a smaller space, and fewer probes leave more of it"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ from ntk_shortcuts.laws.base import DataLaw, Law
 from ntk_shortcuts.laws.pool.checks import notes_on, require_alike
 from ntk_shortcuts.laws.pool.indexed import IndexedPool, groups_of
 from ntk_shortcuts.networks.base import Network
-from ntk_shortcuts.networks.gram import GramNetwork, gram_between
+from ntk_shortcuts.networks.gram import numbered_network
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import generator
 from ntk_shortcuts.results.issues import Issue, WidthIgnored
@@ -197,13 +197,14 @@ class Pool(Law):
         return law.draw(generator(require_key(key)), num_samples)
 
     def prepared(self, network: Network, test: Any = None, cache: Any = None) -> tuple[DataLaw, Network, TestPoints]:
-        """Kernels are evaluated between all samples once; from then on a sample is a number, and its kernels a lookup."""
+        """A sample becomes a number. Kernels are evaluated between all samples once, and from then on are a lookup; of pools
+        above 12,000 samples, without a folder to keep them in, they are evaluated where they are asked for."""
         self._require_test(test)
         width = network.facts.width
         ignored = () if width is None else (WidthIgnored(float(width)),)
         law = self._indexed((*notes_on(self, test), *ignored))
-        gram = gram_between(network, self.inputs, test.inputs, cache)
-        return law, GramNetwork(gram, network.facts), law.tested_on(test.labels, test.attributes, test.weights)
+        numbered = numbered_network(network, self.inputs, test.inputs, cache)
+        return law, numbered, law.tested_on(test.labels, test.attributes, test.weights)
 
     def test_points(self, test: Any) -> TestPoints:
         """The samples of another pool as points to predict at, with their labels, groups and weights.

@@ -12,7 +12,8 @@ from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.laws.kernel import LawKernel, compiling_kernels, own_sectors, train_and_cross
 from ntk_shortcuts.methods.any_loss.initial import Initial, drawn_initial, no_initial, standard_error
 from ntk_shortcuts.methods.base import watched
-from ntk_shortcuts.methods.low_rank import DENSE_LIMIT, Problem, diagonals
+from ntk_shortcuts.methods.large import DENSE_LIMIT
+from ntk_shortcuts.methods.low_rank import Problem, diagonals
 from ntk_shortcuts.methods.refine import refine
 from ntk_shortcuts.metrics.base import Metric
 from ntk_shortcuts.nodes.base import Nodes, SampleWeight
