@@ -4,7 +4,7 @@
     python benchmarks/paper_search.py --table          # prints what was found
 
 rho = (0.85, 0.9), sigma = 0.6, ratio 4, width 128. From one base (squared loss, gradient flow, PyTorch's initialisation,
-infinite data, alpha_c = 1) each axis is moved alone, and then some two together: the loss, the optimiser (Adam's own steps), the
+infinite data, alpha_c = 1) each axis is moved alone, then some two together: the loss, the optimiser (Adam's own steps), the
 initial scale (weights of a given variance, biases of none), the number of samples, the scale of the inputs. Learning rate
 and stopping epoch are one axis for a flow, its time, of which every run has all; t = 2 x rate x steps of PyTorch's mean squared
 error, rate x steps of Adam. One row of `results/paper_search.csv` per training, network and time, written as it is finished:
@@ -90,7 +90,8 @@ def measure(training: Training, activation: str, depth: int) -> list[dict]:
         samples = training.samples or None
         probes = np.concatenate([grid, latents])
         p = ns.predict(model, network, rule, num_samples=samples, method=ns.PopulationFlow(**options), probes=probes)
-    outputs = np.asarray(p.outputs.values)
+    sampled: Any = p.outputs
+    outputs = np.asarray(sampled.values)
     biases = np.asarray(reliance(outputs[..., : len(grid)], grid)) - float(optimal_reliance(model))
     accuracy = (1 + np.mean(np.sign(outputs[..., len(grid) :]) * np.asarray(model.class_expectation(latents)), axis=-1)) / 2
     error = biases.std(axis=0, ddof=1) / np.sqrt(INITS)

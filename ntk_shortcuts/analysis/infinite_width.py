@@ -100,7 +100,7 @@ def _biases(model: Any, network: Any, training: TrainingRule, flow: PopulationFl
     kernel = LawKernel(model, network)
     points = kernel.law.test_points()
     outputs = flow(kernel, training, None, points)
-    return np.asarray(ShortcutBias().of_signs(jnp.asarray(outputs.signs(points)), points))
+    return np.asarray(outputs.each(lambda found: ShortcutBias().of_signs(jnp.asarray(found.signs(points)), points)))
 
 
 def _weights(widths: Sequence[int]) -> np.ndarray:

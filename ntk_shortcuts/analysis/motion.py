@@ -14,6 +14,7 @@ from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.laws.two_features.mixture import mixture_nodes
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.methods.flow.equation import FlowPoints, FlowRules, flow_parameters
+from ntk_shortcuts.methods.flow.mirrors import draws
 from ntk_shortcuts.metrics.reliance import Reliance, reliance
 from ntk_shortcuts.networks.base import require_finite_network
 from ntk_shortcuts.numerics import in_float64
@@ -100,8 +101,7 @@ def kernel_motion(
     points = FlowPoints(nodes, weights, model.class_expectation(nodes), model.probe_grid())
     numbers = jnp.zeros(()), jnp.asarray(step_tolerance)
     rules = FlowRules(*numbers, "squared", centred=False, orthogonal=False, max_steps=max_steps, dtype="float32")
-    keys = jax.random.split(key, num_inits)
-    path, inputs = flow_parameters(kernel, keys, points, jnp.asarray(stops), rules)
+    path, inputs = flow_parameters(kernel, draws(key, num_inits), points, jnp.asarray(stops), rules)
     finished = all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(path))
     require(finished, "max_steps", f"enough to reach time {stops[-1]:g}", max_steps)
     rows = [_row(kernel, points, stops, where[:-1], modes, *_member(path, inputs, i)) for i in range(num_inits)]

@@ -17,6 +17,7 @@ from jax.flatten_util import ravel_pytree
 from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.laws.two_features.plane import plane_basis
 from ntk_shortcuts.methods.flow.minibatches import Minibatches, Pieces, draw_pieces
+from ntk_shortcuts.methods.flow.mirrors import Draw, turned
 from ntk_shortcuts.numerics import compiled
 from ntk_shortcuts.training.losses import resolve_loss
 from ntk_shortcuts.typing import AnyArray, Array, Float, Key, Scalar
@@ -49,6 +50,16 @@ class FlowPoints(NamedTuple):
     weights: Float[Array, "m"]
     targets: Float[Array, "m"]
     probes: Float[Array, "p 2"]
+
+
+class RiskRule(NamedTuple):
+    """How the risk is made: nodes (m, 2), their weights and targets (m,), and how many times coarser than asked for the solver
+    steps."""
+
+    nodes: Float[Array, "m 2"]
+    weights: Float[Array, "m"]
+    targets: Float[Array, "m"]
+    coarseness: float
 
 
 class FlowPath(NamedTuple):
@@ -87,35 +98,36 @@ class Drawn(NamedTuple):
     data_key: Key
 
 
-def draw(kernel: LawKernel, key: Key, rules: FlowRules, on_plane: bool = True) -> Drawn:
-    """Embedding and initialisation of one key, reduced to the plane where the network has such a reduction, and that is wanted.
+def draw(kernel: LawKernel, chosen: Draw, rules: FlowRules, on_plane: bool = True) -> Drawn:
+    """Embedding and initialisation of one draw, reduced to the plane where the network has such a reduction, and that is
+    wanted.
 
     Outside of `jit` the random numbers of layers of one shape share a compiled program, whatever the network's depth.
     """
     model, network = kernel.law.two_features, kernel.finite_network
-    embedding_key, init_key = jax.random.split(key)
-    embedded, basis = _embedded_axes(model, embedding_key, rules.orthogonal)
+    embedding_key, init_key = jax.random.split(chosen.key)
+    embedded, basis = _embedded_axes(model, embedding_key, chosen.member, rules.orthogonal)
     params = network.init(init_key, model.input_dim, rules.dtype)
     reduced = network.on_plane(params, basis) if on_plane else None
     # Not one of the two keys above, so that the same networks start on infinite and on finite data.
-    data_key = jax.random.fold_in(key, 2)
+    data_key = jax.random.fold_in(chosen.key, 2 + chosen.member)
     if reduced is None:
         return Drawn(params, embedded, data_key)
     return Drawn(reduced, network.plane_inputs(embedded, basis), data_key)
 
 
 @compiled
-def _embedded_axes(model: Any, key: Key, orthogonal: bool) -> tuple[jax.Array, jax.Array]:
+def _embedded_axes(model: Any, key: Key, member: jax.Array, orthogonal: bool) -> tuple[jax.Array, jax.Array]:
     """Inputs of the latents' unit vectors, and the basis of the plane: compiled once for networks of all shapes."""
-    embedding = model.embedding(key, orthogonal)
+    embedding = turned(model.embedding(key, orthogonal), member)
     basis = plane_basis(embedding)
     return embedding(jnp.eye(2, dtype=basis.dtype)), basis
 
 
 @compiled
-def flow_path(kernel: LawKernel, keys: jax.Array, points: FlowPoints, times: jax.Array, rules: FlowRules) -> FlowPath:
-    """Flows of the networks of these keys, with outputs at sorted times."""
-    return jax.vmap(lambda key: flow_from(draw(kernel, key, rules), kernel.network, points, times, rules))(keys)
+def flow_path(kernel: LawKernel, chosen: Draw, points: FlowPoints, times: jax.Array, rules: FlowRules) -> FlowPath:
+    """Flows of the networks of these draws, with outputs at sorted times."""
+    return jax.vmap(lambda one: flow_from(draw(kernel, one, rules), kernel.network, points, times, rules))(chosen)
 
 
 def flow_from(drawn: Drawn, network: Any, points: FlowPoints, times: jax.Array, rules: FlowRules) -> FlowPath:
@@ -147,19 +159,19 @@ def _flow_from(drawn: Drawn, labels: Labels, network: Any, points: FlowPoints, t
 
 @compiled
 def flow_parameters(
-    kernel: LawKernel, keys: jax.Array, points: FlowPoints, times: jax.Array, rules: FlowRules
+    kernel: LawKernel, chosen: Draw, points: FlowPoints, times: jax.Array, rules: FlowRules
 ) -> tuple[Any, jax.Array]:
     """Any on the plane at sorted times, leaves (inits, times, ...), and the inputs (inits, points, 2) they act on."""
 
     network = kernel.network
 
-    def one(key: Key) -> tuple[Any, jax.Array]:
-        drawn = draw(kernel, key, rules)
+    def one(single: Draw) -> tuple[Any, jax.Array]:
+        drawn = draw(kernel, single, rules)
         start = started(drawn, draw_labels(drawn.data_key, points, rules), network, points, rules)
         found, _, _ = integrate(start.params, lambda t, p: velocity(t, p, start, network, rules), lambda p: p, times, rules)
         return found, start.inputs
 
-    return jax.vmap(one)(keys)
+    return jax.vmap(one)(chosen)
 
 
 def started(drawn: Drawn, labels: Labels, network: Any, points: FlowPoints, rules: FlowRules) -> Start:

@@ -20,11 +20,13 @@ import numpy as np
 from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.laws.two_features.mixture import density_nodes, mixture_nodes
 from ntk_shortcuts.methods.base import Method
-from ntk_shortcuts.methods.flow.equation import Drawn, FlowPath, FlowPoints, FlowRules, draw, flow_from
+from ntk_shortcuts.methods.flow.equation import Drawn, FlowPath, FlowPoints, FlowRules, RiskRule, draw, flow_from
 from ntk_shortcuts.methods.flow.minibatches import Minibatches, minibatches
+from ntk_shortcuts.methods.flow.mirrors import GROUP, Draw, draws, singly
 from ntk_shortcuts.methods.flow.optimizers import Descent, OptimizedNetworks, Optimizer, require_batch_size, require_optimizer
 from ntk_shortcuts.methods.flow.sensitivities import differentiable_outputs
 from ntk_shortcuts.methods.refine import refine
+from ntk_shortcuts.metrics.base import Metric
 from ntk_shortcuts.networks.base import require_finite_network
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import in_float64, is_traced
@@ -36,16 +38,27 @@ from ntk_shortcuts.training.losses import resolve_loss
 from ntk_shortcuts.typing import Key
 from ntk_shortcuts.validation import require, require_integer, require_key, require_values, required
 
-# Nodes across of the rule, with 4/3 as many along: refined until the bias moves by less than the tolerance.
-_ORDERS = (10, 16, 24, 36)
 # Hermite nodes per axis and class without refinement, where derivatives are taken.
 _TRACED_ORDER = 12
 # For samples at nodes: with 8 the modes in which noise is fitted late are missing.
 _SAMPLED_ORDER = 16
 # Rules are padded to multiples of this many nodes, for one compiled program.
 _PADDED = 320
-# Networks on which the rule is chosen.
-_FIRST = 4
+# Networks on which the rule is chosen: the first group.
+_FIRST = GROUP
+
+
+class _Level(NamedTuple):
+    """A rule: nodes across, with 4/3 as many along, the weight below which they are left out, and how many times coarser the
+    solver steps."""
+
+    order: int
+    negligible: float = 1e-5
+    coarseness: float = 1.0
+
+
+# Refined until the bias moves by less than the tolerance.
+_LEVELS = (_Level(10, 1e-4, 3.0), _Level(16), _Level(24), _Level(36))
 
 
 class PopulationFlow(Method):
@@ -66,7 +79,8 @@ class PopulationFlow(Method):
 
     Args:
         key: `jax.random` key.
-        num_inits: initialisations averaged.
+        num_inits: initialisations averaged, in groups of four that share a network and have the plane of the features turned
+            (:mod:`ntk_shortcuts.methods.flow.mirrors`); each by itself is a draw like any other, and a mean has less scatter.
         loss: "squared" or "logistic".
         momentum: heavy-ball momentum beta in [0, 1), in its limit of small learning rates: flow, 1/(1 - beta) as fast. That
             of a `GradientDescent` means the same.
@@ -80,7 +94,8 @@ class PopulationFlow(Method):
         random_init: False: train and report f - f_0, which starts at zero.
         orthogonal: make the two feature directions exactly orthogonal, as they are for large d.
         tolerance: nodes are refined until the mean bias of the first four initialisations moves by less than this, or the
-            finest rule is reached.
+            finest rule is reached. The others are run with the coarsest rule that may stand for the last one, and moved by what
+            the first four differ by on average (label D13.6).
         order: a fixed rule without refinement, of this many nodes across and 4/3 as many along
             (:func:`ntk_shortcuts.laws.two_features.mixture.density_nodes`). Hermite nodes per axis and class where derivatives
             are taken (12 unless given) and with num_samples or batch_size (16).
@@ -90,10 +105,12 @@ class PopulationFlow(Method):
         dtype: of the parameters; the solver's error is above float32's rounding.
 
     Outputs are samples of networks: bias and reliance are means over initialisations of each network's own (no Gaussian
-    assumption), `bias_std` the standard deviation of the bias over them. Diagnostics: `bias_standard_error` (largest over
-    times), `discretization_error` (that last move; NaN with `order`), `nodes`, `converged` (1, 0), `solver_steps` (largest over
-    initialisations), `time_reached`, `undecided` (the part of the reliance that probes with outputs below step_tolerance/10 of
-    the largest decide, at most; largest over times).
+    assumption), `bias_std` the standard deviation of the bias over them. Diagnostics: `bias_standard_error` (of the mean bias,
+    by groups of initialisations: mostly below bias_std over the root of their number; largest over times),
+    `discretization_error` (that last move, in which solver steps of three times the tolerance take part at the coarsest rule;
+    NaN with `order`), `nodes`, `converged` (1, 0), `solver_steps` (largest over initialisations), `time_reached`, `undecided`
+    (the part of the reliance that probes with outputs below step_tolerance/10 of the largest decide, at most; largest over
+    times).
 
     Issues: a solver out of steps, whose predictions beyond are NaN; a bias that moves by more than the tolerance at the finest
     rule; outputs f - f_0 within rounding of f_0; undecided probes of a weight above the tolerance.
@@ -137,7 +154,7 @@ class PopulationFlow(Method):
     dtype: Any = eqx.field(default="float32", static=True)
 
     def __call__(self, kernel: LawKernel, training: Any, num_samples: Any, points: TestPoints) -> SampledOutputs:
-        keys = jax.random.split(self._checked_key(kernel, num_samples), self.num_inits)
+        chosen = draws(self._checked_key(kernel, num_samples), self.num_inits)
         rules = self._rules(num_samples)
         if self.optimizer is not None:
             require(not is_traced(kernel, training), "optimizer", "None where derivatives are taken", self.optimizer)
@@ -147,7 +164,7 @@ class PopulationFlow(Method):
         sampled = num_samples is not None or self.batch_size is not None
         order = _SAMPLED_ORDER if sampled and self.order is None else self.order
         if is_traced(kernel, training):
-            return self._traced(kernel, training, keys, num_samples, points, order or _TRACED_ORDER, rules)
+            return self._traced(kernel, training, chosen, num_samples, points, order or _TRACED_ORDER, rules)
         times = flow_times(training)
         require(not (self.momentum and np.any(_momentum(training))), "momentum", "0 beside that of the rule", self.momentum)
         if self.optimizer is None:
@@ -155,33 +172,55 @@ class PopulationFlow(Method):
                 batches = _minibatches(self.batch_size, training, num_samples, self.momentum)
                 rules = dataclasses.replace(rules, batches=batches)
             stops, where = np.unique(np.atleast_1d(times), return_inverse=True)
-            flows: Any = _Flows(kernel, keys, points.points, jnp.asarray(stops * self._speed), rules)
+            flows: Any = _Flows(kernel, chosen, points.points, jnp.asarray(stops * self._speed), rules)
         else:
             descent = Descent(kernel.network, training.learning_rate, rules, self.optimizer, self.batch_size, num_samples)
             stops, where = np.unique(np.atleast_1d(np.asarray(training.steps)), return_inverse=True)
-            flows = OptimizedNetworks(kernel, keys, points.points, stops, descent)
+            flows = OptimizedNetworks(kernel, chosen, points.points, stops, descent)
         model = kernel.law.two_features
 
-        def run(chosen: slice, nodes: tuple) -> _Path:
-            path = flows(chosen, nodes)
+        def run(which: slice, rule: RiskRule) -> _Path:
+            path = flows(which, rule)
             outputs = np.array(path.outputs, np.float64)[:, where]
             if not self.random_init:
                 outputs[:, np.atleast_1d(times) == 0] = 0  # f_0 - f_0, which two roundings of f_0 need not be
             reached, steps, subtracted = (np.asarray(part) for part in path[1:])
-            return _Path(outputs, reached, steps, subtracted, nodes)
+            return _Path(outputs, reached, steps, subtracted, rule)
+
+        def read(path: _Path) -> Any:
+            return kernel.law.metric(SampledOutputs(values=path.outputs), points)
 
         # The rule is chosen on the first networks, by the move of their bias from the next coarser rule to this one.
-        orders = _ORDERS if order is None else (order,)
-        refined = refine(
-            lambda level: run(slice(_FIRST), _padded_nodes(model, orders[level], sampled)),
-            len(orders),
-            lambda path: kernel.law.metric(SampledOutputs(values=path.outputs), points),
-            self.tolerance,
-        )
-        path = refined.found
+        levels = _LEVELS if order is None else (_Level(order),)
+        tried: list[_Path] = []
+
+        def at_level(level: int) -> _Path:
+            tried.append(run(slice(_FIRST), _risk_rule(model, levels[level], sampled)))
+            return tried[-1]
+
+        refined = refine(at_level, len(levels), read, self.tolerance)
+        path, coarse = refined.found, None
         if self.num_inits > _FIRST:
-            path = path.joined(run(slice(_FIRST, None), path.nodes))
-        return self._noted(kernel, points, path, times, refined.change, order is not None)
+            usual = self._cheapest(tried, kernel.law.metric, points)
+            path = path.joined(run(slice(_FIRST, None), usual.rule))
+            coarse = None if usual is tried[-1] else usual.outputs
+        return self._noted(kernel, points, path, coarse, times, refined.change, order is not None)
+
+    def _cheapest(self, tried: list[_Path], metric: Metric, points: TestPoints) -> _Path:
+        """The coarsest of the rules tried that may stand for the last one: what their differences on the first networks add to
+        the variance of the mean is at most half of the scatter over initialisations."""
+
+        def of_each(path: _Path) -> np.ndarray:
+            outputs = SampledOutputs(values=path.outputs)
+            return np.asarray(metric.of_signs(jnp.asarray(outputs.signs(points)), points))
+
+        numbers = [of_each(path) for path in tried]
+        allowed = np.mean(np.var(numbers[-1], axis=0, ddof=1)) / self.num_inits / 2
+        for path, found in zip(tried[:-1], numbers[:-1], strict=True):
+            added = np.mean(np.var(found - numbers[-1], axis=0, ddof=1)) * (1 / _FIRST - 1 / self.num_inits)
+            if added <= allowed:
+                return path
+        return tried[-1]
 
     @property
     def _speed(self) -> float:
@@ -215,7 +254,7 @@ class PopulationFlow(Method):
         return FlowRules(*numbers, self.loss, not self.random_init, self.orthogonal, self.max_steps, dtype, count)
 
     def _traced(
-        self, kernel: LawKernel, training: Any, keys: Key, num_samples: Any, points: TestPoints, order: int, rules: FlowRules
+        self, kernel: LawKernel, training: Any, chosen: Draw, num_samples: Any, points: TestPoints, order: int, rules: FlowRules
     ) -> SampledOutputs:
         """Inside JAX's transformations: one rule of nodes, and signs averaged over the cells of the grid, which are smooth."""
         for name, value in (("num_samples", num_samples), ("batch_size", self.batch_size)):
@@ -231,13 +270,20 @@ class PopulationFlow(Method):
             nodes, weights = mixture_nodes(model, order)
             return FlowPoints(nodes, weights, model.class_expectation(nodes), model.probe_grid())
 
-        outputs = differentiable_outputs(kernel, keys, at_nodes, flat[ascending], rules)
+        outputs = differentiable_outputs(kernel, chosen, at_nodes, flat[ascending], rules)
         # The weights are those of the model's dtype: derivatives of the reliance are taken in float64.
-        outputs = outputs.astype(flat.dtype)[:, jnp.argsort(ascending)].reshape(len(keys), *times.shape, -1)
-        return SampledOutputs(values=outputs, in_cells=True)
+        outputs = outputs.astype(flat.dtype)[:, jnp.argsort(ascending)].reshape(self.num_inits, *times.shape, -1)
+        return SampledOutputs(values=outputs, in_cells=True, group=GROUP)
 
     def _noted(
-        self, kernel: LawKernel, points: TestPoints, path: _Path, times: np.ndarray, move: float, fixed: bool
+        self,
+        kernel: LawKernel,
+        points: TestPoints,
+        path: _Path,
+        coarse: np.ndarray | None,
+        times: np.ndarray,
+        move: float,
+        fixed: bool,
     ) -> SampledOutputs:
         """The outputs with what the solver and the nodes may have missed."""
         wanted, dtype, each = float(np.max(times)), jnp.dtype(self.dtype), np.atleast_1d(times)
@@ -261,12 +307,14 @@ class PopulationFlow(Method):
         undecided = float(np.max(np.mean(near @ differ, axis=0))) / len(differ)
         if undecided > self.tolerance:
             issues.append(UndecidedProbes(undecided))
-        outputs = SampledOutputs(values=path.outputs.reshape(len(path.outputs), *np.shape(times), -1))
-        spread = np.asarray(kernel.law.metric.read(outputs, points).spread) if self.num_inits > 1 else np.nan
+        values = path.outputs.reshape(len(path.outputs), *np.shape(times), -1)
+        beside = None if coarse is None else coarse.reshape(len(coarse), *values.shape[1:])
+        outputs = SampledOutputs(values=values, coarse=beside, group=GROUP)
+        error = np.asarray(kernel.law.metric.read(outputs, points).error) if self.num_inits > 1 else np.nan
         diagnostics = {
-            "bias_standard_error": float(np.max(spread / np.sqrt(self.num_inits))),
+            "bias_standard_error": float(np.max(error)),
             "discretization_error": move,
-            "nodes": float(jnp.count_nonzero(path.nodes[1])),
+            "nodes": float(jnp.count_nonzero(path.rule.weights)),
             "converged": float(finished and (fixed or move <= self.tolerance)),
             "solver_steps": float(np.max(path.steps)),
             "time_reached": float(reached),
@@ -277,18 +325,18 @@ class PopulationFlow(Method):
 
 class _Path(NamedTuple):
     """Of each initialisation: outputs (inits, times, probes), time reached, steps and the largest initial output that was
-    subtracted (inits,); and the nodes."""
+    subtracted (inits,); and the rule."""
 
     outputs: np.ndarray
     reached: np.ndarray
     steps: np.ndarray
     subtracted: np.ndarray
-    nodes: tuple
+    rule: RiskRule
 
     def joined(self, other: _Path) -> _Path:
-        """With the initialisations of another on the same nodes."""
+        """With the initialisations of another, by this one's rule or by a coarser one."""
         outputs, reached, steps, subtracted = (np.concatenate(part) for part in zip(self[:-1], other[:-1], strict=True))
-        return _Path(outputs, reached, steps, subtracted, self.nodes)
+        return _Path(outputs, reached, steps, subtracted, self.rule)
 
 
 def _momentum(training: Any) -> Any:
@@ -322,19 +370,19 @@ def flow_times(training: Any) -> np.ndarray:
 
 
 class _Flows:
-    """Flows of the networks of some keys, drawn once."""
+    """Flows of the networks of some draws, made once."""
 
-    def __init__(self, kernel: LawKernel, keys: jax.Array, probes: Any, times: jax.Array, rules: FlowRules):
+    def __init__(self, kernel: LawKernel, chosen: Draw, probes: Any, times: jax.Array, rules: FlowRules):
         self.network, self.probes, self.times, self.rules = kernel.network, probes, times, rules
-        self.drawn = [draw(kernel, key, rules) for key in keys]
+        self.drawn = [draw(kernel, single, rules) for single in singly(chosen)]
 
-    def __call__(self, chosen: slice, nodes: tuple) -> FlowPath:
-        at, weights, targets = nodes
-        points = FlowPoints(at, weights, targets, self.probes)
+    def __call__(self, chosen: slice, rule: RiskRule) -> FlowPath:
+        points = FlowPoints(rule.nodes, rule.weights, rule.targets, self.probes)
+        rules = dataclasses.replace(self.rules, step_tolerance=self.rules.step_tolerance * rule.coarseness)
 
         @in_float64
         def one(drawn: Drawn) -> FlowPath:
-            return flow_from(drawn, self.network, points, self.times, self.rules)
+            return flow_from(drawn, self.network, points, self.times, rules)
 
         # One by one, a network never waits for the steps of another, and every core has a network of its own.
         first, *rest = self.drawn[chosen]
@@ -344,12 +392,13 @@ class _Flows:
         return jax.tree.map(lambda *leaves: np.stack(leaves), *paths)
 
 
-def _padded_nodes(model: Any, order: int, sampled: bool) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _risk_rule(model: Any, level: _Level, sampled: bool) -> RiskRule:
     """Nodes, weights and targets, padded with nodes of no weight."""
+    order = level.order
     if sampled:  # the targets of the density's own rule are projections, and no probabilities
         nodes, weights = mixture_nodes(model, order)
         rule = nodes, weights, model.class_expectation(nodes)
     else:
-        rule = density_nodes(model, -(-4 * order // 3), order)
+        rule = density_nodes(model, -(-4 * order // 3), order, level.negligible)
     nodes, weights, targets = (jnp.pad(leaf, [(0, -len(leaf) % _PADDED)] + [(0, 0)] * (leaf.ndim - 1)) for leaf in rule)
-    return nodes, weights, targets
+    return RiskRule(nodes, weights, targets, level.coarseness)
