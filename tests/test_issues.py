@@ -91,7 +91,7 @@ KINDS = {name: kind for name, kind in vars(issues).items() if inspect.isclass(ki
 @pytest.fixture
 def small(monkeypatch, request):
     """Rules and landmarks too few for the tolerances asked of them."""
-    monkeypatch.setattr(population_flow, "_ORDERS", (2, 3))
+    monkeypatch.setattr(population_flow, "_LEVELS", [population_flow._Level(order) for order in (2, 3)])
     if request.node.callspec.params["kind"] == "LowRank":
         monkeypatch.setattr(low_rank, "_RANKS", (2, 4))
         monkeypatch.setattr(low_rank, "DENSE_LIMIT", 10)
