@@ -187,7 +187,7 @@ def report() -> str:
 
 Our infinite-width kernels of fully connected networks against those of
 [neural-tangents](https://github.com/google/neural-tangents) 0.6.5, an independent implementation, and the accuracy of
-both in single precision. Rerun with `python benchmarks/agreement_neural_tangents.py --output docs/guide/agreement.md`
+both in single precision. Rerun with `python benchmarks/agreement_neural_tangents.py --output docs/evidence/agreement.md`
 (needs `pip install '.[neural-tangents]'` and mpmath).
 
 This page: Python {platform.python_version()}, {versions}; {device}, {os.cpu_count()} cores; {time.strftime("%Y-%m-%d")}.

@@ -35,7 +35,9 @@ import ntk_shortcuts as ns
 from ntk_shortcuts.laws import LawKernel
 from ntk_shortcuts.laws.eigenfunctions import eigenbasis
 from ntk_shortcuts.laws.two_features.polar import latent_rays
+from ntk_shortcuts.plotting import Scatter, plot_agreement
 
+RECORDS = pathlib.Path(__file__).parent / "results" / "dataset_average.jsonl"
 TIMES = (3.0, 30.0, 300.0, 3000.0)
 VARIANTS = {
     "full": {},
@@ -378,6 +380,20 @@ def add_variants(path: pathlib.Path, chosen: list[int], minutes: float) -> None:
 def environment() -> dict:
     versions = {"jax": jax.__version__, "python": platform.python_version(), "ntk_shortcuts": ns.__version__}
     return {**versions, "cores": os.cpu_count()}
+
+
+def figures() -> dict:
+    """Predicted bias against that over sampled data sets, with its standard error."""
+    records = [json.loads(line) for line in RECORDS.read_text().splitlines()]
+    times = np.tile(TIMES, len(records))
+    depths = np.repeat([int(r["network"].split()[0].partition("-")[2] or 0) for r in records], len(TIMES))
+    sampled, errors = (np.array([r[name] for r in records]).ravel() for name in ("brute_force", "brute_force_error"))
+    forms = {"full": "local form (the default)", "scalar": "scalar form"}
+    predicted = {name: np.array([r[name] for r in records]).ravel() for name in forms}
+    panels = [Scatter(title, predicted[name], sampled, errors, times, depths) for name, title in forms.items()]
+    figure = plot_agreement(panels)
+    figure.axes[0].set_ylabel("bias over sampled data sets")
+    return {"dataset_average": figure}
 
 
 def main() -> None:

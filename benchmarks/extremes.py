@@ -1,4 +1,4 @@
-"""Extreme but valid inputs: what the package answers, against references of many digits; docs/guide/extremes.md
+"""Extreme but valid inputs: what the package answers, against references of many digits; docs/evidence/extremes.md
 holds the largest of each group.
 
     python benchmarks/extremes.py --output extremes.md

@@ -41,7 +41,6 @@ from ntk_shortcuts.methods.flow.equation import (
     started,
     velocity,
 )
-from ntk_shortcuts.methods.flow.mirrors import Draw, draws
 
 MODEL = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0))
 OUTPUT = pathlib.Path(__file__).parent / "results" / "finite_samples.jsonl"
@@ -92,17 +91,17 @@ def measure(activation: str, depth: int, kind: str, samples: int | None) -> dict
 
 
 @eqx.filter_jit
-def linearised_flow(model: ns.GenerativeModel, network: ns.MLP, chosen: Draw, points: FlowPoints, rules: FlowRules) -> tuple:
+def linearised_flow(model: ns.GenerativeModel, network: ns.MLP, keys: jax.Array, points: FlowPoints, rules: FlowRules) -> tuple:
     """Outputs (inits, times, probes) and their moves (inits, times, draws, probes) under the noise of SCALE samples."""
     positive = (1 + model.class_expectation(points.nodes)) / 2
     laws = jnp.stack([points.weights * positive, points.weights * (1 - positive)])
     laws = laws / laws.sum(1, keepdims=True)
 
-    def one(single: Draw) -> tuple:
-        drawn = draw(LawKernel(model, network), single, rules)
+    def one(key: jax.Array) -> tuple:
+        drawn = draw(LawKernel(model, network), key, rules)
         start = started(drawn, draw_labels(drawn.data_key, points, rules), network, points, rules)
         # The covariance of the counts of SCALE samples, half of either class, over SCALE.
-        noise = jnp.sqrt(laws) * jax.random.normal(jax.random.fold_in(drawn.data_key, 3), (DRAWS, *laws.shape))
+        noise = jnp.sqrt(laws) * jax.random.normal(jax.random.fold_in(key, 3), (DRAWS, *laws.shape))
         moves = (noise - laws * noise.sum(-1, keepdims=True)) / np.sqrt(2 * SCALE)
         still = jax.tree.map(jnp.zeros_like, start)
         tilt = (moves[:, 0] * (1 - positive) - moves[:, 1] * positive) / points.weights
@@ -128,7 +127,7 @@ def linearised_flow(model: ns.GenerativeModel, network: ns.MLP, chosen: Draw, po
             rules,
         )[0]
 
-    return jax.lax.map(one, chosen)
+    return jax.lax.map(one, keys)
 
 
 @functools.cache
@@ -138,9 +137,8 @@ def linearised_moves(activation: str, depth: int) -> tuple[np.ndarray, np.ndarra
         nodes, weights = mixture_nodes(MODEL, LINEAR_ORDER)
         points = FlowPoints(nodes, weights, MODEL.class_expectation(nodes), MODEL.probe_grid())
         rules = FlowRules(jnp.zeros(()), jnp.asarray(1e-2), "squared", False, False, 20_000, "float32")
-        outputs, moves = linearised_flow(
-            MODEL, practised(activation, depth), draws(jax.random.key(0), LINEAR_INITS), points, rules
-        )
+        keys = jax.random.split(jax.random.key(0), LINEAR_INITS)
+        outputs, moves = linearised_flow(MODEL, practised(activation, depth), keys, points, rules)
     return np.asarray(outputs, float), (np.asarray(moves, float) ** 2).mean(2) * SCALE
 
 

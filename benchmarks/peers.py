@@ -1,6 +1,6 @@
 """Closed-form kernels against neural-tangents: seconds of both in one run, and the accuracy of both.
 
-    python benchmarks/peers.py [--points 3000] [--rounds 3] [--only ACTIVATION] [--table] [--page docs/guide/speed.md]
+    python benchmarks/peers.py [--points 3000] [--rounds 3] [--only ACTIVATION] [--table] [--page docs/evidence/speed.md]
 
 Both compiled, in turns, medians of seven or more; between two sets of points and of one set with itself. Every case has a
 process of its own in each of three rounds; the table has the medians of these. neural-tangents' kernels are of its `stax` on

@@ -25,7 +25,10 @@ import jax
 import numpy as np
 
 import ntk_shortcuts as ns
+from ntk_shortcuts.experiments.comparison import read_lines
+from ntk_shortcuts.plotting import Scatter, plot_agreement
 
+RECORDS = pathlib.Path(__file__).parent / "results" / "population_flow.jsonl"
 EPOCHS = np.array([1, 3, 10, 30, 100])
 SEEDS, INITS, SAMPLES, BATCH = 10, 16, 3200, 64
 # Of the flow's rules of nodes and solver; a record of an earlier one is not of this flow.
@@ -218,9 +221,21 @@ def summary(records: list[dict]) -> str:
     return "\n".join(lines)
 
 
+def figures() -> dict:
+    """Trained networks against the frozen kernel, and against the flow with minibatches."""
+    records = [record for record in read_lines(RECORDS) if record["loss"] == "squared"]
+    trained, errors = (np.array([r[name] for r in records]).ravel() for name in ("trained", "trained_standard_error"))
+    times = np.tile(EPOCHS, len(records))
+    depths = np.repeat([r["depth"] for r in records], len(EPOCHS))
+    titles = {"frozen": "frozen kernel", "minibatches": "population flow"}
+    predicted = {name: np.array([r[name] for r in records]).ravel() for name in titles}
+    panels = [Scatter(titles[name], predicted[name], trained, errors, times, depths) for name in titles]
+    return {"finite_networks": plot_agreement(panels)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path(__file__).parent / "results/population_flow.jsonl")
+    parser.add_argument("--output", type=pathlib.Path, default=RECORDS)
     parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--flow", action="store_true", help="make the flow of the records anew, and nothing else")

@@ -149,6 +149,7 @@ DERIVATION = Derivation(
     r"$\kappa_4=3\,\mathrm{Var}\,S=\frac{3\sigma_w^4}{n}(E\phi^4-(E\phi^2)^2)$, exactly: $15\sigma_w^4q^2/(4n)$ for ReLU and "
     r"$6\sigma_w^4q^2/n$ for linear units of pre-activation variance $q$.",
     assumptions=["Gaussian weights and biases, independent", "one hidden layer", "any width, one input"],
+    builds_on=["D3.1"],
     code=["ntk_shortcuts.finite_width.output_fourth_cumulant"],
     source="Antognini (2019), and this project for the exact form",
     steps=steps,

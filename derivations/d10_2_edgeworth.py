@@ -134,6 +134,7 @@ DERIVATION = Derivation(
     statement=r"With output variance $K$ and fourth cumulant $\kappa_4$ the density at initialisation is "
     r"$N(f;0,K)\left(1+\frac{\kappa_4}{24K^2}\mathrm{He}_4(f/\sqrt K)\right)+O(1/n^2)$.",
     assumptions=["one input; the output is even in law", r"$\kappa_4=O(1/n)$, $\kappa_6=O(1/n^2)$"],
+    builds_on=["D10.1"],
     code=["ntk_shortcuts.finite_width.edgeworth_density"],
     source="Antognini (2019)",
     steps=steps,

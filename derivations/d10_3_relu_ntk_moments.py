@@ -174,6 +174,7 @@ DERIVATION = Derivation(
     r"$3\times3$ recursion of second moments; at $L=1$ it is $3/n$ of the squared mean. "
     r"$\kappa_4=3q_0^2(\sigma_w^2/2)^{2L}((1+5/n)^L-1)$, $q_0=\sigma_w^2|x|^2/d$.",
     assumptions=["ReLU, no biases, NTK parameterisation, all hidden layers of width $n$", "at initialisation, one input"],
+    builds_on=["D3.1"],
     code=["ntk_shortcuts.finite_width.finite_width_moments", "ntk_shortcuts.kernels.finite_width.moments._second_moment"],
     source="this project; to leading order in depth over width Hanin & Nica (2020)",
     steps=steps,

@@ -195,6 +195,7 @@ DERIVATION = Derivation(
     statement=r"At one input, $E\,\Theta=\Theta_\infty+m_\theta/n$, $\mathrm{Var}\,\Theta=(M_{\theta\theta}+2B)/n$ and "
     r"$\kappa_4=3M_{qq}/n$ up to $O(1/n^2)$, with $m$, $M$, $F$ and $B$ from one recursion over layers; exact for $L\le1$.",
     assumptions=["Gaussian parameters, all hidden layers of width $n$", "at initialisation, one input"],
+    builds_on=["D10.3"],
     code=["ntk_shortcuts.finite_width.finite_width_moments", "ntk_shortcuts.kernels.finite_width.expansion.expand_in_width"],
     source="this project; the tensors are those of Roberts, Yaida & Hanin (2022), chapters 4 and 8",
     steps=steps,

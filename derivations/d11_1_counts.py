@@ -214,6 +214,7 @@ DERIVATION = Derivation(
         r"the leverage $d_p$ in its average: to leading order in one over the number of samples that share a mode; exact for "
         r"known counts",
     ],
+    builds_on=["D9.2"],
     code=["ntk_shortcuts.methods.average.atoms.resolvent"],
     source="this project",
     steps=steps,

@@ -101,7 +101,7 @@ def _code(poles, residues, kernel, cross, labels, counts, samples):
     where = coordinates(kernel, cross, np.full(len(kernel), 1 / len(kernel)), 0.0)
     resolvents = [averaged_resolvent(complex(pole), where, counts, samples) for pole in poles]
     influence = Influence(residues, resolvents, counts, samples, np.arange(len(kernel)))
-    spread = label_spread(influence, where, labels)
+    spread = label_spread(influence, where, labels[:, None])
     mean = influence.mean(where, labels[:, None])[:, 0]
     fed = with_feedback(influence, where, spread)
     return resolvents, mean, spread_at(spread.matrix, where.points), spread_at(fed, where.points)
@@ -209,6 +209,7 @@ DERIVATION = Derivation(
         r"fixed sums enter by linear regression, up to a factor $1 - 1/P$ of their P nodes",
         r"output averaged over initialisations",
     ],
+    builds_on=["D9.3", "D11.1"],
     code=["ntk_shortcuts.methods.average.atoms.influence"],
     source="this project",
     steps=steps,

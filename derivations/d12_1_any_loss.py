@@ -164,6 +164,8 @@ DERIVATION = Derivation(
         r"the loss is the mean of $\ell(f, y)$, convex in $f$, and $\ell(-f, -y) = \ell(f, y)$",
         "the limit: as far as the kernel's eigenvalues are above the resolution of the arithmetic",
     ],
+    builds_on=["D3.3", "D4.1"],
+    evidence={"losses": "../evidence/losses.md"},
     code=["ntk_shortcuts.training.function_flow"],
     source="Jacot et al. (2018) for the flow in function space; Soudry et al. (2018) for separable data; this project",
     steps=steps,

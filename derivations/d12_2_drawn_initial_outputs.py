@@ -114,6 +114,7 @@ DERIVATION = Derivation(
     r"variance "
     r"$K(x, x) - |\psi(x)|^2$, $\psi(x) = K(x, X)\sqrt wV\Lambda^{-1/2}$.",
     assumptions=["outputs at initialisation are Gaussian with the NNGP kernel: infinitely wide networks"],
+    builds_on=["D4.4", "D12.1"],
     code=["ntk_shortcuts.methods.any_loss.initial"],
     source="this project; conditional Gaussian laws are textbook",
     steps=steps,

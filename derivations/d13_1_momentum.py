@@ -124,6 +124,7 @@ DERIVATION = Derivation(
         "a frozen kernel, squared loss",
         "the buffer starts at 0 and the rate multiplies the whole update (optax, PyTorch)",
     ],
+    builds_on=["D4.2"],
     code=["ntk_shortcuts.GradientDescent", "ntk_shortcuts.training.momentum"],
     source="Polyak (1964), Nesterov (1983); the filter in this form: this project",
     steps=steps,

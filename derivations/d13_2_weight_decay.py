@@ -101,6 +101,7 @@ DERIVATION = Derivation(
     r"the limit $1/(\lambda + w)$; decoupled from momentum $\beta$ the limit is $1/(\lambda + (1-\beta)w)$. Decay towards 0 "
     r"moves the kernel of any width, by $e^{-2Lwt}$: the same only while $wt \ll 1$.",
     assumptions=["a frozen kernel, squared loss", "for decay towards 0: no biases, homogeneous activation, width to infinity"],
+    builds_on=["D13.1"],
     code=["ntk_shortcuts.GradientDescent", "ntk_shortcuts.training.momentum"],
     source="worked out for this package",
     steps=steps,

@@ -94,6 +94,7 @@ DERIVATION = Derivation(
     statement=r"A sum of resolvents that is $\lambda g(\lambda)$ on the spectrum to $\epsilon$ gives outputs averaged over "
     r"data sets to $\epsilon$, wherever its poles lie. For momentum, schedules and weight decay it is fitted, with 3 to 64.",
     assumptions=[r"all eigenvalues of data sets in $[0, \Lambda]$", "the averaged resolvents themselves: D9.2 and D11.1"],
+    builds_on=["D4.5", "D9.2", "D11.1"],
     code=["ntk_shortcuts.GradientDescent.rational", "ntk_shortcuts.training.fitted_poles.fitted_poles"],
     source="Nakatsukasa, Sete & Trefethen (2018) for the algorithm AAA; its use here: this project",
     steps=steps,

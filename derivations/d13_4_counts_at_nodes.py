@@ -118,6 +118,7 @@ DERIVATION = Derivation(
     statement=r"A batch of $B$ draws over nodes and labels, with probabilities $w_mP(y\mid z_m)$, has the mean and the "
     r"covariance of the gradient of $B$ samples of the law, to the accuracy of the quadrature.",
     assumptions=["independent samples", "nodes that resolve gradients and their squares"],
+    builds_on=["D4.6"],
     code=["ntk_shortcuts.methods.flow.optimizers.draw_batch", "ntk_shortcuts.methods.flow.optimizers"],
     source="worked out for this package",
     steps=steps,

@@ -141,6 +141,8 @@ DERIVATION = Derivation(
         r"$P(y = \pm 1) = 1/2$, $z \mid y \sim N(y\mu, \Sigma)$ in $R^K$, $\Sigma_{ii} = 1$",
         r"agreements: probes fill the box of sides $[-3\mu_i, 3\mu_i]$; $p_1 \ge \sum_{i>1}|p_i|$, $p_i = v_i\mu_i$",
     ],
+    builds_on=["D1.2", "D1.4"],
+    evidence={"two shortcuts": "../evidence/laws.md"},
     code=[
         "ntk_shortcuts.GaussianFeatures",
         "ntk_shortcuts.GaussianFeatures.bayes_direction",

@@ -113,6 +113,7 @@ DERIVATION = Derivation(
     r"of its own Gaussian where this has its label's sign; for two clusters of one covariance "
     r"$\Phi(\Delta/2 \pm \log(p_+/p_-)/\Delta)$.",
     assumptions=[r"$z \mid g \sim N(m_g, S_g)$ with probability $p_g$", r"a known label $y_g = \pm 1$ of each cluster"],
+    builds_on=["D1.3"],
     code=[
         "ntk_shortcuts.Clusters",
         "ntk_shortcuts.Clusters.class_expectation",

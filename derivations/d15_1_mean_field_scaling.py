@@ -158,6 +158,7 @@ DERIVATION = Derivation(
         r"gradient descent or flow (not Adam, whose steps do not scale with the gradient)",
         r"$\phi$ smooth for the second limit; biases with an expansion in $1/n$ for the extrapolation",
     ],
+    builds_on=["D4.1"],
     code=["ntk_shortcuts.networks.mlp.MLP", "ntk_shortcuts.analysis.infinite_width.infinite_width_limit"],
     source="Chizat, Oyallon & Bach (2019); Bordelon & Pehlevan (2022)",
     steps=steps,

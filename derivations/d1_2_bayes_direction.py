@@ -134,6 +134,7 @@ DERIVATION = Derivation(
     statement=r"The classifier of least error is $\mathrm{sign}(w^*\cdot z)$ with $w^*=\Sigma^{-1}\mu$, that is "
     r"$w^*_s=(\mu_s-\sigma\mu_c)/(1-\sigma^2)$ and $w^*_c=(\mu_c-\sigma\mu_s)/(1-\sigma^2)$.",
     assumptions=[r"$P(y = \pm 1) = 1/2$", r"$z \mid y \sim N(y\mu, \Sigma)$ with the same $\Sigma$", r"$|\sigma| < 1$"],
+    builds_on=["D1.1"],
     code=["ntk_shortcuts.GenerativeModel.bayes_direction"],
     source="linear discriminant analysis (Fisher, 1936); Hermann et al. (2024), section 3",
     steps=steps,

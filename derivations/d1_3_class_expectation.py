@@ -116,6 +116,7 @@ DERIVATION = Derivation(
     title="Class expectation given the latents",
     statement=r"$E[y \mid z] = \tanh(w^*\cdot z)$ with $w^*=\Sigma^{-1}\mu$ of D1.2: the target of training on infinite data.",
     assumptions=[r"$P(y = \pm 1) = 1/2$", r"$z \mid y \sim N(y\mu, \Sigma)$ with the same $\Sigma$", r"$|\sigma| < 1$"],
+    builds_on=["D1.2"],
     code=["ntk_shortcuts.GenerativeModel.class_expectation"],
     source="this project",
     steps=steps,

@@ -128,6 +128,7 @@ DERIVATION = Derivation(
         "probes on the boundary count as undecided (sign 0)",
         r"at least one of $\mu_s$, $\mu_c$ is positive",
     ],
+    builds_on=["D1.2", "D1.5"],
     code=["ntk_shortcuts.linear.optimal_reliance"],
     source="this project; the metric is that of Hermann et al. (2024), section 3",
     steps=steps,

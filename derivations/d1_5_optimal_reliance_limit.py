@@ -160,6 +160,7 @@ DERIVATION = Derivation(
     r"boundary's normal $(p,q)$ in the square, that is $1-\tan\theta$ up to $45°$, $\cot\theta-1$ up to $90°$ and $-1$ up to "
     r"$180°$. The optimal reliance is the value at $v=w^*$.",
     assumptions=[r"probes uniform on $[-3\mu_s,3\mu_s]\times[-3\mu_c,3\mu_c]$", r"$\mu_s,\mu_c>0$ (0 only by continuity)"],
+    builds_on=["D1.2"],
     code=["ntk_shortcuts.linear.optimal_reliance_limit", "ntk_shortcuts.linear.direction_reliance"],
     source="this project",
     steps=steps,

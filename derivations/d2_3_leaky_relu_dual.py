@@ -184,6 +184,7 @@ DERIVATION = Derivation(
         r"$(a, b)$ centred Gaussian",
         r"$\phi'(x) = 1$ for $x > 0$ and $s$ for $x < 0$; where a variance vanishes the code takes $\theta = \pi/2$",
     ],
+    builds_on=["D2.2"],
     code=[
         "ntk_shortcuts.kernels.activations.piecewise_linear.LeakyReLU",
         "ntk_shortcuts.kernels.activations.piecewise_linear._piecewise_linear_dual",

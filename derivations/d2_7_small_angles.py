@@ -151,6 +151,7 @@ DERIVATION = Derivation(
     r"O(\theta^2)$. The first term that is not smooth on the circle is of order 3 for the NNGP kernel and of order 1 for the "
     r"NTK. Kernels of erf networks are smooth.",
     assumptions=[r"infinite width", r"no biases for the ReLU", r"equal norms; the angle is that of the inputs"],
+    builds_on=["D2.2", "D2.4", "D3.1"],
     code=["ntk_shortcuts.kernels.recursion.mlp_kernels"],
     source="this project; orders as in Bietti & Bach (2021)",
     steps=steps,

@@ -155,6 +155,7 @@ DERIVATION = Derivation(
         r"infinite width, ReLU, $\sigma_b = 0$",
         r"$\langle x, x'\rangle = u\cdot u'$: no nesting, orthogonal embedding",
     ],
+    builds_on=["D2.2", "D3.1"],
     code=["ntk_shortcuts.kernels.angular.AngularKernels", "ntk_shortcuts.kernels.angular._odd_series"],
     source="Cho & Saul (2009) and Jacot, Gabriel & Hongler (2018), combined",
     steps=steps,

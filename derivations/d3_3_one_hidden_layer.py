@@ -177,6 +177,7 @@ DERIVATION = Derivation(
         r"infinite width, one hidden layer, ReLU, $\sigma_b = 0$, no nesting, orthogonal embedding",
         r"for the limit: infinite data from a law symmetric under $(u, y) \to (-u, -y)$, output averaged over initialisations",
     ],
+    builds_on=["D3.2"],
     code=["ntk_shortcuts.kernels.angular.AngularKernels.sectors", "ntk_shortcuts.kernels.angular.AngularKernels"],
     source="vanishing odd coefficients: Bietti & Mairal (2019), Basri et al. (2019); consequence for the bias: this project",
     steps=steps,

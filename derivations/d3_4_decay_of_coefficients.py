@@ -201,6 +201,7 @@ DERIVATION = Derivation(
     r"1$, $P_2 = 1/2$ and $P_L$ decreasing. Depth does not change the power; odd $k \geq 3$ are absent for $L = 1$ only. "
     r"With biases even and odd $k$ share the constant of the kink at angle 0.",
     assumptions=[r"infinite width, ReLU", r"relative corrections of order $k^{-2}$"],
+    builds_on=["D2.7", "D3.2"],
     code=["ntk_shortcuts.kernels.recursion.mlp_kernels"],
     source="powers: Bietti & Mairal (2019), Basri et al. (2019), Bietti & Bach (2021); constants: this project",
     steps=steps,

@@ -176,6 +176,8 @@ DERIVATION = Derivation(
         r"NTK parameterisation; hidden layers become infinitely wide one after the other",
         r"$\phi$ differentiable almost everywhere, with $\phi$ and $\phi'$ of finite Gaussian variance",
     ],
+    builds_on=["D3.1"],
+    evidence={"architectures": "../evidence/architectures.md"},
     code=["ntk_shortcuts.kernels.blocks.Block", "ntk_shortcuts.kernels.moments.PairMoments.plus"],
     source="this project; for ReLU Huang, Wang, Tao & Zhao (2020)",
     steps=steps,

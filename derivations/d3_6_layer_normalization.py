@@ -121,6 +121,8 @@ DERIVATION = Derivation(
         r"NTK parameterisation; hidden layers become infinitely wide one after the other",
         r"no trained gain and offset, and no constant added to the variance",
     ],
+    builds_on=["D3.1", "D3.2"],
+    evidence={"architectures": "../evidence/architectures.md"},
     code=["ntk_shortcuts.kernels.blocks.Block", "ntk_shortcuts.kernels.moments.PairMoments.normalized"],
     source="this project; the rule is that of neural-tangents' LayerNorm",
     steps=steps,

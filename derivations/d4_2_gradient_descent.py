@@ -118,6 +118,7 @@ DERIVATION = Derivation(
     r"$f(x)=\Theta(x,X)\,\frac1N g(\Theta/N)\,y$ with $g(\lambda)=(1-(1-\eta\lambda)^k)/\lambda$, $g(0)=\eta k$ and "
     r"$g'(0)=-\eta^2k(k-1)/2$.",
     assumptions=[r"squared loss $\frac{1}{2N}\sum_n(f(x_n)-y_n)^2$", "the kernel does not move"],
+    builds_on=["D4.1"],
     code=["ntk_shortcuts.GradientDescent"],
     source="Lee et al. (2019), section 2.2, for discrete steps",
     steps=steps,

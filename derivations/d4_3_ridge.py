@@ -96,6 +96,7 @@ DERIVATION = Derivation(
         "the kernel does not move",
         r"$N$ samples; for infinite data $\delta/N=0$",
     ],
+    builds_on=["D4.1"],
     code=["ntk_shortcuts.Ridge"],
     source="textbook; the average over stopping times: this project",
     steps=steps,

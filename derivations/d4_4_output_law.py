@@ -127,6 +127,8 @@ DERIVATION = Derivation(
         "infinite width: Gaussian outputs at initialisation with covariance K, and a kernel that does not move",
         "any training rule that is a filter (D4.1 to D4.3)",
     ],
+    builds_on=["D4.1", "D4.3"],
+    evidence={"networks of width 512": "../evidence/validate.md"},
     code=["ntk_shortcuts.predict_outputs", "ntk_shortcuts.training.frozen_kernel.trained_outputs"],
     source="Lee et al. (2019), equations 14 to 16",
     steps=steps,

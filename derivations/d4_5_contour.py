@@ -183,6 +183,7 @@ DERIVATION = Derivation(
         r"poles stay within $|\mathrm{Im}\,s'|<\pi/\eta$",
         "the error's exponent is derived, its factor 4 is measured",
     ],
+    builds_on=["D4.1", "D4.2"],
     code=["ntk_shortcuts.GradientFlow.rational", "ntk_shortcuts.GradientDescent.rational"],
     source="Weideman & Trefethen (2007) for the parabola; the substitution for descent: this project",
     steps=steps,

@@ -124,6 +124,8 @@ DERIVATION = Derivation(
         r"$\eta\lambda\ll1$",
         "drawn with replacement",
     ],
+    builds_on=["D4.2"],
+    evidence={"the noise of minibatches": "../evidence/finite_networks.md"},
     code=["ntk_shortcuts.methods.flow.minibatches.draw_pieces"],
     source="worked out for this package; the variance of the steps: Mandt, Hoffman & Blei (2017), section 3",
     steps=steps,

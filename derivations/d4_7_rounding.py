@@ -178,6 +178,7 @@ DERIVATION = Derivation(
         r"$\eta\lambda=1$",
         "the code takes four roundings of the floating-point format for one: entries of kernels hold 2 to 8 (measured)",
     ],
+    builds_on=["D4.4"],
     code=["ntk_shortcuts.training.rounding.mean_rounding"],
     source="Daletskii & Krein (1965) for the derivative of a matrix function; this project",
     steps=steps,

@@ -166,6 +166,7 @@ DERIVATION = Derivation(
         "mean over initialisations; biases only add even functions",
         "one hidden layer of ReLU without biases has the same form with a quarter of the slope: its odd part is linear",
     ],
+    builds_on=["D1.3", "D3.1", "D4.1"],
     code=["ntk_shortcuts.linear.output_direction"],
     source="this project",
     steps=steps,

@@ -172,6 +172,7 @@ DERIVATION = Derivation(
         "those of D5.1; gradient flow from zero output",
         r"$\mu_s,\mu_c>0$, so that $w^*$ has at least one positive component",
     ],
+    builds_on=["D1.5", "D5.1"],
     code=["ntk_shortcuts.linear.linear_bias"],
     source="this project",
     steps=steps,

@@ -171,6 +171,7 @@ DERIVATION = Derivation(
         "those of D5.2",
         r"the limit: $\alpha_c/\alpha_s\to0$ with relative corrections of its square; $w^*_c>0$",
     ],
+    builds_on=["D1.5", "D5.2"],
     code=["ntk_shortcuts.linear.halving_time"],
     source="this project",
     steps=steps,

@@ -184,6 +184,7 @@ DERIVATION = Derivation(
         r"two tight clusters: norms near $R$, inner products near $\pm R^2$",
         "infinite width",
     ],
+    builds_on=["D1.1", "D3.1"],
     code=["ntk_shortcuts.methods.quadratic.quadratic_kernels"],
     source="the regime is that of the NTK theory in Hermann et al. (2024); the kernel is that of Cho & Saul (2009)",
     steps=steps,

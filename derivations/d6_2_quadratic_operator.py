@@ -255,6 +255,7 @@ DERIVATION = Derivation(
         r"$z\mid y\sim N(y\mu,\Sigma)$ with equal class weights, infinite data",
         "squared loss, so that training is a filter of the operator",
     ],
+    builds_on=["D1.3", "D6.1"],
     code=[
         "ntk_shortcuts.methods.quadratic.moments",
         "ntk_shortcuts.methods.quadratic.odd_weights",

@@ -146,6 +146,7 @@ DERIVATION = Derivation(
         "any kernel",
         r"$g(0)\lambda_{\max}<1$ for the series to be of use",
     ],
+    builds_on=["D4.1", "D6.2"],
     code=["ntk_shortcuts.methods.leading_order._Expanded", "ntk_shortcuts.training.rules.TrainingRule.expansion"],
     source="this project",
     steps=steps,

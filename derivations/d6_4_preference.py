@@ -206,6 +206,7 @@ DERIVATION = Derivation(
         "infinite data, gradient flow, output averaged over initialisations",
         "slow times: the quadratic kernel of D6.1",
     ],
+    builds_on=["D6.1"],
     code=["ntk_shortcuts.methods.leading_order.LeadingOrder"],
     source="the question is that of the NTK theory in Hermann et al. (2024); the condition is worked out here",
     steps=steps,

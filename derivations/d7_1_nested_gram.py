@@ -195,6 +195,7 @@ DERIVATION = Derivation(
         "independent networks for the two features",
         r"$d\to\infty$ (at one layer the mean over embeddings is exact at every $d$)",
     ],
+    builds_on=["D3.1"],
     code=[
         "ntk_shortcuts.laws.two_features.embedding.latent_moments",
         "ntk_shortcuts.laws.two_features.embedding._sum_of_independent",

@@ -200,6 +200,7 @@ DERIVATION = Derivation(
         "early times, a network whose kernel is linear in the inner product of its inputs",
         "availability measured by the overlap of the response with the label",
     ],
+    builds_on=["D7.1"],
     code=["ntk_shortcuts.laws.two_features.embedding.latent_moments"],
     source="this project",
     steps=steps,

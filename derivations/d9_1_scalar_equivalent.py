@@ -197,6 +197,7 @@ DERIVATION = Derivation(
         r"$\phi_i(z)^2 \to 1$",
         r"$s < 0$, or complex $s$ off the spectrum, where the root with $-\mathrm{Im}\,\kappa/\mathrm{Im}\,s > 0$ is taken",
     ],
+    builds_on=["D4.5"],
     code=["ntk_shortcuts.methods.average.deterministic_equivalent.scalar_kappa"],
     source="Simon et al. (2021), Canatar, Bordelon & Pehlevan (2021); here by leaving out one sample",
     steps=steps,

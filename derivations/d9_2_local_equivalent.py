@@ -201,6 +201,8 @@ DERIVATION = Derivation(
         r"the leverage of a sample at $z$ is replaced by its mean over the other samples, at that $z$",
         r"$s < 0$, or $\mathrm{Im}\,s > 0$, where the fixed point with $\mathrm{Im}\,\kappa < 0$ is unique",
     ],
+    builds_on=["D9.1"],
+    evidence={"theory against training": "../evidence/validate.md"},
     code=["ntk_shortcuts.methods.average.deterministic_equivalent.averaged_resolvent"],
     source="this project; the scalar form is that of Simon et al. (2021), Canatar, Bordelon & Pehlevan (2021)",
     steps=steps,

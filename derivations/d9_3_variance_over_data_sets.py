@@ -243,6 +243,7 @@ DERIVATION = Derivation(
         r"(the code's `feedback` adds it)",
         r"output averaged over initialisations",
     ],
+    builds_on=["D9.2"],
     code=[
         "ntk_shortcuts.methods.average.dataset_averaged.DatasetAveraged",
         "ntk_shortcuts.methods.average.law.averaged_law",

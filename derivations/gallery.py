@@ -136,6 +136,8 @@ MEASURED = (
     "architectures.py",
     "richness.py",
     "release_time.py",
+    "population_flow.py",
+    "dataset_average.py",
     "scaling.py",
     "leading_order.py",
     "learning_curves.py",

@@ -2,6 +2,7 @@ from . import analysis, experiments, kernels, laws, linear, methods, metrics, ne
 from .analysis.audit import audit
 from .analysis.mitigations import mitigations
 from .analysis.spectrum import kernel_spectrum
+from .citations import cite
 from .entry import predict, predict_bias
 from .experiments import images
 from .experiments.ensembles import train_ensemble
@@ -10,6 +11,8 @@ from .kernels import LeakyReLU, finite_width
 from .kernels.empirical import empirical_ntk
 from .laws.clusters.law import Clusters
 from .laws.features.law import GaussianFeatures
+from .laws.imbalance import ImbalancedClasses
+from .laws.noise import NoisyLabels
 from .laws.pool import Pool
 from .laws.two_features.dataset import Dataset
 from .laws.two_features.model import GenerativeModel
@@ -42,9 +45,11 @@ __all__ = [
     "GivenDataset",
     "GradientDescent",
     "GradientFlow",
+    "ImbalancedClasses",
     "LeadingOrder",
     "LeakyReLU",
     "MonteCarlo",
+    "NoisyLabels",
     "Pool",
     "Population",
     "PopulationFlow",
@@ -54,6 +59,7 @@ __all__ = [
     "analysis",
     "audit",
     "bias_map",
+    "cite",
     "empirical_ntk",
     "experiments",
     "finite_width",

@@ -29,6 +29,7 @@ class Axis(NamedTuple):
     - `scale`: what it sets, from the constructor's arguments and the axis' value, where that is not the value itself.
     - `at_once`: whether an array of values in one spec gives all answers in one prediction.
     - `each`: whether it stands for one axis an entry of that argument, called name_0, name_1, ....
+    - `inside`: whether it stands for the axes of the spec that the argument is. `within`: the argument that has the axis.
     """
 
     long_name: str
@@ -38,6 +39,8 @@ class Axis(NamedTuple):
     scale: Callable[[Arguments, Any], Any] | None = None
     at_once: bool = False
     each: bool = False
+    inside: bool = False
+    within: str | None = None
 
 
 class _Declared(NamedTuple):
@@ -76,7 +79,7 @@ def axes_of(spec: Any) -> dict[str, Axis]:
     found: dict[str, Axis] = {}
     for kind in type(spec).__mro__:
         if kind in _DECLARED:
-            found = {**_entry_by_entry(spec, _DECLARED[kind].axes), **found}
+            found = {**_written_out(spec, _DECLARED[kind].axes), **found}
     named = {axis.field or name for name, axis in found.items()}
     for name, value in arguments_of(spec).items():
         kinds = _kinds(value)
@@ -92,9 +95,13 @@ def at(spec: Any, values: Mapping[str, Any]) -> Any:
         ValueError: a value out of range, as of the constructor; a name that is neither an axis nor an argument.
     """
     arguments, axes = arguments_of(spec), axes_of(spec)
+    inner: dict[str, dict[str, Any]] = {}
     axes |= {name: Axis(_label(name)) for name in values if name not in axes}
     for name, axis in axes.items():
         if name not in values:
+            continue
+        if axis.within is not None:
+            inner.setdefault(axis.within, {})[name] = values[name]
             continue
         field = axis.field or name
         require(field in arguments, "axis", f"one of {', '.join(axes_of(spec))} for a {type(spec).__name__}", name)
@@ -104,6 +111,7 @@ def at(spec: Any, values: Mapping[str, Any]) -> Any:
             entries[axis.entry] = value
             value = tuple(entries)
         arguments[field] = value
+    arguments |= {field: at(arguments[field], changed) for field, changed in inner.items()}
     return type(spec)(**arguments)
 
 
@@ -115,9 +123,16 @@ def arguments_of(spec: Any) -> dict[str, Any]:
 
 
 def parameters_of(spec: Any) -> dict[str, Any]:
-    """The constructor's arguments, those whose entries are axes entry by entry."""
+    """The constructor's arguments, those whose entries are axes entry by entry, and for those that are specs theirs."""
     arguments = arguments_of(spec)
-    entries = {name: axis for name, axis in axes_of(spec).items() if axis.entry is not None and axis.scale is None}
+    within = {axis.within for axis in axes_of(spec).values() if axis.within is not None}
+    for field in within:
+        arguments = {**parameters_of(arguments[field]), **arguments}
+    entries = {
+        name: axis
+        for name, axis in axes_of(spec).items()
+        if axis.within is None and axis.entry is not None and axis.scale is None
+    }
     split = {axis.field for axis in entries.values()}
     whole = {name: value for name, value in arguments.items() if name not in split}
     return {**whole, **{name: arguments[axis.field or name][axis.entry] for name, axis in entries.items()}}
@@ -126,6 +141,8 @@ def parameters_of(spec: Any) -> dict[str, Any]:
 def parameter_set_by(name: str, spec: Any) -> str:
     """The entry of :func:`parameters_of` that an axis sets: its own name, or that of the axis which it rescales."""
     axes = axes_of(spec)
+    if (field := axes[name].within) is not None:
+        return parameter_set_by(name, arguments_of(spec)[field])
     target = (axes[name].field or name, axes[name].entry)
     plain = (other for other, axis in axes.items() if axis.scale is None and (axis.field or other, axis.entry) == target)
     return next(plain, target[0])
@@ -136,10 +153,14 @@ def declared_for(name: str) -> list[tuple[str, str]]:
     return [(entry.argument, entry.called) for entry in _DECLARED.values() if name in entry.axes]
 
 
-def _entry_by_entry(spec: Any, axes: Mapping[str, Axis]) -> dict[str, Axis]:
-    """The axes, those for each entry of an argument written out for the entries that the spec has."""
+def _written_out(spec: Any, axes: Mapping[str, Axis]) -> dict[str, Axis]:
+    """The axes, those for each entry of an argument, or inside of it, written out for what the spec has."""
     found = {}
     for name, axis in axes.items():
+        if axis.inside:
+            inner = getattr(spec, axis.field or name)
+            found |= {own: of._replace(within=axis.field or name) for own, of in axes_of(inner).items() if own not in found}
+            continue
         if not axis.each:
             found[name] = axis
             continue

@@ -12,8 +12,8 @@ import math
 import pydoc
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -41,6 +41,11 @@ class Check(NamedTuple):
     tolerance: float = 1e-12
 
     @property
+    def sampled(self) -> bool:
+        """Whether one of the routes is random: judged by its standard error."""
+        return "z-score" in self.name
+
+    @property
     def passed(self) -> bool:
         """False for NaN as well."""
         return bool(self.discrepancy <= self.tolerance)
@@ -56,6 +61,8 @@ class Derivation:
     - `steps`: derives the result symbolically and returns the steps; the last formula is the result.
     - `checks`: compares it with the code, and both with another route where there is one.
     - `figure`: draws it; None where there is nothing to see.
+    - `builds_on`: labels of the results that it uses.
+    - `evidence`: pages of the site that set it beside trained networks, by title.
     """
 
     label: str
@@ -67,6 +74,8 @@ class Derivation:
     steps: Callable[[], list[Step]]
     checks: Callable[[], list[Check]]
     figure: Callable[[], Figure] | None = None
+    builds_on: Sequence[str] = ()
+    evidence: Mapping[str, str] = field(default_factory=dict)
 
 
 def compare(name: str, expected: Any, got: Any, tolerance: float = 1e-12) -> Check:
@@ -202,19 +211,38 @@ def derive(derivation: Derivation, folder: Path | None = None) -> Derived:
 
 
 def _page(derivation: Derivation, steps: Sequence[Step], checks: Sequence[Check], drawn: bool) -> str:
-    lines = [f"# {derivation.label}: {derivation.title}", "", derivation.statement, ""]
-    lines += [f"Source: {derivation.source}. In the code: {', '.join(f'`{name}`' for name in derivation.code)}.", ""]
+    lines = [f"# {derivation.label}: {derivation.title}", "", derivation.statement, "", *_facts(derivation, steps, checks), ""]
     lines += ["## Assumptions", "", *[f"- {text}" for text in derivation.assumptions], "", "## Derivation", ""]
     for number, step in enumerate(steps, 1):
         lines += [f"{number}. {step.text}", ""]
         if step.formula is not None:
             # Indented, so that the display belongs to its step.
             lines += ["    $$", f"    {formula_latex(step.formula)}", "    $$", ""]
+    if drawn:
+        lines += ["## Figure", "", f"![{derivation.title}]({derivation.label}.png)", ""]
     lines += ["## Checks", "", "| check | discrepancy | allowed |", "| --- | --- | --- |"]
     lines += [f"| {_cell(check.name)} | {check.discrepancy:.1e} | {check.tolerance:.0e} |" for check in checks]
-    if drawn:
-        lines += ["", f"![{derivation.title}]({derivation.label}.png)"]
     return "\n".join(lines) + "\n"
+
+
+def _facts(derivation: Derivation, steps: Sequence[Step], checks: Sequence[Check]) -> list[str]:
+    """How it was verified, what it builds on, what implements it and whose it is."""
+    lines = [f"- **Verified**: {'; '.join(_marks(derivation, steps, checks))}"]
+    if derivation.builds_on:
+        lines.append(f"- **Builds on**: {', '.join(f'[{label}]({label}.md)' for label in derivation.builds_on)}")
+    lines.append(f"- **In the code**: {', '.join(f'`{name}`' for name in derivation.code)}")
+    return [*lines, f"- **Source**: {derivation.source}"]
+
+
+def _marks(derivation: Derivation, steps: Sequence[Step], checks: Sequence[Check]) -> list[str]:
+    """By sympy, by numbers, against draws, against trained networks: what applies."""
+    formulas = [step.formula for step in steps if step.formula is not None]
+    printed = sum(not isinstance(formula, str) for formula in formulas)
+    exact = [check.tolerance for check in checks if not check.sampled]
+    marks = [f"symbolic (identities asserted by sympy, which prints {printed} of {len(formulas)} formulas)"]
+    marks += [f"numeric ({len(exact)} checks, the strictest to {min(exact):.0e})"] if exact else []
+    marks += ["against random draws (z-scores)"] if any(check.sampled for check in checks) else []
+    return marks + [f"against training ([{title}]({page}))" for title, page in derivation.evidence.items()]
 
 
 def _cell(text: str) -> str:

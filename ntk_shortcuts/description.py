@@ -9,21 +9,11 @@ import jax
 import numpy as np
 
 from ntk_shortcuts.axes import arguments_of, axes_of
-from ntk_shortcuts.methods import Method, method_options
 from ntk_shortcuts.numerics import without_key_type
 from ntk_shortcuts.version import __version__
 
 # What goes without saying; other laws and networks are named.
 _USUAL = {"model": "GenerativeModel", "network": "MLP"}
-
-
-def run_parameters(
-    model: Any, network: Any, training: Any, num_samples: int | None, method: str | Method, **options: Any
-) -> dict[str, Any]:
-    """Every resolved parameter of a prediction, defaults included, as plain Python values."""
-    specs = described({"model": model, "network": network, "training": training})
-    found = {"method": method_name(method), **specs, "num_samples": num_samples}
-    return {**found, **beside(found, resolved_options(method, options))}
 
 
 def beside(found: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,17 +37,6 @@ def described(specs: Mapping[str, Any], parameters: Callable[[Any], Mapping[str,
 def spec_parameters(spec: Any) -> dict[str, Any]:
     """The fields of a model, network or training rule as plain Python values."""
     return {name: plain_value(value) for name, value in arguments_of(spec).items()}
-
-
-def resolved_options(method: str | Method, options: Mapping[str, Any]) -> dict[str, Any]:
-    """All options of a method, given or by default, and what else is given, as plain values; a key only where one is."""
-    found = {**method_options(method), **options}
-    return {name: plain_value(value) for name, value in found.items() if value is not None or name != "key"}
-
-
-def method_name(method: str | Method) -> str:
-    """The registered name of a method."""
-    return method.name if isinstance(method, Method) else method
 
 
 def plain_value(value: Any) -> Any:

@@ -12,7 +12,9 @@ from ntk_shortcuts.compilation import make_room
 from ntk_shortcuts.laws.kernel import meet
 from ntk_shortcuts.laziness import laziness_notes
 from ntk_shortcuts.methods import Method, resolve
+from ntk_shortcuts.networks.base import as_network
 from ntk_shortcuts.numerics import in_float64, is_traced
+from ntk_shortcuts.results.base import origin_of
 from ntk_shortcuts.results.issues import Issue, ShortcutIsOptimal, UnseenTarget, give
 from ntk_shortcuts.results.prediction import Prediction
 from ntk_shortcuts.training.rules import TrainingRule, require_rule
@@ -139,7 +141,9 @@ def _predicted(
         outputs = outputs.silenced(UnseenTarget(0.0))
     if check_laziness:
         outputs = outputs.with_notes(*laziness_notes(outputs, kernel, training, method, points))
-    prediction = Prediction(outputs, points, method.name, kernel.law.metric, training.coordinates)
+    asked = {"model": law, "network": as_network(network), "training": training, "method": method}
+    origin = origin_of(asked, num_samples=num_samples)
+    prediction = Prediction(outputs, points, method.name, kernel.law.metric, training.coordinates, origin=origin)
     found = (*kernel.law.issues, *_of_the_law(prediction))
     return dataclasses.replace(prediction, outputs=outputs.with_notes(issues=found))
 

@@ -25,7 +25,7 @@ from ntk_shortcuts.training.gradient_flow import GradientFlow
 from ntk_shortcuts.training.rules import TrainingRule
 from ntk_shortcuts.validation import require, required
 
-_COARSE = {"order": 6, "num_inits": 2, "step_tolerance": 3e-2}
+_COARSE = {"num_inits": 2, "step_tolerance": 3e-2}
 _MOST_SAMPLES = 2000
 _MAX_STEPS = 20_000
 
@@ -77,7 +77,8 @@ def _gap(
 ) -> np.ndarray:
     """The gap; `frozen`: the frozen outputs on infinite data, where they are known already."""
     points, metric = kernel.law.test_points(), kernel.law.metric
-    flow = PopulationFlow(key=jax.random.key(seed), random_init=random_init, loss=loss, **_COARSE)
+    order = kernel.law.quick_flow_order
+    flow = PopulationFlow(key=jax.random.key(seed), random_init=random_init, loss=loss, order=order, **_COARSE)
     moving = flow(kernel, training, None, points)
     if frozen is None:
         frozen = Population(random_init=random_init, loss=loss)(kernel, training, None, points)
@@ -107,8 +108,7 @@ def laziness_notes(
         return {}, ()
     if isinstance(method, GivenDataset):
         return _on_samples(outputs, kernel, training, method, points, width)
-    model = kernel.law.two_features
-    if model is None or any(model.nesting):
+    if kernel.law.latent_dim is None:
         return {}, ()
     random_init, loss = options.get("random_init", True), options.get("loss", "squared")
     gaps = _gap(kernel, training, random_init, frozen=outputs if isinstance(method, Population) else None, loss=loss)

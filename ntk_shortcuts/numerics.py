@@ -86,13 +86,12 @@ def compiled(function: Function) -> Function:
     """
     jitted = eqx.filter_jit(function)
 
-    def as_jax(leaf: Any) -> Any:
-        # One by one: jax.device_put of all at once falls for the same.
-        return jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf
-
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        args, kwargs = jax.tree.map(as_jax, (args, kwargs))
+        leaves, structure = jax.tree.flatten((args, kwargs))
+        # One by one: jax.device_put of all at once falls for the same. Layers share their numbers: each goes over once.
+        arrays = {id(leaf): jnp.asarray(leaf) for leaf in leaves if isinstance(leaf, np.ndarray)}
+        args, kwargs = jax.tree.unflatten(structure, [arrays.get(id(leaf), leaf) for leaf in leaves])
         return jitted(*args, **kwargs)
 
     return wrapper  # type: ignore[return-value]

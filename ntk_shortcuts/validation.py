@@ -29,6 +29,11 @@ def required(value: T | None, name: str, allowed: str, got: Any = None) -> T:
     return value
 
 
+def extra(name: str) -> str:
+    """How the packages of an extra are installed: this package is on no index, so from a copy of the repository."""
+    return f"python -m pip install '.[{name}]', in a copy of the repository"
+
+
 def require_integer(name: str, value: Any, minimum: int, allowed: str | None = None) -> int:
     """An integer (not a bool) of at least `minimum`."""
     is_integer = isinstance(value, int | np.integer) and not isinstance(value, bool)

@@ -48,6 +48,6 @@ def test_the_page_on_speed_shows_the_records(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     monkeypatch.setattr(mpmath.mp, "dps", mpmath.mp.dps)  # which the script sets for itself
     peers = importlib.import_module("peers")
-    page = (BENCHMARKS.parent / "docs" / "guide" / "speed.md").read_text()
+    page = (BENCHMARKS.parent / "docs" / "evidence" / "speed.md").read_text()
     assert peers.put_into(page, peers.table(read_lines(peers.RECORDS))) == page
     assert peers.put_into(page, "another table") != page

@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import graphlib
 import json
 import pathlib
 import re
@@ -14,6 +15,7 @@ from ntk_shortcuts.cli import main
 PACKAGE = pathlib.Path(derivation.__file__).parent
 LABEL = re.compile(r"\bLabels? (D\d+\.\d+(?:(?:, | and )D\d+\.\d+)*)")
 DERIVATIONS = derivation.load_derivations()
+PAGES = pathlib.Path(__file__).parents[1] / "docs" / "derivations"
 # Seconds of symbolic work.
 SLOW = {
     "D2.6",
@@ -68,6 +70,9 @@ def test_holds(label):
     result = derivation.derive(DERIVATIONS[label])
     assert result.steps and result.steps[-1].formula is not None
     assert result.checks and all(check.passed for check in result.checks), result.checks
+    # What pages print is what is derived.
+    page = (PAGES / f"{label}.md").read_text()
+    assert page.partition("## Checks")[0].partition("## Figure")[0] == result.page.partition("## Checks")[0]
 
 
 @pytest.mark.parametrize("label", DERIVATIONS)
@@ -83,11 +88,12 @@ def test_labels_in_docstrings_have_derivations():
 
 def test_the_site_has_a_page_for_every_label():
     """Made by `ntk-shortcuts derive --all --output docs/derivations`."""
-    folder = pathlib.Path(__file__).parents[1] / "docs" / "derivations"
+    folder = PAGES
     index = (folder / "index.md").read_text()
     for label, entry in DERIVATIONS.items():
         page = (folder / f"{label}.md").read_text()
         assert page.startswith(f"# {label}: {entry.title}\n") and entry.statement in page
+        assert all(f"[{earlier}]({earlier}.md)" in page for earlier in entry.builds_on)
         assert f"[{label}]({label}.md)" in index
         assert (folder / f"{label}.png").exists() == (entry.figure is not None)
 
@@ -96,6 +102,14 @@ def test_a_wrong_formula_fails():
     shifted = derivation.compare("shifted", [1.0, 2.0], [1.0, 2.0 + 1e-9])
     assert not shifted.passed
     assert not derivation.compare("not a number", [float("nan")], [1.0]).passed
+
+
+def test_results_build_on_earlier_ones_and_say_so():
+    order = graphlib.TopologicalSorter({label: entry.builds_on for label, entry in DERIVATIONS.items()})
+    assert set(order.static_order()) == set(DERIVATIONS)
+    for label, entry in DERIVATIONS.items():
+        named = set(re.findall(r"\bD\d+\.\d+\b", (PAGES / f"{label}.md").read_text())) - {label}
+        assert named <= set(entry.builds_on), label
 
 
 def test_unknown_label_is_refused():
@@ -151,7 +165,7 @@ def test_records_draw_every_measured_figure_of_the_docs():
     for draw in derivation.gallery()[len(loaded.FIGURES) :]:
         drawn |= draw()
     assert set(drawn) == {path.stem for path in (root / "docs" / "figures").glob("*.png")}
-    gallery = (root / "docs" / "gallery.md").read_text()
+    gallery = (root / "docs" / "evidence" / "gallery.md").read_text()
     assert all(f"figures/{name}.png" in gallery for name in drawn)
 
 

@@ -17,47 +17,22 @@ import ntk_shortcuts
 from ntk_shortcuts.results import issues
 
 ROOT = pathlib.Path(__file__).parents[1]
-GUIDES = [ROOT / "docs" / "index.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
 # It registers an activation and a method: run in a process of its own only, where nobody else meets their names.
-EXTENDING = ROOT / "docs" / "extending.md"
-EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
-NAMESPACES = [
-    "analysis",
-    "experiments",
-    "finite_width",
-    "kernels",
-    "images",
-    "laws",
-    "linear",
-    "methods",
-    "metrics",
-    "networks",
-    "training",
-]
+EXTENDING = ROOT / "docs" / "project" / "extending.md"
+GUIDES = sorted(path for path in (ROOT / "docs").rglob("*.md") if "```python" in path.read_text() and path != EXTENDING)
+EXAMPLES = sorted(path for folder in ("howto/examples", "start/tutorials") for path in (ROOT / "docs" / folder).glob("*.py"))
+NAMESPACES = "analysis experiments finite_width kernels images laws linear methods metrics networks plotting training".split()
+# What holds things by name, and namespaces themselves.
+TABLES = {"METHODS", "MITIGATIONS", *NAMESPACES}
+REFERENCE = {path.name: path.read_text() for path in (ROOT / "docs" / "reference").glob("*.md")}
 
-# The same calls are quick tests elsewhere.
-SLOW_PAGES = {
-    "laws",
-    "audit",
-    "index",
-    "dataset_average",
-    "bring_your_own_data",
-    "own_images",
-    "cluster",
-    "finite_networks",
-    "losses",
-    "mitigations",
-    "moving_kernel",
-    "architectures",
-    "richness",
-    "bring_your_own_network",
-    "predict",
-}
+# The quick ones; the same calls as on the others are quick tests elsewhere.
+QUICK_PAGES = {"metrics", "methods", "image_files", "images", "first_map", "inverse", "outputs"}
 
 
 def _page(path):
-    slow = [pytest.mark.slow] if path.stem in SLOW_PAGES else []
-    return pytest.param(path, id=path.stem, marks=[*slow, *_extras(path)])
+    slow = [] if path.stem in QUICK_PAGES else [pytest.mark.slow]
+    return pytest.param(path, id=path.relative_to(ROOT).as_posix(), marks=[*slow, *_extras(path)])
 
 
 def _extras(path):
@@ -97,23 +72,30 @@ def test_account_quotes_the_records():
 
 def test_every_kind_of_issue_has_its_section():
     # Wherever in the package a kind stands.
+    importlib.import_module("ntk_shortcuts.experiments.sweeps")
     kinds = {kind.__name__ for kind in issues.Issue.__subclasses__() if kind.__module__.startswith("ntk_shortcuts.")}
-    page = (ROOT / "docs" / "guide" / "issues.md").read_text()
+    page = (ROOT / "docs" / "reference" / "issues.md").read_text()
     sections = dict(section.split("\n", 1) for section in page.split("\n## ")[1:])
     assert set(sections) == kinds
     for name, text in sections.items():
         assert [text.count(f"- **{part}**: ") for part in ("Means", "Size", "Do")] == [1, 1, 1], name
 
 
-@pytest.mark.parametrize("namespace", NAMESPACES)
-def test_every_public_name_of_a_namespace_is_on_its_page(namespace):
-    page = (ROOT / "docs" / "api" / f"{namespace}.md").read_text()
-    full = f"ntk_shortcuts.{namespace}"
-    if re.search(rf"^::: {full}$", page, re.M):
-        return
-    for name in getattr(ntk_shortcuts, namespace).__all__:
-        here = re.search(rf"^::: {full}\.{name}$", page, re.M) or f"`{name}` holds" in page
-        assert here or (name in ntk_shortcuts.__all__ and f"][ntk_shortcuts.{name}]" in page), name
+def _shown():
+    """Full names that pages of the reference document, namespaces of which all is shown among them."""
+    return [name for text in REFERENCE.values() for name in re.findall(r"^::: (\S+)$", text, re.M)]
+
+
+def test_every_public_name_is_on_one_page():
+    shown = _shown()
+    listed = {f"ntk_shortcuts.{name}" for name in set(ntk_shortcuts.__all__) - TABLES}
+    for namespace in NAMESPACES:
+        module = (
+            importlib.import_module("ntk_shortcuts.plotting") if namespace == "plotting" else getattr(ntk_shortcuts, namespace)
+        )
+        own = set(module.__all__) - set(ntk_shortcuts.__all__) - TABLES
+        listed |= set() if f"ntk_shortcuts.{namespace}" in shown else {f"ntk_shortcuts.{namespace}.{name}" for name in own}
+    assert sorted(listed - set(shown)) == [] and len(shown) == len(set(shown))
 
 
 def _exists(name):
@@ -156,7 +138,7 @@ def test_site_builds_in_strict_mode(tmp_path):
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=environment)
     assert built.returncode == 0, built.stdout + built.stderr
-    api = {page.stem: page.read_text() for page in (tmp_path / "api").glob("*.html")}
+    api = {page.stem: page.read_text() for page in (tmp_path / "reference").glob("*.html")}
     assert not any(
         "<blockquote>" in page for page in api.values()
     )  # what doctest prompts become where their section is unknown
@@ -166,22 +148,17 @@ def test_site_builds_in_strict_mode(tmp_path):
         assert re.findall(r"\\(?:mathrm|frac|tfrac|sum|int|quad|sigma|alpha|kappa|lambda|[Tt]heta)\b.{20}", text) == [], (
             page.stem
         )
-    examples = (tmp_path / "examples" / "index.html").read_text()
+    examples = "".join(page.read_text() for page in (tmp_path / "howto" / "examples").glob("*.html"))
     assert all(re.search(rf"\b{name}\b", examples) for name in ("plot_bias_map", "from_latents", "Linearized"))
-    missing = [name for name in ntk_shortcuts.__all__ if name not in api and f'id="ntk_shortcuts.{name}"' not in api["index"]]
-    assert not missing
-    for namespace in NAMESPACES:
-        names = set(getattr(ntk_shortcuts, namespace).__all__) - set(ntk_shortcuts.__all__) - {"METHODS", "MITIGATIONS"}
-        assert [name for name in names if f'id="ntk_shortcuts.{namespace}.{name}"' not in api[namespace]] == []
     # Methods have their docstring, and their options with defaults; a function that has its module's name is the function.
-    assert "nodes are refined until the bias moves by less than this" in api["index"]
-    assert re.search(r">tolerance</span>.{0,400}>0\.002<", api["index"], re.S)
-    assert all(f'id="ntk_shortcuts.MLP.{name}"' in api["index"] for name in ("kernels", "init", "apply", "layers"))
+    assert "nodes are refined until the bias moves by less than this" in api["methods"]
+    assert re.search(r">tolerance</span>.{0,400}>0\.002<", api["methods"], re.S)
+    assert all(f'id="ntk_shortcuts.MLP.{name}"' in api["networks"] for name in ("kernels", "init", "apply", "layers"))
     assert 'id="ntk_shortcuts.analysis.influence"' in api["analysis"]
 
 
 @pytest.mark.parametrize(
-    ("script", "page"), [("release_time", "theory/ntk_account.md"), ("finite_samples", "guide/finite_networks.md")]
+    ("script", "page"), [("release_time", "theory/ntk_account.md"), ("finite_samples", "evidence/finite_networks.md")]
 )
 def test_tables_are_those_of_the_records(script, page):
     """As the benchmark prints them."""
@@ -192,7 +169,10 @@ def test_tables_are_those_of_the_records(script, page):
     assert len(lines) > 10 and [line for line in lines if line not in text] == []
 
 
-PLAIN = [pytest.param(path, id=path.stem, marks=[pytest.mark.slow, *_extras(path)]) for path in [ROOT / "README.md", *GUIDES]]
+PLAIN = [
+    pytest.param(path, id=path.relative_to(ROOT).as_posix(), marks=[pytest.mark.slow, *_extras(path)])
+    for path in [ROOT / "README.md", *GUIDES]
+]
 
 
 @pytest.mark.parametrize(

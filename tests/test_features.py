@@ -120,8 +120,6 @@ def test_one_given_data_set_and_single_probes():
 
 def test_closed_forms_of_two_features_refuse_in_words():
     with pytest.raises(ValueError, match="GenerativeModel"):
-        ns.predict(THREE, ns.MLP(1, width=16), ns.GradientFlow(1.0), method="population_flow", key=jax.random.key(0))
-    with pytest.raises(ValueError, match="GenerativeModel"):
         ns.predict(THREE, ns.MLP(1), ns.GradientFlow(1.0), method="leading_order")
 
 

@@ -8,7 +8,6 @@ from jax.flatten_util import ravel_pytree
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.laws.two_features.mixture import mixture_nodes
-from ntk_shortcuts.methods.flow.mirrors import draws
 
 MODEL = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0))
 PRACTICE = ns.MLP(1, width=16, parameterization="standard", initialization="torch")
@@ -48,7 +47,7 @@ def test_biases_are_those_of_the_population_flow():
 def test_kernel_at_the_start_is_that_of_an_explicit_jacobian(motion):
     """In R^d, before the reduction to the plane, which the first layer's kernel must not notice."""
     nodes, weights = mixture_nodes(MODEL, 8)
-    embedding_key, init_key = jax.random.split(draws(KEY, 2).key[0])
+    embedding_key, init_key = jax.random.split(jax.random.split(KEY, 2)[0])
     inputs = MODEL.embedding(embedding_key)(nodes).astype("float32")
     flat, restore = ravel_pytree(PRACTICE.init(init_key, MODEL.input_dim, "float32"))
     jacobian = np.asarray(jax.jacrev(lambda v: PRACTICE.apply(restore(v), inputs))(flat), float) * np.sqrt(weights)[:, None]

@@ -301,7 +301,7 @@ def test_a_package_that_is_missing_is_named_with_the_extra_that_has_it(module, p
         raise ImportError(f"No module named {name!r}")
 
     monkeypatch.setattr(importlib, "import_module", missing)
-    with pytest.raises(ImportError, match=rf"{package}: pip install 'ntk-shortcuts\[images\]'"):
+    with pytest.raises(ImportError, match=rf"{package}: python -m pip install '.\[images\]'"):
         load()
 
 

@@ -1,4 +1,4 @@
-"""A module imports from its room and lower ones, and never itself by way of others (docs/decisions/0001-import-order.md)."""
+"""A module imports from its room and lower ones, and never itself by way of others (decision 1, docs/project/decisions)."""
 
 import ast
 import graphlib
@@ -10,23 +10,23 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "ntk_shortcuts"
 
 # From low to high: a module, or a package with all in it that has no room of its own. "__init__" is the package itself.
 ROOMS = [
-    *("version", "progress", "typing", "compilation", "program_cache", "numerics", "validation", "spec", "axes"),
+    *("version", "progress", "typing", "compilation", "program_cache", "numerics", "validation", "spec", "citations", "axes"),
+    # Results draw themselves: their figures know them by their attributes.
+    *("description", "plotting.style", "plotting.kinds", "plotting.numbers", "plotting.outputs", "plotting.decision_surface"),
+    *("plotting.group_curves", "plotting.prediction", "plotting.spectrum", "plotting.influence", "plotting.telescope"),
+    *("plotting.audit", "plotting.mitigations"),
     *("kernels.moments", "kernels.tiles", "kernels.devices", "kernels.activations"),
     *("kernels.blocks", "kernels.recursion", "kernels.angular"),
     *("kernels.empirical", "kernels.finite_width", "kernels"),
     *("nodes.base", "nodes.test_points", "nodes.parity", "nodes"),
-    *("results.issues", "results.signs", "results.outputs", "metrics", "results"),
+    *("results.issues", "results.signs", "results.outputs", "results.origin", "metrics", "results"),
     *("networks.inputs", "networks.base", "networks", "kernels.neural_tangents"),
     *("training", "laws.base", "laws.kernel", "laws", "methods"),
     *(
-        "plotting.style",
-        "plotting.audit",
-        "plotting.mitigations",
         "laziness",
         "entry",
         "analysis",
         "linear",
-        "description",
         "plotting",
     ),
     *("experiments.ensembles", "experiments.sweeps", "experiments", "derivation", "__init__", "cli"),

@@ -10,7 +10,6 @@ import pytest
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.methods import low_rank
-from ntk_shortcuts.methods.flow import population_flow
 from ntk_shortcuts.results import issues
 
 MODEL, FLOW, KEY = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0)), ns.GradientFlow(30.0), jax.random.key(0)
@@ -91,7 +90,7 @@ KINDS = {name: kind for name, kind in vars(issues).items() if inspect.isclass(ki
 @pytest.fixture
 def small(monkeypatch, request):
     """Rules and landmarks too few for the tolerances asked of them."""
-    monkeypatch.setattr(population_flow, "_LEVELS", [population_flow._Level(order) for order in (2, 3)])
+    monkeypatch.setattr(ns.GenerativeModel, "flow_orders", (2, 3))
     if request.node.callspec.params["kind"] == "LowRank":
         monkeypatch.setattr(low_rank, "_RANKS", (2, 4))
         monkeypatch.setattr(low_rank, "DENSE_LIMIT", 10)

@@ -89,7 +89,7 @@ def test_message_when_it_is_not_installed():
         try:
             neural_tangents.load()
         except ImportError as error:
-            assert "pip install 'ntk-shortcuts[neural-tangents]'" in str(error), error
+            assert "python -m pip install '.[neural-tangents]'" in str(error), error
         else:
             raise AssertionError("loaded")
         assert sys.meta_path == finders

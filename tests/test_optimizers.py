@@ -14,7 +14,6 @@ from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.laws.two_features.mixture import density_nodes, mixture_nodes
 from ntk_shortcuts.methods.flow import optimizers
 from ntk_shortcuts.methods.flow.equation import FlowPoints, FlowRules, draw
-from ntk_shortcuts.methods.flow.mirrors import draws, singly
 
 MODEL, KEY = ns.GenerativeModel((0.8, 0.9), (4.0, 1.0), input_dim=6), jax.random.key(0)
 NETWORK = ns.MLP(1, width=8, bias_variance=0.1)
@@ -31,8 +30,8 @@ def explicit(optimizer, steps, on_plane=False):
     kernel, probes = LawKernel(MODEL, NETWORK), MODEL.probe_grid()
     nodes, weights, targets = density_nodes(MODEL, 8, 6)
     found = []
-    for one in singly(draws(KEY, 2)):
-        drawn = draw(kernel, one, RULES, on_plane=on_plane)
+    for key in jax.random.split(KEY, 2):
+        drawn = draw(kernel, key, RULES, on_plane=on_plane)
         params: Any = drawn.params
         inputs = nodes @ drawn.frame
 
@@ -89,7 +88,7 @@ def drawn_member(batch_size, num_samples, order=4):
     count = None if num_samples is None else jnp.asarray(float(num_samples))
     rules = FlowRules(jnp.asarray(0.0), jnp.asarray(0.0), "squared", False, False, 1, "float64", count)
     descent = optimizers.Descent(NETWORK, jnp.asarray(0.1), rules, optax.sgd, batch_size, num_samples)
-    drawn = jax.tree.map(lambda leaf: leaf[None], draw(kernel, singly(draws(KEY, 1))[0], rules, on_plane=False))
+    drawn = jax.tree.map(lambda leaf: leaf[None], draw(kernel, KEY, rules, on_plane=False))
     members, states = optimizers.begin(descent, drawn, points)
     one = jax.tree.map(lambda leaf: leaf[0], (members, states))
     law = np.concatenate([weights * (1 + points.targets) / 2, weights * (1 - points.targets) / 2])

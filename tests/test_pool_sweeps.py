@@ -52,7 +52,8 @@ def test_each_point_is_the_prediction_at_its_values(swept):
         np.testing.assert_allclose(there["reliance_on_patch"], p.reliance, atol=1e-12)
     assert found.attrs["model"] == "Pool" and "agreement" not in found.attrs and "weights" not in found.attrs
     for name in (*found.data_vars, *found.coords):
-        assert found[name].attrs["long_name"] and found[name].attrs["units"] == "1"
+        assert found[name].attrs["long_name"]
+        assert found[name].attrs["units"] == ("learning rate x steps" if name == "time" else "1")
 
 
 def test_the_kernels_are_evaluated_once(swept):

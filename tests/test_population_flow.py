@@ -14,10 +14,8 @@ from scipy.special import expit
 import ntk_shortcuts as ns
 from ntk_shortcuts.laws import LawKernel
 from ntk_shortcuts.laws.two_features.mixture import density_nodes, mixture_nodes
-from ntk_shortcuts.methods.flow import population_flow
 from ntk_shortcuts.methods.flow.equation import FlowPoints, FlowRules, draw, draw_labels, flow_path
 from ntk_shortcuts.methods.flow.minibatches import draw_pieces, minibatches
-from ntk_shortcuts.methods.flow.mirrors import draws, singly
 
 MODEL = ns.GenerativeModel((0.8, 0.9), (4.0, 1.0))
 PRACTICE = ns.MLP(1, width=32, parameterization="standard", initialization="torch")
@@ -162,8 +160,7 @@ def test_a_data_set_leaves_the_networks_and_has_halves_of_either_class():
     rules = FlowRules(jnp.zeros(()), jnp.asarray(1e-2), "squared", False, False, 100, "float64")
     infinite, finite = rules, dataclasses.replace(rules, num_samples=100)
     kernel = LawKernel(MODEL, PRACTICE)
-    one = singly(draws(KEY, 1))[0]
-    assert eqx.tree_equal(draw(kernel, one, infinite), draw(kernel, one, finite))
+    assert eqx.tree_equal(draw(kernel, KEY, infinite), draw(kernel, KEY, finite))
     labels = draw_labels(KEY, points, finite)
     counts = 100 * labels.weights
     np.testing.assert_allclose(counts, np.rint(counts), atol=1e-9)
@@ -250,7 +247,7 @@ def test_minibatches_of_everything_are_the_flow():
     points = mixture_nodes(MODEL, 16)
     exact = flow_path(
         LawKernel(MODEL, PRACTICE),
-        draws(KEY, 1),
+        jax.random.split(KEY, 1),
         FlowPoints(*points, MODEL.class_expectation(points[0]), MODEL.probe_grid()),
         jnp.array([2.0, 10.0]),
         FlowRules(jnp.zeros(()), jnp.asarray(1e-4), "squared", False, False, 20_000, "float64"),
@@ -370,8 +367,7 @@ def test_a_solver_out_of_steps_keeps_what_it_has():
 
 
 def test_nodes_too_few_for_the_tolerance_are_a_warning(monkeypatch):
-    levels = [population_flow._Level(order) for order in (2, 3)]
-    monkeypatch.setattr(population_flow, "_LEVELS", levels)
+    monkeypatch.setattr(ns.GenerativeModel, "flow_orders", (2, 3))
     with pytest.warns(ns.UntrustedPredictionWarning, match=r"the bias still moved by .* more than tolerance=1e-06"):
         p = flow(MODEL, PRACTICE, ns.GradientFlow(10.0), num_inits=2, tolerance=1e-6)
     assert p.diagnostics["converged"] == 0 and p.diagnostics["discretization_error"] > 1e-6

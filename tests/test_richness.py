@@ -173,7 +173,7 @@ def test_tables_on_pages_are_those_of_the_records(name):
     """As the benchmarks print them."""
     root = pathlib.Path(__file__).parents[1]
     namespace = runpy.run_path(str(root / "benchmarks" / f"{name}.py"))
-    text = (root / "docs" / "guide" / f"{name}.md").read_text()
+    text = (root / "docs" / "evidence" / f"{name}.md").read_text()
     lines = [line for line in namespace["table"](namespace["read"]()).splitlines() if line]
     assert len(lines) > 10 and [line for line in lines if line not in text] == []
     assert set(namespace["figures"]()) == {name}

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from ntk_shortcuts.analysis.audit import audit
 from ntk_shortcuts.analysis.infinite_width import WidthLimit, infinite_width_limit
 from ntk_shortcuts.analysis.influence import Influence, influence
+from ntk_shortcuts.analysis.learning_curve import LearningCurve, learning_curve, spectral_learning_curve
 from ntk_shortcuts.analysis.mitigations import mitigations
 from ntk_shortcuts.analysis.motion import KernelMotion, kernel_motion
 from ntk_shortcuts.analysis.remedies.registry import MITIGATIONS, Case
@@ -23,6 +24,7 @@ __all__ = [
     "Influence",
     "KernelMotion",
     "KernelSpectrum",
+    "LearningCurve",
     "Mitigations",
     "SampleSpectrum",
     "Telescope",
@@ -34,9 +36,11 @@ __all__ = [
     "kernel_motion",
     "kernel_spectrum",
     "laziness_gap",
+    "learning_curve",
     "linearized_outputs",
     "mitigations",
     "most_biased",
+    "spectral_learning_curve",
     "telescope",
 ]
 

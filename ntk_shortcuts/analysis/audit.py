@@ -9,6 +9,8 @@ import numpy as np
 from ntk_shortcuts.analysis.samples.functions import named_values, predictivity
 from ntk_shortcuts.analysis.samples.operator import operator_of
 from ntk_shortcuts.laws.pool import Pool
+from ntk_shortcuts.networks.base import as_network
+from ntk_shortcuts.results.base import origin_of
 from ntk_shortcuts.validation import require, require_integer
 
 if TYPE_CHECKING:
@@ -85,4 +87,5 @@ def audit(pool: Pool, network: Any, *, modes: int = 10, cache: Any = None) -> Au
     }
     from ntk_shortcuts.analysis.tables import Audit
 
-    return Audit(data, {"function": list(values)}, {"modes": modes, "samples": len(pool)})
+    origin = origin_of({"model": pool, "network": as_network(network)}, modes=modes, samples=len(pool))
+    return Audit(data, {"function": list(values)}, origin.attributes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -14,12 +14,18 @@ from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.methods import PopulationFlow
 from ntk_shortcuts.metrics.shortcut_bias import ShortcutBias
 from ntk_shortcuts.numerics import in_float64
+from ntk_shortcuts.results.arrays import coordinate, table, variable
+from ntk_shortcuts.results.base import Result, origin_of
 from ntk_shortcuts.training.rules import TrainingRule
 from ntk_shortcuts.typing import Float, Key
 from ntk_shortcuts.validation import require, require_integer
 
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure
 
-class WidthLimit(eqx.Module):
+
+class WidthLimit(Result):
     """Biases of networks of W widths and what they tend to, at the times (*T) of a training rule.
 
     - `value`, `error` (*T): the limit and its error, the statistical one and that of the extrapolation together.
@@ -31,6 +37,34 @@ class WidthLimit(eqx.Module):
     widths: tuple[int, ...] = eqx.field(static=True)
     bias: Float[np.ndarray, "widths *times"]
     standard_error: Float[np.ndarray, "widths *times"]
+    times: Float[np.ndarray, "*times"] | None = None
+
+    def plot(self, ax: Any = None) -> Figure:
+        """Biases over the width, with their standard errors, and their limit at the right end.
+
+        Args:
+            ax: matplotlib axes to draw in; by default those of a new figure.
+        """
+        from ntk_shortcuts.plotting.numbers import number_label, plot_numbers
+
+        biases, errors = (np.reshape(values, (len(self.widths), -1)).T for values in (self.bias, self.standard_error))
+        times = [""] if self.times is None else [f"t = {time:g}, " for time in self.times]
+        limits = zip(times, np.ravel(self.value), np.ravel(self.error), strict=True)
+        labels = [f"{time}limit {value:.3f} ± {error:.3f}" for time, value, error in limits]
+        numbers, bars = (dict(zip(labels, rows, strict=True)) for rows in (biases, errors))
+        return plot_numbers(numbers, ("width", np.asarray(self.widths)), number_label("bias"), bars, ax)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Limits, and biases over the dimension `width`; at several times over `time` too."""
+        times = ("time",) * np.ndim(self.value)
+        variables = {
+            "value": variable(times, self.value, "bias of infinitely wide networks"),
+            "error": variable(times, self.error, "error of the limit"),
+            "bias": variable(("width", *times), self.bias, "shortcut bias"),
+            "standard_error": variable(("width", *times), self.standard_error, "standard error over initialisations"),
+        }
+        along = {"width": self.widths, **({} if self.times is None else {"time": self.times})}
+        return table(variables, {name: coordinate(name, at) for name, at in along.items()}, self.origin)
 
 
 def infinite_width_limit(
@@ -91,7 +125,10 @@ def infinite_width_limit(
     beside = np.tensordot(_weights(widths), biases, 1) if len(widths) == 3 else biases[-1]
     root = np.sqrt(num_inits)
     error = np.hypot(limit.std(axis=0, ddof=1) / root, np.abs(limit.mean(axis=0) - beside.mean(axis=0)))
-    return WidthLimit(limit.mean(axis=0), error, widths, biases.mean(axis=1), biases.std(axis=1, ddof=1) / root)
+    origin = origin_of({"model": model, "network": network, "training": training, "method": flow}, widths=widths)
+    spread = biases.std(axis=1, ddof=1) / root
+    times = np.asarray(training.coordinates["time"]) if training.batch_shape else None
+    return WidthLimit(limit.mean(axis=0), error, widths, biases.mean(axis=1), spread, times, origin=origin)
 
 
 @in_float64
@@ -100,7 +137,7 @@ def _biases(model: Any, network: Any, training: TrainingRule, flow: PopulationFl
     kernel = LawKernel(model, network)
     points = kernel.law.test_points()
     outputs = flow(kernel, training, None, points)
-    return np.asarray(outputs.each(lambda found: ShortcutBias().of_signs(jnp.asarray(found.signs(points)), points)))
+    return np.asarray(ShortcutBias().of_signs(jnp.asarray(outputs.signs(points)), points))
 
 
 def _weights(widths: Sequence[int]) -> np.ndarray:

@@ -2,53 +2,78 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from ntk_shortcuts.laws.base import DataLaw
 from ntk_shortcuts.laws.eigenfunctions import sector_features, sector_spectra
 from ntk_shortcuts.laws.kernel import LawKernel, own_sectors
-from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.methods.average.dataset_averaged import DatasetAveraged
 from ntk_shortcuts.methods.average.deterministic_equivalent import averaged_resolvent, scalar_kappa
-from ntk_shortcuts.metrics.reliance import mean_sign_slope
 from ntk_shortcuts.nodes.base import Nodes
 from ntk_shortcuts.nodes.parity import stacked
 from ntk_shortcuts.numerics import compiled, in_float64, solve_each
+from ntk_shortcuts.results.arrays import latent_coordinates, table, variable
+from ntk_shortcuts.results.base import Result, origin_of
 from ntk_shortcuts.results.issues import give
+from ntk_shortcuts.results.signs import sign_slope
 from ntk_shortcuts.training.rules import RationalFilter, TrainingRule, require_rule
-from ntk_shortcuts.typing import Array, Float, Latents
+from ntk_shortcuts.typing import AnyArray, Array, Float, Num
 from ntk_shortcuts.validation import as_points, require, require_integer
 
 _MODES = 64
 
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure
 
-class Influence(eqx.Module):
-    """Expected change of the bias by one training point at `latents` (n, 2).
 
-    - `positive`, `negative` (n,): of a point labelled +1 and -1. `expected` (n,): averaged over P(y | z).
+class Influence(Result):
+    """Expected change of the law's own metric, of two features the bias, by one training point at `latents` (n, K).
+
+    - `positive`, `negative` (n,): of a point labelled +1 and -1. `expected` (n,): averaged over P(label | z). Of a law with
+      several shortcuts (n, shortcuts).
     - `density` (n,): of the data law there.
     """
 
-    latents: Float[Array, "n 2"]
-    positive: Float[Array, "n"]
-    negative: Float[Array, "n"]
-    expected: Float[Array, "n"]
+    latents: Float[Array, "n K"]
+    positive: Float[Array, "n *shortcuts"]
+    negative: Float[Array, "n *shortcuts"]
+    expected: Float[Array, "n *shortcuts"]
     density: Float[Array, "n"]
+
+    def plot(self, ax: Any = None) -> Figure:
+        """The effect over the latent plane, averaged over the label.
+
+        Args:
+            ax: matplotlib axes to draw in; by default those of a new figure.
+        """
+        from ntk_shortcuts.plotting.influence import plot_influence
+
+        return plot_influence(self, ax)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Effects and density over `probe`, those of several shortcuts over `shortcut` too; the latents are coordinates."""
+        effect, over = "change of the bias by one training point", ("probe", "shortcut")[: self.positive.ndim]
+        names = {"positive": "labelled +1", "negative": "labelled -1", "expected": "averaged over labels"}
+        variables = {name: variable(over, getattr(self, name), f"{effect} {words}") for name, words in names.items()}
+        variables["density"] = variable(("probe",), self.density, "density of the data law")
+        return table(variables, latent_coordinates(self.latents), self.origin)
 
 
 @in_float64
 def influence(
-    model: GenerativeModel,
+    model: DataLaw,
     network: Any,
     training: TrainingRule,
     num_samples: int,
-    latents: Latents | None = None,
+    latents: Num[AnyArray, "n K"] | Sequence[Sequence[float]] | None = None,
     random_init: bool = True,
 ) -> Influence:
-    r"""Expected change of the shortcut bias when one of the N training points lies at z with label y.
+    r"""Expected change of the bias, or of another law's own metric, when one of the N training points lies at z with label y.
 
     \[I(z,y)=\frac1N\sum_x\frac{\partial\,\mathrm{bias}}{\partial m(x)}F(x;z,y),\qquad
       F(x;z,y)=\mathrm{Re}\sum_kc_kH_k(x,z)\,\frac{y-f_k(z)}{\kappa_k(z)}.\]
@@ -57,15 +82,17 @@ def influence(
     loss; to first order in 1/N. Negative values: the point drives the shortcut out. Label D9.3.
 
     Args:
+        model: a `GenerativeModel`; `GaussianFeatures`, of which it is that of each shortcut; `Clusters`, of which it is that of
+            the accuracy.
         num_samples: N >= 2, the point included.
-        latents: where to evaluate, (n, 2); a 61 x 61 grid over the range of the probes by default.
+        latents: where to evaluate, (n, K); by default the test points, of two features a 61 x 61 grid over their range.
         random_init: include the random output at initialisation in the spread of the outputs.
 
     Raises:
         ValueError: num_samples below 2, a rule with more than one time, wrong shapes.
 
     Example:
-        >>> from ntk_shortcuts import MLP, GradientFlow
+        >>> from ntk_shortcuts import MLP, GenerativeModel, GradientFlow
         >>> point = [[1.0, -1.0]]  # the two features disagree
         >>> result = influence(GenerativeModel(amplification=(4.0, 1.0)), MLP(1), GradientFlow(30.0), 100, point)
         >>> bool(result.negative[0] < 0 < result.positive[0])  # labelled by its core; labelled by its shortcut
@@ -75,21 +102,29 @@ def influence(
     require_rule(training)
     require_integer("num_samples", num_samples, 2)
     require(training.batch_shape == (), "training", "a rule with scalar parameters", training)
-    latents = model.probe_grid(61) if latents is None else as_points("latents", latents, dimension=2)
-    probes = kernel.law.test_points()
-    outputs = DatasetAveraged(random_init=random_init)(kernel, training, num_samples, probes)
+    law, probes = kernel.law, kernel.law.test_points()
+    if latents is None:
+        latents = probes.points if law.two_features is None else law.two_features.probe_grid(61)
+    latents = as_points("latents", latents, dimension=probes.points.shape[1])
+    average = DatasetAveraged(random_init=random_init)
+    outputs = average(kernel, training, num_samples, probes)
     give(outputs.issues)
-    slope = mean_sign_slope(outputs.mean, outputs.std, probes.points)
+    weights = law.metric.weights(probes)
+    slope = jnp.asarray(weights.reshape(len(weights), -1).T) * sign_slope(outputs.mean, outputs.std)
     nodes = kernel.nodes(0, "influence")
-    label_part, residual_part = _influence(kernel, training, float(num_samples), latents, probes.points, slope, nodes)
-    expectation = model.class_expectation(latents)
+    parts = _influence(kernel, training, float(num_samples), latents, probes.points, slope, nodes)
+    label_part, residual_part = (part.T.reshape(len(latents), *weights.shape[1:]) for part in parts)
     positive, negative = ((y * label_part - residual_part) / num_samples for y in (1.0, -1.0))
+    expectation = jnp.asarray(law.label_expectation(latents)).reshape(-1, *[1] * (weights.ndim - 1))
     return Influence(
         latents=latents,
         positive=positive,
         negative=negative,
         expected=(1 + expectation) / 2 * positive + (1 - expectation) / 2 * negative,
-        density=model.density(latents),
+        density=law.density(latents),
+        origin=origin_of(
+            {"model": model, "network": kernel.network, "training": training, "method": average}, num_samples=num_samples
+        ),
     )
 
 
@@ -103,14 +138,14 @@ def _influence(
     slope: jax.Array,
     rays: Nodes,
 ) -> tuple[jax.Array, jax.Array]:
-    """Sums over probes of slope x influence: what multiplies the label, and what is subtracted for f_k."""
+    """Sums over probes of each slope x influence, (slopes, n): what multiplies the label, and what is subtracted for f_k."""
     spectra = sector_spectra(kernel, rays)
     modes = min(_MODES, rays.count)
     features = sector_features(kernel, rays, latents, modes, 1, spectra)
     at_probes = sector_features(kernel, rays, probes, modes, 1, spectra).points
     own = stacked(own_sectors(kernel.in_sectors(), latents)).ntk
     tail = jnp.maximum(own - jnp.sum(features.points**2, axis=2), 0)
-    direction = jnp.einsum("p,apm->am", slope, at_probes)
+    direction = jnp.einsum("xp,apm->xam", slope, at_probes)
     eigenvalues = spectra.basis.eigenvalues.ravel()
     transposed = jnp.swapaxes(features.points, 1, 2) + 0j
 
@@ -124,7 +159,7 @@ def _influence(
         kappa = -s + jnp.sum(jnp.sum(transposed * solution, axis=1) + tail, axis=0) / num_samples
         source = jnp.sum(rays.weights * rays.radius * rays.targets * resolvent.inverse_kappa, axis=1)
         fitted = features.points[0] @ (resolvent.solution[0] @ source)
-        weight = residue * jnp.einsum("am,amn->n", direction, solution) / kappa
+        weight = residue * jnp.einsum("xam,amn->xn", direction, solution) / kappa
         return weight, weight * fitted
 
     filter_: RationalFilter = training.rational(num_samples, jnp.max(eigenvalues), 8)

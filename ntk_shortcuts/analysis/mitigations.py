@@ -13,6 +13,8 @@ from ntk_shortcuts.entry import predict
 from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.metrics.groups import GroupAccuracy
 from ntk_shortcuts.networks.base import as_network
+from ntk_shortcuts.results.arrays import TIME_UNITS, coordinate, variable
+from ntk_shortcuts.results.base import origin_of
 from ntk_shortcuts.results.prediction import Prediction
 from ntk_shortcuts.training.gradient_flow import GradientFlow
 from ntk_shortcuts.training.rules import TrainingRule
@@ -112,7 +114,9 @@ def mitigations(
             found = predict(changed.pool, changed.network, rule, num_samples=changed.num_samples, test=changed.test, **options)
             evaluated.append((changed, found))
         rows.append(_row(found, changed))
-    return _table(names, axis, values, rows)
+    asked = {"model": pool, "network": case.network, "training": rule, "method": evaluated[0][1].origin.specs["method"]}
+    about = origin_of(asked, num_samples=num_samples, attribute=chosen).attributes
+    return _table(names, axis, values, rows, about)
 
 
 def _same(one: Case, two: Case) -> bool:
@@ -143,7 +147,9 @@ def _row(prediction: Prediction, case: Case) -> dict[str, np.ndarray]:
     return row
 
 
-def _table(names: list[str], axis: str, values: np.ndarray, rows: list[dict[str, np.ndarray]]) -> Mitigations:
+def _table(
+    names: list[str], axis: str, values: np.ndarray, rows: list[dict[str, np.ndarray]], about: dict[str, Any]
+) -> Mitigations:
     along = {name: np.stack([row[name] for row in rows]) for name in ("worst_group_accuracy", "standard_error", "accuracy")}
     stops = np.array([int(row["stop"]) for row in rows])
     every = np.arange(len(names))
@@ -154,12 +160,14 @@ def _table(names: list[str], axis: str, values: np.ndarray, rows: list[dict[str,
         "best_error": errors,
         "num_samples": np.array([int(row["num_samples"]) for row in rows]),
     }
-    data = {name: (("mitigation", axis), value, {"long_name": _LONG_NAMES[name]}) for name, value in along.items()}
-    data |= {name: ("mitigation", value, {"long_name": _LONG_NAMES[name]}) for name, value in single.items()}
-    data[f"best_{axis}"] = ("mitigation", values[stops], {"long_name": f"{axis} at which it is best"})
+    data = {name: variable(("mitigation", axis), value, _LONG_NAMES[name]) for name, value in along.items()}
+    data |= {name: variable(("mitigation",), value, _LONG_NAMES[name]) for name, value in single.items()}
+    units = TIME_UNITS if axis == "time" else "1"
+    data[f"best_{axis}"] = variable(("mitigation",), values[stops], f"{axis} at which it is best", units)
     from ntk_shortcuts.analysis.tables import Mitigations
 
-    return Mitigations(data, {"mitigation": names, axis: values}, _recommended(names, axis, values[stops], best, errors))
+    said = _recommended(names, axis, values[stops], best, errors)
+    return Mitigations(data, {"mitigation": names, axis: coordinate(axis, values)}, {**said, **about})
 
 
 def _recommended(names: list[str], axis: str, at: np.ndarray, best: np.ndarray, errors: np.ndarray) -> dict[str, Any]:

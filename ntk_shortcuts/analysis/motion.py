@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,16 +13,21 @@ from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.laws.two_features.mixture import mixture_nodes
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.methods.flow.equation import FlowPoints, FlowRules, flow_parameters
-from ntk_shortcuts.methods.flow.mirrors import draws
 from ntk_shortcuts.metrics.reliance import Reliance, reliance
 from ntk_shortcuts.networks.base import require_finite_network
 from ntk_shortcuts.numerics import in_float64
+from ntk_shortcuts.results.arrays import TIME_UNITS, coordinate, table, variable
+from ntk_shortcuts.results.base import Result, origin_of
 from ntk_shortcuts.training.gradient_flow import GradientFlow
 from ntk_shortcuts.typing import Key
 from ntk_shortcuts.validation import require, require_integer
 
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure
 
-class KernelMotion(eqx.Module):
+
+class KernelMotion(Result):
     r"""Kernels of I networks at T times of their flow, under the data law.
 
     With \(T_t=\sqrt w\,\Theta_t\sqrt w\) on the quadrature nodes, whose eigenvalues are those of the integral operator:
@@ -37,6 +41,8 @@ class KernelMotion(eqx.Module):
       initialisation. Their difference is what the movement of the kernel did.
     """
 
+    sources: ClassVar[tuple[str, ...]] = ("cristianini2001kernel",)
+
     times: np.ndarray
     relative_change: np.ndarray
     target_alignment: np.ndarray
@@ -45,6 +51,27 @@ class KernelMotion(eqx.Module):
     learning_times: np.ndarray
     bias: np.ndarray
     initial_kernel_bias: np.ndarray
+
+    def plot(self, ax: Any = None) -> Figure:
+        """Bias of the networks over time, as trained and with their kernels held.
+
+        Args:
+            ax: matplotlib axes to draw in; by default those of a new figure.
+        """
+        from ntk_shortcuts.plotting.numbers import axis_label, number_label, plot_numbers
+
+        biases = {"kernel moves": self.bias, "kernel held": self.initial_kernel_bias}
+        means = {name: values.mean(axis=0) for name, values in biases.items()}
+        spread = {name: values.std(axis=0) for name, values in biases.items()}
+        return plot_numbers(means, (axis_label("time"), self.times), number_label("bias"), spread, ax)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Everything over the dimensions `init`, `time` and `mode`."""
+        over = ("init", "time")
+        names = ("relative_change", "target_alignment", "shortcut_alignment", "core_alignment", "bias", "initial_kernel_bias")
+        variables = {name: variable(over, getattr(self, name), name.replace("_", " ")) for name in names}
+        variables["learning_times"] = variable((*over, "mode"), self.learning_times, "learning time", TIME_UNITS)
+        return table(variables, {"time": coordinate("time", self.times)}, self.origin)
 
 
 @in_float64
@@ -101,11 +128,13 @@ def kernel_motion(
     points = FlowPoints(nodes, weights, model.class_expectation(nodes), model.probe_grid())
     numbers = jnp.zeros(()), jnp.asarray(step_tolerance)
     rules = FlowRules(*numbers, "squared", centred=False, orthogonal=False, max_steps=max_steps, dtype="float32")
-    path, inputs = flow_parameters(kernel, draws(key, num_inits), points, jnp.asarray(stops), rules)
+    keys = jax.random.split(key, num_inits)
+    path, inputs = flow_parameters(kernel, keys, points, jnp.asarray(stops), rules)
     finished = all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(path))
     require(finished, "max_steps", f"enough to reach time {stops[-1]:g}", max_steps)
     rows = [_row(kernel, points, stops, where[:-1], modes, *_member(path, inputs, i)) for i in range(num_inits)]
-    return KernelMotion(times, *(np.stack(column) for column in zip(*rows, strict=True)))
+    origin = origin_of({"model": model, "network": network, "training": training}, num_inits=num_inits, order=order)
+    return KernelMotion(times, *(np.stack(column) for column in zip(*rows, strict=True)), origin=origin)
 
 
 def _member(path: tuple, inputs: jax.Array, index: int) -> tuple:

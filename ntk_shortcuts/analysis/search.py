@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -12,7 +12,9 @@ import numpy as np
 from scipy import optimize
 from scipy.stats import qmc
 
+from ntk_shortcuts.axes import at, axes_of
 from ntk_shortcuts.entry import predict_bias
+from ntk_shortcuts.laws.base import DataLaw
 from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.laws.two_features.optimum import optimal_reliance_limit
@@ -55,13 +57,14 @@ class Extreme(NamedTuple):
 
 
 def critical_ratio(
-    model: GenerativeModel,
+    model: DataLaw,
     network: Any,
     training: GradientFlow,
     num_samples: int | None = None,
     level: float = 0.1,
     parameter: str = "amplification_ratio",
     bracket: tuple[float, float] | None = None,
+    read: str | Callable[[Prediction], float] = "bias",
     **options: Any,
 ) -> Crossing:
     """Where the predicted bias crosses a level, as one parameter of the setting varies (Brent's method, scipy).
@@ -71,12 +74,16 @@ def critical_ratio(
     Args:
         level: of the bias.
         parameter: "amplification_ratio" (alpha_s / alpha_c), "time" of gradient flow, "num_samples",
-            "shortcut_predictivity" or "correlation".
-        bracket: range searched; it is scanned for the first change of sign.
+            "shortcut_predictivity" or "correlation"; of any law one of its axes (`ntk_shortcuts.axes.axes_of(law)`), such as
+            "amplification_1" of several features.
+        bracket: range searched, scanned for the first change of sign; needed for parameters that have none by default.
+        read: which number of the prediction: its name, "worst_group_accuracy" for instance, or a function of the prediction,
+            `lambda p: p.bias.sel(shortcut=1)` of several shortcuts.
         **options: of the prediction method.
 
     Raises:
-        ValueError: unknown parameter, a bracket out of order, or a bias on one side of the level in all of it.
+        ValueError: unknown parameter, a bracket that is missing or out of order, no single number to read, or a bias on one
+            side of the level in all of it.
 
     Example:
         >>> from ntk_shortcuts import MLP
@@ -84,26 +91,29 @@ def critical_ratio(
         >>> abs(crossing.bias - 0.5) < 1e-3
         True
     """
-    require(parameter in PARAMETERS, "parameter", f"one of {', '.join(PARAMETERS)}", parameter)
-    require_values("level", level, (), "a finite number", np.isfinite)
-    low, high = _BRACKETS[parameter] if bracket is None else _range("bracket", bracket, "")
     LawKernel(model, network)
+    known = [*(name for name in PARAMETERS if name in axes_of(model)), "time", "num_samples"]
+    known += [name for name in axes_of(model) if name not in known]
+    require(parameter in known, "parameter", f"one of {', '.join(known)}", parameter)
+    require_values("level", level, (), "a finite number", np.isfinite)
+    require(bracket is not None or parameter in _BRACKETS, "bracket", f"given for {parameter}", bracket)
+    low, high = _BRACKETS[parameter] if bracket is None else _range("bracket", bracket, "")
     require_rule(training)
     _require_time(training, (parameter,))
     require(parameter != "num_samples" or num_samples is not None, "num_samples", "given to vary it", num_samples)
     logarithmic = parameter in _LOGARITHMIC
     require(not logarithmic or low > 0, "bracket", f"positive for {parameter}", bracket)
     evaluations = 0
-    known: dict[float, float] = {}
+    found: dict[float, float] = {}
 
     def excess(position: float) -> float:
         nonlocal evaluations
-        if position not in known:
+        if position not in found:
             evaluations += 1
             value = float(np.exp(position)) if logarithmic else position
-            found, _ = _predict(model, network, training, num_samples, {parameter: value}, options)
-            known[position] = float(found.bias) - level
-        return known[position]
+            prediction, _ = _predict(model, network, training, num_samples, {parameter: value}, options)
+            found[position] = _number(prediction, read) - level
+        return found[position]
 
     ends = np.log([low, high]) if logarithmic else np.array([low, high])
     grid = np.linspace(ends[0], ends[1], _SCAN)
@@ -111,7 +121,7 @@ def critical_ratio(
         if excess(left) * excess(right) <= 0:
             break
     else:
-        values = [known[point] + level for point in grid]
+        values = [found[point] + level for point in grid]
         raise ValueError(
             f"level must be crossed between {parameter} = {low:g} and {high:g}, where the bias lies in "
             f"[{min(values):.3g}, {max(values):.3g}]; got {level:g}"
@@ -174,11 +184,17 @@ def most_biased(
             return -float(height), -np.asarray(slope, float)
 
         found = optimize.minimize(negative, best, jac=True, method="L-BFGS-B", bounds=ends)
-    at = {n: float(np.exp(x) if n in _LOGARITHMIC else x) for n, x in zip(names, found.x, strict=True)}
-    chain = np.array([1 / at[n] if n in _LOGARITHMIC else 1.0 for n in names])
+    where = {n: float(np.exp(x) if n in _LOGARITHMIC else x) for n, x in zip(names, found.x, strict=True)}
+    chain = np.array([1 / where[n] if n in _LOGARITHMIC else 1.0 for n in names])
     gradient = dict(zip(names, (-found.jac * chain).tolist(), strict=True))
-    highest, _ = _predict(model, network, training, num_samples, at, options)
-    return Extreme(at, float(highest.bias), gradient, str(found.message))
+    highest, _ = _predict(model, network, training, num_samples, where, options)
+    return Extreme(where, float(highest.bias), gradient, str(found.message))
+
+
+def _number(prediction: Prediction, read: str | Callable[[Prediction], float]) -> float:
+    value = getattr(prediction, read) if isinstance(read, str) else read(prediction)
+    require(np.ndim(value) == 0, "read", "a single number, lambda p: p.bias.sel(shortcut=1) for instance", np.shape(value))
+    return float(value)
 
 
 def _range(name: str, pair: Any, place: str) -> tuple[float, float]:
@@ -194,12 +210,10 @@ def _require_time(training: Any, parameters: tuple[str, ...]) -> None:
 
 
 def _predict(
-    model: GenerativeModel, network: Any, training: Any, num_samples: int | None, values: Mapping[str, Any], options: Any
-) -> tuple[Prediction, GenerativeModel]:
-    """The prediction with some parameters replaced, traced or not, and its model."""
-    changed = model.with_shortcut(
-        values.get("shortcut_predictivity"), values.get("amplification_ratio"), values.get("correlation")
-    )
+    model: Any, network: Any, training: Any, num_samples: int | None, values: Mapping[str, Any], options: Any
+) -> tuple[Prediction, Any]:
+    """The prediction with some parameters replaced, traced or not, and its law."""
+    changed = at(model, {name: value for name, value in values.items() if name not in ("time", "num_samples")})
     training = GradientFlow(values["time"]) if "time" in values else training
     count = round(values["num_samples"]) if "num_samples" in values else num_samples
     return predict_bias(changed, network, training, count, **options), changed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import equinox as eqx
 import jax
@@ -17,13 +17,20 @@ from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.laws.two_features.dataset import Dataset
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.methods.refine import refine
+from ntk_shortcuts.networks.base import as_network
 from ntk_shortcuts.nodes.base import Nodes
 from ntk_shortcuts.numerics import compiled, in_float64, safe_divide
+from ntk_shortcuts.results.arrays import TIME_UNITS, latent_coordinates, table, variable
+from ntk_shortcuts.results.base import Result, origin_of
 from ntk_shortcuts.typing import Array, Bool, Float, Latents
 from ntk_shortcuts.validation import require, require_integer, require_values
 
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure
 
-class KernelSpectrum(eqx.Module):
+
+class KernelSpectrum(Result):
     r"""Leading eigenfunctions of the NTK under the data law, \(T\phi_i=\lambda_i\phi_i\), \(\int p\,\phi_i\phi_j=\delta_{ij}\).
 
     - `eigenvalues` (modes,), descending; `learning_times` 1/lambda, in units of learning rate x steps; `odd` (modes,): whether
@@ -37,6 +44,8 @@ class KernelSpectrum(eqx.Module):
       `tail_mass` (fraction of the trace in the modes left out), `target_dropped` (fraction of \(\int p f^{*2}\) there).
     """
 
+    sources: ClassVar[tuple[str, ...]] = ("lim2026shortcut",)
+
     eigenvalues: Float[Array, "modes"]
     learning_times: Float[Array, "modes"]
     odd: Bool[Array, "modes"]
@@ -48,6 +57,31 @@ class KernelSpectrum(eqx.Module):
     trace: Float[Array, ""]
     label_noise: Float[Array, ""]
     diagnostics: dict[str, Any] = eqx.field(default_factory=dict)
+
+    def plot(self, ax: Any = None) -> Figure:
+        """Learning times, and the shares of shortcut, core and target that the odd eigenfunctions carry.
+
+        Args:
+            ax: matplotlib axes to draw in; by default those of a new figure.
+        """
+        from ntk_shortcuts.plotting.spectrum import plot_spectrum
+
+        return plot_spectrum(self, ax)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Everything over the dimensions `mode` and `probe`; attributes hold every parameter, the versions and diagnostics."""
+        modes = {
+            "eigenvalues": variable(("mode",), self.eigenvalues, "eigenvalue of the integral operator"),
+            "learning_times": variable(("mode",), self.learning_times, "learning time", TIME_UNITS),
+            "odd": variable(("mode",), self.odd, "whether the eigenfunction is odd"),
+            "target_coefficients": variable(("mode",), self.target_coefficients, "coefficient of the target"),
+            "shortcut_alignments": variable(("mode",), self.shortcut_alignments, "cosine with the shortcut's sign"),
+            "core_alignments": variable(("mode",), self.core_alignments, "cosine with the core's sign"),
+            "eigenfunctions": variable(("mode", "probe"), self.eigenfunctions, "eigenfunction"),
+            "trace": variable((), self.trace, "trace of the operator"),
+            "label_noise": variable((), self.label_noise, "label noise"),
+        }
+        return table(modes, latent_coordinates(self.probes), self.origin, self.diagnostics)
 
 
 @overload
@@ -115,7 +149,8 @@ def _of_a_law(model: GenerativeModel, network: Any, modes: int, probes: Latents 
     result, nodes = refined.found
     diagnostics = {name: float(value) for name, value in result.diagnostics.items()}
     sizes = {"discretization_error": refined.change, "nodes": float(nodes)}
-    return dataclasses.replace(result, diagnostics={**sizes, **diagnostics})
+    origin = origin_of({"model": model, "network": as_network(network)}, modes=modes)
+    return dataclasses.replace(result, diagnostics={**sizes, **diagnostics}, origin=origin)
 
 
 @compiled

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +19,8 @@ from ntk_shortcuts.networks.base import require_finite_network
 from ntk_shortcuts.networks.fully_connected import Parameters
 from ntk_shortcuts.networks.mlp import MLP
 from ntk_shortcuts.numerics import compiled, in_float64
+from ntk_shortcuts.results.arrays import coordinate, latent_coordinates, table, variable
+from ntk_shortcuts.results.base import Result, origin_of
 from ntk_shortcuts.results.issues import give
 from ntk_shortcuts.training.gradient_descent import GradientDescent
 from ntk_shortcuts.training.rules import TrainingRule
@@ -26,8 +28,12 @@ from ntk_shortcuts.training.spectral import apply_filter
 from ntk_shortcuts.typing import AnyArray, Array, Float, Key, Latents
 from ntk_shortcuts.validation import as_points, as_targets, require, require_integer, required
 
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure
 
-class Telescope(eqx.Module):
+
+class Telescope(Result):
     r"""One network in training, what its kernels predict for it, and how far they move.
 
     S numbers of segments, T + 1 steps, the first of them 0.
@@ -44,6 +50,8 @@ class Telescope(eqx.Module):
     - `dataset`, `probes` (probes, 2).
     """
 
+    sources: ClassVar[tuple[str, ...]] = ("jeffares2024deep",)
+
     segments: np.ndarray
     steps: np.ndarray
     times: np.ndarray
@@ -59,6 +67,34 @@ class Telescope(eqx.Module):
     probe_inputs: Float[Array, "probes plane"]
     dataset: Dataset
     probes: Float[AnyArray, "probes 2"]
+
+    def plot(self, ax: Any = None) -> Figure:
+        """Bias over time, trained and telescoped, above the movement of the kernel.
+
+        Args:
+            ax: matplotlib axes to draw in; by default those of a new figure.
+        """
+        from ntk_shortcuts.plotting.telescope import plot_telescope
+
+        return plot_telescope({"": self}, ax=ax)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Outputs, biases and the kernel's movement over the dimensions `time`, `segments` and `probe`."""
+        variables = {
+            "trained": variable(("time", "probe"), self.trained, "output of the trained network"),
+            "telescoped": variable(("segments", "time", "probe"), self.telescoped, "telescoped output"),
+            "trained_bias": variable(("time",), self.trained_bias, "shortcut bias of the trained network"),
+            "telescoped_bias": variable(("segments", "time"), self.telescoped_bias, "shortcut bias of the telescoped outputs"),
+            "kernel_change": variable(("time",), self.kernel_change, "relative change of the kernel"),
+            "kernel_alignment": variable(("time",), self.kernel_alignment, "alignment with the initial kernel"),
+            "target_alignment": variable(("time",), self.target_alignment, "alignment with the target"),
+        }
+        along = {
+            "time": coordinate("time", self.times),
+            "segments": coordinate("segments", self.segments),
+            "steps": variable(("time",), self.steps, "steps of gradient descent"),
+        }
+        return table(variables, {**along, **latent_coordinates(self.probes)}, self.origin)
 
     @property
     def error(self) -> np.ndarray:
@@ -216,6 +252,7 @@ def telescope(
         at_probes,
         dataset,
         probes,
+        origin=origin_of({"model": model, "network": network, "training": training}, num_samples=dataset.inputs.shape[0]),
     )
 
 

@@ -18,6 +18,7 @@ from ntk_shortcuts.kernels.blocks import Block
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.kernels.recursion import AffineLayer, Kernels, mlp_kernels
 from ntk_shortcuts.numerics import angle, compiled, is_traced, safe_sqrt, split_horner
+from ntk_shortcuts.spec import Record
 from ntk_shortcuts.typing import AnyArray, Array, Float
 
 _COEFFICIENTS = 40
@@ -27,7 +28,7 @@ _ARGUMENTS = np.pi * (np.arange(_NODES) + 0.5) / _NODES
 _PLAIN = Block()
 
 
-class AngularKernels(eqx.Module):
+class AngularKernels(Record):
     r"""\(K(u,u')=|u||u'|\,h(\theta)\), with the profiles h of NNGP and NTK as Chebyshev series in \(x=1-2\theta/\pi\).
 
     Of layer-normalised networks, whose outputs do not depend on the input's length, \(K(u,u')=h(\theta)\).
@@ -86,7 +87,7 @@ def _exact_profile(x: AnyArray, layers: Sequence[AffineLayer], activation: Activ
     return mlp_kernels(moments, layers, activation, input_dim, block)
 
 
-class AngleSeries(eqx.Module):
+class AngleSeries(Record):
     """The profiles as polynomials in x, the constant term first, as short as the dtype needs.
 
     `error` is the largest error relative to the exact recursion, measured in the dtype at 97 angles.

@@ -15,12 +15,13 @@ import jax.numpy as jnp
 
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import safe_divide, safe_sqrt
+from ntk_shortcuts.spec import Record
 from ntk_shortcuts.typing import Array, Float, Scalar
 
 NORMALIZATIONS = ("layer",)
 
 
-class Block(eqx.Module):
+class Block(Record):
     r"""What stands between two affine layers beside the activation.
 
     - `residual`: the factor b of the layer that is added to what was there; None: it replaces it.
@@ -78,3 +79,6 @@ class Block(eqx.Module):
     def joined_number(self, before: Scalar, update: Scalar) -> Scalar:
         """:meth:`joined` of a variance, or of any number linear in the moments."""
         return update if self.residual is None else before + self.residual**2 * update
+
+
+PLAIN = Block()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import dtypes
@@ -17,9 +16,10 @@ from ntk_shortcuts.numerics import (
     squared_chords,
     unit_vectors,
 )
+from ntk_shortcuts.spec import Record
 
 
-class PairMoments(eqx.Module):
+class PairMoments(Record):
     r"""Second moments of pairs (a, b), all pairs of two sets of points or one pair per point.
 
     With \(q_{11}=E a^2,\ q_{22}=E b^2,\ q_{12}=E ab\):

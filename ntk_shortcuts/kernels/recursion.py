@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -16,10 +15,11 @@ from ntk_shortcuts.kernels.blocks import Block
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.kernels.tiles import mirrored, take, tiled, tiled_symmetric
 from ntk_shortcuts.numerics import compiled
+from ntk_shortcuts.spec import Record
 from ntk_shortcuts.typing import AnyArray, Scalar
 
 
-class Kernels(eqx.Module):
+class Kernels(Record):
     r"""NNGP kernel \(K^L\) and neural tangent kernel \(\Theta^L\), each (n1, n2).
 
     `quadrature_error` is the relative error of approximations: 0 for closed forms; for activations by quadrature a bound, the
@@ -32,7 +32,7 @@ class Kernels(eqx.Module):
     quadrature_error: AnyArray | float = 0.0
 
 
-class AffineLayer(eqx.Module):
+class AffineLayer(Record):
     r"""One affine layer: variances \(\sigma_w^2, \sigma_b^2\) and the learning-rate factors of its weights and biases.
 
     A weight is N(0, weight_variance / fan_in) in function; its gradient's contribution to the NTK is multiplied by

@@ -3,7 +3,9 @@
 from ntk_shortcuts.laws.base import DataLaw
 from ntk_shortcuts.laws.clusters.law import Clusters
 from ntk_shortcuts.laws.features.law import GaussianFeatures
+from ntk_shortcuts.laws.imbalance import ImbalancedClasses
 from ntk_shortcuts.laws.kernel import LawKernel
+from ntk_shortcuts.laws.noise import NoisyLabels
 from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.laws.pool.columns import value_codes
 from ntk_shortcuts.laws.pool.readers import pool_from_folder, pool_from_frame, read_pool, write_pool
@@ -19,7 +21,9 @@ __all__ = [
     "Embedding",
     "GaussianFeatures",
     "GenerativeModel",
+    "ImbalancedClasses",
     "LawKernel",
+    "NoisyLabels",
     "Pool",
     "pool_from_folder",
     "pool_from_frame",

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,13 +17,14 @@ from ntk_shortcuts.nodes.base import Nodes
 from ntk_shortcuts.nodes.parity import Parity, Sectors
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import in_float64
+from ntk_shortcuts.spec import Record
 from ntk_shortcuts.validation import require
 
 # Points a block, of which only the diagonal is wanted.
 _OWN = 32
 
 
-class LawKernel(eqx.Module):
+class LawKernel(Record):
     """A network's kernels between points of a data law; what every method gets instead of the two.
 
     Args:

@@ -55,6 +55,10 @@ class LatentLaw(DataLaw):
     def features(self) -> int:
         """K."""
 
+    @property
+    def latent_dim(self) -> int:
+        return self.features
+
     @in_float64
     def embedding(self, key: Key, orthogonal: bool = False) -> Embedding:
         """Draw one embedding of latents into R^d; `orthogonal` makes its directions exactly so."""

@@ -65,6 +65,8 @@ class GivenDataset(Method):
             another shape; initial_outputs of another shape, or with random_init=False.
     """
 
+    sources: ClassVar[tuple[str, ...]] = ("lee2019wide",)
+
     name: ClassVar[str] = "dataset"
     needs_dataset: ClassVar[bool] = True
     learns_the_law: ClassVar[bool] = False

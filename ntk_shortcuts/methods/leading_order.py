@@ -75,6 +75,8 @@ class LeadingOrder(Method):
         0.28
     """
 
+    sources: ClassVar[tuple[str, ...]] = ("hermann2024foundations",)
+
     name: ClassVar[str] = "leading_order"
 
     random_init: bool = True

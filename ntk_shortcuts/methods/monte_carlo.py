@@ -50,6 +50,8 @@ class MonteCarlo(Method):
         ValueError: key or num_samples (N, even) missing or out of range.
     """
 
+    sources: ClassVar[tuple[str, ...]] = ("lee2019wide",)
+
     name: ClassVar[str] = "monte_carlo"
     learns_the_law: ClassVar[bool] = False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from ntk_shortcuts.methods.notes import unresolved_labels
 from ntk_shortcuts.networks.base import as_network
 from ntk_shortcuts.nodes.base import checked_weight
 from ntk_shortcuts.numerics import in_float64, is_traced
+from ntk_shortcuts.results.base import origin_of
 from ntk_shortcuts.results.issues import ROUNDING_OF_OUTPUTS, RoundedOutputs, give
 from ntk_shortcuts.results.outputs import require_finite_outputs
 from ntk_shortcuts.training.frozen_kernel import OutputLaw
@@ -81,12 +83,14 @@ def predict_outputs(
     weight = None if sample_weight is None else checked_weight(sample_weight, inputs.shape[0])
     problem = Problem(network.kernels, training, inputs, labels, probe_inputs, loss_weights(inputs, weight))
     chosen = resolve_loss(loss)
+    asked = {"network": network, "training": training}
+    origin = origin_of(asked, num_samples=len(inputs), full_covariance=full_covariance, loss=loss)
     if not chosen.spectral:
         require(not full_covariance, "full_covariance", f'False with loss="{loss}"', full_covariance)
         found = data_set_outputs(chosen, problem, Draws(True, num_draws, key))
         give(training.issues(found.problem.largest_curvature))
-        return found.law()
-    law = exact_outputs(problem, True, full_covariance)
+        return dataclasses.replace(found.law(), origin=origin)
+    law = dataclasses.replace(exact_outputs(problem, True, full_covariance), origin=origin)
     if not is_traced(law):
         require_finite_outputs(law.mean, law.variance)
         issues = (

@@ -63,6 +63,8 @@ class Population(Method):
         1.13
     """
 
+    sources: ClassVar[tuple[str, ...]] = ("lee2019wide",)
+
     name: ClassVar[str] = "population"
 
     random_init: bool = True

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import compiled, in_float64
@@ -62,11 +63,24 @@ class Metric(Spec):
         return self.read(outputs, points).value
 
     @in_float64
+    def weights(self, points: TestPoints) -> np.ndarray:
+        """By how much the metric moves with the sign at each point, (n,), or (n, axes) of one with axes."""
+        count = len(points.points)
+        signs = jnp.concatenate([jnp.eye(count), jnp.zeros((1, count))])
+        found = np.asarray(_of_signs(self, signs, points))
+        return found[:-1] - found[-1]
+
+    @in_float64
     def optimal(self, points: TestPoints) -> Any:
         """The metric of the Bayes-optimal classifier."""
         if points.optimal is None:
             raise ValueError("points must be of a law whose Bayes-optimal classifier is known; got none")
         return _optimal(self, points)
+
+
+@compiled
+def _of_signs(metric: Metric, signs: jax.Array, points: TestPoints) -> jax.Array:
+    return metric.of_signs(signs, points)
 
 
 @compiled

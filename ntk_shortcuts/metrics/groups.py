@@ -39,6 +39,20 @@ class GroupAccuracy(Metric):
         return right(signs, points) @ jnp.asarray(_shares(points), signs.dtype)
 
 
+class BalancedAccuracy(Metric):
+    """Mean over the labels of the accuracy on points of that label; 1/2 for whoever always says the larger class.
+
+    1 less it is the balanced error. Labels without points are left out. Label D14.3.
+    """
+
+    def of_signs(self, signs: Float[Array, "*batch n"], points: TestPoints) -> Float[Array, "*batch"]:
+        groups, weights = required(points.groups, "points", _KNOWN), jnp.asarray(required(points.weights, "points", _KNOWN))
+        labels = dict(zip(groups.names, groups.values, strict=True)).get("label", (-1, 1))
+        member = jnp.asarray(points.attributes["label"])[:, None] == jnp.asarray(labels)
+        of_label = (member * weights[:, None]).astype(signs.dtype)
+        return jnp.nanmean(right(signs, points) @ (of_label / jnp.sum(of_label, axis=0)), axis=-1)
+
+
 class AttributeReliance(Metric):
     """Reliance on an attribute, 1 - 2 (accuracy on the points where it differs from the label, groups balanced).
 

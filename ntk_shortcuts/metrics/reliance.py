@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from ntk_shortcuts.metrics.base import Metric
 from ntk_shortcuts.nodes.test_points import TestPoints
-from ntk_shortcuts.numerics import in_float64, safe_divide, safe_sqrt
+from ntk_shortcuts.numerics import in_float64, safe_sqrt
 from ntk_shortcuts.results.signs import cell_signs, decided, expected_sign
 from ntk_shortcuts.typing import AnyArray, Array, Float, Latents, Num, Scalar
 from ntk_shortcuts.validation import as_floats, as_points
@@ -86,13 +86,6 @@ def reliance_between_probes(outputs: Num[AnyArray, "*batch probes"], probes: Lat
         True
     """
     return mean_disagreement(cell_signs(jnp.asarray(as_floats("outputs", outputs))), probes)
-
-
-def mean_sign_slope(mean: AnyArray, std: AnyArray, probes: Latents) -> jax.Array:
-    r"""Derivative of the expected reliance in the mean output at each probe, \(2\varphi(m/s)/s\) times its weight."""
-    mean, std = jnp.asarray(mean), jnp.asarray(std)
-    weights = mean_disagreement(jnp.eye(mean.shape[-1]), probes)
-    return weights * 2 * jax.scipy.stats.norm.pdf(safe_divide(mean, std)) * safe_divide(jnp.ones_like(std), std)
 
 
 def mean_disagreement(signs: Float[Array, "*batch probes"], probes: Latents) -> Float[Array, "*batch"]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.kernels.activations.base import Activation
-from ntk_shortcuts.kernels.blocks import Block
+from ntk_shortcuts.kernels.blocks import PLAIN, Block
 from ntk_shortcuts.kernels.recursion import AffineLayer
 from ntk_shortcuts.networks.base import FiniteNetwork, require_finite_network
 from ntk_shortcuts.numerics import is_traced, real_leaf
@@ -26,6 +26,8 @@ Parameters = tuple[tuple[jax.Array, jax.Array | None], ...]
 class FullyConnected(FiniteNetwork):
     """Affine layers with one activation between, the last to a scalar, or blocks of these that are residual or normalised; of
     these :class:`ntk_shortcuts.MLP` is the spec."""
+
+    sources: ClassVar[tuple[str, ...]] = ("jacot2018neural", "lee2019wide")
 
     if TYPE_CHECKING:
         depth: int
@@ -43,6 +45,8 @@ class FullyConnected(FiniteNetwork):
     @property
     def block(self) -> Block:
         """What stands between the layers; without layers to act on it is plain."""
+        if self.residual is None and self.normalization is None:
+            return PLAIN
         return Block(self.residual if self.depth > 1 else None, self.normalization if self.depth > 0 else None)
 
     def layers(self, input_dim: int) -> tuple[AffineLayer, ...]:

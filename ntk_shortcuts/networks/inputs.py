@@ -5,15 +5,15 @@ from __future__ import annotations
 import abc
 from typing import Any
 
-import equinox as eqx
 import jax
 
 from ntk_shortcuts.kernels.moments import PairMoments
+from ntk_shortcuts.spec import Record
 from ntk_shortcuts.typing import Array, Float, Key
 from ntk_shortcuts.validation import as_points
 
 
-class Inputs(eqx.Module):
+class Inputs(Record):
     """Points that a network is evaluated at."""
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
@@ -25,6 +25,8 @@ class LastLayer(Network):
         >>> bool((found.ntk == found.nngp).all())
         True
     """
+
+    sources: ClassVar[tuple[str, ...]] = ("lee2018deep",)
 
     network: Network
 

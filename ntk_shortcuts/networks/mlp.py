@@ -144,12 +144,26 @@ class MLP(FullyConnected):
         self.initialization = initialization
 
     @property
+    def cited(self) -> tuple[str, ...]:
+        used = {
+            "he2016deep": self.residual is not None,
+            "ba2016layer": self.normalization is not None,
+            "chizat2019lazy": self.richness is not None,
+            "bordelon2022self": self.richness is not None,
+        }
+        return (*super().cited, *(source for source, is_used in used.items() if is_used))
+
+    @property
     def facts(self) -> KernelFacts:
         width = self.width if self.depth > 0 else None
         # What is added to a residual block's even output is odd.
         even = self.depth > 0 and not self.has_biases and self.activation.is_even and self.block.residual is None
-        linear = self.block.normalization is None and (self.depth == 0 or isinstance(self.activation, Linear))
-        return KernelFacts(self.is_homogeneous, even, linear, True, width, self.is_scale_free)
+        return KernelFacts(self.is_homogeneous, even, self.is_linear, True, width, self.is_scale_free)
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether outputs are affine functions of the inputs."""
+        return self.block.normalization is None and (self.depth == 0 or isinstance(self.activation, Linear))
 
     @property
     def is_homogeneous(self) -> bool:
@@ -252,7 +266,7 @@ class MLP(FullyConnected):
     def _layers_and_series(self, input_dim: int, dtype: Any) -> tuple[tuple[AffineLayer, ...], AngleSeries | None]:
         layers = self.layers(input_dim)
         angular = self.is_homogeneous or self.is_scale_free
-        if not angular or self.facts.linear or isinstance(self.activation, Quadrature):
+        if not angular or self.is_linear or isinstance(self.activation, Quadrature):
             return layers, None
         return layers, angle_series(layers, self.activation, input_dim, dtype, self.block)
 
@@ -275,7 +289,7 @@ class MLP(FullyConnected):
         longest = float(np.sqrt(np.max(squares1)) * np.sqrt(np.max(squares2)))
         if series is not None:
             largest = (1.0 if self.is_scale_free else longest) * float(np.sum(series.ntk))
-        elif self.facts.linear:
+        elif self.is_linear:
             lines = linear_profiles(*jax.tree.map(float, (layers, input_dim, self.block)))
             largest = max(float(slope * longest + intercept) for slope, intercept in lines)
         else:

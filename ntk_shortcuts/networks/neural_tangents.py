@@ -40,11 +40,12 @@ import numpy as np
 
 from ntk_shortcuts.numerics import is_traced
 from ntk_shortcuts.results.issues import warn_user
+from ntk_shortcuts.validation import extra
 
 SUPPORTED_VERSION = "0.6.5"
 
 _NAME = "neural_tangents"
-_INSTALL = "pip install 'ntk-shortcuts[neural-tangents]'"
+_INSTALL = extra("neural-tangents")
 _LOCK = threading.RLock()
 
 

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -29,6 +29,8 @@ class StaxNetwork(FiniteNetwork):
     which are then those of d -> infinity (with nesting up to O(1/sqrt(d))); any other network's depend on the draw. With
     `init_fn` and `apply_fn` it can be trained as well.
     """
+
+    sources: ClassVar[tuple[str, ...]] = ("jacot2018neural", "novak2020neural")
 
     kernel_fn: Callable[..., Any] = eqx.field(static=True)
     input_shape: tuple[int, ...] | None = eqx.field(static=True)

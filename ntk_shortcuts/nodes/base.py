@@ -6,19 +6,19 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.numerics import is_traced, safe_divide
+from ntk_shortcuts.spec import Record
 from ntk_shortcuts.typing import Array, Float
 from ntk_shortcuts.validation import require, require_values
 
 SampleWeight = Callable[[Any, Float[Array, "n"]], Any]
 
 
-class Nodes(eqx.Module):
+class Nodes(Record):
     r"""Points of a data law, each with one or several radii along its ray.
 
     Node (g, j) lies at `radius[g, j] * points[g]`, and \(\int ab\,p\,dz=\sum_{gj}w_{gj}\,a(z_{gj})\,b(z_{gj})\) for functions
@@ -31,6 +31,8 @@ class Nodes(eqx.Module):
       (nodes, radii, k).
     - `lengths` (nodes, radii): where the nodes lie on their rays, for functions that do not grow along them, f(r z) = f(z),
       whose `radius` is 1 everywhere; None: at the radius.
+    - `classes` (nodes, radii): E[class | z], in {-1, +1} the class of which a data set holds a fixed number; None: labels are
+      the classes. `agreement` (nodes, radii): E[class x label | z], below 1 where labels are flipped; None: 1.
     """
 
     points: Float[Array, "nodes *point"]
@@ -38,6 +40,8 @@ class Nodes(eqx.Module):
     weights: Float[Array, "nodes radii"]
     targets: Float[Array, "nodes radii *outputs"]
     lengths: Float[Array, "nodes radii"] | None = None
+    classes: Float[Array, "nodes radii"] | None = None
+    agreement: Float[Array, "nodes radii"] | None = None
 
     @classmethod
     def of(cls, points: Any, weights: Any, targets: Any) -> Nodes:
@@ -62,6 +66,31 @@ class Nodes(eqx.Module):
             return safe_divide(jnp.sum(self.weights * self.radius * self.targets, axis=1), self.mass)
         moments = jnp.einsum("gj,gjk->gk", self.weights * self.radius, self.targets)
         return safe_divide(moments, jnp.broadcast_to(self.mass[:, None], moments.shape))
+
+    @property
+    def sides(self) -> Float[Array, "nodes radii"]:
+        """E[class | z]."""
+        return self.targets if self.classes is None else self.classes
+
+    @property
+    def labels_by_class(self) -> tuple[Float[Array, "nodes radii"], Float[Array, "nodes radii"]]:
+        """E[label; class = +1 | z] and the same of class -1: their sum is the target."""
+        with_class = jnp.ones_like(self.targets) if self.agreement is None else self.agreement
+        return (self.targets + with_class) / 2, (self.targets - with_class) / 2
+
+    def relabelled(self, positive: Any, negative: Any, classes: Any = None, mass: Any = 1.0) -> Nodes:
+        """The nodes with other labels and, where given, other `classes`, of the law `mass` times as dense.
+
+        Args:
+            positive, negative: E[label; class = +1 | z] and the same of class -1.
+        """
+        return dataclasses.replace(
+            self,
+            weights=self.weights * mass,
+            targets=positive + negative,
+            classes=self.sides if classes is None else classes,
+            agreement=positive - negative,
+        )
 
     @property
     def everywhere(self) -> Float[Array, "all *point"]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import equinox as eqx
 import numpy as np
 from scipy.stats import binom
 
+from ntk_shortcuts.spec import Record
 from ntk_shortcuts.typing import Float, Int
 from ntk_shortcuts.validation import require, require_integer
 
@@ -20,7 +20,7 @@ from ntk_shortcuts.validation import require, require_integer
 _NEGLIGIBLE = 1e-10
 
 
-class Counts(eqx.Module):
+class Counts(Record):
     """The law of the counts, node by node, and which of their sums are fixed.
 
     - `values` (C,): possible counts. `probability` (C, nodes): of each at each node.

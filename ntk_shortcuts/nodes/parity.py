@@ -6,6 +6,7 @@ say it all. A law without it has one sector, that of all functions. Whoever sums
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -109,9 +110,10 @@ class OddEven(Parity):
 
     def whole(self, nodes: Nodes) -> Nodes:
         """Both nodes of each pair, the mirrored ones behind."""
-        points, radius, weights, targets = nodes.points, nodes.radius, nodes.weights / 2, nodes.targets
-        pairs = ((points, -points), (radius, radius), (weights, weights), (targets, -targets))
-        return Nodes(*(jnp.concatenate(pair) for pair in pairs))
+        there = dataclasses.replace(nodes, weights=nodes.weights / 2)
+        classes = None if nodes.classes is None else -nodes.classes
+        back = dataclasses.replace(there, points=-nodes.points, targets=-nodes.targets, classes=classes)
+        return jax.tree.map(lambda *pair: jnp.concatenate(pair), there, back)
 
     def joined(self, parts: Sequence[Any], at_nodes: bool = False) -> Any:
         """K(z, z') and K(z, -z') are the sum and the difference of the even part and the odd one."""

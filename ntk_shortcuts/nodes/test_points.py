@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.spec import Record
 from ntk_shortcuts.typing import AnyArray, Array, Float, Int
+from ntk_shortcuts.validation import require
 
 
-class Groups(eqx.Module):
+class Groups(Record):
     """Groups of points by what is known of them, the label first.
 
     - `number` (n,): of each point's group among all combinations of values, the last name's running fastest.
@@ -32,7 +38,7 @@ class Groups(eqx.Module):
         return int(np.prod(self.shape))
 
 
-class TestPoints(eqx.Module):
+class TestPoints(Record):
     """Points at which outputs are predicted, and what metrics read there.
 
     - `points` (n, ...): of the law.
@@ -54,3 +60,25 @@ class TestPoints(eqx.Module):
     weights: Float[Array, "n"] | None = None
     groups: Groups | None = None
     classes: Int[AnyArray, "n"] | None = None
+
+
+def labelled(points: TestPoints, weights: Any, expectation: Any, attributes: Sequence[str] = ()) -> TestPoints:
+    """The points twice, with the label +1 and with -1, in groups by label and by the sides (-1, +1) of attributes.
+
+    Args:
+        weights: (n,), sum 1. expectation: E[y | z] (n,): a label y counts (1 + y E[y | z])/2 of the point's weight.
+    """
+    for name in attributes:
+        require(name in points.attributes, "attributes", f"of {', '.join(sorted(points.attributes))}", name)
+    both = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), dataclasses.replace(points, groups=None))
+    label = np.repeat([1.0, -1.0], len(points.points))
+    sides = [np.where(np.asarray(both.attributes[name]) > 0, 1, 0) for name in attributes]
+    number = np.ravel_multi_index([(label > 0).astype(int), *sides], [2] * (1 + len(sides)))
+    groups = Groups(number, ("label", *attributes), ((-1, 1),) * (1 + len(sides)))
+    return dataclasses.replace(
+        both,
+        attributes={**both.attributes, "label": jnp.asarray(label)},
+        truth=jnp.asarray(label),
+        weights=jnp.tile(jnp.asarray(weights), 2) * (1 + label * jnp.tile(jnp.asarray(expectation), 2)) / 2,
+        groups=groups,
+    )

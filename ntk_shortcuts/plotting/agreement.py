@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ntk_shortcuts.plotting.style import new_figure, series_style
+from ntk_shortcuts.plotting.style import NEUTRAL, axes_for, line_width, root, series_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,31 +24,39 @@ class Scatter(NamedTuple):
     depths: np.ndarray
 
 
-def plot_agreement(panels: Sequence[Scatter]) -> Figure:
-    """Trained against predicted bias, one panel for each prediction; colours are times, markers depths."""
-    figure = new_figure((4.1 * len(panels), 4.4))
+def plot_agreement(panels: Sequence[Scatter], ax: Any = None) -> Figure:
+    """Trained against predicted bias, one panel for each prediction; colours are times, markers depths.
+
+    Args:
+        panels: the panels.
+        ax: axes to draw in: one, whose place is divided, or as many as there are panels.
+    """
+    drawn = axes_for(ax, 1, len(panels), (4.1 * len(panels), 4.4))[0]
     ends = np.concatenate([values for panel in panels for values in (panel.predicted, panel.trained)])
     low, high = float(ends.min()) - 0.1, float(ends.max()) + 0.1
     times, depths = (sorted({v for panel in panels for v in getattr(panel, name)}) for name in ("times", "depths"))
-    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        axes.plot([low, high], [low, high], color="0.6", linewidth=0.8, zorder=0)
+    for axes, panel in zip(drawn, panels, strict=True):
+        axes.plot([low, high], [low, high], color=NEUTRAL, linewidth=line_width(0.5), zorder=0)
         for i, time in enumerate(times):
             for j, depth in enumerate(depths):
                 chosen = (panel.times == time) & (panel.depths == depth)
                 points = (panel.predicted[chosen], panel.trained[chosen], panel.errors[chosen])
                 style = {"color": series_style(i)[0], "marker": series_style(j)[1]}
-                axes.errorbar(*points, linestyle="none", markersize=5, fillstyle="none", elinewidth=0.9, **style)
+                axes.errorbar(*points, linestyle="none", markersize=5, fillstyle="none", elinewidth=line_width(0.6), **style)
         axes.set(xlabel="predicted shortcut bias", xlim=(low, high), ylim=(low, high), aspect="equal")
         axes.set_title(panel.title, fontsize="small")
-        axes.grid(alpha=0.25)
-    figure.axes[0].set_ylabel("mean bias of the trained networks")
+    drawn[0].set_ylabel("mean bias of the trained networks")
     from matplotlib.lines import Line2D
 
     colours = [Line2D([], [], color=series_style(i)[0], lw=3, label=f"t = {time:g}") for i, time in enumerate(times)]
     shapes = [
-        Line2D([], [], color="black", marker=series_style(j)[1], fillstyle="none", lw=0, label=f"depth {depth}")
+        Line2D([], [], color=NEUTRAL, marker=series_style(j)[1], fillstyle="none", lw=0, label=f"depth {depth}")
         for j, depth in enumerate(depths)
     ]
     handles = [*colours, *shapes]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize="small", frameon=False)
-    return figure
+    columns = min(len(handles), 3 * len(panels)) if ax is None else 2
+    if ax is None:
+        root(drawn[0]).set_figheight(4.1 + 0.3 * -(-len(handles) // columns))  # room for every row of the legend
+    owner, place = (root(drawn[0]), "outside lower center") if ax is None else (drawn[-1], "best")
+    owner.legend(handles=handles, loc=place, ncols=columns, fontsize="small", frameon=False)
+    return root(drawn[0])

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ntk_shortcuts.laws.two_features.dataset import Dataset
-from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.plotting.decision_surface import choose, draw_surface
+from ntk_shortcuts.plotting.kinds import LabelledLatents, Predicted, TwoFeatures
 from ntk_shortcuts.plotting.style import (
     BIAS_COLOURS,
     BIAS_LABEL,
@@ -16,11 +15,11 @@ from ntk_shortcuts.plotting.style import (
     PREDICTIVITY_LABEL,
     RATIO_LABEL,
     RULE_WORDS,
+    axes_for,
     cell_edges,
-    new_figure,
+    line_width,
+    root,
 )
-from ntk_shortcuts.results.prediction import Prediction
-from ntk_shortcuts.training.rules import TrainingRule
 from ntk_shortcuts.validation import require
 
 if TYPE_CHECKING:
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+AXES = {"shortcut_predictivity", "amplification_ratio"}
+"""The two axes of a map."""
 _SYMBOLS = {"core_predictivity": r"$\rho_c$", "core_amplification": r"$\alpha_c$", "correlation": r"$\sigma$"}
 _WORDS = {"depth": "depth", **RULE_WORDS}
 
@@ -38,14 +39,14 @@ class Inset(NamedTuple):
     `index` and `training` choose and name one of several times, as in :func:`~ntk_shortcuts.plotting.plot_decision_surface`.
     """
 
-    prediction: Prediction
-    model: GenerativeModel
-    dataset: Dataset | None = None
+    prediction: Predicted
+    model: TwoFeatures
+    dataset: LabelledLatents | None = None
     index: int = -1
-    training: TrainingRule | None = None
+    training: Any = None
 
 
-def plot_bias_map(dataset: xarray.Dataset, inset: Inset | tuple | None = None) -> Figure:
+def plot_bias_map(dataset: xarray.Dataset, inset: Inset | tuple | None = None, ax: Any = None) -> Figure:
     """Bias over shortcut predictivity and amplification ratio (log axis), like the paper's Figure 2.
 
     Args:
@@ -53,38 +54,30 @@ def plot_bias_map(dataset: xarray.Dataset, inset: Inset | tuple | None = None) -
             or depths choose one, `dataset.sel(time=30.0)`: the title names what was chosen.
         inset: `Inset(prediction, model, dataset)`, or such a tuple: a second panel with the decision surface
             there; the point is marked on the map.
+        ax: axes to draw in, with an inset two or one whose place is divided; by default those of a new figure.
 
     Raises:
         ValueError: a data set without `bias` over exactly those two dimensions; an inset that
             :func:`~ntk_shortcuts.plotting.plot_decision_surface` refuses.
     """
-    dimensions = {"shortcut_predictivity", "amplification_ratio"}
     found = dataset["bias"].dims if "bias" in getattr(dataset, "data_vars", {}) else None
     require(
-        found is not None and set(found) == dimensions,
+        found is not None and set(found) == AXES,
         "dataset",
-        f"from bias_map, with bias over {' and '.join(sorted(dimensions))} alone (of several times choose one: .sel(time=...))",
+        f"from bias_map, with bias over {' and '.join(sorted(AXES))} alone (of several times choose one: .sel(time=...))",
         type(dataset).__name__ if found is None else found,
     )
-    bias = dataset["bias"].transpose("shortcut_predictivity", "amplification_ratio").sortby(sorted(dimensions))
+    bias = dataset["bias"].transpose("shortcut_predictivity", "amplification_ratio").sortby(sorted(AXES))
     predictivities = np.asarray(bias["shortcut_predictivity"])
     ratios = np.asarray(bias["amplification_ratio"])
     values = np.asarray(bias)
 
-    figure = new_figure((6.4, 4.8) if inset is None else (11.0, 4.8))
-    panels = figure.subplots(1, 1 if inset is None else 2, squeeze=False)[0]
-    axes = panels[0]
+    drawn = axes_for(ax, 1, 1 if inset is None else 2, None if inset is None else (11.0, 4.8))[0]
+    axes, figure = drawn[0], root(drawn[0])
     finite = np.abs(values[np.isfinite(values)])
     limit = max(float(finite.max(initial=0.0)), 1e-3)
-    mesh = axes.pcolormesh(
-        np.exp(cell_edges(np.log(ratios))),
-        cell_edges(predictivities),
-        values,
-        cmap=BIAS_COLOURS,
-        vmin=-limit,
-        vmax=limit,
-        rasterized=True,
-    )
+    edges = np.exp(cell_edges(np.log(ratios))), cell_edges(predictivities)
+    mesh = axes.pcolormesh(*edges, values, cmap=BIAS_COLOURS, vmin=-limit, vmax=limit, rasterized=True)
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     if min(values.shape) >= 2 and np.isfinite(values).all() and np.ptp(values) > 1e-6:
@@ -93,16 +86,20 @@ def plot_bias_map(dataset: xarray.Dataset, inset: Inset | tuple | None = None) -
     axes.set_title(_description(dataset), fontsize="small")
     figure.colorbar(mesh, ax=axes, label=BIAS_LABEL)
     if inset is not None:
-        inset = inset if isinstance(inset, Inset) else Inset(*inset)
-        alpha = np.asarray(inset.model.amplification)
-        point = (float(alpha[0] / alpha[1]), float(inset.model.predictivity[0]))
-        axes.plot(*point, marker="*", markersize=17, color="black", markeredgecolor="white", linestyle="none")
-        shown = choose(inset.prediction, inset.index, inset.training)
-        surface = draw_surface(panels[1], inset.prediction.probes, shown.mean, inset.model, inset.dataset)
-        where = rf"At the star: $\rho_s={point[1]:g}$, $\alpha_s/\alpha_c={point[0]:g}$, bias {shown.bias:.2f}"
-        panels[1].set_title("\n".join([where, *shown.setting]), fontsize="small")
-        figure.colorbar(surface, ax=panels[1], label=OUTPUT_LABEL, extend="both")
+        _draw_inset(axes, drawn[1], inset if isinstance(inset, Inset) else Inset(*inset))
     return figure
+
+
+def _draw_inset(axes: Axes, panel: Axes, inset: Inset) -> None:
+    """Mark the inset's point on the map, and draw its decision surface."""
+    alpha = np.asarray(inset.model.amplification)
+    point = (float(alpha[0] / alpha[1]), float(inset.model.predictivity[0]))
+    axes.plot(*point, marker="*", markersize=17, color="black", markeredgecolor="white", linestyle="none")
+    shown = choose(inset.prediction, inset.index, inset.training)
+    surface = draw_surface(panel, inset.prediction.probes, shown.mean, inset.model, inset.dataset)
+    where = rf"At the star: $\rho_s={point[1]:g}$, $\alpha_s/\alpha_c={point[0]:g}$, bias {shown.bias:.2f}"
+    panel.set_title("\n".join([where, *shown.setting]), fontsize="small")
+    root(panel).colorbar(surface, ax=panel, label=OUTPUT_LABEL, extend="both")
 
 
 def _contours(axes: Axes, ratios: np.ndarray, predictivities: np.ndarray, values: np.ndarray, limit: float) -> None:
@@ -112,7 +109,7 @@ def _contours(axes: Axes, ratios: np.ndarray, predictivities: np.ndarray, values
     levels = levels[(levels > values.min()) & (levels < values.max())]
     if not levels.size:
         return
-    widths = [2.0 if abs(level) < 1e-12 else 0.8 for level in levels]
+    widths = [line_width(1.3 if abs(level) < 1e-12 else 0.5) for level in levels]
     # Dark lines on the saturated ends vanish, light ones on the pale middle do.
     colours = ["white" if abs(level) > 0.65 * limit else "black" for level in levels]
     lines = axes.contour(ratios, predictivities, values, levels=levels, colors=colours, linewidths=widths, linestyles="solid")

@@ -7,26 +7,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ntk_shortcuts.plotting.style import new_figure, signed
+from ntk_shortcuts.plotting.style import axes_for, root, signed
 from ntk_shortcuts.validation import require, require_integer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
-    from ntk_shortcuts.laws.pool import Pool
-
 _BETWEEN = (0.62, 0.73, 0.85)
 
 
-def plot_examples(pool: Pool, per_group: int = 6, *, shape: tuple[int, ...] | None = None) -> Figure:
+def plot_examples(pool: Any, per_group: int = 6, *, shape: tuple[int, ...] | None = None, ax: Any = None) -> Figure:
     """Images of each group, evenly spread over it; one row of groups for each label, with each group's share of the weights.
 
     All images share one scale, in all channels, from the least to the largest value that is shown.
 
     Args:
-        pool: of images (P, h, w, c) with one channel or three (red, green, blue).
+        pool: a `Pool` of images (P, h, w, c) with one channel or three (red, green, blue).
         per_group: how many at most, >= 1.
         shape: (h, w) or (h, w, c) of the images of a pool whose inputs are flat, (P, d).
+        ax: axes to draw in: one, whose place is divided, or one for each group; by default those of a new figure.
 
     Raises:
         ValueError: inputs that are no such images, or a `shape` that they do not have.
@@ -40,15 +39,17 @@ def plot_examples(pool: Pool, per_group: int = 6, *, shape: tuple[int, ...] | No
     """
     panels = _panels(pool, per_group, shape)
     height, width = panels[0][0].sheet.shape[:2]
-    cell = min(2.4, 12.0 / len(panels[0]))
-    figure = new_figure((cell * len(panels[0]) + 0.6, (cell * height / width + 0.42) * len(panels) + 0.3))
-    _draw(figure, panels)
-    return figure
+    rows, columns = len(panels), len(panels[0])
+    cell = min(2.4, 12.0 / columns)
+    drawn = axes_for(ax, rows, columns, (cell * columns + 0.6, (cell * height / width + 0.42) * rows + 0.3))
+    _draw(drawn, panels)
+    return root(drawn[0, 0])
 
 
-def draw_examples(figure: SubFigure, pool: Pool, per_group: int = 6) -> None:
+def draw_examples(figure: SubFigure, pool: Any, per_group: int = 6) -> None:
     """The same on a part of a figure of several pools."""
-    _draw(figure, _panels(pool, per_group, None))
+    panels = _panels(pool, per_group, None)
+    _draw(figure.subplots(len(panels), len(panels[0]), squeeze=False), panels)
 
 
 class _Panel(NamedTuple):
@@ -59,7 +60,7 @@ class _Panel(NamedTuple):
     label: str
 
 
-def _panels(pool: Pool, per_group: int, shape: tuple[int, ...] | None) -> list[list[_Panel]]:
+def _panels(pool: Any, per_group: int, shape: tuple[int, ...] | None) -> list[list[_Panel]]:
     per_group = require_integer("per_group", per_group, 1)
     images, labels, weights = _images(pool, shape), np.asarray(pool.labels), np.asarray(pool.weights)
     attributes = {name: np.asarray(values) for name, values in (pool.attributes or {}).items()}
@@ -87,8 +88,7 @@ def _panels(pool: Pool, per_group: int, shape: tuple[int, ...] | None) -> list[l
     ]
 
 
-def _draw(figure: Figure | SubFigure, panels: list[list[_Panel]]) -> None:
-    drawn = figure.subplots(len(panels), len(panels[0]), squeeze=False)
+def _draw(drawn: np.ndarray, panels: list[list[_Panel]]) -> None:
     for line, axes_line in zip(panels, drawn, strict=True):
         for panel, axes in zip(line, axes_line, strict=True):
             axes.imshow(panel.sheet, vmin=0, vmax=1, interpolation="nearest")
@@ -97,7 +97,7 @@ def _draw(figure: Figure | SubFigure, panels: list[list[_Panel]]) -> None:
         axes_line[0].set_ylabel(line[0].label, fontsize="small")
 
 
-def _images(pool: Pool, shape: tuple[int, ...] | None) -> np.ndarray:
+def _images(pool: Any, shape: tuple[int, ...] | None) -> np.ndarray:
     """(P, h, w, c) in any numbers."""
     inputs = np.asarray(pool.inputs)
     if shape is not None:

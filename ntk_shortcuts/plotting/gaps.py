@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ntk_shortcuts.plotting.style import new_figure, series_style
+from ntk_shortcuts.plotting.style import axes_for, line_width, root, series_style
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+# As many places on the horizontal axis are named one by one.
+_NAMED = 8
 
 
 class Gaps(NamedTuple):
@@ -24,30 +28,63 @@ class Gaps(NamedTuple):
     joined: bool = False
 
 
-def plot_gaps(panels: Mapping[str, Sequence[Gaps]], xlabel: str, base: int = 10) -> Figure:
+def plot_gaps(panels: Mapping[str, Sequence[Gaps]], xlabel: str, base: int = 10, ax: Any = None) -> Figure:
     """Gaps between prediction and training on logarithmic axes, one panel for each title, with fitted power laws.
 
-    Points at or below 0 are not drawn. `base` is that of the ticks of the horizontal axis.
+    A gap at or below 0, which noise hides, is drawn as what it may be at most: a hollow triangle at one standard error, or,
+    where that is 0 too, at the foot of the axis. The legend stands below the data.
+
+    Args:
+        panels: the lines of each, by title.
+        xlabel: of the horizontal axis.
+        base: of its ticks.
+        ax: axes to draw in: one, whose place is divided, or as many as there are panels; by default those of a new figure.
     """
-    figure = new_figure((5.6 * len(panels), 4.4))
-    for axes, (title, series) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
-        for index, line in enumerate(series):
-            colour, marker = series_style(index)
-            seen = np.asarray(line.gaps) > 0
-            at, gaps, errors = (np.asarray(values)[seen] for values in (line.at, line.gaps, line.errors))
-            # A bar that would reach 0 stops short of it.
-            bars = np.stack([np.minimum(errors, 0.9 * gaps), errors])
-            style = {"color": colour, "marker": marker, "fillstyle": "none", "elinewidth": 0.9}
-            axes.errorbar(at, gaps, bars, linestyle="-" if line.joined else "none", label=line.label, **style)
-            if line.fit:
-                scale, exponent = line.fit
-                ends = np.array([min(line.at), max(line.at)], float)
-                axes.plot(ends, scale * ends**exponent, color=colour, linewidth=1.2)
+    lines = max((len(series) for series in panels.values()), default=0)
+    drawn = axes_for(ax, 1, len(panels), (5.6 * len(panels), 4.0 + 0.24 * lines))[0]
+    for axes, (title, series) in zip(drawn, panels.items(), strict=True):
         axes.set_xscale("log", base=base)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.set(yscale="log", xlabel=xlabel)
+        for index, line in enumerate(series):
+            _draw_line(axes, line, *series_style(index))
+        _name_places(axes, np.unique(np.concatenate([line.at for line in series])))
         axes.set_title(title, fontsize="small")
-        axes.grid(alpha=0.25)
-        axes.legend(fontsize="small", frameon=False)
-    figure.axes[0].set_ylabel("gap between training and prediction")
-    return figure
+        _draw_hidden(axes, series)
+        axes.legend(fontsize="small", frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16))
+    drawn[0].set_ylabel("gap between training and prediction")
+    return root(drawn[0])
+
+
+def _draw_line(axes: Axes, line: Gaps, colour: str, marker: str) -> None:
+    seen = np.asarray(line.gaps) > 0
+    at, gaps, errors = (np.asarray(values)[seen] for values in (line.at, line.gaps, line.errors))
+    # A bar that would reach 0 stops short of it.
+    bars = np.stack([np.minimum(errors, 0.9 * gaps), errors])
+    style = {"color": colour, "marker": marker, "fillstyle": "none", "elinewidth": line_width(0.6)}
+    axes.errorbar(at, gaps, bars, linestyle="-" if line.joined else "none", label=line.label, **style)
+    if line.fit:
+        scale, exponent = line.fit
+        ends = np.array([min(line.at), max(line.at)], float)
+        axes.plot(ends, scale * ends**exponent, color=colour)
+
+
+def _draw_hidden(axes: Axes, series: Sequence[Gaps]) -> None:
+    """What noise hides, at the foot of the axis as it is after the rest is drawn."""
+    foot = axes.get_ylim()[0]
+    label: str | None = "at or below 0: one standard error above"
+    for index, line in enumerate(series):
+        hidden = ~(np.asarray(line.gaps) > 0)
+        if not hidden.any():
+            continue
+        most = np.maximum(np.asarray(line.errors, float)[hidden], foot)
+        style = {"color": series_style(index)[0], "linestyle": "none", "fillstyle": "none", "clip_on": False}
+        axes.plot(np.asarray(line.at)[hidden], most, marker=7, label=label, **style)
+        label = None
+
+
+def _name_places(axes: Axes, places: np.ndarray) -> None:
+    """Ticks at the places themselves where they are few: powers of the base may lie between two of them, or none."""
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    if len(places) <= _NAMED:
+        axes.set_xticks(places)
+        axes.set_xticks([], minor=True)

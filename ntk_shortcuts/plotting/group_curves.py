@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ntk_shortcuts.plotting.style import TIME_LABEL, new_figure, series_style, signed
-from ntk_shortcuts.results.prediction import Prediction
+from ntk_shortcuts.plotting.style import TIME_LABEL, add_legend, axes_for, line_width, root, series_style, signed, thin_line
 from ntk_shortcuts.validation import require
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ _AXES = {
 }
 
 
-def plot_group_curves(predicted: Any, ensemble: Any = None, ax: Axes | None = None, x: str = "time") -> Figure:
+def plot_group_curves(predicted: Any, ensemble: Any = None, ax: Any = None, x: str = "time") -> Figure:
     """Accuracy of each group of test samples against time (log axis) or the number of training samples.
 
     Lines are predictions, solid where every attribute equals the label; the wide grey one follows the worst group. Points are
@@ -61,14 +60,11 @@ def plot_group_curves(predicted: Any, ensemble: Any = None, ax: Axes | None = No
     label, logarithmic = _AXES[x]
     curves = _curves(predicted, x, logarithmic)
     points = _points(ensemble, x)
-    axes = new_figure((6.8, 4.2)).subplots() if ax is None else ax
-    # Of a subfigure the figure around it; get_figure has no `root` before matplotlib 3.10.
-    figure: Any = axes.figure
-    figure = figure.figure
+    axes = axes_for(ax)[0, 0]
     at = curves[x].values
-    axes.axhline(0.5, color="0.75", linewidth=0.8, zorder=0)
+    thin_line(axes, 0.5)
     worst = curves.min([dim for dim in curves.dims if dim != x])
-    halo = {"color": "0.82", "linewidth": 8, "solid_capstyle": "round", "zorder": 0.5}
+    halo = {"color": "0.5", "alpha": 0.35, "linewidth": line_width(5), "solid_capstyle": "round", "zorder": 0.5}
     axes.plot(at, worst.values, marker="o" if len(at) == 1 else None, markersize=12, label="worst group", **halo)
     for index, (name, agrees, group) in enumerate(_groups(curves)):
         colour, marker = series_style(index)
@@ -77,11 +73,11 @@ def plot_group_curves(predicted: Any, ensemble: Any = None, ax: Axes | None = No
             continue
         dashes = "-" if agrees else (0, (5, 2))
         single = marker if len(at) == 1 else None
-        axes.plot(at, line.values, color=colour, linestyle=dashes, marker=single, linewidth=1.8, label=name)
+        axes.plot(at, line.values, color=colour, linestyle=dashes, marker=single, label=name)
         for means, errors in points:
             style = {"color": colour, "marker": marker, "markerfacecolor": "white", "markersize": 5, "capsize": 2}
             where, mean, error = means[x].values, means.sel(group).values, errors.sel(group).values
-            axes.errorbar(where, mean, error, linestyle="none", elinewidth=1, zorder=3, **style)
+            axes.errorbar(where, mean, error, linestyle="none", elinewidth=line_width(0.7), zorder=3, **style)
     if logarithmic:
         axes.set_xscale("log")
     if x != "time" and len(at) <= 8:
@@ -89,22 +85,20 @@ def plot_group_curves(predicted: Any, ensemble: Any = None, ax: Axes | None = No
         axes.set_xticks(at, [f"{value:g}" for value in at])
         axes.set_xticks([], minor=True)
     axes.set(xlabel=label, ylabel="accuracy in the group", ylim=(-0.03, 1.03))
-    axes.grid(alpha=0.25)
-    _add_legend(figure, axes, bool(points), outside=ax is None)
-    return figure
+    _legend(axes, ax, bool(points))
+    return root(axes)
 
 
-def _add_legend(figure: Any, axes: Any, trained: bool, outside: bool) -> None:
+def _legend(axes: Axes, ax: Any, trained: bool) -> None:
     from matplotlib.lines import Line2D
 
-    handles = [line for line in axes.get_lines() if not line.get_label().startswith("_")]
+    handles = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
     # The grey line was drawn first, below the others.
     handles = [*handles[1:], handles[0]]
     if trained:
         style = {"marker": "o", "markerfacecolor": "white", "markersize": 5}
         handles.append(Line2D([], [], color="0.3", lw=0, label="trained networks\n± standard error", **style))
-    place = {"loc": "outside right upper"} if outside else {"loc": "best"}
-    (figure if outside else axes).legend(handles=handles, frameon=False, fontsize="small", **place)
+    add_legend(axes, ax, handles=handles)
 
 
 def _groups(curves: xarray.DataArray) -> Iterator[tuple[str, bool, dict[Any, int]]]:
@@ -164,9 +158,8 @@ def _stacked(by_number: Mapping[Any, xarray.DataArray], x: str) -> xarray.DataAr
 
 
 def _group_accuracy(predicted: Any) -> xarray.DataArray:
-    if isinstance(predicted, Prediction):
-        return predicted.group_accuracy
-    found = predicted.get("group_accuracy") if hasattr(predicted, "data_vars") else predicted
+    # A data set of xarray's has its variables as attributes too.
+    found = getattr(predicted, "group_accuracy", predicted)
     allowed = "a Prediction on a pool, predictions by number, or a sweep of a pool with group_accuracy"
     require(hasattr(found, "dims") and "label" in found.dims, "predicted", allowed, type(predicted).__name__)
     return found

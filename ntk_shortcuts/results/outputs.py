@@ -16,13 +16,14 @@ from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import in_float64, is_traced, safe_sqrt
 from ntk_shortcuts.results.issues import Issue
 from ntk_shortcuts.results.signs import cell_signs, decided, expected_sign, right_class
+from ntk_shortcuts.spec import Record
 from ntk_shortcuts.typing import AnyArray, Array, Float
 from ntk_shortcuts.validation import require
 
 DRAWS = 6
 
 
-class OutputError(eqx.Module):
+class OutputError(Record):
     """Errors that the law of the outputs at the test points may have.
 
     - `mean` (*batch, draws, n): draws of the mean's. Errors of different points go together, which decides how far they move a
@@ -43,7 +44,7 @@ class Mean(NamedTuple):
     error: jax.Array | None
 
 
-class Outputs(eqx.Module):
+class Outputs(Record):
     """Outputs at n test points, for one training rule or a batch of them.
 
     Of networks of k outputs, mean and variance have a last axis (k,), and `covariance` (*batch, n, k, k) is the outputs' joint

@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import numpy as np
 
 from ntk_shortcuts.metrics.base import Metric, Reading
 from ntk_shortcuts.metrics.core_accuracy import CoreAccuracy
-from ntk_shortcuts.metrics.groups import Accuracy, AttributeReliance, GroupAccuracy
+from ntk_shortcuts.metrics.groups import Accuracy, AttributeReliance, BalancedAccuracy, GroupAccuracy
 from ntk_shortcuts.metrics.reliance import Reliance
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import is_traced
+from ntk_shortcuts.results.arrays import Variable, coordinate, table, two_feature_coordinates, variable
+from ntk_shortcuts.results.base import Result
 from ntk_shortcuts.results.issues import Issue
 from ntk_shortcuts.results.outputs import Outputs
 from ntk_shortcuts.spec import shown
 from ntk_shortcuts.validation import require, required
 
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure
 
-class Prediction(eqx.Module):
+
+class Prediction(Result):
     """Predicted outputs, and the numbers read off them.
 
     - `outputs`: mean and variance, or samples, at the test points `points`.
     - `method`: its registered name. `metric`: the law's own.
     - `coordinates`: what tells the answers of several training rules in one apart, (T,), by name: {"time": ...} for flows.
+    - `origin`: the law, network, rule and method that it is of.
 
     Everything else is read off these: the attributes below, and any other metric by :meth:`read`.
     """
@@ -41,8 +48,9 @@ class Prediction(eqx.Module):
         """The numbers that it is asked for first, and what keeps them from being trusted."""
         if is_traced(self):
             return super().__repr__()
-        read = {**self.numbers(), **{name: value for name, value in self.coordinates.items() if value is not None}}
-        numbers = {name: shown(np.asarray(value)) for name, value in read.items()}
+        read = self.rows()
+        units = {name: f" ({units})" for name, units in self.units.items()}
+        numbers = {name: shown(np.asarray(value)) + units.get(name, "") for name, value in read.items()}
         issues = ", ".join(issue.kind for issue in self.issues) or "none"
         words = {"method": repr(self.method), **numbers, "points": str(len(self.points.points)), "issues": issues}
         return f"Prediction({', '.join(f'{name}={value}' for name, value in words.items())})"
@@ -69,6 +77,11 @@ class Prediction(eqx.Module):
     def worst_group_accuracy(self) -> Any:
         """The least of the groups' expected accuracies, among those with test points."""
         return plain(np.nanmin(np.asarray(GroupAccuracy()(self.outputs, self.points)), axis=-1))
+
+    @property
+    def balanced_error(self) -> Any:
+        """Mean over the labels of the part of their test points that are classified wrongly; shaped like the bias."""
+        return 1 - plain(BalancedAccuracy()(self.outputs, self.points))
 
     @property
     def optimal_group_accuracy(self) -> Any:
@@ -179,6 +192,55 @@ class Prediction(eqx.Module):
             True
         """
         return plain(metric(self.outputs, self.points))
+
+    def rows(self) -> dict[str, Any]:
+        """The numbers, and what tells the settings of the rule apart."""
+        return {**self.numbers(), **{name: value for name, value in self.coordinates.items() if value is not None}}
+
+    def plot(self, ax: Any = None) -> Figure:
+        """What there is to see of it, in matplotlib axes `ax` where they are given: against time, of several times; of one the
+        groups, the decision surface, or the outputs. :func:`ntk_shortcuts.plotting.plot_prediction`."""
+        from ntk_shortcuts.plotting.prediction import plot_prediction
+
+        law = self.origin.specs.get("model")
+        return plot_prediction(self, None if law is None else law.two_features, ax)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Outputs at the test points (dimension `probe`) and the numbers read off them, over the settings of the rule (`time`,
+        `strength`, ...) where there are several; attributes hold every resolved parameter, the versions and diagnostics."""
+        batch = self._batch_dimensions
+        several = () if self.points.classes is None else ("output",)
+        variables = {
+            "mean": variable((*batch, "probe", *several), self.mean, "mean predicted output"),
+            "std": variable((*batch, "probe", *several), self.std, "standard deviation of the output"),
+        }
+        coordinates: dict[str, Variable] = {
+            name: coordinate(name, values) for name, values in self.coordinates.items() if values is not None and batch
+        }
+        read = {**self.numbers(), **({} if self.points.groups is None else {"group_accuracy": self.group_accuracy})}
+        for name, value in read.items():
+            own = getattr(value, "dims", None)
+            variables[name] = variable(batch[: np.ndim(value)] if own is None else own, value, name.replace("_", " "))
+            found = {} if own is None else {axis: coordinate(axis, value[axis]) for axis in own if axis in value.coords}
+            coordinates = {**found, **coordinates}
+        return table(variables, {**coordinates, **self._of_points()}, self.origin, self.diagnostics, self.issues)
+
+    @property
+    def _batch_dimensions(self) -> tuple[str, ...]:
+        """Names of the axes before that of the points; those beyond the rule's are of `network`."""
+        count = np.ndim(self.mean) - 1 - (self.points.classes is not None)
+        known = (*self.coordinates, *("network",) * count)
+        return known[:count]
+
+    def _of_points(self) -> dict[str, Variable]:
+        """What is known of each test point."""
+        points = np.asarray(self.points.points)
+        known = {f"probe_{name}": np.asarray(values) for name, values in self.points.attributes.items()}
+        known |= {} if self.points.weights is None else {"probe_weight": np.asarray(self.points.weights)}
+        found = {name: variable(("probe",), values, name.replace("_", " ")) for name, values in known.items()}
+        if {"shortcut", "core"} == self.points.attributes.keys() and points.shape[1:] == (2,):
+            return {**two_feature_coordinates(points), **found}
+        return found if points.ndim != 2 else {"point": variable(("probe", "entry"), points, "test points"), **found}
 
     @functools.cached_property
     def _reliance(self) -> Reading:

@@ -28,6 +28,12 @@ def expected_sign(mean: jax.Array, std: jax.Array) -> jax.Array:
     )
 
 
+def sign_slope(mean: AnyArray, std: AnyArray) -> jax.Array:
+    r"""Derivative of the expected sign in the mean output, \(2\varphi(m/s)/s\)."""
+    mean, std = jnp.asarray(mean), jnp.asarray(std)
+    return 2 * jax.scipy.stats.norm.pdf(safe_divide(mean, std)) * safe_divide(jnp.ones_like(std), std)
+
+
 def right_class(
     mean: Float[Array, "*batch n k"], covariance: Float[Array, "*batch n k k"] | None, classes: Int[AnyArray, "n"]
 ) -> Float[Array, "*batch n"]:

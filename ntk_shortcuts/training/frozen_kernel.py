@@ -5,19 +5,27 @@ A data set is N points of weight 1/N; the data law is quadrature nodes with thei
 
 from __future__ import annotations
 
-import equinox as eqx
+from typing import TYPE_CHECKING, Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ntk_shortcuts.kernels.recursion import Kernels
+from ntk_shortcuts.results.arrays import coordinate, table, variable
+from ntk_shortcuts.results.base import Result
 from ntk_shortcuts.results.outputs import OutputError
 from ntk_shortcuts.training.rounding import error_directions, mean_rounding, variance_rounding
 from ntk_shortcuts.training.rules import SpectralFilter
 from ntk_shortcuts.training.spectral import SpectralDiagnostics, apply_filter
 from ntk_shortcuts.typing import Array, Float, Scalar
 
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure
 
-class OutputLaw(eqx.Module):
+
+class OutputLaw(Result):
     """Gaussian law of the outputs over initialisations: mean (*batch, probes), and covariance or variance (None without).
 
     Of k outputs mean and variance are (*batch, probes, k); they are independent, and of one covariance.
@@ -29,6 +37,52 @@ class OutputLaw(eqx.Module):
     variance: Float[Array, "*batch"] | None
     spectrum: SpectralDiagnostics
     error: OutputError | None = None
+
+    @property
+    def std(self) -> Any:
+        """Standard deviation of each output, shaped like the mean; None without a variance."""
+        if self.variance is None:
+            return None
+        if not self._has_covariance:
+            return np.sqrt(self.variance)
+        own = np.sqrt(np.diagonal(self.variance, axis1=-2, axis2=-1))
+        return own if own.shape == np.shape(self.mean) else np.broadcast_to(own[..., None], np.shape(self.mean))
+
+    def numbers(self) -> dict[str, Any]:
+        """How many points there are, and the range of their outputs."""
+        found = {"points": np.shape(self.mean)[len(self._settings)]}
+        read = {"mean": self.mean, **({} if self.variance is None else {"std": self.std})}
+        return {**found, **{f"{name}, range": np.array([np.min(values), np.max(values)]) for name, values in read.items()}}
+
+    def plot(self, ax: Any = None) -> Figure:
+        """Means at the points with one standard deviation around them, in matplotlib axes `ax` where they are given."""
+        from ntk_shortcuts.plotting.outputs import plot_outputs
+
+        # Points last, and one row for each setting of the rule and each output.
+        mean, std = (None if v is None else np.moveaxis(np.asarray(v), len(self._settings), -1) for v in (self.mean, self.std))
+        mean, std = (None if v is None else v.reshape(-1, v.shape[-1]) for v in (mean, std))
+        return plot_outputs(mean, std, ax=ax)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Mean and variance over the dimension `probe`, for several settings of the rule after those, of k outputs before
+        `output`."""
+        batch = tuple(self._settings)
+        over = (*batch, "probe", *("output",) * (np.ndim(self.mean) - len(batch) - 1))
+        variables = {"mean": variable(over, self.mean, "mean output")}
+        if self.variance is not None:
+            own = (*batch, "probe", "other_probe") if self._has_covariance else over
+            variables["variance"] = variable(own, self.variance, "covariance" if self._has_covariance else "variance")
+        return table(variables, {name: coordinate(name, at) for name, at in self._settings.items()}, self.origin)
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        """What tells the settings of the rule apart."""
+        rule = self.origin.specs.get("training")
+        return {} if rule is None else rule.coordinates
+
+    @property
+    def _has_covariance(self) -> bool:
+        return bool(self.origin.numbers.get("full_covariance", False))
 
 
 def trained_outputs(

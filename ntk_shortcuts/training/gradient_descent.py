@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -58,6 +58,8 @@ class GradientDescent(TrainingRule):
         >>> rule.filter(jnp.array([0.0])).round(2).tolist()[1], round(float(rule.time[1]), 2)  # g(0), and time
         ([418.4...], 505.0)
     """
+
+    sources: ClassVar[tuple[str, ...]] = ("lee2019wide",)
 
     learning_rate: Any
     steps: Batch
@@ -119,6 +121,10 @@ class GradientDescent(TrainingRule):
         else:
             passed = self.learning_rate * self.steps
         return passed / (1 - self.momentum)
+
+    @property
+    def cited(self) -> tuple[str, ...]:
+        return (*super().cited, *(("polyak1964some",) if np.any(self.momentum) else ()))
 
     @property
     def coordinates(self) -> dict[str, Any]:

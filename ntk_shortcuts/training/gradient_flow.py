@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -26,6 +26,8 @@ class GradientFlow(TrainingRule):
         >>> float(GradientFlow(time=2.0).filter(jnp.array([0.5]), None)[0])  # (1 - 1/e) / 0.5
         1.2642...
     """
+
+    sources: ClassVar[tuple[str, ...]] = ("lee2019wide",)
 
     time: Batch
 

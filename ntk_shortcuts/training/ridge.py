@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -22,6 +22,8 @@ class Ridge(TrainingRule):
     Args:
         strength: delta >= 0, added to the diagonal of the N x N Gram matrix.
     """
+
+    sources: ClassVar[tuple[str, ...]] = ("hoerl1970ridge",)
 
     strength: Batch
 

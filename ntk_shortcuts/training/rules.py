@@ -11,13 +11,12 @@ import abc
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.results.issues import Issue
-from ntk_shortcuts.spec import Spec
+from ntk_shortcuts.spec import Record, Spec
 from ntk_shortcuts.training.learner import Learner
 from ntk_shortcuts.typing import Array, Batch, Complex, Float, Scalar, Times
 from ntk_shortcuts.validation import require, require_values
@@ -26,7 +25,7 @@ NEGLIGIBLE = 1e9
 """Times beyond this over the largest eigenvalue are infinite to float64; the limit keeps a pole this close to 0."""
 
 
-class RationalFilter(eqx.Module):
+class RationalFilter(Record):
     r"""A filter as a sum of resolvents: \(g(\lambda)\approx\mathrm{Re}\sum_kc_k/(\lambda-s_k)\), with Im s_k >= 0 or s_k < 0.
 
     - `poles` s and `residues` c: complex, (K,), or (T, K) for a rule with T parameters.

@@ -9,11 +9,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from ntk_shortcuts.spec import Record
 from ntk_shortcuts.training.rules import SpectralFilter
 from ntk_shortcuts.typing import Array, Float, Scalar
 
 
-class SpectralDiagnostics(eqx.Module):
+class SpectralDiagnostics(Record):
     """What the filter did to the spectrum.
 
     - `largest_eigenvalue`: of the matrix.

@@ -29,7 +29,7 @@ def test_site_passes(tmp_path):
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, timeout=300, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"})
     found = check_site(tmp_path)
-    assert {"index.html (desktop)", "api/index.html (narrow)", "index.html (from disk)"} <= found.keys()
+    assert {"index.html (desktop)", "reference/index.html (narrow)", "index.html (from disk)"} <= found.keys()
     assert not any(found.values()), {page: problems for page, problems in found.items() if problems}
 
 

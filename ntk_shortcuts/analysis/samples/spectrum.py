@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import equinox as eqx
 import numpy as np
 
 from ntk_shortcuts.analysis.samples.functions import LABEL, named_values
 from ntk_shortcuts.analysis.samples.operator import operator_of
 from ntk_shortcuts.laws.pool import Pool
+from ntk_shortcuts.networks.base import as_network
+from ntk_shortcuts.results.arrays import TIME_UNITS, table, variable
+from ntk_shortcuts.results.base import Result, origin_of
 from ntk_shortcuts.typing import Float
 from ntk_shortcuts.validation import require_integer
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure
 
 # Eigenvalues below this part of the largest are rounding.
 _ROUNDING = 1e-13
 
 
-class SampleSpectrum(eqx.Module):
+class SampleSpectrum(Result):
     r"""Leading eigenfunctions of the NTK on samples with weights q, \(\sum_rq_r\Theta(p,r)\phi_i(r)=\lambda_i\phi_i(p)\).
 
     - `eigenvalues` (modes,), descending; `learning_times` 1/lambda, in units of learning rate x steps, inf where rounding hides
@@ -32,6 +38,8 @@ class SampleSpectrum(eqx.Module):
       there).
     """
 
+    sources: ClassVar[tuple[str, ...]] = ("lim2026shortcut",)
+
     eigenvalues: Float[np.ndarray, "modes"]
     learning_times: Float[np.ndarray, "modes"]
     eigenfunctions: Float[np.ndarray, "modes P"]
@@ -39,6 +47,29 @@ class SampleSpectrum(eqx.Module):
     attribute_alignments: dict[str, Float[np.ndarray, "modes"]]
     trace: float
     diagnostics: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def plot(self, ax: Any = None) -> Figure:
+        """Learning times, and the shares of the label and of each attribute that the eigenfunctions carry.
+
+        Args:
+            ax: matplotlib axes to draw in; by default those of a new figure.
+        """
+        from ntk_shortcuts.plotting.spectrum import plot_spectrum
+
+        return plot_spectrum(self, ax)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Everything over the dimensions `mode`, `sample` and `function`, the label first of these."""
+        alignments = {"label": self.label_alignments, **self.attribute_alignments}
+        variables = {
+            "eigenvalues": variable(("mode",), self.eigenvalues, "eigenvalue of the weighted kernel"),
+            "learning_times": variable(("mode",), self.learning_times, "learning time", TIME_UNITS),
+            "alignments": variable(("function", "mode"), np.stack(list(alignments.values())), "cosine with the function"),
+            "eigenfunctions": variable(("mode", "sample"), self.eigenfunctions, "eigenfunction at the samples"),
+            "trace": variable((), self.trace, "trace of the operator"),
+        }
+        functions = {"function": variable(("function",), list(alignments), "label or attribute")}
+        return table(variables, functions, self.origin, self.diagnostics)
 
 
 def sample_spectrum(pool: Pool, network: Any, modes: int) -> SampleSpectrum:
@@ -72,4 +103,5 @@ def sample_spectrum(pool: Pool, network: Any, modes: int) -> SampleSpectrum:
             "tail_mass": float(1 - np.sum(eigenvalues) / trace),
             "label_dropped": float(1 - np.sum(label**2)),
         },
+        origin=origin_of({"model": pool, "network": as_network(network)}, modes=count),
     )

@@ -14,11 +14,13 @@ from ntk_shortcuts.experiments.ensembles.pools import train_on_pool
 from ntk_shortcuts.experiments.ensembles.result import Ensemble, assembled
 from ntk_shortcuts.experiments.ensembles.run import run
 from ntk_shortcuts.experiments.ensembles.sources import Given, Sampled, Source
-from ntk_shortcuts.laws.base import DataLaw
+from ntk_shortcuts.laws.base import DataLaw, Law
 from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.laws.two_features.dataset import Dataset
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.networks.base import FiniteNetwork
+from ntk_shortcuts.results.base import origin_of
+from ntk_shortcuts.results.origin import Origin
 from ntk_shortcuts.training.gradient_descent import GradientDescent
 from ntk_shortcuts.typing import Array, Float, Key, Latents
 from ntk_shortcuts.validation import as_points, require
@@ -64,7 +66,7 @@ def train_ensemble(
     **options: Any,
 ) -> LawEnsemble: ...
 def train_ensemble(
-    model: DataLaw | Pool,
+    model: Law,
     network: FiniteNetwork,
     training: GradientDescent,
     num_samples: int | None = None,
@@ -113,7 +115,7 @@ def train_ensemble(
         ((2, 2, 2), (2, 2, 2, 900))
     """
     sizes = (num_samples, num_datasets, num_inits)
-    if isinstance(model, Pool):
+    if isinstance(model, Law) and model.samples is not None:
         require(dataset is None, "dataset", "None for a pool (num_samples=None: the pool is the data set)", "a data set")
         require(probe_inputs is None, "probe_inputs", "None for a pool, whose points are those of test=", "inputs")
         return train_on_pool(model, network, training, *sizes, key=key, test=test, **options)
@@ -205,6 +207,12 @@ def train_ensembles(
     else:
         require(len(models) == 1, "models", "a single one with dataset=", f"{len(models)} of them")
         source = Given(dataset, *sizes, grids[0], probe_inputs)
+
+    def asked(model: GenerativeModel) -> Origin:
+        counts = {"num_samples": num_samples, "num_datasets": num_datasets, "num_inits": num_inits}
+        how = {"loss": loss, "batch_size": batch_size, "optimizer": optimizer, "centred": centred, "orthogonal": orthogonal}
+        return origin_of({"model": model, "network": network, "training": training}, **counts, **how)
+
     finished = run(
         models,
         source,
@@ -223,6 +231,6 @@ def train_ensembles(
         progress=progress,
     )
     return [
-        assembled(model, grid, [task.data for task in row], record, training, finished.steps, finished.reduced)
+        assembled(model, grid, [task.data for task in row], record, training, finished.steps, finished.reduced, asked(model))
         for model, grid, row, record in zip(models, grids, finished.tasks, finished.records, strict=True)
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -21,10 +21,14 @@ from ntk_shortcuts.laws.two_features.plane import plane_basis
 from ntk_shortcuts.metrics.base import Metric
 from ntk_shortcuts.networks.base import FiniteNetwork
 from ntk_shortcuts.nodes.test_points import TestPoints
+from ntk_shortcuts.results.base import origin_of
 from ntk_shortcuts.results.prediction import labelled, plain
 from ntk_shortcuts.training.gradient_descent import GradientDescent
 from ntk_shortcuts.typing import AnyArray, Float, Key
 from ntk_shortcuts.validation import require, require_integer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class LawEnsemble(MeasuredEnsemble):
@@ -73,6 +77,23 @@ class LawEnsemble(MeasuredEnsemble):
         first = np.moveaxis(values, range(values.ndim - own, values.ndim), range(own))
         errors = np.asarray(standard_error(first))
         return self._named(np.moveaxis(errors, range(own), range(errors.ndim - own, errors.ndim)), {})
+
+    def plot(self, ax: Any = None) -> Figure:
+        """Accuracies of the groups, or without groups the mean bias with its standard error, towards each shortcut where there
+        are several; over time where there are several times.
+
+        Args:
+            ax: matplotlib axes to draw in; by default those of a new figure.
+        """
+        if self.points.groups is not None:
+            return super().plot(ax)
+        from ntk_shortcuts.plotting.numbers import axis_label, number_label, plot_numbers
+        from ntk_shortcuts.plotting.prediction import by_entry
+
+        own = self.law.metric.coordinates(self.points)
+        numbers, errors = (by_entry(v, own) if own else {"mean bias": v} for v in (self.mean_bias, self.bias_standard_error))
+        along = (axis_label("time"), self.times) if self._batch else None
+        return plot_numbers(numbers, along, number_label("bias"), errors, ax)
 
     @property
     def _networks(self) -> tuple[int, int]:
@@ -179,6 +200,7 @@ def train_on_law(
         [law], source, at, network, training, num_inits, key, plane=plane, checkpoint=checkpoint, progress=progress, **options
     )
     record, steps = finished.records[0], finished.steps if np.ndim(training.steps) else finished.steps[0]
+    counts = {"num_samples": num_samples, "num_datasets": num_datasets, "num_inits": num_inits}
     return LawEnsemble(
         outputs=times_first(record.outputs, training),
         initial_outputs=record.initial_outputs,
@@ -191,4 +213,5 @@ def train_on_law(
         points=points,
         params=record.params,
         reduced=finished.reduced,
+        origin=origin_of({"model": law, "network": network, "training": training}, **counts, **options),
     )

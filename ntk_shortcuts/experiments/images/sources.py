@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ntk_shortcuts.validation import require
+from ntk_shortcuts.validation import extra, require
 
 TEXTURES = ("brick", "grass", "gravel")
 # What pip calls the package of a module.
@@ -77,4 +77,4 @@ def _import(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ImportError(f"these images come with {package}: pip install 'ntk-shortcuts[images]'") from error
+        raise ImportError(f"these images come with {package}: {extra('images')}") from error

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 from ntk_shortcuts.experiments.sweeps.evaluation import Value
-from ntk_shortcuts.validation import require
+from ntk_shortcuts.validation import extra, require
 
 Values = dict[str, Value]
 
@@ -61,5 +61,4 @@ def optional_module(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        install = "pip install 'ntk-shortcuts[dask]'"
-        raise ImportError(f"{module} could not be imported ({error}); install it with: {install}") from error
+        raise ImportError(f"{module} could not be imported ({error}); install it with {extra('dask')}") from error

@@ -13,10 +13,11 @@ import jax
 import numpy as np
 
 from ntk_shortcuts.axes import arguments_of, axes_of, parameters_of
-from ntk_shortcuts.description import beside, described, method_name, netcdf_value, plain_value, resolved_options, versions
+from ntk_shortcuts.description import beside, described, netcdf_value, plain_value, versions
 from ntk_shortcuts.experiments.sweeps.grid import Grid, Point
-from ntk_shortcuts.methods import Method, method_options
+from ntk_shortcuts.methods import METHODS, Method, method_options
 from ntk_shortcuts.numerics import without_key_type
+from ntk_shortcuts.results.origin import Origin
 
 
 @runtime_checkable
@@ -31,10 +32,11 @@ def run_attributes(
     point: Point, method: str | Method | None, compute: Callable | None, options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Every parameter of the specs and the method, or of what replaces it, and the versions, as netCDF can store them."""
-    name = full_name(compute) if method is None else method_name(method)
+    name = full_name(compute) if method is None else method.name if isinstance(method, Method) else method
     found = {"method": name, **described(point.specs(), parameters_of), "num_samples": point.num_samples}
     if method is not None:
-        found.update(beside(found, resolved_options(method, options)))
+        chosen = {name: plain_value(value) for name, value in {**method_options(method), **options}.items()}
+        found.update(beside(found, {name: value for name, value in chosen.items() if value is not None or name != "key"}))
     else:
         found.update(beside(found, {name: plain_value(value) for name, value in options.items()}))
     return {**{name: netcdf_value(value) for name, value in found.items()}, **versions()}
@@ -47,8 +49,10 @@ def sweep_attributes(
     found = run_attributes(grid.base, method, compute, options)
     varied = {*grid.values, *grid.varied()}
     found = {name: _finite(value) for name, value in found.items() if name not in varied}
+    named = () if method is None else (method if isinstance(method, Method) else METHODS[method]).sources
     return {
         **found,
+        "sources": " ".join(dict.fromkeys((*Origin(grid.base.specs()).cited, *named))),
         "fingerprint": _fingerprint(found, grid, compute, {**({} if method is None else method_options(method)), **options}),
     }
 
@@ -57,7 +61,7 @@ def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
     """Attributes in which two sweeps differ and how, or the arrays among their options; "" where they are of one."""
     if theirs.get("fingerprint") == ours["fingerprint"]:
         return ""
-    names = sorted({*theirs, *ours} - {"fingerprint"})
+    names = sorted({*theirs, *ours} - {"fingerprint", "sources"})
     found = {name: (_short(theirs, name), _short(ours, name)) for name in names if theirs.get(name) != ours.get(name)}
     if found:
         return "; ".join(f"{name}: {there} there, {here} here" for name, (there, here) in found.items())

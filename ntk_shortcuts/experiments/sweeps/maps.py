@@ -18,7 +18,7 @@ from ntk_shortcuts.training.rules import TrainingRule, require_rule
 from ntk_shortcuts.validation import require
 
 if TYPE_CHECKING:
-    import xarray
+    from ntk_shortcuts.experiments.sweeps.result import SweepResult
 
 _AXES = {
     "shortcut_predictivity": {"long_name": "shortcut predictivity", "symbol": "rho_s", "units": "1"},
@@ -44,7 +44,7 @@ def bias_map(
     key: Any = None,
     progress: Callable[[int, int], Any] | None = None,
     **options: Any,
-) -> xarray.Dataset:
+) -> SweepResult:
     r"""Bias over shortcut predictivity and amplification ratio, like Figure 2 of Hermann et al. (2024).
 
     Args:

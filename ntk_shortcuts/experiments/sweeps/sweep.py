@@ -27,7 +27,7 @@ from ntk_shortcuts.training.rules import TrainingRule, require_rule
 from ntk_shortcuts.validation import require, require_integer, required
 
 if TYPE_CHECKING:
-    import xarray
+    from ntk_shortcuts.experiments.sweeps.result import SweepResult
 
 
 def sweep(
@@ -43,7 +43,7 @@ def sweep(
     progress: Callable[[int, int], Any] | None = None,
     compute: Callable[..., Mapping[str, float]] | None = None,
     **options: Any,
-) -> xarray.Dataset:
+) -> SweepResult:
     """Predict the bias at every point of a grid; the points are stored as they finish, and a second call resumes.
 
     Args:
@@ -67,10 +67,11 @@ def sweep(
         **options: of the prediction, such as `test` for a pool, or of its method; or of `compute`.
 
     Returns:
-        An `xarray.Dataset` whose dimensions are the axes in the given order, with `bias`, `reliance`, `optimal_reliance` (of a
-        pool `accuracy`, `worst_group_accuracy`, `reliance_on_...` each attribute, and `group_accuracy` with the further
-        dimensions label and attributes) and the diagnostics, or what `compute` returned, NaN at points that had none; the
-        attributes hold every fixed parameter, the method and the versions. In the store, `done` marks the finished points.
+        An `xarray.Dataset` with a `.plot()` that draws it, whose dimensions are the axes in the given order, with `bias`,
+        `reliance`, `optimal_reliance` (of a pool `accuracy`, `worst_group_accuracy`, `reliance_on_...` each attribute, and
+        `group_accuracy` with the further dimensions label and attributes) and the diagnostics, or what `compute` returned, NaN
+        at points that had none; the attributes hold every fixed parameter, the method and the versions. In the store, `done`
+        marks the finished points.
         Where values of the rule's axis were added to a store, diagnostics of a pass have that axis too, for the passes differ.
 
     Raises:
@@ -126,7 +127,10 @@ def sweep(
             progress(*table.counts())
     if compute is not None and (lacking := table.lacking()):
         give([MissingNames(len({index for indices in lacking.values() for index in indices}), _places(table, lacking))])
-    return table.dataset().drop_vars("done")
+    from ntk_shortcuts.experiments.sweeps.result import SweepResult
+
+    found = table.dataset().drop_vars("done")
+    return SweepResult(found.data_vars, found.coords, found.attrs)
 
 
 def _require_predictable(base: Point, axes: Mapping[str, Any], options: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from ntk_shortcuts.experiments.sweeps.evaluation import Value
 from ntk_shortcuts.experiments.sweeps.grid import Grid
 from ntk_shortcuts.experiments.sweeps.identity import differences
 from ntk_shortcuts.experiments.sweeps.store import Store
+from ntk_shortcuts.results.arrays import TIME_UNITS, coordinate, variable
 from ntk_shortcuts.validation import require
 
 if TYPE_CHECKING:
@@ -94,16 +95,15 @@ class SweepTable:
 
         arrays = {**self.arrays, "done": (self.dimensions, self.done)}
         variables = {
-            name: (dimensions, array, {"long_name": _LABELS.get(name, name.replace("_", " ")), "units": "1"})
+            name: variable(dimensions, array, _LABELS.get(name) or name.replace("_", " "))
             for name, (dimensions, array) in arrays.items()
         }
         coordinates = {}
         for name, values in self.grid.values.items():
             # Zarr 3 has strings of variable length, but no standard for NumPy's fixed ones.
             values = values.astype(object) if values.dtype.kind == "U" else values
-            coordinates[name] = (name, values, {"long_name": self.grid.long_names[name], "units": "1"})
-        for name, values in self.further.items():
-            coordinates[name] = (name, values, {"long_name": name.replace("_", " "), "units": "1"})
+            coordinates[name] = variable((name,), values, self.grid.long_names[name], TIME_UNITS if name == "time" else "1")
+        coordinates |= {name: coordinate(name, values) for name, values in self.further.items()}
         return xarray.Dataset(variables, coordinates, self.attributes)
 
     def lacking(self) -> dict[str, list[Index]]:
@@ -160,15 +160,15 @@ class SweepTable:
         grown = inner is not None and found.sizes[inner] < len(self.grid.values[inner])
         placed = found.reindex({name: values.tolist() for name, values in self.grid.values.items()}, fill_value={"done": False})
         self.done = placed["done"].transpose(*self.dimensions).values.astype(bool)
-        for name, variable in placed.data_vars.items():
+        for name, stored in placed.data_vars.items():
             if name == "done":
                 continue
-            if inner is not None and grown and inner not in variable.dims and name not in _OF_THE_LAW:
+            if inner is not None and grown and inner not in stored.dims and name not in _OF_THE_LAW:
                 # What is said of a point as a whole was said of the values it had then.
-                variable = variable.expand_dims({inner: self.grid.values[inner]}).where(placed["done"])
-            own = [axis for axis in variable.dims if axis not in self.grid.values]
+                stored = stored.expand_dims({inner: self.grid.values[inner]}).where(placed["done"])
+            own = [axis for axis in stored.dims if axis not in self.grid.values]
             self.further |= {axis: found[axis].values for axis in own}
-            variable = variable.transpose(*(axis for axis in self.grid.values if axis in variable.dims), *own)
-            self.arrays[name] = tuple(variable.dims), variable.values.copy()
+            stored = stored.transpose(*(axis for axis in self.grid.values if axis in stored.dims), *own)
+            self.arrays[name] = tuple(stored.dims), stored.values.copy()
         finished = self.done if inner is None else self.done.any(axis=-1)
         self._stored = [tuple(index) for index in np.argwhere(finished).tolist()], frozenset(map(str, self.arrays))

@@ -11,20 +11,19 @@ import abc
 import functools
 from typing import Any
 
-import equinox as eqx
 import jax
 import numpy as np
 
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import compiled, is_traced
-from ntk_shortcuts.spec import Spec
+from ntk_shortcuts.spec import Record, Spec
 
 ELEMENTWISE_BLOCK = (256, 512)
 """Block sides for an exact dual of many elementwise steps. Entries are enough for XLA to share an operation among the cores,
 and few enough for what one operation leaves to the next, some ten arrays of 1 MB in float64, to stay in the cache."""
 
 
-class Dual(eqx.Module):
+class Dual(Record):
     r"""Result of a dual activation at pre-activation moments \((q_{11}, q_{12}, q_{22})\).
 
     `moments` holds \(E[\phi(a)\phi(b)]\) and its diagonal parts, `derivative` is \(E[\phi'(a)\phi'(b)]\).

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +23,8 @@ class Erf(Activation):
     Numerics: the arcsine is taken as atan2(2 q12, S), and S from the area, so that large variances at small
     angles lose nothing. Source: Williams (1997). Label D2.4.
     """
+
+    sources: ClassVar[tuple[str, ...]] = ("williams1997computing",)
 
     @property
     def name(self) -> str:

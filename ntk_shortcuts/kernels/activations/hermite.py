@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -41,6 +42,8 @@ class Quadrature(Activation):
             variance 55, at rounding below 15. A kink (as in |x|) makes it fall like a power of K only.
         label: the name shown; by default the function's own.
     """
+
+    sources: ClassVar[tuple[str, ...]] = ("daniely2016toward",)
 
     function: Callable[[jax.Array], jax.Array] = eqx.field(static=True)
     degree: int = eqx.field(static=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +16,8 @@ from ntk_shortcuts.typing import Scalar
 
 
 class _Homogeneous(Activation):
+    sources: ClassVar[tuple[str, ...]] = ("cho2009kernel",)
+
     @property
     def is_homogeneous(self) -> bool:
         return True

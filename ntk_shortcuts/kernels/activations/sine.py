@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 
@@ -18,6 +20,8 @@ class Sine(Activation):
     \(D=E(a-b)^2,\ S=E(a+b)^2\): the characteristic function of the Gaussians a - b and a + b.
     Label D2.5.
     """
+
+    sources: ClassVar[tuple[str, ...]] = ("daniely2016toward",)
 
     @property
     def name(self) -> str:

@@ -26,6 +26,7 @@ import numpy as np
 from ntk_shortcuts.kernels.empirical.layered import is_layered
 from ntk_shortcuts.kernels.finite_width.expansion import expand_in_width, half_lines
 from ntk_shortcuts.numerics import in_float64
+from ntk_shortcuts.spec import Record
 from ntk_shortcuts.typing import AnyArray, Array, Float, Num, Scalar
 from ntk_shortcuts.validation import as_floats, as_points, require, require_values
 
@@ -34,7 +35,7 @@ _ALONG = np.array([[0.0, 0, 0], [1, 0, 0], [1, 0, 0]])
 _ACROSS = np.array([[0.0, 0, 0], [0, 1, 0], [0, 1, 0]])
 
 
-class FiniteWidthMoments(eqx.Module):
+class FiniteWidthMoments(Record):
     """Moments over initialisations at each input, all (n,).
 
     - `ntk_mean`, `ntk_variance`: of the empirical NTK Theta(x, x).

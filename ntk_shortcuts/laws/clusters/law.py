@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -73,6 +73,8 @@ class Clusters(LatentLaw):
         >>> p.group_accuracy.dims, p.worst_group_accuracy < float(p.optimal_group_accuracy.min())
         (('label', 'attribute'), True)
     """
+
+    sources: ClassVar[tuple[str, ...]] = ("lim2026shortcut", "sagawa2020distributionally")
 
     means: Float[Array | np.ndarray, "G K"]
     proportions: Float[Array | np.ndarray, "G"]
@@ -152,6 +154,16 @@ class Clusters(LatentLaw):
     @in_float64
     def log_responsibilities(self, latents: Num[AnyArray, "n K"]) -> Float[Array, "n G"]:
         """Log P(cluster | z) at latents (n, K)."""
+        joint = self._log_joint(latents)
+        return joint - jax.scipy.special.logsumexp(joint, axis=1, keepdims=True)
+
+    @in_float64
+    def density(self, latents: Num[AnyArray, "n K"]) -> Float[Array, "n"]:
+        """Mixture density p(z) at latents (n, K)."""
+        return jnp.exp(jax.scipy.special.logsumexp(self._log_joint(latents), axis=1))
+
+    def _log_joint(self, latents: Num[AnyArray, "n K"]) -> Float[Array, "n G"]:
+        """Log of p_g N(z; m_g, S_g)."""
         latents = as_points("latents", latents, dimension=self.features)
         parts = [
             jnp.log(share) + jax.scipy.stats.multivariate_normal.logpdf(latents, mean, matrix)
@@ -159,8 +171,7 @@ class Clusters(LatentLaw):
                 jnp.asarray(self.proportions), jnp.asarray(self.means), self.covariances, strict=True
             )
         ]
-        joint = jnp.stack(parts, axis=1)
-        return joint - jax.scipy.special.logsumexp(joint, axis=1, keepdims=True)
+        return jnp.stack(parts, axis=1)
 
     @in_float64
     def class_expectation(self, latents: Num[AnyArray, "n K"]) -> Float[Array, "n"]:
@@ -170,6 +181,21 @@ class Clusters(LatentLaw):
         of_class = (jnp.where(labels == side, logs, -jnp.inf) for side in (1, -1))
         positive, negative = (jax.scipy.special.logsumexp(part, axis=1) for part in of_class)
         return jnp.tanh((positive - negative) / 2)
+
+    @in_float64
+    def group_shares(self, points: Any) -> Float[Array, "n G"]:
+        """P(cluster | z) at points."""
+        return jnp.exp(self.log_responsibilities(points))
+
+    @property
+    def label_groups(self) -> tuple[tuple[int, ...], ...]:
+        """Of each cluster (label, attributes); without attributes (label, number of the cluster)."""
+        named = self.attributes.values() if self.attributes else [np.arange(self.clusters)]
+        return tuple(tuple(map(int, group)) for group in zip(self.labels, *named, strict=True))
+
+    @property
+    def positive_share(self) -> Any:
+        return jnp.asarray(self.proportions) @ (np.asarray(self.labels) > 0)
 
     @in_float64
     def bayes_group_accuracy(self) -> Any:

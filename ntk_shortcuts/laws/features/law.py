@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -68,6 +68,8 @@ class GaussianFeatures(LatentLaw):
         >>> p.bias.dims, p.bias["shortcut"].values.tolist(), bool((p.bias > 0).all())
         (('shortcut',), [0, 1], True)
     """
+
+    sources: ClassVar[tuple[str, ...]] = ("hermann2024foundations",)
 
     predictivity: Float[Array | np.ndarray, "K"]
     amplification: Float[Array | np.ndarray, "K"]
@@ -142,6 +144,16 @@ class GaussianFeatures(LatentLaw):
         r"""\(E[y\mid z]=\tanh(w^*\cdot z)\) at latents (n, K). Label D14.1."""
         latents = as_points("latents", latents, dimension=self.features)
         return jnp.tanh(latents @ self.bayes_direction.astype(latents.dtype))
+
+    @in_float64
+    def density(self, latents: Num[AnyArray, "n K"]) -> Float[Array, "n"]:
+        """Mixture density p(z) at latents (n, K)."""
+        latents = as_points("latents", latents, dimension=self.features)
+        parts = [
+            jax.scipy.stats.multivariate_normal.pdf(latents, sign * self.means.astype(latents.dtype), self.covariance)
+            for sign in (1, -1)
+        ]
+        return (parts[0] + parts[1]) / 2
 
     @in_float64
     def probe_grid(self) -> Float[Array, "probes K"]:

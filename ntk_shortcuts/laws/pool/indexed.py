@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -35,6 +36,8 @@ class IndexedPool(DataLaw):
 
     - `found`: issues of the pool itself.
     """
+
+    sources: ClassVar[tuple[str, ...]] = ("sagawa2020distributionally",)
 
     labels: Int[np.ndarray, "P"]
     attributes: dict[str, Int[np.ndarray, "P"]]
@@ -131,6 +134,15 @@ class IndexedPool(DataLaw):
 
     def without_replacement(self) -> IndexedPool:
         return dataclasses.replace(self, replace=False)
+
+    @property
+    def label_groups(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(itertools.product(*groups_of(self.labels, self.attributes)[1].values()))
+
+    def group_shares(self, points: Any) -> Float[np.ndarray, "n groups"]:
+        """1 in the group of each sample."""
+        numbers = np.asarray(points)[:, 0].astype(int)
+        return np.eye(len(self.label_groups))[self.groups[numbers]]
 
     @property
     def groups(self) -> Int[np.ndarray, "P"]:

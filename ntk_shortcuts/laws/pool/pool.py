@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -44,6 +44,8 @@ class Pool(Law):
         >>> pool.with_agreement(0.9).weights.round(3).tolist()
         [0.45, 0.05, 0.05, 0.45]
     """
+
+    sources: ClassVar[tuple[str, ...]] = ("sagawa2020distributionally",)
 
     inputs: Float[np.ndarray, "P ..."]
     labels: Int[np.ndarray, "P"]
@@ -131,6 +133,18 @@ class Pool(Law):
                     weights[of] = share * self.weights[of] / whole / len(self.classes)
         return self.reweighted(weights)
 
+    def with_class_share(self, positive: float) -> Pool:
+        """Reweighted so that the last of two classes has the share `positive`; within a class weights keep their ratios.
+
+        Raises:
+            ValueError: a share outside (0, 1), or more than two classes.
+        """
+        require(len(self.classes) == 2, "pool", "of two classes", f"{len(self.classes)} of them")
+        require_values("positive", positive, (), "in (0, 1)", lambda v: (v > 0) & (v < 1))
+        last = self.labels == self.classes[-1]
+        share = float(np.sum(self.weights[last]))
+        return self.reweighted(self.weights * np.where(last, float(positive) / share, (1 - float(positive)) / (1 - share)))
+
     def reweighted(self, weights: Any) -> Pool:
         """The same samples with other weights (P,)."""
         return Pool(self.inputs, self.labels, self.attributes, weights)
@@ -199,6 +213,18 @@ class Pool(Law):
         """
         self._require_test(test)
         return self._indexed().tested_on(test.labels, test.attributes, test.weights)
+
+    @property
+    def label_groups(self) -> tuple[tuple[int, ...], ...]:
+        return self._indexed().label_groups
+
+    def group_shares(self, points: Any) -> Float[np.ndarray, "n groups"]:
+        """1 in the group of each sample, by its number."""
+        return self._indexed().group_shares(points)
+
+    @property
+    def samples(self) -> Pool:
+        return self
 
     @property
     def targets(self) -> Float[np.ndarray, "P"]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import equinox as eqx
-
 from ntk_shortcuts.laws.two_features.embedding import Embedding
 from ntk_shortcuts.numerics import in_float64
+from ntk_shortcuts.spec import Record
 from ntk_shortcuts.typing import Array, Float
 from ntk_shortcuts.validation import as_labels, as_points, require
 
 
-class Dataset(eqx.Module):
+class Dataset(Record):
     """A sample: latents (n, K), labels (n,) in {-1, +1}, inputs (n, d), and the embedding that made the inputs.
 
     Your own data needs inputs and labels only: `Dataset.from_arrays(inputs, labels)`.

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,11 +21,12 @@ from scipy.special import roots_hermitenorm
 from ntk_shortcuts.kernels.activations.resolve import resolve_activation
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import in_float64, is_traced, safe_divide, safe_sqrt, unit_vectors
+from ntk_shortcuts.spec import Record
 from ntk_shortcuts.typing import AnyArray, Array, Float, Key, Num, Scalar
 from ntk_shortcuts.validation import as_points
 
 
-class Embedding(eqx.Module):
+class Embedding(Record):
     """One draw of the random embedding: unit vectors (K, d) and, per feature, the layers (V, b) of its nesting network."""
 
     directions: Float[Array, "K d"]

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.typing import Array, Float
 
 
-def mixture_nodes(
-    model: GenerativeModel, order: int, negligible: float = 1e-5
-) -> tuple[Float[Array, "nodes 2"], Float[Array, "nodes"]]:
+def mixture_nodes(model: Any, order: int, negligible: float = 1e-5) -> tuple[Float[Array, "nodes 2"], Float[Array, "nodes"]]:
     """Nodes of the data law over the whole plane: an order x order Hermite rule around each class mean.
 
     For few nodes and smooth functions of no parity, such as the outputs of a network in training.
 
     Args:
+        model: a `GenerativeModel`.
         order: nodes per axis and component.
         negligible: nodes of at most this weight (of a total of 1) are left out, and the rest rescaled to sum 1.
 
@@ -24,6 +24,7 @@ def mixture_nodes(
         Latents (nodes, 2), one of each pair z, -z in either half, and weights (nodes,).
 
     Example:
+        >>> from ntk_shortcuts import GenerativeModel
         >>> nodes, weights = mixture_nodes(GenerativeModel(), 8)
         >>> nodes.shape, bool(jnp.allclose(weights @ nodes**2, 1 + GenerativeModel().means ** 2, rtol=0.01))
         ((88, 2), True)
@@ -38,7 +39,7 @@ def mixture_nodes(
 
 
 def density_nodes(
-    model: GenerativeModel, along: int, across: int, negligible: float = 1e-5
+    model: Any, along: int, across: int, negligible: float = 1e-5
 ) -> tuple[Float[Array, "nodes 2"], Float[Array, "nodes"], Float[Array, "nodes"]]:
     r"""Nodes of the data law over the whole plane: Gauss rules of the density itself, in whitened coordinates.
 
@@ -47,6 +48,7 @@ def density_nodes(
     around each class mean (`mixture_nodes`), and on the turned grid a network that sees one feature meets many values of it.
 
     Args:
+        model: a `GenerativeModel`.
         along, across: nodes of the factors.
         negligible: nodes of at most this weight (of a total of 1) are left out, and the rest rescaled to sum 1.
 
@@ -57,6 +59,7 @@ def density_nodes(
     Source: Golub & Welsch (1969), with the recursion of Stieltjes for the mixture.
 
     Example:
+        >>> from ntk_shortcuts import GenerativeModel
         >>> nodes, weights, targets = density_nodes(GenerativeModel(), 10, 8)
         >>> nodes.shape, bool(jnp.allclose(weights @ nodes**2, 1 + GenerativeModel().means ** 2, rtol=0.01))
         ((56, 2), True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -14,7 +14,7 @@ from jax.scipy.special import ndtri
 from ntk_shortcuts.axes import Axis, declare_axes
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.laws.base import DataLaw, SectorKernels
-from ntk_shortcuts.laws.two_features import polar
+from ntk_shortcuts.laws.two_features import mixture, polar
 from ntk_shortcuts.laws.two_features.dataset import Dataset
 from ntk_shortcuts.laws.two_features.embedding import Embedding, draw_embedding, latent_moments
 from ntk_shortcuts.laws.two_features.fit import fitted_features
@@ -62,6 +62,8 @@ class GenerativeModel(DataLaw):
         >>> print(*(round(float(mean), 4) for mean in model.means))
         1.0364 1.2816
     """
+
+    sources: ClassVar[tuple[str, ...]] = ("hermann2024foundations",)
 
     predictivity: Float[Array | np.ndarray, "2"]
     amplification: Float[Array | np.ndarray, "2"]
@@ -318,6 +320,29 @@ class GenerativeModel(DataLaw):
     def nodes(self, level: int, facts: KernelFacts, purpose: str) -> Nodes:
         """Nodes in graded polar coordinates, one of each pair z, -z; rays are merged where the kernel allows it."""
         return polar.refined_nodes(self, level, purpose, self.merges_rays(facts), facts.scale_free)
+
+    @property
+    def latent_dim(self) -> int | None:
+        return None if any(self.nesting) else 2
+
+    @property
+    def flow_orders(self) -> tuple[int, ...]:
+        """Nodes across, with 4/3 as many along the mean; of samples at nodes, Hermite nodes per axis and class.
+
+        With 8 of these the modes in which noise is fitted late are missing.
+        """
+        return 10, 16, 24, 36
+
+    @property
+    def quick_flow_order(self) -> int:
+        return 6
+
+    def flow_nodes(self, order: int, sampled: bool) -> Nodes:
+        """Rules of the density itself; around each class where samples are drawn: the density's targets are projections."""
+        if not sampled:
+            return Nodes.of(*mixture.density_nodes(self, -(-4 * order // 3), order))
+        nodes, weights = mixture.mixture_nodes(self, order)
+        return Nodes.of(nodes, weights, self.class_expectation(nodes))
 
     def sector_kernels(self, network: Network) -> SectorKernels:
         """Odd and even parts; for homogeneous and scale-free networks in the plane from the polynomial in the angle.

@@ -101,6 +101,8 @@ class DatasetAveraged(Method):
         0.2...
     """
 
+    sources: ClassVar[tuple[str, ...]] = ("simon2023eigenlearning", "canatar2021spectral", "weideman2007parabolic")
+
     name: ClassVar[str] = "dataset_averaged"
 
     random_init: bool = True

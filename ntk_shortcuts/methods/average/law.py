@@ -68,8 +68,12 @@ def averaged_law(
     mean = features.points[0] @ (residues @ coordinates).real
     fitted = coordinates @ features.nodes[0].T
 
-    noise = 1 - targets**2
-    noise += switches.uniform_noise * (jnp.sum(weights * noise) - noise)
+    # The label's variance, and its covariance with the class: the same unless labels are flipped.
+    sides, (positive, negative) = nodes.sides, nodes.labels_by_class
+    noise, shared = (
+        part + switches.uniform_noise * (jnp.sum(weights * part) - part)
+        for part in (1 - targets**2, positive - negative - sides * targets)
+    )
 
     # Influence of a training point at node (g, j), in coordinates of each sector: the label's and the residual's part.
     label_part = residues[:, None, None] * radius * inverse
@@ -79,7 +83,7 @@ def averaged_law(
     # Averages over one class are `together` plus or minus `apart`: the residual lies in the first sector, an odd factor takes
     # it on.
     together = parity.even[:, :1] * jnp.sum(weights * by_residual, axis=(2, 3))
-    apart = parity.odd[:, :1] * jnp.sum(weights * (noise * by_label + targets * by_residual), axis=(2, 3))
+    apart = parity.odd[:, :1] * jnp.sum(weights * (shared * by_label + sides * by_residual), axis=(2, 3))
     # Fixed counts of classes of shares (1 +- b)/2, b = E[y], take sum_c P(c) E[F | c]^2 off, which is together^2 +
     # (apart - b together)^2 / (1 - b^2).
     imbalance = _imbalance(nodes, parity)
@@ -164,7 +168,7 @@ def _initial_influence(
     # An odd target moves the two classes' averages of the odd output together and of the even one apart.
     together = jnp.einsum("kbgqj,gj->kbgq", change, nodes.weights)
     imbalance = _imbalance(nodes, parity)
-    side = balanced * (nodes.targets - imbalance) / jnp.sqrt(1 - imbalance**2)
+    side = balanced * (nodes.sides - imbalance) / jnp.sqrt(1 - imbalance**2)
     apart = jnp.einsum("kbgqj,gj->kbgq", change, nodes.weights * side)
     for part, leads in ((together, parity.even), (apart, parity.odd)):
         average = jnp.einsum("kamg,kbgq->abmq", solution, part) * leads[:, :, None, None]
@@ -173,8 +177,8 @@ def _initial_influence(
 
 
 def _imbalance(nodes: Nodes, parity: Parity) -> jax.Array:
-    """E[y], 0 under a symmetry that exchanges the classes."""
-    return parity.odd[0, 0] * jnp.sum(nodes.weights * nodes.targets)
+    """E[class], 0 under a symmetry that exchanges the classes."""
+    return parity.odd[0, 0] * jnp.sum(nodes.weights * nodes.sides)
 
 
 def _outer(vectors: Any) -> jax.Array:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.methods.average.atoms.average import Atoms, Averaged, averaged, pool_coordinates
-from ntk_shortcuts.methods.average.atoms.rare import RareNodes, rare_nodes
+from ntk_shortcuts.methods.average.atoms.rare import RareNodes, drawn_labels, rare_nodes
 from ntk_shortcuts.networks.gram import Gram
 from ntk_shortcuts.nodes.counts import Counts
 from ntk_shortcuts.nodes.test_points import TestPoints
@@ -76,11 +76,13 @@ def _atoms(kernel: LawKernel, counts: Counts, num_samples: int, points: TestPoin
     parts = (train.ntk, train.nngp, cross.ntk, cross.nngp, own.nngp)
     gram = Gram(*(np.asarray(part) for part in parts))
     targets = np.asarray(nodes.slope)
+    targets = targets.reshape(len(targets), -1)
     rare, numbers = None, rare_nodes(counts)
     if len(numbers):
-        drawn = [kernel.law.drawn_counts(options.rng, num_samples)[numbers] for _ in range(options.num_draws)]
-        rare = RareNodes(numbers, np.stack(drawn))
-    return Atoms(gram, targets.reshape(len(targets), -1), np.asarray(nodes.mass), counts, num_samples, rare)
+        drawn = np.stack([kernel.law.drawn_counts(options.rng, num_samples)[numbers] for _ in range(options.num_draws)])
+        labels = drawn_labels(options.rng, targets[numbers], drawn) if kernel.law.flips_labels else None
+        rare = RareNodes(numbers, drawn, labels)
+    return Atoms(gram, targets, np.asarray(nodes.mass), counts, num_samples, rare, kernel.law.flips_labels)
 
 
 def _largest(atoms: Atoms) -> float:

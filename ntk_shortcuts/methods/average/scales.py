@@ -31,8 +31,9 @@ def finite_size_error(training: TrainingRule, spectra: SectorSpectra, num_sample
     r"""What corrections in 1/N may move the bias by: \(0.4\sqrt n/N\), \(n=\sum_i\lambda_ig(\lambda_i)\le N\) the modes learnt.
 
     An empirical estimate, the largest over a batch of times; errors found against sampled data sets are mostly a fifth to a
-    whole of it, one twice as large (docs/guide/dataset_average.md). The largest part is in the mean output, which the average
-    takes over pairs of independent points, while a data set pairs no point with itself and, balanced, favours unlike labels.
+    whole of it, one twice as large (docs/evidence/dataset_average.md). The largest part is in the mean output, which the
+    average takes over pairs of independent points, while a data set pairs no point with itself and,
+    balanced, favours unlike labels.
     """
     eigenvalues = np.ravel(spectra.basis.eigenvalues)
     eigenvalues = eigenvalues[eigenvalues > resolution(spectra) * eigenvalues.max()]

@@ -17,7 +17,6 @@ from jax.flatten_util import ravel_pytree
 from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.laws.two_features.plane import plane_basis
 from ntk_shortcuts.methods.flow.minibatches import Minibatches, Pieces, draw_pieces
-from ntk_shortcuts.methods.flow.mirrors import Draw, turned
 from ntk_shortcuts.numerics import compiled
 from ntk_shortcuts.training.losses import resolve_loss
 from ntk_shortcuts.typing import AnyArray, Array, Float, Key, Scalar
@@ -41,22 +40,22 @@ class FlowRules(eqx.Module):
 
 
 class FlowPoints(NamedTuple):
-    """Latents of the nodes (m, 2), their weights (m,) and targets E[y | z] (m,), and the latents of the probes (p, 2).
+    """Latents of the nodes (m, K), their weights (m,) and targets E[y | z] (m,), and the latents of the probes (p, K).
 
     Nodes of no weight behind the last of some weight cost nothing.
     """
 
-    nodes: Float[Array, "m 2"]
+    nodes: Float[Array, "m K"]
     weights: Float[Array, "m"]
     targets: Float[Array, "m"]
-    probes: Float[Array, "p 2"]
+    probes: Float[Array, "p K"]
 
 
 class RiskRule(NamedTuple):
-    """How the risk is made: nodes (m, 2), their weights and targets (m,), and how many times coarser than asked for the solver
-    steps."""
+    """How the risk is made: latents of the nodes (m, K), weights and targets (m,), and how many times as large an error as asked
+    for the solver's steps may have."""
 
-    nodes: Float[Array, "m 2"]
+    nodes: Float[Array, "m K"]
     weights: Float[Array, "m"]
     targets: Float[Array, "m"]
     coarseness: float
@@ -90,44 +89,43 @@ class Start(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """A network at initialisation, reduced to the plane where it can be, the frame (2, 2) that takes latents to its inputs,
-    (2, d) where it cannot, and the key of its data set."""
+    """A network at initialisation, reduced to the span of the features where it can be, the frame (K, K) that takes latents to
+    its inputs, (K, d) where it cannot, and the key of its data set."""
 
     params: Any
-    frame: Float[AnyArray, "2 k"]
+    frame: Float[AnyArray, "K k"]
     data_key: Key
 
 
-def draw(kernel: LawKernel, chosen: Draw, rules: FlowRules, on_plane: bool = True) -> Drawn:
-    """Embedding and initialisation of one draw, reduced to the plane where the network has such a reduction, and that is
-    wanted.
+def draw(kernel: LawKernel, key: Key, rules: FlowRules, on_plane: bool = True) -> Drawn:
+    """Embedding and initialisation of one key, reduced to the features' span where the network has that, and it is wanted.
 
     Outside of `jit` the random numbers of layers of one shape share a compiled program, whatever the network's depth.
     """
-    model, network = kernel.law.two_features, kernel.finite_network
-    embedding_key, init_key = jax.random.split(chosen.key)
-    embedded, basis = _embedded_axes(model, embedding_key, chosen.member, rules.orthogonal)
-    params = network.init(init_key, model.input_dim, rules.dtype)
+    law, network = kernel.law, kernel.finite_network
+    embedding_key, init_key = jax.random.split(key)
+    embedded, basis = _embedded_axes(law, embedding_key, rules.orthogonal)
+    params = network.init(init_key, embedded.shape[1], rules.dtype)
     reduced = network.on_plane(params, basis) if on_plane else None
     # Not one of the two keys above, so that the same networks start on infinite and on finite data.
-    data_key = jax.random.fold_in(chosen.key, 2 + chosen.member)
+    data_key = jax.random.fold_in(key, 2)
     if reduced is None:
         return Drawn(params, embedded, data_key)
     return Drawn(reduced, network.plane_inputs(embedded, basis), data_key)
 
 
 @compiled
-def _embedded_axes(model: Any, key: Key, member: jax.Array, orthogonal: bool) -> tuple[jax.Array, jax.Array]:
-    """Inputs of the latents' unit vectors, and the basis of the plane: compiled once for networks of all shapes."""
-    embedding = turned(model.embedding(key, orthogonal), member)
+def _embedded_axes(law: Any, key: Key, orthogonal: bool) -> tuple[jax.Array, jax.Array]:
+    """Inputs of the latents' unit vectors, and the basis of their span: compiled once for networks of all shapes."""
+    embedding = law.embedding(key, orthogonal)
     basis = plane_basis(embedding)
-    return embedding(jnp.eye(2, dtype=basis.dtype)), basis
+    return embedding(jnp.eye(law.latent_dim, dtype=basis.dtype)), basis
 
 
 @compiled
-def flow_path(kernel: LawKernel, chosen: Draw, points: FlowPoints, times: jax.Array, rules: FlowRules) -> FlowPath:
-    """Flows of the networks of these draws, with outputs at sorted times."""
-    return jax.vmap(lambda one: flow_from(draw(kernel, one, rules), kernel.network, points, times, rules))(chosen)
+def flow_path(kernel: LawKernel, keys: jax.Array, points: FlowPoints, times: jax.Array, rules: FlowRules) -> FlowPath:
+    """Flows of the networks of these keys, with outputs at sorted times."""
+    return jax.vmap(lambda key: flow_from(draw(kernel, key, rules), kernel.network, points, times, rules))(keys)
 
 
 def flow_from(drawn: Drawn, network: Any, points: FlowPoints, times: jax.Array, rules: FlowRules) -> FlowPath:
@@ -159,19 +157,19 @@ def _flow_from(drawn: Drawn, labels: Labels, network: Any, points: FlowPoints, t
 
 @compiled
 def flow_parameters(
-    kernel: LawKernel, chosen: Draw, points: FlowPoints, times: jax.Array, rules: FlowRules
+    kernel: LawKernel, keys: jax.Array, points: FlowPoints, times: jax.Array, rules: FlowRules
 ) -> tuple[Any, jax.Array]:
-    """Any on the plane at sorted times, leaves (inits, times, ...), and the inputs (inits, points, 2) they act on."""
+    """Any on the plane at sorted times, leaves (inits, times, ...), and the inputs (inits, points, K) they act on."""
 
     network = kernel.network
 
-    def one(single: Draw) -> tuple[Any, jax.Array]:
-        drawn = draw(kernel, single, rules)
+    def one(key: Key) -> tuple[Any, jax.Array]:
+        drawn = draw(kernel, key, rules)
         start = started(drawn, draw_labels(drawn.data_key, points, rules), network, points, rules)
         found, _, _ = integrate(start.params, lambda t, p: velocity(t, p, start, network, rules), lambda p: p, times, rules)
         return found, start.inputs
 
-    return jax.vmap(one)(chosen)
+    return jax.vmap(one)(keys)
 
 
 def started(drawn: Drawn, labels: Labels, network: Any, points: FlowPoints, rules: FlowRules) -> Start:
@@ -194,10 +192,11 @@ def draw_labels(key: Key, points: FlowPoints, rules: FlowRules) -> Labels:
 
 
 def _data_set(key: Key, positive: jax.Array, weights: jax.Array, count: Scalar) -> tuple[jax.Array, jax.Array]:
-    """P(y = 1) and weights at the nodes for `count` samples, half of either class, each drawn at a node."""
+    """P(y = 1) and weights at the nodes for `count` samples, in the proportions of the classes, each drawn at a node."""
     laws = jnp.stack([weights * positive, weights * (1 - positive)])
-    laws = laws / laws.sum(axis=1, keepdims=True)
-    drawn = jax.vmap(lambda key, law: jax.random.multinomial(key, count / 2, law))(jax.random.split(key), laws)
+    shares = laws.sum(axis=1)
+    laws, counts = laws / shares[:, None], jnp.round(count * shares / shares.sum())
+    drawn = jax.vmap(jax.random.multinomial)(jax.random.split(key), counts, laws)
     total = drawn.sum(axis=0)
     return jnp.where(total > 0, drawn[0] / jnp.maximum(total, 1), 0.5), total / count
 

@@ -1,64 +1,60 @@
-r"""Initialisations drawn together: one network, of which the plane of the two features is turned.
+r"""Initialisations drawn together: one network, in which the span of the features is turned.
 
-The directions \(w_s,w_c\) are independent and uniform, so that with an orthonormal basis Q of their plane and their overlap
-c, \(w_s=Qe_1,\ w_c=Q(c,\sqrt{1-c^2})\), Q is uniform and independent of c, and c as likely as -c. So are QR for a fixed
-rotation R, and the network, which is drawn independently, sees each of the four embeddings
+The directions \(w_1,\dots,w_K\) are independent and uniform. With an orthonormal basis Q of their span, the first along
+\(w_1\), they are the columns of QU with U upper triangular; Q is uniform and independent of U. Then QR has the law of Q for
+every fixed orthogonal R. With D a diagonal of alternating signs, DUD has the law of U: it is U for \(w_2,w_4,\dots\) reversed.
+The network is drawn independently of both and sees each of
 
-\[(R_0,c),\ (R_{180},-c),\ (R_{90},-c),\ (R_{270},c)\]
+\[QU,\quad -Q\,DUD,\quad QC\,DUD,\quad -QC\,U,\qquad C=\text{a cyclic shift of the axes, one of them reversed,}\]
 
-with the law of a single draw: means over such groups are unbiased. What is odd in its first-layer weights, as the output at
-initialisation, changes sign between the first two and between the last two; their anisotropy, by which the kernel of one
-feature is larger than that of the other, between the two pairs; what is odd in c within each pair. To first order all three
-leave no trace in the group's mean. Label D13.5.
+with the law of a single draw: means over such groups are unbiased. C is for two features the rotation by 90 degrees and DUD
+reverses their overlap. What is odd in the first layer's weights, as the output at initialisation, changes sign between the
+first two and between the last two; their anisotropy, by which the kernel of one feature is larger than that of the other,
+between the two pairs; what is odd in the overlap within each pair. To first order all three leave no trace in the group's
+mean. Label D13.5.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.laws.two_features.embedding import Embedding
-from ntk_shortcuts.laws.two_features.plane import plane_basis
-from ntk_shortcuts.numerics import safe_sqrt
-from ntk_shortcuts.typing import Array, Int, Key
+from ntk_shortcuts.laws.kernel import LawKernel
+from ntk_shortcuts.methods.flow.equation import Drawn, FlowRules, draw
+from ntk_shortcuts.typing import Key
 
-# Rotations of the plane, and signs of the overlap.
-_TURNS = np.array([[[1, 0], [0, 1]], [[-1, 0], [0, -1]], [[0, -1], [1, 0]], [[0, 1], [-1, 0]]], float)
-_SIGNS = np.array([1.0, -1.0, -1.0, 1.0])
-GROUP = len(_SIGNS)
+GROUP = 4
 
 
-class Draw(NamedTuple):
-    """What one initialisation is drawn from: the key of its group, and its number in it; or arrays (n,) of several."""
+def mirrored_draws(kernel: LawKernel, key: Key, count: int, rules: FlowRules, on_plane: bool) -> list[Drawn]:
+    """So many initialisations in groups of four, the last of which may be cut."""
+    firsts = [draw(kernel, each, rules, on_plane) for each in jax.random.split(key, -(-count // GROUP))]
+    return [mirrored(first, member) for first in firsts for member in range(GROUP)][:count]
 
-    key: Key
-    member: Int[Array, "*n"]
+
+def mirrored(first: Drawn, member: int) -> Drawn:
+    """A member of the group of four that a draw belongs to, of which it is number 0, with a data set of its own."""
+    frame = np.asarray(first.frame, np.float64)
+    basis, places = np.linalg.qr(frame.T)
+    # LAPACK's signs are fixed ones, which would turn with the features; those of Gram and Schmidt do not.
+    signs = np.where(np.diagonal(places) < 0, -1, 1)
+    (turn, reversed_rows), (_, reversed_columns) = turns(len(places))[member], turns(len(frame))[member]
+    places = reversed_rows[:, None] * (signs[:, None] * places) * reversed_columns
+    turned = jnp.asarray((basis * signs @ turn @ places).T, first.frame.dtype)
+    return Drawn(first.params, turned, jax.random.fold_in(first.data_key, member))
 
 
-def draws(key: Key, count: int) -> Draw:
-    """So many initialisations, in groups of four whose last may be cut.
+def turns(features: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    r"""The four turns \(1,-1,C,-C\) of the span of K features (K, K), and the signs (K,) on the diagonal of D or of 1.
 
     Example:
-        >>> draws(jax.random.key(0), 6).member.tolist()
-        [0, 1, 2, 3, 0, 1]
+        >>> [turn.tolist() for turn, _ in turns(2)]
+        [[[1, 0], [0, 1]], [[-1, 0], [0, -1]], [[0, -1], [1, 0]], [[0, 1], [-1, 0]]]
+        >>> [signs.tolist() for _, signs in turns(2)]
+        [[1, 1], [1, -1], [1, -1], [1, 1]]
     """
-    numbers = jnp.arange(count)
-    return Draw(jax.random.split(key, -(-count // GROUP))[numbers // GROUP], numbers % GROUP)
-
-
-def singly(several: Draw) -> list[Draw]:
-    """Several draws one by one."""
-    return [Draw(several.key[index], several.member[index]) for index in range(len(several.member))]
-
-
-def turned(embedding: Embedding, member: Int[Array, ""]) -> Embedding:
-    """The embedding of one member of the group, of two features without nesting."""
-    basis = plane_basis(embedding)
-    overlap = jnp.asarray(_SIGNS, basis.dtype)[member] * jnp.sum(embedding.directions[0] * embedding.directions[1])
-    places = jnp.stack([jnp.stack([jnp.ones_like(overlap), overlap]), jnp.stack([0 * overlap, safe_sqrt(1 - overlap**2)])])
-    directions = (basis @ (jnp.asarray(_TURNS, basis.dtype)[member] @ places)).T
-    return eqx.tree_at(lambda e: e.directions, embedding, directions)
+    still, ones, alternating = np.eye(features, dtype=int), np.ones(features, int), (-1) ** np.arange(features)
+    shift = np.roll(still, 1, axis=0)
+    shift[0] *= -1
+    return [(still, ones), (-still, alternating), (shift, alternating), (-shift, ones)]

@@ -20,19 +20,8 @@ import numpy as np
 import optax
 
 from ntk_shortcuts.laws.kernel import LawKernel
-from ntk_shortcuts.methods.flow.equation import (
-    Drawn,
-    FlowPath,
-    FlowPoints,
-    FlowRules,
-    RiskRule,
-    Start,
-    draw,
-    draw_labels,
-    probe_outputs,
-)
+from ntk_shortcuts.methods.flow.equation import Drawn, FlowPath, FlowPoints, FlowRules, RiskRule, Start, draw_labels, probe_outputs
 from ntk_shortcuts.methods.flow.equation import started as placed
-from ntk_shortcuts.methods.flow.mirrors import Draw, singly
 from ntk_shortcuts.networks.sizes import preactivations
 from ntk_shortcuts.numerics import compiled
 from ntk_shortcuts.progress import steps
@@ -118,12 +107,11 @@ def require_batch_size(batch_size: Any, num_samples: int | None) -> None:
 
 
 class OptimizedNetworks:
-    """Networks of some draws, made once, and trained on the risk over given nodes."""
+    """Networks drawn on R^d, trained on the risk over given nodes."""
 
-    def __init__(self, kernel: LawKernel, chosen: Draw, probes: Any, stops: np.ndarray, descent: Descent):
+    def __init__(self, kernel: LawKernel, drawn: list[Drawn], probes: Any, stops: np.ndarray, descent: Descent):
         self.kernel, self.probes, self.descent = kernel, jnp.asarray(probes), descent
         self.stops = np.asarray(stops, np.int64)
-        drawn = [draw(kernel, single, descent.rules, on_plane=False) for single in singly(chosen)]
         self.drawn = jax.tree.map(lambda *leaves: jnp.stack(leaves), *drawn)
 
     def __call__(self, chosen: slice, rule: RiskRule) -> FlowPath:

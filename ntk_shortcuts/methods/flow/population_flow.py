@@ -1,6 +1,6 @@
 r"""Finite networks, feature learning included: gradient flow of the network itself on the population risk.
 
-The data is two-dimensional, so that the risk is a sum over quadrature nodes and the network one on the plane
+The data has few latent dimensions, so that the risk is a sum over quadrature nodes and the network one on their span
 (:mod:`ntk_shortcuts.laws.two_features.plane`): nothing is sampled but initialisations, and, where asked for, the counts of
 samples at the nodes.
 """
@@ -17,12 +17,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.laws.base import DataLaw
 from ntk_shortcuts.laws.kernel import LawKernel
-from ntk_shortcuts.laws.two_features.mixture import density_nodes, mixture_nodes
+from ntk_shortcuts.laws.two_features.mixture import mixture_nodes
 from ntk_shortcuts.methods.base import Method
 from ntk_shortcuts.methods.flow.equation import Drawn, FlowPath, FlowPoints, FlowRules, RiskRule, draw, flow_from
 from ntk_shortcuts.methods.flow.minibatches import Minibatches, minibatches
-from ntk_shortcuts.methods.flow.mirrors import GROUP, Draw, draws, singly
+from ntk_shortcuts.methods.flow.mirrors import GROUP, mirrored_draws
 from ntk_shortcuts.methods.flow.optimizers import Descent, OptimizedNetworks, Optimizer, require_batch_size, require_optimizer
 from ntk_shortcuts.methods.flow.sensitivities import differentiable_outputs
 from ntk_shortcuts.methods.refine import refine
@@ -40,25 +41,14 @@ from ntk_shortcuts.validation import require, require_integer, require_key, requ
 
 # Hermite nodes per axis and class without refinement, where derivatives are taken.
 _TRACED_ORDER = 12
-# For samples at nodes: with 8 the modes in which noise is fitted late are missing.
-_SAMPLED_ORDER = 16
 # Rules are padded to multiples of this many nodes, for one compiled program.
 _PADDED = 320
-# Networks on which the rule is chosen: the first group.
+# Targets below this are rounding.
+_NO_TARGET = 1e-12
+# Networks on which the rule is chosen: a group of mirrored ones.
 _FIRST = GROUP
-
-
-class _Level(NamedTuple):
-    """A rule: nodes across, with 4/3 as many along, the weight below which they are left out, and how many times coarser the
-    solver steps."""
-
-    order: int
-    negligible: float = 1e-5
-    coarseness: float = 1.0
-
-
-# Refined until the bias moves by less than the tolerance.
-_LEVELS = (_Level(10, 1e-4, 3.0), _Level(16), _Level(24), _Level(36))
+# How many times as large an error the solver's steps may have at the coarsest of several rules, where that is to be cheap.
+_COARSE = 3.0
 
 
 class PopulationFlow(Method):
@@ -79,8 +69,7 @@ class PopulationFlow(Method):
 
     Args:
         key: `jax.random` key.
-        num_inits: initialisations averaged, in groups of four that share a network and have the plane of the features turned
-            (:mod:`ntk_shortcuts.methods.flow.mirrors`); each by itself is a draw like any other, and a mean has less scatter.
+        num_inits: initialisations averaged.
         loss: "squared" or "logistic".
         momentum: heavy-ball momentum beta in [0, 1), in its limit of small learning rates: flow, 1/(1 - beta) as fast. That
             of a `GradientDescent` means the same.
@@ -94,11 +83,14 @@ class PopulationFlow(Method):
         random_init: False: train and report f - f_0, which starts at zero.
         orthogonal: make the two feature directions exactly orthogonal, as they are for large d.
         tolerance: nodes are refined until the mean bias of the first four initialisations moves by less than this, or the
-            finest rule is reached. The others are run with the coarsest rule that may stand for the last one, and moved by what
-            the first four differ by on average (label D13.6).
-        order: a fixed rule without refinement, of this many nodes across and 4/3 as many along
-            (:func:`ntk_shortcuts.laws.two_features.mixture.density_nodes`). Hermite nodes per axis and class where derivatives
-            are taken (12 unless given) and with num_samples or batch_size (16).
+            finest rule is reached.
+        economical: draw initialisations in mirrored groups of four, each of which by itself is a draw like any other
+            (:mod:`ntk_shortcuts.methods.flow.mirrors`), and run most of them by the coarsest rule that may stand for the finest,
+            moved by what the two differ by on the first four (label D13.6): the mean has less error in less time. The rule must
+            be a refined one (`order` None) for the second.
+        order: a fixed rule without refinement, `flow_nodes` of the law: of two features this many nodes across and 4/3 as many
+            along (:func:`ntk_shortcuts.laws.two_features.mixture.density_nodes`), Hermite nodes per axis and class where
+            derivatives are taken (12 unless given) and with num_samples or batch_size (16); of other laws the rule's number.
         step_tolerance: error of one step that the solver accepts, in the Euclidean norm of the parameters; from 0.01 to
             0.001 the bias was seen to move by up to 0.004.
         max_steps: of the solver.
@@ -106,18 +98,17 @@ class PopulationFlow(Method):
 
     Outputs are samples of networks: bias and reliance are means over initialisations of each network's own (no Gaussian
     assumption), `bias_std` the standard deviation of the bias over them. Diagnostics: `bias_standard_error` (of the mean bias,
-    by groups of initialisations: mostly below bias_std over the root of their number; largest over times),
-    `discretization_error` (that last move, in which solver steps of three times the tolerance take part at the coarsest rule;
-    NaN with `order`), `nodes`, `converged` (1, 0), `solver_steps` (largest over initialisations), `time_reached`, `undecided`
-    (the part of the reliance that probes with outputs below step_tolerance/10 of the largest decide, at most; largest over
-    times).
+    largest over times; of economical flows by groups), `discretization_error` (that last move; NaN with `order`), `nodes`, `converged` (1, 0), `solver_steps` (largest over
+    initialisations), `time_reached`, `undecided` (the part of the reliance that probes with outputs below step_tolerance/10 of
+    the largest decide, at most; largest over times).
 
     Issues: a solver out of steps, whose predictions beyond are NaN; a bias that moves by more than the tolerance at the finest
     rule; outputs f - f_0 within rounding of f_0; undecided probes of a weight above the tolerance.
 
     Raises:
-        ValueError: an argument out of range, width None, a loss that does not exist, nesting, an infinite time, another
-            training rule; an optimizer with a momentum or weight decay beside it, or where derivatives are taken.
+        ValueError: an argument out of range, economical where derivatives are taken, width None, a loss that does not exist, nesting or another law that is none of
+            latents in R^K, an infinite time, another training rule; an optimizer with a momentum or weight decay beside it, or
+            where derivatives are taken; derivatives on laws of more than two features.
         FloatingPointError: an optimiser's steps diverged.
 
     Numerics: an adaptive, stabilised Runge-Kutta method (:mod:`ntk_shortcuts.methods.flow.chebyshev`) under diffrax.
@@ -135,6 +126,8 @@ class PopulationFlow(Method):
         (True, (2,))
     """
 
+    sources: ClassVar[tuple[str, ...]] = ("sommeijer1998rkc", "kidger2021on")
+
     name: ClassVar[str] = "population_flow"
     moves_kernel: ClassVar[bool] = True
 
@@ -147,6 +140,7 @@ class PopulationFlow(Method):
     optimizer: Optimizer | None = eqx.field(default=None, static=True)
     random_init: bool = True
     orthogonal: bool = eqx.field(default=False, static=True)
+    economical: bool = eqx.field(default=False, static=True)
     tolerance: float = 0.03
     order: int | None = eqx.field(default=None, static=True)
     step_tolerance: float = 1e-2
@@ -154,7 +148,7 @@ class PopulationFlow(Method):
     dtype: Any = eqx.field(default="float32", static=True)
 
     def __call__(self, kernel: LawKernel, training: Any, num_samples: Any, points: TestPoints) -> SampledOutputs:
-        chosen = draws(self._checked_key(kernel, num_samples), self.num_inits)
+        key = self._checked_key(kernel, num_samples)
         rules = self._rules(num_samples)
         if self.optimizer is not None:
             require(not is_traced(kernel, training), "optimizer", "None where derivatives are taken", self.optimizer)
@@ -162,9 +156,12 @@ class PopulationFlow(Method):
             if self.batch_size is not None:
                 require_batch_size(self.batch_size, num_samples)
         sampled = num_samples is not None or self.batch_size is not None
-        order = _SAMPLED_ORDER if sampled and self.order is None else self.order
+        law = kernel.law
+        order = law.flow_orders[1] if sampled and self.order is None else self.order
         if is_traced(kernel, training):
-            return self._traced(kernel, training, chosen, num_samples, points, order or _TRACED_ORDER, rules)
+            require(not self.economical, "economical", "False where derivatives are taken", True)
+            keys = jax.random.split(key, self.num_inits)
+            return self._traced(kernel, training, keys, num_samples, points, order or _TRACED_ORDER, rules)
         times = flow_times(training)
         require(not (self.momentum and np.any(_momentum(training))), "momentum", "0 beside that of the rule", self.momentum)
         if self.optimizer is None:
@@ -172,55 +169,56 @@ class PopulationFlow(Method):
                 batches = _minibatches(self.batch_size, training, num_samples, self.momentum)
                 rules = dataclasses.replace(rules, batches=batches)
             stops, where = np.unique(np.atleast_1d(times), return_inverse=True)
-            flows: Any = _Flows(kernel, chosen, points.points, jnp.asarray(stops * self._speed), rules)
+            drawn = self._drawn(kernel, key, rules, on_plane=True)
+            flows: Any = _Flows(kernel.network, drawn, points.points, jnp.asarray(stops * self._speed), rules)
         else:
             descent = Descent(kernel.network, training.learning_rate, rules, self.optimizer, self.batch_size, num_samples)
             stops, where = np.unique(np.atleast_1d(np.asarray(training.steps)), return_inverse=True)
-            flows = OptimizedNetworks(kernel, chosen, points.points, stops, descent)
-        model = kernel.law.two_features
+            drawn = self._drawn(kernel, key, rules, on_plane=False)
+            flows = OptimizedNetworks(kernel, drawn, points.points, stops, descent)
 
-        def run(which: slice, rule: RiskRule) -> _Path:
-            path = flows(which, rule)
+        def run(chosen: slice, rule: RiskRule) -> _Path:
+            path = flows(chosen, rule)
             outputs = np.array(path.outputs, np.float64)[:, where]
             if not self.random_init:
                 outputs[:, np.atleast_1d(times) == 0] = 0  # f_0 - f_0, which two roundings of f_0 need not be
             reached, steps, subtracted = (np.asarray(part) for part in path[1:])
             return _Path(outputs, reached, steps, subtracted, rule)
 
-        def read(path: _Path) -> Any:
-            return kernel.law.metric(SampledOutputs(values=path.outputs), points)
-
         # The rule is chosen on the first networks, by the move of their bias from the next coarser rule to this one.
-        levels = _LEVELS if order is None else (_Level(order),)
+        orders = law.flow_orders if order is None else (order,)
         tried: list[_Path] = []
 
         def at_level(level: int) -> _Path:
-            tried.append(run(slice(_FIRST), _risk_rule(model, levels[level], sampled)))
+            coarse = self.economical and level < len(orders) - 1 and level == 0
+            tried.append(run(slice(_FIRST), _risk_rule(law, orders[level], sampled, _COARSE if coarse else 1.0)))
             return tried[-1]
 
-        refined = refine(at_level, len(levels), read, self.tolerance)
-        path, coarse = refined.found, None
+        refined = refine(
+            at_level, len(orders), lambda path: law.metric(SampledOutputs(values=path.outputs), points), self.tolerance
+        )
+        usual = self._cheapest(tried, law.metric, points) if self.economical else tried[-1]
+        path = tried[-1]
         if self.num_inits > _FIRST:
-            usual = self._cheapest(tried, kernel.law.metric, points)
             path = path.joined(run(slice(_FIRST, None), usual.rule))
-            coarse = None if usual is tried[-1] else usual.outputs
+        coarse = usual.outputs if len(path.outputs) > _FIRST and usual is not tried[-1] else None
         return self._noted(kernel, points, path, coarse, times, refined.change, order is not None)
+
+    def _drawn(self, kernel: LawKernel, key: Key, rules: FlowRules, on_plane: bool) -> list[Drawn]:
+        if self.economical:
+            return mirrored_draws(kernel, key, self.num_inits, rules, on_plane)
+        return [draw(kernel, each, rules, on_plane) for each in jax.random.split(key, self.num_inits)]
 
     def _cheapest(self, tried: list[_Path], metric: Metric, points: TestPoints) -> _Path:
         """The coarsest of the rules tried that may stand for the last one: what their differences on the first networks add to
-        the variance of the mean is at most half of the scatter over initialisations."""
-
-        def of_each(path: _Path) -> np.ndarray:
-            outputs = SampledOutputs(values=path.outputs)
-            return np.asarray(metric.of_signs(jnp.asarray(outputs.signs(points)), points))
-
-        numbers = [of_each(path) for path in tried]
+        the variance of the mean is at most half of the scatter over initialisations. Label D13.6."""
+        if self.num_inits <= _FIRST:
+            return tried[-1]
+        numbers = [np.asarray(metric.of_signs(SampledOutputs(values=path.outputs).signs(points), points)) for path in tried]
         allowed = np.mean(np.var(numbers[-1], axis=0, ddof=1)) / self.num_inits / 2
-        for path, found in zip(tried[:-1], numbers[:-1], strict=True):
-            added = np.mean(np.var(found - numbers[-1], axis=0, ddof=1)) * (1 / _FIRST - 1 / self.num_inits)
-            if added <= allowed:
-                return path
-        return tried[-1]
+        share = 1 / _FIRST - 1 / self.num_inits
+        added = [np.mean(np.var(found - numbers[-1], axis=0, ddof=1)) * share for found in numbers]
+        return next(path for path, variance in zip(tried, added, strict=True) if variance <= allowed)
 
     @property
     def _speed(self) -> float:
@@ -228,13 +226,19 @@ class PopulationFlow(Method):
         return 1 / (1 - self.momentum)
 
     def _checked_key(self, kernel: LawKernel, num_samples: Any) -> Key:
+        law = kernel.law
         if num_samples is not None:
             require_integer("num_samples", num_samples, 2)
-            require(num_samples % 2 == 0, "num_samples", "even, half of either class", num_samples)
+            half = float(law.positive_share) == 0.5
+            require(not half or num_samples % 2 == 0, "num_samples", "even, half of either class", num_samples)
+            allowed = 'None with noisy labels and method="population_flow"'
+            require(not law.flips_labels, "num_samples", allowed, num_samples)
         allowed = 'an integer with method="population_flow" (infinitely wide networks: method="population")'
         require_finite_network(kernel.network, allowed)
-        model = required(kernel.law.two_features, "model", 'a GenerativeModel with method="population_flow"', kernel.law)
-        require(not any(model.nesting), "nesting", '(0, 0) with method="population_flow"', model.nesting)
+        nesting = (0, 0) if law.two_features is None else law.two_features.nesting
+        require(not any(nesting), "nesting", '(0, 0) with method="population_flow"', nesting)
+        allowed = 'a law of latents in R^K, such as a GenerativeModel, with method="population_flow"'
+        require(law.latent_dim is not None, "model", allowed, type(law).__name__)
         key = require_key(self.key, 'a jax.random key with method="population_flow"')
         require_integer("num_inits", self.num_inits, 1)
         resolve_loss(self.loss)
@@ -254,13 +258,14 @@ class PopulationFlow(Method):
         return FlowRules(*numbers, self.loss, not self.random_init, self.orthogonal, self.max_steps, dtype, count)
 
     def _traced(
-        self, kernel: LawKernel, training: Any, chosen: Draw, num_samples: Any, points: TestPoints, order: int, rules: FlowRules
+        self, kernel: LawKernel, training: Any, keys: Key, num_samples: Any, points: TestPoints, order: int, rules: FlowRules
     ) -> SampledOutputs:
         """Inside JAX's transformations: one rule of nodes, and signs averaged over the cells of the grid, which are smooth."""
         for name, value in (("num_samples", num_samples), ("batch_size", self.batch_size)):
             require(value is None, name, "None where derivatives are taken: samples are counted at nodes", value)
+        two = required(kernel.law.two_features, "model", "a GenerativeModel where derivatives are taken", kernel.law)
         given = None if is_traced(points.points) else np.asarray(points.points)
-        on_grid = given is None or np.array_equal(given, kernel.law.two_features.probe_grid())
+        on_grid = given is None or np.array_equal(given, two.probe_grid())
         require(on_grid, "probes", "None where derivatives are taken: they need the grid", given)
         times = jnp.asarray(training.time)
         flat = jnp.atleast_1d(times) * self._speed
@@ -270,10 +275,10 @@ class PopulationFlow(Method):
             nodes, weights = mixture_nodes(model, order)
             return FlowPoints(nodes, weights, model.class_expectation(nodes), model.probe_grid())
 
-        outputs = differentiable_outputs(kernel, chosen, at_nodes, flat[ascending], rules)
+        outputs = differentiable_outputs(kernel, keys, at_nodes, flat[ascending], rules)
         # The weights are those of the model's dtype: derivatives of the reliance are taken in float64.
-        outputs = outputs.astype(flat.dtype)[:, jnp.argsort(ascending)].reshape(self.num_inits, *times.shape, -1)
-        return SampledOutputs(values=outputs, in_cells=True, group=GROUP)
+        outputs = outputs.astype(flat.dtype)[:, jnp.argsort(ascending)].reshape(len(keys), *times.shape, -1)
+        return SampledOutputs(values=outputs, in_cells=True)
 
     def _noted(
         self,
@@ -297,19 +302,18 @@ class PopulationFlow(Method):
         # Between two nearly equal outputs only their rounding is left.
         largest = np.max(np.abs(path.outputs), axis=-1)
         lost = largest < 100 * float(jnp.finfo(dtype).eps) * path.subtracted[:, None]
-        # Without a target (both predictivities 1/2) f - f_0 stays 0.
-        if lost[:, each > 0].any() and np.any(np.asarray(kernel.law.two_features.means) > 0):
+        # Without a target (all predictivities 1/2) f - f_0 stays 0.
+        if lost[:, each > 0].any() and np.max(np.abs(np.asarray(path.rule.targets))) > _NO_TARGET:
             issues.append(LostOutputs(float(np.max(each[lost.any(0)])), str(dtype)))
         # Probes on the boundary to the solver's error, as a linear network's at equal predictivities: their signs are noise.
         error = self.step_tolerance / 10 if self.optimizer is None else 0.0
         near = np.abs(path.outputs) < error * largest[..., None]
-        differ = np.abs(np.asarray(points.attributes["shortcut"]) - np.asarray(points.attributes["core"]))
-        undecided = float(np.max(np.mean(near @ differ, axis=0))) / len(differ)
+        undecided = float(np.max(np.mean(near @ np.abs(kernel.law.metric.weights(points)), axis=0)))
         if undecided > self.tolerance:
             issues.append(UndecidedProbes(undecided))
         values = path.outputs.reshape(len(path.outputs), *np.shape(times), -1)
         beside = None if coarse is None else coarse.reshape(len(coarse), *values.shape[1:])
-        outputs = SampledOutputs(values=values, coarse=beside, group=GROUP)
+        outputs = SampledOutputs(values=values, coarse=beside, group=GROUP if self.economical else 1)
         error = np.asarray(kernel.law.metric.read(outputs, points).error) if self.num_inits > 1 else np.nan
         diagnostics = {
             "bias_standard_error": float(np.max(error)),
@@ -325,7 +329,7 @@ class PopulationFlow(Method):
 
 class _Path(NamedTuple):
     """Of each initialisation: outputs (inits, times, probes), time reached, steps and the largest initial output that was
-    subtracted (inits,); and the rule."""
+    subtracted (inits,); and the rule of the first ones."""
 
     outputs: np.ndarray
     reached: np.ndarray
@@ -370,11 +374,10 @@ def flow_times(training: Any) -> np.ndarray:
 
 
 class _Flows:
-    """Flows of the networks of some draws, made once."""
+    """Flows of drawn networks."""
 
-    def __init__(self, kernel: LawKernel, chosen: Draw, probes: Any, times: jax.Array, rules: FlowRules):
-        self.network, self.probes, self.times, self.rules = kernel.network, probes, times, rules
-        self.drawn = [draw(kernel, single, rules) for single in singly(chosen)]
+    def __init__(self, network: Any, drawn: list[Drawn], probes: Any, times: jax.Array, rules: FlowRules):
+        self.network, self.drawn, self.probes, self.times, self.rules = network, drawn, probes, times, rules
 
     def __call__(self, chosen: slice, rule: RiskRule) -> FlowPath:
         points = FlowPoints(rule.nodes, rule.weights, rule.targets, self.probes)
@@ -392,13 +395,9 @@ class _Flows:
         return jax.tree.map(lambda *leaves: np.stack(leaves), *paths)
 
 
-def _risk_rule(model: Any, level: _Level, sampled: bool) -> RiskRule:
+def _risk_rule(law: DataLaw, order: int, sampled: bool, coarseness: float) -> RiskRule:
     """Nodes, weights and targets, padded with nodes of no weight."""
-    order = level.order
-    if sampled:  # the targets of the density's own rule are projections, and no probabilities
-        nodes, weights = mixture_nodes(model, order)
-        rule = nodes, weights, model.class_expectation(nodes)
-    else:
-        rule = density_nodes(model, -(-4 * order // 3), order, level.negligible)
-    nodes, weights, targets = (jnp.pad(leaf, [(0, -len(leaf) % _PADDED)] + [(0, 0)] * (leaf.ndim - 1)) for leaf in rule)
-    return RiskRule(nodes, weights, targets, level.coarseness)
+    rule = law.flow_nodes(order, sampled)
+    found = (rule.points, rule.weights[:, 0], rule.targets[:, 0])
+    padded = (jnp.pad(leaf, [(0, -len(leaf) % _PADDED)] + [(0, 0)] * (leaf.ndim - 1)) for leaf in found)
+    return RiskRule(*padded, coarseness)

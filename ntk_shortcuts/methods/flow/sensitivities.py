@@ -31,15 +31,14 @@ from ntk_shortcuts.methods.flow.equation import (
     started,
     velocity,
 )
-from ntk_shortcuts.methods.flow.mirrors import Draw
 from ntk_shortcuts.numerics import is_traced
 from ntk_shortcuts.results.issues import OutOfSteps, give
-from ntk_shortcuts.typing import Array, Float, Scalar
+from ntk_shortcuts.typing import Array, Float, Key, Scalar
 
 
 def differentiable_outputs(
     kernel: LawKernel,
-    chosen: Draw,
+    keys: jax.Array,
     points: Callable[[Any], FlowPoints],
     times: jax.Array,
     rules: FlowRules,
@@ -47,30 +46,30 @@ def differentiable_outputs(
     """Outputs of :func:`flow_path` under JAX's tracing, with derivatives in the traced parameters of law and network and in
     the (sorted) times."""
     dynamic, fixed = eqx.partition(kernel, is_traced)
-    return _sensitive_outputs((dynamic, times), fixed, chosen, points, rules)
+    return _sensitive_outputs((dynamic, times), fixed, keys, points, rules)
 
 
 @eqx.filter_custom_vjp
-def _sensitive_outputs(varied: Any, fixed: Any, chosen: Draw, points: Any, rules: FlowRules) -> jax.Array:
+def _sensitive_outputs(varied: Any, fixed: Any, keys: jax.Array, points: Any, rules: FlowRules) -> jax.Array:
     dynamic, times = varied
     kernel = eqx.combine(dynamic, fixed)
-    path = flow_path(kernel, chosen, points(kernel.law), times, rules)
+    path = flow_path(kernel, keys, points(kernel.law), times, rules)
     jax.debug.callback(_say_if_unfinished, path.reached, times[-1])
     return path.outputs
 
 
 @_sensitive_outputs.def_fwd
-def _forward(perturbed: Any, varied: Any, fixed: Any, chosen: Draw, points: Any, rules: FlowRules) -> tuple:
+def _forward(perturbed: Any, varied: Any, fixed: Any, keys: jax.Array, points: Any, rules: FlowRules) -> tuple:
     dynamic, times = varied
     directions = _unit_tangents(dynamic, perturbed[0])
 
-    def start_of(dynamic: Any, single: Draw) -> Start:
+    def start_of(dynamic: Any, key: Key) -> Start:
         kernel = eqx.combine(dynamic, fixed)
-        drawn, nodes = draw(kernel, single, rules), points(kernel.law)
+        drawn, nodes = draw(kernel, key, rules), points(kernel.law)
         return started(drawn, draw_labels(drawn.data_key, nodes, rules), kernel.network, nodes, rules)
 
-    def one(single: Draw) -> tuple:
-        start = start_of(dynamic, single)
+    def one(key: Key) -> tuple:
+        start = start_of(dynamic, key)
 
         def field(params: Any, start: Start, dynamic: Any) -> Any:
             return velocity(0.0, params, start, eqx.combine(dynamic, fixed).network, rules)
@@ -86,7 +85,7 @@ def _forward(perturbed: Any, varied: Any, fixed: Any, chosen: Draw, points: Any,
 
             return jax.vmap(single)(tangents, moves, directions)
 
-        moves = jax.vmap(lambda direction: jax.jvp(lambda d: start_of(d, single), (dynamic,), (direction,))[1])(directions)
+        moves = jax.vmap(lambda direction: jax.jvp(lambda d: start_of(d, key), (dynamic,), (direction,))[1])(directions)
 
         def speed_of(time: Scalar, state: tuple) -> tuple:
             params, tangents = state
@@ -101,7 +100,7 @@ def _forward(perturbed: Any, varied: Any, fixed: Any, chosen: Draw, points: Any,
         return found, last
 
     # Without anything perturbed but the times, the stack of directions is empty, and so are the tangents.
-    (values, slopes, speeds), last = jax.vmap(one)(chosen)
+    (values, slopes, speeds), last = jax.vmap(one)(keys)
     jax.debug.callback(_say_if_unfinished, last, times[-1])
     return values, (slopes, speeds)
 

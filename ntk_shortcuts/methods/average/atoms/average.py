@@ -10,6 +10,7 @@ from ntk_shortcuts.methods.average.atoms.coordinates import Coordinates, coordin
 from ntk_shortcuts.methods.average.atoms.influence import (
     Influence,
     Spread,
+    flip_spread,
     initial_spread,
     label_covariance,
     label_spread,
@@ -28,7 +29,10 @@ _CUT = 0.01
 
 
 class Atoms(NamedTuple):
-    """A pool as an average sees it: kernels, targets and weights of its nodes, their counts in a data set, and N."""
+    """A pool as an average sees it: kernels, targets and weights of its nodes, their counts in a data set, and N.
+
+    - `flips`: whether labels are +1 or -1 at random, with the target as mean.
+    """
 
     gram: Gram
     targets: Float[np.ndarray, "P k"]
@@ -36,6 +40,7 @@ class Atoms(NamedTuple):
     counts: Counts
     num_samples: int
     rare: RareNodes | None = None
+    flips: bool = False
 
 
 class Averaged(NamedTuple):
@@ -88,6 +93,9 @@ def averaged(
     else:
         means = drawn_means(influence, where, atoms.targets, rare)
     spread = label_spread(influence, where, atoms.targets)
+    if atoms.flips:
+        of_flips = flip_spread(influence, where, 1 - atoms.targets[:, 0] ** 2)
+        spread = Spread(spread.matrix + of_flips.matrix, spread.own + of_flips.own)
     initial = np.zeros(len(where.points))
     if random_init:
         # Drawn or not, every node moves the random output: what draws fix is the labels' part.

@@ -129,6 +129,17 @@ def label_spread(influence: Influence, where: Coordinates, targets: Float[np.nda
     return Spread(matrix / count, own / count)
 
 
+def flip_spread(influence: Influence, where: Coordinates, variance: Float[np.ndarray, "P"]) -> Spread:
+    """Variance over flips of the labels, which are independent: the mean of c labels has a c-th of the variance of one."""
+    columns = influence.columns([np.sqrt(variance) + 0j for _ in influence.resolvents])
+    nodes, matrix, own = where.nodes[influence.varying], 0.0, np.zeros(len(variance))
+    for value, probability, moved in columns:
+        share = probability / value
+        matrix = matrix + (moved * share[:, None]).T @ moved
+        own[influence.varying] += share * np.sum(moved * nodes, axis=1) ** 2
+    return Spread(np.asarray(matrix), own)
+
+
 def label_covariance(influence: Influence, where: Coordinates, targets: Float[np.ndarray, "P k"]) -> Float[np.ndarray, "n k k"]:
     """Covariance of k outputs at the test points over data sets, without feedback."""
     residuals, count = influence.residuals(where, targets), targets.shape[1]

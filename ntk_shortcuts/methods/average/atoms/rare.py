@@ -23,10 +23,20 @@ RARE = 10.0
 
 
 class RareNodes(NamedTuple):
-    """The nodes of rare groups by number, and how often each comes in every draw, (draws, nodes)."""
+    """The nodes of rare groups by number, how often each comes in every draw, (draws, nodes), and the mean of its labels there,
+    (draws, nodes, k); None: the targets themselves."""
 
     nodes: Int[np.ndarray, "nodes"]
     drawn: Int[np.ndarray, "draws nodes"]
+    labels: Float[np.ndarray, "draws nodes k"] | None = None
+
+
+def drawn_labels(
+    rng: np.random.Generator, targets: Float[np.ndarray, "nodes k"], drawn: Int[np.ndarray, "draws nodes"]
+) -> Float[np.ndarray, "draws nodes k"]:
+    """Means of the labels that come, each +1 or -1 with the target as mean."""
+    positive = rng.binomial(drawn, (1 + targets[:, 0]) / 2)
+    return (2 * positive / np.maximum(drawn, 1) - 1)[..., None]
 
 
 def rare_nodes(counts: Counts) -> Int[np.ndarray, "nodes"]:
@@ -38,16 +48,18 @@ def rare_nodes(counts: Counts) -> Int[np.ndarray, "nodes"]:
 def drawn_means(influence: Influence, where: Coordinates, targets: Float[np.ndarray, "P k"], rare: RareNodes) -> np.ndarray:
     """Mean outputs at the test points for each draw of the rare nodes, (draws, n, k)."""
     means = np.zeros((len(rare.drawn), len(where.points), targets.shape[1]))
-    nodes, label = where.nodes[rare.nodes], targets[rare.nodes]
+    nodes = where.nodes[rare.nodes]
+    labels = np.broadcast_to(targets[rare.nodes], (*rare.drawn.shape, targets.shape[1])) if rare.labels is None else rare.labels
     for c, r in zip(influence.residues, influence.resolvents, strict=True):
         without = r.without(rare.nodes, where)
         fitted = without @ (where.nodes.T @ (np.where(influence.varies, r.weight, 0)[:, None] * targets))
-        at_points, left = where.points @ fitted, label - nodes @ fitted
+        at_points, at_nodes = where.points @ fitted, nodes @ fitted
         rows = nodes @ without
         to_points, among, tail = where.points @ rows.T, nodes @ rows.T, (r.whole - r.leverage)[rare.nodes]
         for draw, times in enumerate(rare.drawn):
             came = np.flatnonzero(times)
             added = times[came] / (influence.num_samples * (1 + times[came] * tail[came]))
             matrix = np.eye(len(came)) + added[:, None] * among[np.ix_(came, came)]
-            means[draw] += (c * (at_points + to_points[:, came] @ np.linalg.solve(matrix, added[:, None] * left[came]))).real
+            left = (labels[draw] - at_nodes)[came]
+            means[draw] += (c * (at_points + to_points[:, came] @ np.linalg.solve(matrix, added[:, None] * left))).real
     return means
