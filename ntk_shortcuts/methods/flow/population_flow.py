@@ -47,8 +47,9 @@ _PADDED = 320
 _NO_TARGET = 1e-12
 # Networks on which the rule is chosen: a group of mirrored ones.
 _FIRST = GROUP
-# How many times as large an error the solver's steps may have at the coarsest of several rules, where that is to be cheap.
-_COARSE = 3.0
+# Of economical flows: how many times as large an error the solver's steps may have at the coarsest of several rules, and which
+# part of the scatter over initialisations may come from what rules differ by. A group's mean has about half of that scatter.
+_COARSE, _ADDED = 3.0, 1 / 8
 
 
 class PopulationFlow(Method):
@@ -164,18 +165,7 @@ class PopulationFlow(Method):
             return self._traced(kernel, training, keys, num_samples, points, order or _TRACED_ORDER, rules)
         times = flow_times(training)
         require(not (self.momentum and np.any(_momentum(training))), "momentum", "0 beside that of the rule", self.momentum)
-        if self.optimizer is None:
-            if self.batch_size is not None:
-                batches = _minibatches(self.batch_size, training, num_samples, self.momentum)
-                rules = dataclasses.replace(rules, batches=batches)
-            stops, where = np.unique(np.atleast_1d(times), return_inverse=True)
-            drawn = self._drawn(kernel, key, rules, on_plane=True)
-            flows: Any = _Flows(kernel.network, drawn, points.points, jnp.asarray(stops * self._speed), rules)
-        else:
-            descent = Descent(kernel.network, training.learning_rate, rules, self.optimizer, self.batch_size, num_samples)
-            stops, where = np.unique(np.atleast_1d(np.asarray(training.steps)), return_inverse=True)
-            drawn = self._drawn(kernel, key, rules, on_plane=False)
-            flows = OptimizedNetworks(kernel, drawn, points.points, stops, descent)
+        flows, where = self._flows(kernel, key, training, num_samples, points, rules)
 
         def run(chosen: slice, rule: RiskRule) -> _Path:
             path = flows(chosen, rule)
@@ -190,19 +180,35 @@ class PopulationFlow(Method):
         tried: list[_Path] = []
 
         def at_level(level: int) -> _Path:
-            coarse = self.economical and level < len(orders) - 1 and level == 0
+            coarse = self.economical and level == 0 < len(orders) - 1
             tried.append(run(slice(_FIRST), _risk_rule(law, orders[level], sampled, _COARSE if coarse else 1.0)))
             return tried[-1]
 
         refined = refine(
             at_level, len(orders), lambda path: law.metric(SampledOutputs(values=path.outputs), points), self.tolerance
         )
-        usual = self._cheapest(tried, law.metric, points) if self.economical else tried[-1]
-        path = tried[-1]
+        path, coarse = tried[-1], None
         if self.num_inits > _FIRST:
+            usual = self._cheapest(tried, law.metric, points) if self.economical else path
+            coarse = None if usual is path else usual.outputs
             path = path.joined(run(slice(_FIRST, None), usual.rule))
-        coarse = usual.outputs if len(path.outputs) > _FIRST and usual is not tried[-1] else None
         return self._noted(kernel, points, path, coarse, times, refined.change, order is not None)
+
+    def _flows(
+        self, kernel: LawKernel, key: Key, training: Any, num_samples: Any, points: TestPoints, rules: FlowRules
+    ) -> tuple[_Flows | OptimizedNetworks, np.ndarray]:
+        """The networks, and where each of the rule's times is among those at which they are looked at."""
+        if self.optimizer is not None:
+            descent = Descent(kernel.network, training.learning_rate, rules, self.optimizer, self.batch_size, num_samples)
+            stops, where = np.unique(np.atleast_1d(np.asarray(training.steps)), return_inverse=True)
+            drawn = self._drawn(kernel, key, rules, on_plane=False)
+            return OptimizedNetworks(kernel, drawn, points.points, stops, descent), where
+        if self.batch_size is not None:
+            batches = _minibatches(self.batch_size, training, num_samples, self.momentum)
+            rules = dataclasses.replace(rules, batches=batches)
+        times, where = np.unique(np.atleast_1d(flow_times(training)), return_inverse=True)
+        drawn = self._drawn(kernel, key, rules, on_plane=True)
+        return _Flows(kernel.network, drawn, points.points, jnp.asarray(times * self._speed), rules), where
 
     def _drawn(self, kernel: LawKernel, key: Key, rules: FlowRules, on_plane: bool) -> list[Drawn]:
         if self.economical:
@@ -211,14 +217,13 @@ class PopulationFlow(Method):
 
     def _cheapest(self, tried: list[_Path], metric: Metric, points: TestPoints) -> _Path:
         """The coarsest of the rules tried that may stand for the last one: what their differences on the first networks add to
-        the variance of the mean is at most half of the scatter over initialisations. Label D13.6."""
-        if self.num_inits <= _FIRST:
-            return tried[-1]
+        the variance of the mean is an eighth of the scatter over initialisations at most. Label D13.6."""
         numbers = [np.asarray(metric.of_signs(SampledOutputs(values=path.outputs).signs(points), points)) for path in tried]
-        allowed = np.mean(np.var(numbers[-1], axis=0, ddof=1)) / self.num_inits / 2
+        allowed = _ADDED * np.mean(np.var(numbers[-1], axis=0, ddof=1)) / self.num_inits
         share = 1 / _FIRST - 1 / self.num_inits
         added = [np.mean(np.var(found - numbers[-1], axis=0, ddof=1)) * share for found in numbers]
-        return next(path for path, variance in zip(tried, added, strict=True) if variance <= allowed)
+        # Of runs out of steps nothing is known.
+        return next((path for path, variance in zip(tried, added, strict=True) if variance <= allowed), tried[-1])
 
     @property
     def _speed(self) -> float:
