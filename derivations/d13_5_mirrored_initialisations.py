@@ -8,7 +8,7 @@ import sympy as sp
 import ntk_shortcuts as ns
 from ntk_shortcuts.derivation import Check, Derivation, Step, main
 from ntk_shortcuts.laws import LawKernel
-from ntk_shortcuts.methods.flow.mirrors import GROUP, turned
+from ntk_shortcuts.methods.flow.mirrors import GROUP, turned, turns
 from ntk_shortcuts.metrics import ShortcutBias
 from ntk_shortcuts.numerics import in_float64
 
@@ -16,16 +16,16 @@ MODEL = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0))
 
 
 def steps() -> list[Step]:
-    turns = [sp.eye(2), -sp.eye(2), sp.Matrix([[0, -1], [1, 0]]), sp.Matrix([[0, 1], [-1, 0]])]
-    signs = [1, -1, -1, 1]
-    assert sum(turns, sp.zeros(2)) == sp.zeros(2) and turns[0] + turns[1] == turns[2] + turns[3] == sp.zeros(2)
+    rotations = [sp.Matrix(turn) for turn, _ in turns(2)]
+    signs = [int(np.prod(reversal)) for _, reversal in turns(2)]
+    assert rotations[0] + rotations[1] == rotations[2] + rotations[3] == sp.zeros(2)
     a, b, c = sp.symbols("a b c", real=True)
     uneven = sp.Matrix([[a, b], [b, -a]])
-    assert sum((turn.T * uneven * turn for turn in turns), sp.zeros(2)) == sp.zeros(2)
+    assert sum((turn.T * uneven * turn for turn in rotations), sp.zeros(2)) == sp.zeros(2)
     assert signs[0] + signs[1] == signs[2] + signs[3] == 0
-    assert all(turn.T * turn == sp.eye(2) and turn.det() == 1 for turn in turns)
+    assert all(turn.T * turn == sp.eye(2) and turn.det() == 1 for turn in rotations)
     # The overlap after a turn and its sign.
-    places = [turn * sp.Matrix([[1, sign * c], [0, sp.sqrt(1 - c**2)]]) for turn, sign in zip(turns, signs, strict=True)]
+    places = [turn * sp.Matrix([[1, sign * c], [0, sp.sqrt(1 - c**2)]]) for turn, sign in zip(rotations, signs, strict=True)]
     assert all(sp.simplify(p.col(0).dot(p.col(1)) - sign * c) == 0 for p, sign in zip(places, signs, strict=True))
     return [
         Step(
@@ -54,21 +54,17 @@ def steps() -> list[Step]:
 
 
 def _embeddings(count: int, dimension: int) -> np.ndarray:
-    """Directions (count, members, 2 d) of the groups of many keys."""
-    model = ns.GenerativeModel(input_dim=dimension)
-
-    def one(key):
-        drawn = model.embedding(key)
-        return jnp.stack([turned(drawn, jnp.asarray(member)).directions.ravel() for member in range(GROUP)])
-
-    return np.asarray(jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), count)))
+    """Directions (count, members, 2 d) of the groups of many draws."""
+    embeddings = jax.vmap(ns.GenerativeModel(input_dim=dimension).embedding)(jax.random.split(jax.random.key(0), count))
+    members = [turned(np.asarray(embeddings.directions), member) for member in range(GROUP)]
+    return np.stack(members, axis=1).reshape(count, GROUP, -1)
 
 
 def _biases(activation: str, groups: int) -> np.ndarray:
     """Biases (groups, members, times) of small networks in population flow."""
     network = ns.MLP(1, activation, width=32, parameterization="standard", initialization="torch")
     kernel = LawKernel(MODEL, network)
-    method = ns.PopulationFlow(key=jax.random.key(1), num_inits=GROUP * groups, order=8)
+    method = ns.PopulationFlow(key=jax.random.key(1), num_inits=GROUP * groups, order=8, economical=True)
     outputs = method(kernel, ns.GradientFlow([1.0, 3.0]), None, kernel.law.test_points())
     signs = jnp.asarray(outputs.signs(kernel.law.test_points()))
     return np.asarray(ShortcutBias().of_signs(signs, kernel.law.test_points())).reshape(groups, GROUP, -1)

@@ -22,7 +22,7 @@ import numpy as np
 
 from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.methods.flow.equation import Drawn, FlowRules, draw
-from ntk_shortcuts.typing import Key
+from ntk_shortcuts.typing import Float, Key
 
 GROUP = 4
 
@@ -35,14 +35,18 @@ def mirrored_draws(kernel: LawKernel, key: Key, count: int, rules: FlowRules, on
 
 def mirrored(first: Drawn, member: int) -> Drawn:
     """A member of the group of four that a draw belongs to, of which it is number 0, with a data set of its own."""
-    frame = np.asarray(first.frame, np.float64)
-    basis, places = np.linalg.qr(frame.T)
+    frame = jnp.asarray(turned(np.asarray(first.frame), member), first.frame.dtype)
+    return Drawn(first.params, frame, jax.random.fold_in(first.data_key, member))
+
+
+def turned(frame: Float[np.ndarray, "*draws K k"], member: int) -> Float[np.ndarray, "*draws K k"]:
+    """The frame of a member, from that of number 0: the rows are the columns of QU, each times its feature's amplification."""
+    basis, places = np.linalg.qr(np.swapaxes(frame, -1, -2).astype(np.float64))
     # LAPACK's signs are fixed ones, which would turn with the features; those of Gram and Schmidt do not.
-    signs = np.where(np.diagonal(places) < 0, -1, 1)
-    (turn, reversed_rows), (_, reversed_columns) = turns(len(places))[member], turns(len(frame))[member]
-    places = reversed_rows[:, None] * (signs[:, None] * places) * reversed_columns
-    turned = jnp.asarray((basis * signs @ turn @ places).T, first.frame.dtype)
-    return Drawn(first.params, turned, jax.random.fold_in(first.data_key, member))
+    signs = np.where(np.diagonal(places, axis1=-2, axis2=-1) < 0, -1, 1)
+    (turn, reversed_rows), (_, reversed_columns) = (turns(count)[member] for count in places.shape[-2:])
+    places = reversed_rows[:, None] * (signs[..., None] * places) * reversed_columns
+    return np.swapaxes((basis * signs[..., None, :]) @ turn @ places, -1, -2)
 
 
 def turns(features: int) -> list[tuple[np.ndarray, np.ndarray]]:
