@@ -64,7 +64,7 @@ def _biases(activation: str, groups: int) -> np.ndarray:
     """Biases (groups, members, times) of small networks in population flow."""
     network = ns.MLP(1, activation, width=32, parameterization="standard", initialization="torch")
     kernel = LawKernel(MODEL, network)
-    method = ns.PopulationFlow(key=jax.random.key(1), num_inits=GROUP * groups, order=8, economical=True)
+    method = ns.PopulationFlow(key=jax.random.key(1), num_inits=GROUP * groups, order=8, mirrored=True)
     outputs = method(kernel, ns.GradientFlow([1.0, 3.0]), None, kernel.law.test_points())
     signs = jnp.asarray(outputs.signs(kernel.law.test_points()))
     return np.asarray(ShortcutBias().of_signs(signs, kernel.law.test_points())).reshape(groups, GROUP, -1)

@@ -9,8 +9,8 @@ import pytest
 import ntk_shortcuts as ns
 from ntk_shortcuts.laws import LawKernel
 from ntk_shortcuts.methods.flow import population_flow
-from ntk_shortcuts.methods.flow.equation import FlowRules, draw
-from ntk_shortcuts.methods.flow.mirrors import GROUP, mirrored, mirrored_draws, turned
+from ntk_shortcuts.methods.flow.equation import FlowRules
+from ntk_shortcuts.methods.flow.mirrors import GROUP, mirrored_draws, turned
 from ntk_shortcuts.metrics import Reliance
 from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.results.outputs import SampledOutputs
@@ -19,7 +19,7 @@ MODEL = ns.GenerativeModel((0.8, 0.9), (4.0, 1.0))
 PRACTICE = ns.MLP(1, width=16, parameterization="standard", initialization="torch")
 RULES = FlowRules(jnp.zeros(()), jnp.asarray(1e-2), "squared", False, False, 100, "float64")
 KEY = jax.random.key(0)
-ECONOMICAL = {"method": "population_flow", "key": KEY, "economical": True}
+ECONOMICAL = {"method": "population_flow", "key": KEY, "economical": True, "mirrored": True}
 
 
 def directions(count, features=2, dimension=5):
@@ -66,10 +66,9 @@ def test_every_member_has_the_directions_of_a_draw(features, dimension):
 def initial_outputs(count):
     """Outputs at two latents of the networks of many groups, (members, groups, 2)."""
     kernel, at = LawKernel(MODEL, ns.MLP(1, width=4, bias_variance=0.5)), jnp.array([[1.0, 0.5], [-0.5, 2.0]])
-    drawn = jax.vmap(lambda key: draw(kernel, key, RULES))(jax.random.split(KEY, count))
-    frames = jnp.asarray(np.stack([turned(np.asarray(drawn.frame), member) for member in range(GROUP)]))
-    outputs = jax.vmap(lambda params, frame: kernel.network.apply(params, at @ frame))
-    return np.stack([outputs(drawn.params, frame) for frame in frames])
+    drawn = mirrored_draws(kernel, KEY, GROUP * count, RULES)
+    outputs = jax.vmap(lambda params, frame: kernel.network.apply(params, at @ frame))(drawn.params, drawn.frame)
+    return np.asarray(outputs).reshape(count, GROUP, 2).swapaxes(0, 1)
 
 
 def test_every_member_has_the_outputs_of_a_draw():
@@ -85,20 +84,21 @@ def test_every_member_has_the_outputs_of_a_draw():
 @pytest.mark.parametrize("on_plane", [True, False])
 def test_members_share_a_network_that_sees_a_turned_plane_and_data_of_its_own(on_plane):
     drawn = mirrored_draws(LawKernel(MODEL, PRACTICE), KEY, 6, RULES, on_plane)
-    assert len(drawn) == 6
-    first, second, other = drawn[0], drawn[1], drawn[4]
-    assert first.params is second.params and not np.allclose(first.params[0][0], other.params[0][0])
-    np.testing.assert_allclose(first.frame[0], -second.frame[0], atol=1e-6)
-    keys = {tuple(jax.random.key_data(d.data_key).tolist()) for d in drawn}
-    assert len(keys) == 6
+    assert len(drawn.frame) == 6
+    for leaf in jax.tree.leaves(drawn.params):
+        np.testing.assert_array_equal(leaf[0], leaf[3])
+        assert not np.allclose(leaf[0], leaf[4])
+    np.testing.assert_allclose(drawn.frame[0, 0], -drawn.frame[1, 0], atol=1e-6)
+    assert len({tuple(key) for key in jax.random.key_data(drawn.data_key).tolist()}) == 6
 
 
 def test_on_the_plane_and_in_space_a_member_is_one_network():
     kernel, at = LawKernel(MODEL, PRACTICE), np.random.default_rng(0).normal(size=(5, 2))
     outputs = []
     for on_plane in (True, False):
-        one = mirrored(draw(kernel, KEY, RULES, on_plane), 2)
-        outputs.append(kernel.network.apply(one.params, jnp.asarray(at @ np.asarray(one.frame))))
+        drawn = mirrored_draws(kernel, KEY, GROUP, RULES, on_plane)
+        one = jax.tree.map(lambda leaf: leaf[2], drawn.params)
+        outputs.append(kernel.network.apply(one, jnp.asarray(at @ np.asarray(drawn.frame[2]))))
     np.testing.assert_allclose(*outputs, atol=1e-5)
 
 
@@ -160,8 +160,8 @@ def test_the_mean_is_that_of_independent_networks():
     """In standard errors of either, by which a shifted one is seen."""
     network, rule = ns.MLP(1, "tanh", width=8), ns.GradientFlow([1.0, 5.0])
     found = []
-    for economical in (True, False):
-        options = {**ECONOMICAL, "economical": economical, "num_inits": 200, "order": 6}
+    for mirrored in (True, False):
+        options = {**ECONOMICAL, "mirrored": mirrored, "num_inits": 200, "order": 6}
         found.append(ns.predict_bias(MODEL, network, rule, **options))
     (ours, theirs), errors = (p.bias for p in found), [p.standard_error(Reliance()) for p in found]
     assert np.all(np.abs(ours - theirs) < 4 * np.hypot(*errors))
@@ -180,7 +180,7 @@ def test_derivatives_are_those_of_independent_networks():
     def bias(time):
         return ns.predict_bias(MODEL, PRACTICE, ns.GradientFlow(time), **ECONOMICAL).bias
 
-    with pytest.raises(ValueError, match="economical must be False where derivatives are taken; got True"):
+    with pytest.raises(ValueError, match="mirrored must be False where derivatives are taken; got True"):
         jax.grad(bias)(1.0)
 
 

@@ -114,6 +114,11 @@ def draw(kernel: LawKernel, key: Key, rules: FlowRules, on_plane: bool = True) -
     return Drawn(reduced, network.plane_inputs(embedded, basis), data_key)
 
 
+def draw_several(kernel: LawKernel, keys: Key, rules: FlowRules, on_plane: bool = True) -> Drawn:
+    """The networks of some keys, stacked: the numbers of :func:`draw` one by one, in one call for each layer."""
+    return jax.vmap(lambda key: draw(kernel, key, rules, on_plane))(keys)
+
+
 @compiled
 def _embedded_axes(law: Any, key: Key, orthogonal: bool) -> tuple[jax.Array, jax.Array]:
     """Inputs of the latents' unit vectors, and the basis of their span: compiled once for networks of all shapes."""

@@ -21,22 +21,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.laws.kernel import LawKernel
-from ntk_shortcuts.methods.flow.equation import Drawn, FlowRules, draw
+from ntk_shortcuts.methods.flow.equation import Drawn, FlowRules, draw_several
 from ntk_shortcuts.typing import Float, Key
 
 GROUP = 4
 
 
-def mirrored_draws(kernel: LawKernel, key: Key, count: int, rules: FlowRules, on_plane: bool) -> list[Drawn]:
-    """So many initialisations in groups of four, the last of which may be cut."""
-    firsts = [draw(kernel, each, rules, on_plane) for each in jax.random.split(key, -(-count // GROUP))]
-    return [mirrored(first, member) for first in firsts for member in range(GROUP)][:count]
-
-
-def mirrored(first: Drawn, member: int) -> Drawn:
-    """A member of the group of four that a draw belongs to, of which it is number 0, with a data set of its own."""
-    frame = jnp.asarray(turned(np.asarray(first.frame), member), first.frame.dtype)
-    return Drawn(first.params, frame, jax.random.fold_in(first.data_key, member))
+def mirrored_draws(kernel: LawKernel, key: Key, count: int, rules: FlowRules, on_plane: bool = True) -> Drawn:
+    """So many initialisations, stacked, in groups of four whose last may be cut; each has a data set of its own."""
+    firsts = draw_several(kernel, jax.random.split(key, -(-count // GROUP)), rules, on_plane)
+    params, data_keys = jax.tree.map(lambda leaf: jnp.repeat(leaf, GROUP, axis=0)[:count], (firsts.params, firsts.data_key))
+    members = np.stack([turned(np.asarray(firsts.frame), member) for member in range(GROUP)], axis=1)
+    frames = jnp.asarray(members.reshape(-1, *firsts.frame.shape[1:])[:count], firsts.frame.dtype)
+    return Drawn(params, frames, jax.vmap(jax.random.fold_in)(data_keys, jnp.arange(count) % GROUP))
 
 
 def turned(frame: Float[np.ndarray, "*draws K k"], member: int) -> Float[np.ndarray, "*draws K k"]:

@@ -21,7 +21,7 @@ from ntk_shortcuts.laws.base import DataLaw
 from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.laws.two_features.mixture import mixture_nodes
 from ntk_shortcuts.methods.base import Method
-from ntk_shortcuts.methods.flow.equation import Drawn, FlowPath, FlowPoints, FlowRules, RiskRule, draw, flow_from
+from ntk_shortcuts.methods.flow.equation import Drawn, FlowPath, FlowPoints, FlowRules, RiskRule, draw_several, flow_from
 from ntk_shortcuts.methods.flow.minibatches import Minibatches, minibatches
 from ntk_shortcuts.methods.flow.mirrors import GROUP, mirrored_draws
 from ntk_shortcuts.methods.flow.optimizers import Descent, OptimizedNetworks, Optimizer, require_batch_size, require_optimizer
@@ -48,7 +48,7 @@ _NO_TARGET = 1e-12
 # Networks on which the rule is chosen: a group of mirrored ones.
 _FIRST = GROUP
 # Of economical flows: how many times as large an error the solver's steps may have at the coarsest of several rules, and which
-# part of the scatter over initialisations may come from what rules differ by. A group's mean has about half of that scatter.
+# part of the scatter over initialisations may come from what rules differ by.
 _COARSE, _ADDED = 3.0, 1 / 8
 
 
@@ -85,10 +85,11 @@ class PopulationFlow(Method):
         orthogonal: make the two feature directions exactly orthogonal, as they are for large d.
         tolerance: nodes are refined until the mean bias of the first four initialisations moves by less than this, or the
             finest rule is reached.
-        economical: draw initialisations in mirrored groups of four, each of which by itself is a draw like any other
-            (:mod:`ntk_shortcuts.methods.flow.mirrors`), and run most of them by the coarsest rule that may stand for the finest,
-            moved by what the two differ by on the first four (label D13.6): the mean has less error in less time. The rule must
-            be a refined one (`order` None) for the second.
+        economical: where rules are refined, run all initialisations but the first four by the coarsest rule that may stand for
+            the finest, and move their mean by what the two differ by on the first four (label D13.6).
+        mirrored: draw initialisations in groups of four that share a network and have the features' span turned, each by itself
+            a draw like any other (:mod:`ntk_shortcuts.methods.flow.mirrors`). The mean mostly has less error; for deep networks
+            with biases, at times when the output still is what it was at initialisation, more.
         order: a fixed rule without refinement, `flow_nodes` of the law: of two features this many nodes across and 4/3 as many
             along (:func:`ntk_shortcuts.laws.two_features.mixture.density_nodes`), Hermite nodes per axis and class where
             derivatives are taken (12 unless given) and with num_samples or batch_size (16); of other laws the rule's number.
@@ -99,7 +100,7 @@ class PopulationFlow(Method):
 
     Outputs are samples of networks: bias and reliance are means over initialisations of each network's own (no Gaussian
     assumption), `bias_std` the standard deviation of the bias over them. Diagnostics: `bias_standard_error` (of the mean bias,
-    largest over times; of economical flows by groups), `discretization_error` (that last move; NaN with `order`), `nodes`, `converged` (1, 0), `solver_steps` (largest over
+    largest over times; of mirrored initialisations by groups), `discretization_error` (that last move; NaN with `order`), `nodes`, `converged` (1, 0), `solver_steps` (largest over
     initialisations), `time_reached`, `undecided` (the part of the reliance that probes with outputs below step_tolerance/10 of
     the largest decide, at most; largest over times).
 
@@ -107,7 +108,7 @@ class PopulationFlow(Method):
     rule; outputs f - f_0 within rounding of f_0; undecided probes of a weight above the tolerance.
 
     Raises:
-        ValueError: an argument out of range, economical where derivatives are taken, width None, a loss that does not exist, nesting or another law that is none of
+        ValueError: an argument out of range, mirrored where derivatives are taken, width None, a loss that does not exist, nesting or another law that is none of
             latents in R^K, an infinite time, another training rule; an optimizer with a momentum or weight decay beside it, or
             where derivatives are taken; derivatives on laws of more than two features.
         FloatingPointError: an optimiser's steps diverged.
@@ -142,6 +143,7 @@ class PopulationFlow(Method):
     random_init: bool = True
     orthogonal: bool = eqx.field(default=False, static=True)
     economical: bool = eqx.field(default=False, static=True)
+    mirrored: bool = eqx.field(default=False, static=True)
     tolerance: float = 0.03
     order: int | None = eqx.field(default=None, static=True)
     step_tolerance: float = 1e-2
@@ -160,7 +162,7 @@ class PopulationFlow(Method):
         law = kernel.law
         order = law.flow_orders[1] if sampled and self.order is None else self.order
         if is_traced(kernel, training):
-            require(not self.economical, "economical", "False where derivatives are taken", True)
+            require(not self.mirrored, "mirrored", "False where derivatives are taken", True)
             keys = jax.random.split(key, self.num_inits)
             return self._traced(kernel, training, keys, num_samples, points, order or _TRACED_ORDER, rules)
         times = flow_times(training)
@@ -210,10 +212,10 @@ class PopulationFlow(Method):
         drawn = self._drawn(kernel, key, rules, on_plane=True)
         return _Flows(kernel.network, drawn, points.points, jnp.asarray(times * self._speed), rules), where
 
-    def _drawn(self, kernel: LawKernel, key: Key, rules: FlowRules, on_plane: bool) -> list[Drawn]:
-        if self.economical:
+    def _drawn(self, kernel: LawKernel, key: Key, rules: FlowRules, on_plane: bool) -> Drawn:
+        if self.mirrored:
             return mirrored_draws(kernel, key, self.num_inits, rules, on_plane)
-        return [draw(kernel, each, rules, on_plane) for each in jax.random.split(key, self.num_inits)]
+        return draw_several(kernel, jax.random.split(key, self.num_inits), rules, on_plane)
 
     def _cheapest(self, tried: list[_Path], metric: Metric, points: TestPoints) -> _Path:
         """The coarsest of the rules tried that may stand for the last one: what their differences on the first networks add to
@@ -318,7 +320,7 @@ class PopulationFlow(Method):
             issues.append(UndecidedProbes(undecided))
         values = path.outputs.reshape(len(path.outputs), *np.shape(times), -1)
         beside = None if coarse is None else coarse.reshape(len(coarse), *values.shape[1:])
-        outputs = SampledOutputs(values=values, coarse=beside, group=GROUP if self.economical else 1)
+        outputs = SampledOutputs(values=values, coarse=beside, group=GROUP if self.mirrored else 1)
         error = np.asarray(kernel.law.metric.read(outputs, points).error) if self.num_inits > 1 else np.nan
         diagnostics = {
             "bias_standard_error": float(np.max(error)),
@@ -379,10 +381,14 @@ def flow_times(training: Any) -> np.ndarray:
 
 
 class _Flows:
-    """Flows of drawn networks."""
+    """Flows of drawn networks, which come stacked."""
 
-    def __init__(self, network: Any, drawn: list[Drawn], probes: Any, times: jax.Array, rules: FlowRules):
-        self.network, self.drawn, self.probes, self.times, self.rules = network, drawn, probes, times, rules
+    def __init__(self, network: Any, drawn: Drawn, probes: Any, times: jax.Array, rules: FlowRules):
+        self.network, self.probes, self.times, self.rules = network, probes, times, rules
+        params, frames = jax.device_get((drawn.params, drawn.frame))
+        self.drawn = [
+            Drawn(jax.tree.map(lambda leaf, i=i: leaf[i], params), frames[i], key) for i, key in enumerate(drawn.data_key)
+        ]
 
     def __call__(self, chosen: slice, rule: RiskRule) -> FlowPath:
         points = FlowPoints(rule.nodes, rule.weights, rule.targets, self.probes)
