@@ -85,11 +85,6 @@ class PopulationFlow(Method):
         orthogonal: make the two feature directions exactly orthogonal, as they are for large d.
         tolerance: nodes are refined until the mean bias of the first four initialisations moves by less than this, or the
             finest rule is reached.
-        economical: where rules are refined, run all initialisations but the first four by the coarsest rule that may stand for
-            the finest, and move their mean by what the two differ by on the first four (label D13.6).
-        mirrored: draw initialisations in groups of four that share a network and have the features' span turned, each by itself
-            a draw like any other (:mod:`ntk_shortcuts.methods.flow.mirrors`). The mean mostly has less error; for deep networks
-            with biases, at times when the output still is what it was at initialisation, more.
         order: a fixed rule without refinement, `flow_nodes` of the law: of two features this many nodes across and 4/3 as many
             along (:func:`ntk_shortcuts.laws.two_features.mixture.density_nodes`), Hermite nodes per axis and class where
             derivatives are taken (12 unless given) and with num_samples or batch_size (16); of other laws the rule's number.
@@ -97,20 +92,25 @@ class PopulationFlow(Method):
             0.001 the bias was seen to move by up to 0.004.
         max_steps: of the solver.
         dtype: of the parameters; the solver's error is above float32's rounding.
+        economical: where rules are refined, run all initialisations but the first four by the coarsest rule that may stand for
+            the finest, and move their mean by what the two differ by on the first four (label D13.6).
+        mirrored: draw initialisations in groups of four that share a network and have the features' span turned, each by itself
+            a draw like any other (:mod:`ntk_shortcuts.methods.flow.mirrors`). The mean mostly has less error; for deep networks
+            with biases, while the output still is what it was at initialisation, more.
 
     Outputs are samples of networks: bias and reliance are means over initialisations of each network's own (no Gaussian
     assumption), `bias_std` the standard deviation of the bias over them. Diagnostics: `bias_standard_error` (of the mean bias,
-    largest over times; of mirrored initialisations by groups), `discretization_error` (that last move; NaN with `order`), `nodes`, `converged` (1, 0), `solver_steps` (largest over
-    initialisations), `time_reached`, `undecided` (the part of the reliance that probes with outputs below step_tolerance/10 of
-    the largest decide, at most; largest over times).
+    largest over times; of mirrored initialisations by groups), `discretization_error` (that last move; NaN with `order`),
+    `nodes`, `converged` (1, 0), `solver_steps` (largest over initialisations), `time_reached`, `undecided` (the part of the
+    reliance that probes with outputs below step_tolerance/10 of the largest decide, at most; largest over times).
 
     Issues: a solver out of steps, whose predictions beyond are NaN; a bias that moves by more than the tolerance at the finest
     rule; outputs f - f_0 within rounding of f_0; undecided probes of a weight above the tolerance.
 
     Raises:
-        ValueError: an argument out of range, mirrored where derivatives are taken, width None, a loss that does not exist, nesting or another law that is none of
+        ValueError: an argument out of range, width None, a loss that does not exist, nesting or another law that is none of
             latents in R^K, an infinite time, another training rule; an optimizer with a momentum or weight decay beside it, or
-            where derivatives are taken; derivatives on laws of more than two features.
+            where derivatives are taken, as mirrored; derivatives on laws of more than two features.
         FloatingPointError: an optimiser's steps diverged.
 
     Numerics: an adaptive, stabilised Runge-Kutta method (:mod:`ntk_shortcuts.methods.flow.chebyshev`) under diffrax.
@@ -142,13 +142,13 @@ class PopulationFlow(Method):
     optimizer: Optimizer | None = eqx.field(default=None, static=True)
     random_init: bool = True
     orthogonal: bool = eqx.field(default=False, static=True)
-    economical: bool = eqx.field(default=False, static=True)
-    mirrored: bool = eqx.field(default=False, static=True)
     tolerance: float = 0.03
     order: int | None = eqx.field(default=None, static=True)
     step_tolerance: float = 1e-2
     max_steps: int = eqx.field(default=20_000, static=True)
     dtype: Any = eqx.field(default="float32", static=True)
+    economical: bool = eqx.field(default=False, static=True)
+    mirrored: bool = eqx.field(default=False, static=True)
 
     def __call__(self, kernel: LawKernel, training: Any, num_samples: Any, points: TestPoints) -> SampledOutputs:
         key = self._checked_key(kernel, num_samples)
