@@ -36,7 +36,7 @@ def steps() -> list[Step]:
         Step(
             r"Both rules see one network, so that $v_d\ll v_f$. At costs $k_c, k_f$ of a network the price falls from $nk_f$ "
             r"to $nk_c + mk_f$. The coarsest rule is taken of which",
-            r"v_d\Big(\frac1m-\frac1n\Big) \le \frac{v_f}{2n}",
+            r"v_d\Big(\frac1m-\frac1n\Big) \le \frac{v_f}{8n}",
         ),
     ]
 
