@@ -130,6 +130,7 @@ if all(importlib.util.find_spec(name) for name in ("sklearn", "skimage", "mlxten
 MEASURED = (
     "theory_vs_training/run.py",
     "paper_experiments.py",
+    "paper_search.py",
     "mitigations.py",
     "moving_kernel.py",
     "architectures.py",

@@ -145,6 +145,9 @@ def test_bad_widths():
         infinite_width_limit(MODEL, "relu", flow, key=KEY)
     with pytest.raises(ValueError, match="num_inits must be an integer >= 2"):
         infinite_width_limit(MODEL, rich(1.0), flow, key=KEY, num_inits=1)
+    for option in ("economical", "mirrored"):
+        with pytest.raises(ValueError, match="options must be none of economical and mirrored"):
+            infinite_width_limit(MODEL, rich(1.0), flow, key=KEY, **{option: True})
 
 
 @pytest.mark.slow

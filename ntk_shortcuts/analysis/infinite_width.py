@@ -99,8 +99,8 @@ def infinite_width_limit(
             smaller `step_tolerance` is needed.
 
     Raises:
-        ValueError: widths that are not two or three increasing integers, a network without the axis `width`, and as
-            method="population_flow".
+        ValueError: widths that are not two or three increasing integers, a network without the axis `width`, options
+            economical or mirrored, and as method="population_flow".
 
     Label D15.1.
 
@@ -120,6 +120,8 @@ def infinite_width_limit(
     require("width" in axes_of(network), "network", "one with a width, such as an MLP", network)
     require_integer("num_inits", num_inits, 2)
     flow = PopulationFlow(key=key, num_inits=num_inits, **options)
+    independent = not (flow.economical or flow.mirrored)
+    require(independent, "options", "none of economical and mirrored: errors are over independent networks", sorted(options))
     biases = np.stack([_biases(model, at(network, {"width": width}), training, flow) for width in widths])  # (W, I, *T)
     limit = np.tensordot(_weights(widths[-2:]), biases[-2:], 1)
     beside = np.tensordot(_weights(widths), biases, 1) if len(widths) == 3 else biases[-1]

@@ -127,6 +127,6 @@ class MonteCarlo(Method):
         self, kernel: LawKernel, outputs: SampledOutputs, points: TestPoints, extra: dict[str, float], issues: list[Issue]
     ) -> SampledOutputs:
         reading = kernel.law.metric.read(outputs, points)
-        error = float(np.max(np.asarray(reading.spread))) / np.sqrt(self.num_datasets)
+        error = float(np.max(np.asarray(reading.error)))
         diagnostics = {"bias_standard_error": float(error), "num_datasets": float(self.num_datasets), **extra}
         return outputs.with_notes(diagnostics, tuple(dict.fromkeys(issues)))

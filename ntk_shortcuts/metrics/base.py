@@ -22,11 +22,12 @@ from ntk_shortcuts.typing import Array, Float
 
 
 class Reading(NamedTuple):
-    """A metric of some outputs, (*batch,): its `value`, its `spread` over samples (None for a law), and the largest `move`
-    under the outputs' own error (None without one)."""
+    """A metric of some outputs, (*batch,): its `value`, its `spread` over samples and the value's standard `error` (None for a
+    law), and the largest `move` under the outputs' own error (None without one)."""
 
     value: jax.Array
     spread: jax.Array | None
+    error: jax.Array | None
     move: jax.Array | None
 
 
@@ -92,14 +93,14 @@ def _optimal(metric: Metric, points: TestPoints) -> jax.Array:
 
 @compiled
 def _read(metric: Metric, outputs: Outputs, points: TestPoints) -> Reading:
-    values = metric.of_signs(outputs.signs(points), points)
+    def number(found: Outputs) -> jax.Array:
+        return metric.of_signs(found.signs(points), points)
+
     shifted = outputs.shifted()
     move = None
     if shifted is not None:
         draws = -1 - metric.axes
-        moves = jnp.abs(metric.of_signs(shifted.signs(points), points) - jnp.expand_dims(values, draws))
+        moves = jnp.abs(number(shifted) - jnp.expand_dims(number(outputs), draws))
         move = jnp.max(moves, axis=draws)
         move = move if outputs.samples is None else jnp.max(move, axis=0)
-    if outputs.samples is None:
-        return Reading(values, None, move)
-    return Reading(jnp.mean(values, axis=0), jnp.std(values, axis=0, ddof=min(1, outputs.samples - 1)), move)
+    return Reading(*outputs.average(number), move)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -33,6 +34,15 @@ class OutputError(Record):
 
     mean: Float[Array, "*batch draws n"]
     variance: Float[Array, "*batch n"]
+
+
+class Mean(NamedTuple):
+    """A number's mean over samples, its spread from sample to sample, and the mean's standard error; the last two None for a
+    law."""
+
+    value: jax.Array
+    spread: jax.Array | None
+    error: jax.Array | None
 
 
 class Outputs(Record):
@@ -68,6 +78,10 @@ class Outputs(Record):
     @abc.abstractmethod
     def samples(self) -> int | None:
         """How many samples; None for a law."""
+
+    @abc.abstractmethod
+    def average(self, number: Callable[[Any], jax.Array]) -> Mean:
+        """The mean of a number that a function reads off such outputs, of each sample along the first axis."""
 
     @abc.abstractmethod
     def signs(self, points: TestPoints) -> Float[Array, "*samples_and_batch n"]:
@@ -129,6 +143,9 @@ class GaussianOutputs(Outputs):
         shape = np.shape(self.location)[: min(axes, 1)]
         return in_batch(shape, self), shape
 
+    def average(self, number: Callable[[Any], jax.Array]) -> Mean:
+        return Mean(number(self), None, None)
+
     def silenced(self, issue: Issue) -> GaussianOutputs:
         return dataclasses.replace(self, location=jnp.zeros_like(self.location), error=None, issues=(issue,))
 
@@ -150,6 +167,8 @@ class SampledOutputs(Outputs):
     - `values` (samples, *batch, n); `variances` likewise (None: no spread within a sample); `error`: of both.
     - `networks`: whether samples are single networks, rather than data sets.
     - `in_cells`: whether the signs are averaged over cells of a square grid, as where derivatives are taken.
+    - `coarse` (first, *batch, n): outputs of the first samples by the coarser rule that all others have; None: one for all.
+    - `group`: samples are independent in groups of so many.
     """
 
     values: Float[AnyArray, "samples *batch n"]
@@ -160,16 +179,18 @@ class SampledOutputs(Outputs):
     networks: bool = eqx.field(default=True, static=True)
     in_cells: bool = eqx.field(default=False, static=True)
     covariance: Float[Array, "samples *batch n k k"] | None = None
+    coarse: Float[AnyArray, "first *batch n"] | None = None
+    group: int = eqx.field(default=1, static=True)
 
     @property
     @in_float64
     def mean(self) -> jax.Array:
-        return jnp.mean(jnp.asarray(self.values), axis=0)
+        return jnp.mean(self.each(_values), axis=0)
 
     @property
     @in_float64
     def std(self) -> jax.Array:
-        values = jnp.asarray(self.values)
+        values = self.each(_values)
         if self.variances is None:
             return jnp.std(values, axis=0, ddof=min(1, len(values) - 1))
         within = jnp.mean(jnp.asarray(self.variances), axis=0)
@@ -182,6 +203,34 @@ class SampledOutputs(Outputs):
     @property
     def samples(self) -> int:
         return len(self.values)
+
+    def each(self, number: Callable[[Any], jax.Array]) -> Float[Array, "samples *batch"]:
+        """The number of every sample; that of samples by the coarser rule is moved as the first ones are on average.
+
+        The mean over samples is then that of the finer rule, with the scatter that the few differences leave. Label D13.6.
+        """
+        numbers = number(self)
+        if self.coarse is None:
+            return numbers
+        return numbers.at[len(self.coarse) :].add(jnp.mean(self._moves(number), axis=0))
+
+    def average(self, number: Callable[[Any], jax.Array]) -> Mean:
+        numbers, count = self.each(number), self.samples
+        mean, spread = jnp.mean(numbers, axis=0), jnp.std(numbers, axis=0, ddof=min(1, count - 1))
+        groups = -(-count // self.group)
+        if groups == 1:  # whose members are taken as independent: there is nothing else to tell by
+            return Mean(mean, spread, spread / np.sqrt(count))
+        sums = jax.ops.segment_sum(numbers - mean, np.arange(count) // self.group, groups)
+        variance = jnp.sum(sums**2, axis=0) / count**2 * groups / (groups - 1)
+        if self.coarse is not None:
+            first = len(self.coarse)
+            variance += jnp.var(self._moves(number), axis=0, ddof=1) * (1 / first - 1 / count)
+        return Mean(mean, spread, safe_sqrt(variance))
+
+    def _moves(self, number: Callable[[Any], jax.Array]) -> jax.Array:
+        """From the coarser rule to the finer one, of the samples that have both."""
+        coarse = jnp.asarray(self.coarse)
+        return number(self)[: len(coarse)] - number(dataclasses.replace(self, values=coarse, coarse=None))
 
     def silenced(self, issue: Issue) -> SampledOutputs:
         # What single networks do is not known to be 0: a finite one has its own output at initialisation.
@@ -201,6 +250,10 @@ class SampledOutputs(Outputs):
             return None
         values, variances = _shifted(self.values, self.variances, self.error)
         return SampledOutputs(values=values, variances=variances, networks=self.networks)
+
+
+def _values(outputs: SampledOutputs) -> jax.Array:
+    return jnp.asarray(outputs.values)
 
 
 def _right(mean: Any, variance: Any, covariance: Any, classes: Any) -> jax.Array:

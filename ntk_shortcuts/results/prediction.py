@@ -94,10 +94,8 @@ class Prediction(Result):
 
     def standard_error(self, metric: Metric) -> Any:
         """Of a metric's mean over samples of outputs (data sets, networks), shaped like it; 0 for a law of the outputs."""
-        reading, samples = metric.read(self.outputs, self.points), self.outputs.samples
-        if samples is None or reading.spread is None:
-            return plain(np.zeros(np.shape(reading.value)))
-        return plain(np.asarray(reading.spread) / np.sqrt(samples))
+        reading = metric.read(self.outputs, self.points)
+        return plain(np.zeros(np.shape(reading.value)) if reading.error is None else np.asarray(reading.error))
 
     def reliance_on(self, attribute: str) -> Any:
         """Reliance on an attribute of a pool, 1 - 2 (accuracy where it differs from the label, groups balanced)."""

@@ -51,6 +51,16 @@ class FlowPoints(NamedTuple):
     probes: Float[Array, "p K"]
 
 
+class RiskRule(NamedTuple):
+    """How the risk is made: latents of the nodes (m, K), weights and targets (m,), and by how many times the error of the solver's
+    steps may be above what is asked for."""
+
+    nodes: Float[Array, "m K"]
+    weights: Float[Array, "m"]
+    targets: Float[Array, "m"]
+    coarseness: float
+
+
 class FlowPath(NamedTuple):
     """Outputs (inits, times, probes) along the flow, the times reached (inits,), the steps taken (inits,), and the largest
     initial output that was subtracted (inits,)."""
@@ -102,6 +112,11 @@ def draw(kernel: LawKernel, key: Key, rules: FlowRules, on_plane: bool = True) -
     if reduced is None:
         return Drawn(params, embedded, data_key)
     return Drawn(reduced, network.plane_inputs(embedded, basis), data_key)
+
+
+def draw_several(kernel: LawKernel, keys: Key, rules: FlowRules, on_plane: bool = True) -> Drawn:
+    """The networks of some keys, stacked: the numbers of :func:`draw` one by one, in one call for each layer."""
+    return jax.vmap(lambda key: draw(kernel, key, rules, on_plane))(keys)
 
 
 @compiled

@@ -20,7 +20,16 @@ import numpy as np
 import optax
 
 from ntk_shortcuts.laws.kernel import LawKernel
-from ntk_shortcuts.methods.flow.equation import Drawn, FlowPath, FlowPoints, FlowRules, Start, draw, draw_labels, probe_outputs
+from ntk_shortcuts.methods.flow.equation import (
+    Drawn,
+    FlowPath,
+    FlowPoints,
+    FlowRules,
+    RiskRule,
+    Start,
+    draw_labels,
+    probe_outputs,
+)
 from ntk_shortcuts.methods.flow.equation import started as placed
 from ntk_shortcuts.networks.sizes import preactivations
 from ntk_shortcuts.numerics import compiled
@@ -107,17 +116,14 @@ def require_batch_size(batch_size: Any, num_samples: int | None) -> None:
 
 
 class OptimizedNetworks:
-    """Networks of some keys, drawn once, and trained on the risk over given nodes."""
+    """Networks drawn on R^d (stacked), trained on the risk over given nodes."""
 
-    def __init__(self, kernel: LawKernel, keys: jax.Array, probes: Any, stops: np.ndarray, descent: Descent):
-        self.kernel, self.probes, self.descent = kernel, jnp.asarray(probes), descent
+    def __init__(self, kernel: LawKernel, drawn: Drawn, probes: Any, stops: np.ndarray, descent: Descent):
+        self.kernel, self.drawn, self.probes, self.descent = kernel, drawn, jnp.asarray(probes), descent
         self.stops = np.asarray(stops, np.int64)
-        drawn = [draw(kernel, key, descent.rules, on_plane=False) for key in keys]
-        self.drawn = jax.tree.map(lambda *leaves: jnp.stack(leaves), *drawn)
 
-    def __call__(self, chosen: slice, nodes: tuple) -> FlowPath:
-        at, weights, targets = nodes
-        points = FlowPoints(at, weights, targets, self.probes)
+    def __call__(self, chosen: slice, rule: RiskRule) -> FlowPath:
+        points = FlowPoints(rule.nodes, rule.weights, rule.targets, self.probes)
         members = jax.tree.map(lambda leaf: leaf[chosen], self.drawn)
         count = len(members.frame)
         size = self._side_by_side(len(points.weights))

@@ -21,11 +21,13 @@ from ntk_shortcuts.laws.base import DataLaw
 from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.laws.two_features.mixture import mixture_nodes
 from ntk_shortcuts.methods.base import Method
-from ntk_shortcuts.methods.flow.equation import Drawn, FlowPath, FlowPoints, FlowRules, draw, flow_from
+from ntk_shortcuts.methods.flow.equation import Drawn, FlowPath, FlowPoints, FlowRules, RiskRule, draw_several, flow_from
 from ntk_shortcuts.methods.flow.minibatches import Minibatches, minibatches
+from ntk_shortcuts.methods.flow.mirrors import GROUP, mirrored_draws
 from ntk_shortcuts.methods.flow.optimizers import Descent, OptimizedNetworks, Optimizer, require_batch_size, require_optimizer
 from ntk_shortcuts.methods.flow.sensitivities import differentiable_outputs
 from ntk_shortcuts.methods.refine import refine
+from ntk_shortcuts.metrics.base import Metric
 from ntk_shortcuts.networks.base import require_finite_network
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import in_float64, is_traced
@@ -43,8 +45,11 @@ _TRACED_ORDER = 12
 _PADDED = 320
 # Targets below this are rounding.
 _NO_TARGET = 1e-12
-# Networks on which the rule is chosen.
-_FIRST = 4
+# Networks on which the rule is chosen: a group of mirrored ones.
+_FIRST = GROUP
+# Of economical flows: how many times as large an error the solver's steps may have at the coarsest of several rules, and which
+# part of the scatter over initialisations may come from what rules differ by.
+_COARSE, _ADDED = 3.0, 1 / 8
 
 
 class PopulationFlow(Method):
@@ -87,12 +92,17 @@ class PopulationFlow(Method):
             0.001 the bias was seen to move by up to 0.004.
         max_steps: of the solver.
         dtype: of the parameters; the solver's error is above float32's rounding.
+        economical: where rules are refined, run all initialisations but the first four by the coarsest rule that may stand for
+            the finest, and move their mean by what the two differ by on the first four (label D13.6).
+        mirrored: draw initialisations in groups of four that share a network and have the features' span turned, each by itself
+            a draw like any other (:mod:`ntk_shortcuts.methods.flow.mirrors`). The mean mostly has less error; for deep networks
+            with biases, while the output still is what it was at initialisation, more.
 
     Outputs are samples of networks: bias and reliance are means over initialisations of each network's own (no Gaussian
-    assumption), `bias_std` the standard deviation of the bias over them. Diagnostics: `bias_standard_error` (largest over
-    times), `discretization_error` (that last move; NaN with `order`), `nodes`, `converged` (1, 0), `solver_steps` (largest over
-    initialisations), `time_reached`, `undecided` (the part of the reliance that probes with outputs below step_tolerance/10 of
-    the largest decide, at most; largest over times).
+    assumption), `bias_std` the standard deviation of the bias over them. Diagnostics: `bias_standard_error` (of the mean bias,
+    largest over times; of mirrored initialisations by groups), `discretization_error` (that last move; NaN with `order`),
+    `nodes`, `converged` (1, 0), `solver_steps` (largest over initialisations), `time_reached`, `undecided` (the part of the
+    reliance that probes with outputs below step_tolerance/10 of the largest decide, at most; largest over times).
 
     Issues: a solver out of steps, whose predictions beyond are NaN; a bias that moves by more than the tolerance at the finest
     rule; outputs f - f_0 within rounding of f_0; undecided probes of a weight above the tolerance.
@@ -100,7 +110,7 @@ class PopulationFlow(Method):
     Raises:
         ValueError: an argument out of range, width None, a loss that does not exist, nesting or another law that is none of
             latents in R^K, an infinite time, another training rule; an optimizer with a momentum or weight decay beside it, or
-            where derivatives are taken; derivatives on laws of more than two features.
+            where derivatives are taken, as mirrored; derivatives on laws of more than two features.
         FloatingPointError: an optimiser's steps diverged.
 
     Numerics: an adaptive, stabilised Runge-Kutta method (:mod:`ntk_shortcuts.methods.flow.chebyshev`) under diffrax.
@@ -137,9 +147,11 @@ class PopulationFlow(Method):
     step_tolerance: float = 1e-2
     max_steps: int = eqx.field(default=20_000, static=True)
     dtype: Any = eqx.field(default="float32", static=True)
+    economical: bool = eqx.field(default=False, static=True)
+    mirrored: bool = eqx.field(default=False, static=True)
 
     def __call__(self, kernel: LawKernel, training: Any, num_samples: Any, points: TestPoints) -> SampledOutputs:
-        keys = jax.random.split(self._checked_key(kernel, num_samples), self.num_inits)
+        key = self._checked_key(kernel, num_samples)
         rules = self._rules(num_samples)
         if self.optimizer is not None:
             require(not is_traced(kernel, training), "optimizer", "None where derivatives are taken", self.optimizer)
@@ -150,40 +162,70 @@ class PopulationFlow(Method):
         law = kernel.law
         order = law.flow_orders[1] if sampled and self.order is None else self.order
         if is_traced(kernel, training):
+            require(not self.mirrored, "mirrored", "False where derivatives are taken", True)
+            keys = jax.random.split(key, self.num_inits)
             return self._traced(kernel, training, keys, num_samples, points, order or _TRACED_ORDER, rules)
         times = flow_times(training)
         require(not (self.momentum and np.any(_momentum(training))), "momentum", "0 beside that of the rule", self.momentum)
-        if self.optimizer is None:
-            if self.batch_size is not None:
-                batches = _minibatches(self.batch_size, training, num_samples, self.momentum)
-                rules = dataclasses.replace(rules, batches=batches)
-            stops, where = np.unique(np.atleast_1d(times), return_inverse=True)
-            flows: Any = _Flows(kernel, keys, points.points, jnp.asarray(stops * self._speed), rules)
-        else:
-            descent = Descent(kernel.network, training.learning_rate, rules, self.optimizer, self.batch_size, num_samples)
-            stops, where = np.unique(np.atleast_1d(np.asarray(training.steps)), return_inverse=True)
-            flows = OptimizedNetworks(kernel, keys, points.points, stops, descent)
+        flows, where = self._flows(kernel, key, training, num_samples, points, rules)
 
-        def run(chosen: slice, nodes: tuple) -> _Path:
-            path = flows(chosen, nodes)
+        def run(chosen: slice, rule: RiskRule) -> _Path:
+            path = flows(chosen, rule)
             outputs = np.array(path.outputs, np.float64)[:, where]
             if not self.random_init:
                 outputs[:, np.atleast_1d(times) == 0] = 0  # f_0 - f_0, which two roundings of f_0 need not be
             reached, steps, subtracted = (np.asarray(part) for part in path[1:])
-            return _Path(outputs, reached, steps, subtracted, nodes)
+            return _Path(outputs, reached, steps, subtracted, rule)
 
         # The rule is chosen on the first networks, by the move of their bias from the next coarser rule to this one.
         orders = law.flow_orders if order is None else (order,)
+        tried: list[_Path] = []
+
+        def at_level(level: int) -> _Path:
+            coarse = self.economical and level == 0 < len(orders) - 1
+            tried.append(run(slice(_FIRST), _risk_rule(law, orders[level], sampled, _COARSE if coarse else 1.0)))
+            return tried[-1]
+
         refined = refine(
-            lambda level: run(slice(_FIRST), _padded_nodes(law, orders[level], sampled)),
-            len(orders),
-            lambda path: law.metric(SampledOutputs(values=path.outputs), points),
-            self.tolerance,
+            at_level, len(orders), lambda path: law.metric(SampledOutputs(values=path.outputs), points), self.tolerance
         )
-        path = refined.found
+        path, coarse = tried[-1], None
         if self.num_inits > _FIRST:
-            path = path.joined(run(slice(_FIRST, None), path.nodes))
-        return self._noted(kernel, points, path, times, refined.change, order is not None)
+            usual = self._cheapest(tried, law.metric, points) if self.economical else path
+            coarse = None if usual is path else usual.outputs
+            path = path.joined(run(slice(_FIRST, None), usual.rule))
+        return self._noted(kernel, points, path, coarse, times, refined.change, order is not None)
+
+    def _flows(
+        self, kernel: LawKernel, key: Key, training: Any, num_samples: Any, points: TestPoints, rules: FlowRules
+    ) -> tuple[_Flows | OptimizedNetworks, np.ndarray]:
+        """The networks, and where each of the rule's times is among those at which they are looked at."""
+        if self.optimizer is not None:
+            descent = Descent(kernel.network, training.learning_rate, rules, self.optimizer, self.batch_size, num_samples)
+            stops, where = np.unique(np.atleast_1d(np.asarray(training.steps)), return_inverse=True)
+            drawn = self._drawn(kernel, key, rules, on_plane=False)
+            return OptimizedNetworks(kernel, drawn, points.points, stops, descent), where
+        if self.batch_size is not None:
+            batches = _minibatches(self.batch_size, training, num_samples, self.momentum)
+            rules = dataclasses.replace(rules, batches=batches)
+        times, where = np.unique(np.atleast_1d(flow_times(training)), return_inverse=True)
+        drawn = self._drawn(kernel, key, rules, on_plane=True)
+        return _Flows(kernel.network, drawn, points.points, jnp.asarray(times * self._speed), rules), where
+
+    def _drawn(self, kernel: LawKernel, key: Key, rules: FlowRules, on_plane: bool) -> Drawn:
+        if self.mirrored:
+            return mirrored_draws(kernel, key, self.num_inits, rules, on_plane)
+        return draw_several(kernel, jax.random.split(key, self.num_inits), rules, on_plane)
+
+    def _cheapest(self, tried: list[_Path], metric: Metric, points: TestPoints) -> _Path:
+        """The coarsest of the rules tried that may stand for the last one: what their differences on the first networks add to
+        the variance of the mean is an eighth of the scatter over initialisations at most. Label D13.6."""
+        numbers = [np.asarray(metric.of_signs(SampledOutputs(values=path.outputs).signs(points), points)) for path in tried]
+        allowed = _ADDED * np.mean(np.var(numbers[-1], axis=0, ddof=1)) / self.num_inits
+        share = 1 / _FIRST - 1 / self.num_inits
+        added = [np.mean(np.var(found - numbers[-1], axis=0, ddof=1)) * share for found in numbers]
+        # Of runs out of steps nothing is known.
+        return next((path for path, variance in zip(tried, added, strict=True) if variance <= allowed), tried[-1])
 
     @property
     def _speed(self) -> float:
@@ -246,7 +288,14 @@ class PopulationFlow(Method):
         return SampledOutputs(values=outputs, in_cells=True)
 
     def _noted(
-        self, kernel: LawKernel, points: TestPoints, path: _Path, times: np.ndarray, move: float, fixed: bool
+        self,
+        kernel: LawKernel,
+        points: TestPoints,
+        path: _Path,
+        coarse: np.ndarray | None,
+        times: np.ndarray,
+        move: float,
+        fixed: bool,
     ) -> SampledOutputs:
         """The outputs with what the solver and the nodes may have missed."""
         wanted, dtype, each = float(np.max(times)), jnp.dtype(self.dtype), np.atleast_1d(times)
@@ -261,7 +310,7 @@ class PopulationFlow(Method):
         largest = np.max(np.abs(path.outputs), axis=-1)
         lost = largest < 100 * float(jnp.finfo(dtype).eps) * path.subtracted[:, None]
         # Without a target (all predictivities 1/2) f - f_0 stays 0.
-        if lost[:, each > 0].any() and np.max(np.abs(np.asarray(path.nodes[2]))) > _NO_TARGET:
+        if lost[:, each > 0].any() and np.max(np.abs(np.asarray(path.rule.targets))) > _NO_TARGET:
             issues.append(LostOutputs(float(np.max(each[lost.any(0)])), str(dtype)))
         # Probes on the boundary to the solver's error, as a linear network's at equal predictivities: their signs are noise.
         error = self.step_tolerance / 10 if self.optimizer is None else 0.0
@@ -269,12 +318,14 @@ class PopulationFlow(Method):
         undecided = float(np.max(np.mean(near @ np.abs(kernel.law.metric.weights(points)), axis=0)))
         if undecided > self.tolerance:
             issues.append(UndecidedProbes(undecided))
-        outputs = SampledOutputs(values=path.outputs.reshape(len(path.outputs), *np.shape(times), -1))
-        spread = np.asarray(kernel.law.metric.read(outputs, points).spread) if self.num_inits > 1 else np.nan
+        values = path.outputs.reshape(len(path.outputs), *np.shape(times), -1)
+        beside = None if coarse is None else coarse.reshape(len(coarse), *values.shape[1:])
+        outputs = SampledOutputs(values=values, coarse=beside, group=GROUP if self.mirrored else 1)
+        error = np.asarray(kernel.law.metric.read(outputs, points).error) if self.num_inits > 1 else np.nan
         diagnostics = {
-            "bias_standard_error": float(np.max(spread / np.sqrt(self.num_inits))),
+            "bias_standard_error": float(np.max(error)),
             "discretization_error": move,
-            "nodes": float(jnp.count_nonzero(path.nodes[1])),
+            "nodes": float(jnp.count_nonzero(path.rule.weights)),
             "converged": float(finished and (fixed or move <= self.tolerance)),
             "solver_steps": float(np.max(path.steps)),
             "time_reached": float(reached),
@@ -285,18 +336,18 @@ class PopulationFlow(Method):
 
 class _Path(NamedTuple):
     """Of each initialisation: outputs (inits, times, probes), time reached, steps and the largest initial output that was
-    subtracted (inits,); and the nodes."""
+    subtracted (inits,); and the rule of the first ones."""
 
     outputs: np.ndarray
     reached: np.ndarray
     steps: np.ndarray
     subtracted: np.ndarray
-    nodes: tuple
+    rule: RiskRule
 
     def joined(self, other: _Path) -> _Path:
-        """With the initialisations of another on the same nodes."""
+        """With the initialisations of another, by this one's rule or by a coarser one."""
         outputs, reached, steps, subtracted = (np.concatenate(part) for part in zip(self[:-1], other[:-1], strict=True))
-        return _Path(outputs, reached, steps, subtracted, self.nodes)
+        return _Path(outputs, reached, steps, subtracted, self.rule)
 
 
 def _momentum(training: Any) -> Any:
@@ -330,19 +381,22 @@ def flow_times(training: Any) -> np.ndarray:
 
 
 class _Flows:
-    """Flows of the networks of some keys, drawn once."""
+    """Flows of drawn networks, which come stacked."""
 
-    def __init__(self, kernel: LawKernel, keys: jax.Array, probes: Any, times: jax.Array, rules: FlowRules):
-        self.network, self.probes, self.times, self.rules = kernel.network, probes, times, rules
-        self.drawn = [draw(kernel, key, rules) for key in keys]
+    def __init__(self, network: Any, drawn: Drawn, probes: Any, times: jax.Array, rules: FlowRules):
+        self.network, self.probes, self.times, self.rules = network, probes, times, rules
+        params, frames = jax.device_get((drawn.params, drawn.frame))
+        self.drawn = [
+            Drawn(jax.tree.map(lambda leaf, i=i: leaf[i], params), frames[i], key) for i, key in enumerate(drawn.data_key)
+        ]
 
-    def __call__(self, chosen: slice, nodes: tuple) -> FlowPath:
-        at, weights, targets = nodes
-        points = FlowPoints(at, weights, targets, self.probes)
+    def __call__(self, chosen: slice, rule: RiskRule) -> FlowPath:
+        points = FlowPoints(rule.nodes, rule.weights, rule.targets, self.probes)
+        rules = dataclasses.replace(self.rules, step_tolerance=self.rules.step_tolerance * rule.coarseness)
 
         @in_float64
         def one(drawn: Drawn) -> FlowPath:
-            return flow_from(drawn, self.network, points, self.times, self.rules)
+            return flow_from(drawn, self.network, points, self.times, rules)
 
         # One by one, a network never waits for the steps of another, and every core has a network of its own.
         first, *rest = self.drawn[chosen]
@@ -352,9 +406,9 @@ class _Flows:
         return jax.tree.map(lambda *leaves: np.stack(leaves), *paths)
 
 
-def _padded_nodes(law: DataLaw, order: int, sampled: bool) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _risk_rule(law: DataLaw, order: int, sampled: bool, coarseness: float) -> RiskRule:
     """Nodes, weights and targets, padded with nodes of no weight."""
     rule = law.flow_nodes(order, sampled)
     found = (rule.points, rule.weights[:, 0], rule.targets[:, 0])
-    nodes, weights, targets = (jnp.pad(leaf, [(0, -len(leaf) % _PADDED)] + [(0, 0)] * (leaf.ndim - 1)) for leaf in found)
-    return nodes, weights, targets
+    padded = (jnp.pad(leaf, [(0, -len(leaf) % _PADDED)] + [(0, 0)] * (leaf.ndim - 1)) for leaf in found)
+    return RiskRule(*padded, coarseness)
