@@ -129,7 +129,6 @@ WITHOUT_SERIES = {"plot_bias_map", "plot_decision_surface", "plot_examples", "pl
 CYCLE = [f"#{number:06x}" for number in range(0x123456, 0x123456 + 12)]
 
 
-
 @functools.cache
 def usual(name):
     """The figure as nobody has set anything."""
