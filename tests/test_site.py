@@ -74,7 +74,7 @@ def test_what_troubleshooting_quotes_is_printed_by_the_package():
 
 def _loosely(part):
     """Names, numbers and values may be filled in: "labels must be" is `{name} must be`."""
-    part = re.sub(r"^\w+ must be ?", "", part)
+    part = re.sub(r"^((\w+ )?must be|got) ?", "", part)  # what `require` puts together
     part = part.replace("{-1, +1}", "").removeprefix("in ").strip()  # the braces of an f-string
     words = [re.escape(word) for word in part.split()]
     return r"\s+".join(rf"(?:{word}|[^\s]*\0[^\s]*)" for word in words)
