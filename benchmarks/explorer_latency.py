@@ -98,7 +98,7 @@ def opened(url: str, width: int = 1400, height: int = 1000) -> Iterator[Page]:
         browser = playwright.chromium.launch(executable_path=chromium, args=options)
         try:
             page = browser.new_page(viewport={"width": width, "height": height})
-            page.goto(url)
+            page.goto(url, timeout=120_000)
             page.locator(".first").wait_for(timeout=120_000)
             yield page
         finally:

@@ -19,7 +19,7 @@ class ExploreOptions:
 
     pool: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE]", help="An .npz with inputs, labels and attributes by name; by default two features."),
+        typer.Argument(help="A pool: an .npz with inputs, labels and attributes by name; by default two features."),
     ] = None
     port: Annotated[int, typer.Option(help="Of this machine's own address, 127.0.0.1; 0: one that is free.")] = 0
     show: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True
