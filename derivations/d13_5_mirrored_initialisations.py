@@ -49,9 +49,9 @@ def steps() -> list[Step]:
         Step(
             r"In the mean over the four, the odd part, the traceless part of $S$ (what makes the kernel of one feature larger "
             r"than that of the other) and $\gamma c$ vanish. What is left are the trace of $S$, the size of the kernel, "
-            r"what is of fourth or higher order in the angle, and all that the later layers make of an even function, such as the "
-            r"size of a constant initial output. This the four share: where it decides, their mean has more scatter than that of "
-            r"four independent networks.",
+            r"what is of fourth or higher order in the angle, and all that the later layers make of an even function, as the "
+            r"size of a constant initial output. This the four share: where it decides, their mean has more scatter than "
+            r"that of four independent networks.",
             r"\sum_k R_k = 0,\qquad \sum_k R_k^TSR_k = 2\,(\mathrm{tr}S)\,I,\qquad \sum_k\pm_k c = 0",
         ),
     ]

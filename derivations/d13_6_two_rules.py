@@ -52,7 +52,7 @@ def _trials(number: int, spread: float, group: int) -> tuple[np.ndarray, np.ndar
         values = jnp.asarray(np.concatenate([f[:FIRST], c[FIRST:]])[:, None])
         outputs = SampledOutputs(values=values, coarse=jnp.asarray(c[:FIRST, None]), group=group)
         mean = outputs.average(lambda of: jnp.asarray(of.values)[:, 0])
-        found.append((float(mean.value), float(mean.error)))
+        found.append((float(mean.value), float(np.asarray(mean.error))))
     return tuple(np.array(found).T)
 
 

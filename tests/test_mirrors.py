@@ -1,5 +1,7 @@
 """Initialisations in mirrored groups, and means by two rules: laws, algebra, errors."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +21,7 @@ MODEL = ns.GenerativeModel((0.8, 0.9), (4.0, 1.0))
 PRACTICE = ns.MLP(1, width=16, parameterization="standard", initialization="torch")
 RULES = FlowRules(jnp.zeros(()), jnp.asarray(1e-2), "squared", False, False, 100, "float64")
 KEY = jax.random.key(0)
-ECONOMICAL = {"method": "population_flow", "key": KEY, "economical": True, "mirrored": True}
+ECONOMICAL: dict[str, Any] = {"method": "population_flow", "key": KEY, "economical": True, "mirrored": True}
 
 
 def directions(count, features=2, dimension=5):

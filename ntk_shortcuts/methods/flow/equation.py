@@ -52,8 +52,8 @@ class FlowPoints(NamedTuple):
 
 
 class RiskRule(NamedTuple):
-    """How the risk is made: latents of the nodes (m, K), weights and targets (m,), and by how many times the error of the solver's
-    steps may be above what is asked for."""
+    """How the risk is made: latents of the nodes (m, K), weights and targets (m,), and how many times what is asked for the
+    error of the solver's steps may be."""
 
     nodes: Float[Array, "m K"]
     weights: Float[Array, "m"]

@@ -410,5 +410,5 @@ def _risk_rule(law: DataLaw, order: int, sampled: bool, coarseness: float) -> Ri
     """Nodes, weights and targets, padded with nodes of no weight."""
     rule = law.flow_nodes(order, sampled)
     found = (rule.points, rule.weights[:, 0], rule.targets[:, 0])
-    padded = (jnp.pad(leaf, [(0, -len(leaf) % _PADDED)] + [(0, 0)] * (leaf.ndim - 1)) for leaf in found)
-    return RiskRule(*padded, coarseness)
+    nodes, weights, targets = (jnp.pad(leaf, [(0, -len(leaf) % _PADDED)] + [(0, 0)] * (leaf.ndim - 1)) for leaf in found)
+    return RiskRule(nodes, weights, targets, coarseness)
