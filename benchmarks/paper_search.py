@@ -187,15 +187,23 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
+KEY: dict[str, dict[str, Any]] = {
+    "base": {"color": "black", "lw": 1.6},
+    "logistic loss": {"color": "C1"},
+    "all else, without Adam": {"color": "C0"},
+    "highest accuracy": {"color": "0.4", "marker": "o", "mfc": "white", "ls": "", "ms": 4},
+}
+
+
 def figures() -> dict[str, Any]:
     """Bias over time, one panel a network and one line a training; circles where the accuracy is highest."""
     from matplotlib.figure import Figure
 
-    drawing = Figure(figsize=(11, 3.2), dpi=150, layout="constrained")
+    drawing = Figure(figsize=(11, 3.5), dpi=150, layout="constrained")
     panels = drawing.subplots(1, len(NETWORKS), sharey=True)
     found = curves(read())
     for axes, network in zip(panels, NETWORKS, strict=True):
-        axes.axhspan(PAPER - NEAR, PAPER + NEAR, color="0.9", zorder=0)
+        axes.axhspan(PAPER - NEAR, PAPER + NEAR, color="0.9", zorder=0, label="as in the paper")
         for training, nets in found.items():
             if training[1] == "adam":
                 continue
@@ -204,8 +212,11 @@ def figures() -> dict[str, Any]:
             axes.plot(curve.times, curve.bias, "-", color=color, lw=1.6 if base else 0.6, zorder=3 if base else 2)
             best = int(np.nanargmax(curve.accuracy))
             axes.plot(curve.times[best], curve.bias[best], "o", color=color, ms=4, mfc="white", zorder=4)
-        axes.set(xscale="log", xlabel="time", title=f"{network[0]}, depth {network[1]}")
+        axes.set(xscale="log", xlabel="time = learning rate x steps", title=f"{network[0]}, depth {network[1]}")
     panels[0].set_ylabel("shortcut bias")
+    for label, style in KEY.items():
+        panels[-1].plot([], [], label=label, **style)
+    drawing.legend(loc="outside lower center", ncols=len(KEY) + 1, handles=panels[-1].get_legend_handles_labels()[0])
     return {"paper_search": drawing}
 
 
