@@ -240,7 +240,7 @@ def shell(home, *lines):
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_completion_is_installed_by_one_command_and_answers_without_jax(home):
     begun = {
-        "": "predict audit report map spectrum sweep derive validate info".split(),
+        "": "predict audit report map spectrum explore sweep derive validate info".split(),
         "predict --method pop": ["population", "population_flow"],
         "predict --method population-f": ["population-flow"],
         "predict --amplification 4 1 --loss log": ["logistic"],

@@ -44,6 +44,7 @@ def blocks_from_twenty_on(monkeypatch, small_tiles):
     """Landmarks too few to hold any kernel, and more than twenty samples are many."""
     monkeypatch.setattr(low_rank, "_RANKS", (2, 4))
     monkeypatch.setattr(large, "DENSE_LIMIT", 20)
+    monkeypatch.setattr("ntk_shortcuts.methods.outputs.DENSE_LIMIT", 20)
 
 
 # Products.

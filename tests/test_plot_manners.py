@@ -171,8 +171,9 @@ def test_figures_are_drawn_in_the_axes_given_and_nowhere_else(name):
 
 @drawings
 def test_sizes_of_figures_follow_the_one_that_is_set(name):
+    size = usual(name).get_size_inches()
     with matplotlib.rc_context({"figure.figsize": (3.2, 4.8)}):
-        np.testing.assert_allclose(CASES[name]().get_size_inches(), usual(name).get_size_inches() * [0.5, 1.0])
+        np.testing.assert_allclose(CASES[name]().get_size_inches(), size * [0.5, 1.0])
 
 
 @drawings

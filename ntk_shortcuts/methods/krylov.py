@@ -158,7 +158,7 @@ def projected_outputs(
         The law, diagnostics (`krylov_dimension` m, and `krylov_error`, the bound of mean and standard deviation at the
         probes), and an issue where the bound is still above the tolerance in the largest space.
 
-    Source: block Lanczos as in Golub & Underwood (1977); the bound is this project's, label D16.1.
+    Source: block Lanczos as in Golub & Underwood (1977); the bound is this project's. Label D16.1.
     """
     product = KernelProduct(problem.kernels, "ntk", problem.points, problem.weights)
     most = min(_MOST, free_memory() // (2 * _COPIES * 8 * len(problem.points)))

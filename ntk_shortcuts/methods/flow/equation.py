@@ -114,7 +114,7 @@ def draw(kernel: LawKernel, key: Key, rules: FlowRules, on_plane: bool = True) -
     return Drawn(reduced, network.plane_inputs(embedded, basis), data_key)
 
 
-def draw_several(kernel: LawKernel, keys: Key, rules: FlowRules, on_plane: bool = True) -> Drawn:
+def draw_several(kernel: LawKernel, keys: jax.Array, rules: FlowRules, on_plane: bool = True) -> Drawn:
     """The networks of some keys, stacked: the numbers of :func:`draw` one by one, in one call for each layer."""
     return jax.vmap(lambda key: draw(kernel, key, rules, on_plane))(keys)
 

@@ -37,7 +37,10 @@ def mirrored_draws(kernel: LawKernel, key: Key, count: int, rules: FlowRules, on
 
 
 def turned(frame: Float[np.ndarray, "*draws K k"], member: int) -> Float[np.ndarray, "*draws K k"]:
-    """The frame of a member, from that of number 0: the rows are the columns of QU, each times its feature's amplification."""
+    """The frame of a member, from that of number 0: the rows are the columns of QU, each times its feature's amplification.
+
+    Label D13.5.
+    """
     basis, places = np.linalg.qr(np.swapaxes(frame, -1, -2).astype(np.float64))
     # LAPACK's signs are fixed ones, which would turn with the features; those of Gram and Schmidt do not.
     signs = np.where(np.diagonal(places, axis1=-2, axis2=-1) < 0, -1, 1)
