@@ -70,6 +70,8 @@ def run(script, tables):
     return through
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.peers
 @pytest.mark.filterwarnings("ignore::ntk_shortcuts.UntrustedPredictionWarning")
 def test_steps_at_tiny_sizes(script, tables, run, tmp_path):
@@ -118,6 +120,8 @@ def test_every_scale_has_cases_of_names_of_their_own(script, scale):
         assert len(names) == len(set(names)) > 1
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_the_devices_tests_are_counted_and_those_that_fail_are_named(script, monkeypatch, tmp_path):
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "test_made_up.py").write_text(

@@ -23,6 +23,8 @@ def dense(width, bias=0.3):
     return stax.serial(stax.Dense(width, 2**0.5, bias), stax.Relu(), stax.Dense(1, 2**0.5, bias))
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.peers
 def test_a_stax_network_from_the_same_parameters_trains_as_the_mlp_it_describes():
     _, apply_fn, kernel_fn = dense(16)
@@ -139,6 +141,8 @@ def test_a_network_of_ones_own_is_the_plain_loop_and_its_outputs_are_one_a_sampl
         train(Gated(columns=True))
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_a_checkpoint_of_functions_of_the_same_name_is_refused_by_what_they_compute(tmp_path):
     def activation(scale):
         return lambda x: jnp.tanh(scale * x)

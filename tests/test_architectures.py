@@ -97,6 +97,8 @@ def test_wide_networks_have_these_covariances_and_tangent_kernels(kind, paramete
         assert not np.all(np.abs(samples.mean(axis=0) - wrong * expected) < allowed)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_the_empirical_kernel_is_the_product_of_jacobians_and_what_needs_layers_is_refused(rng):
     x = rng.normal(size=(3, 4))
     network = ns.MLP(3, width=8, bias_variance=0.2, **BOTH)
@@ -162,6 +164,8 @@ def test_facts_are_true_of_the_kernel(network, expected, rng):
         np.testing.assert_allclose(odd.ntk + even.ntk, network.kernels(plane).ntk, rtol=1e-8)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_even_and_linear_facts(rng):
     x = rng.normal(size=(3, 5))
     for network, even, linear in (

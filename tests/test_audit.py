@@ -114,6 +114,8 @@ def test_words_stand_where_there_is_no_time():
     assert {"never learnt to half", "does not vary"} <= written
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.images
 def test_brighter_patches_are_learnt_earlier_and_followed_more():
     """Four cases: the order of relative availability is that of the conflicting groups' accuracy after training on the pool."""

@@ -169,6 +169,8 @@ def test_spectra_and_audits_are_written(capsys, tmp_path):
             assert {"learning_times", "availability"} & {*titles} & known.keys() & loaded.data_vars.keys(), titles
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_groups_of_laws_and_pools_over_time(capsys, tmp_path):
     law, path = tmp_path / "law.toml", tmp_path / "groups.csv"
     law.write_text('law = "features"\npredictivity = [0.8, 0.85, 0.9]\namplification = [4.0, 2.0, 1.0]\n')

@@ -47,6 +47,8 @@ def test_class_expectation_is_that_of_sampled_labels():
     assert independent.inputs.shape == (1001, 100)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_best_group_accuracies_are_those_of_samples():
     best = BIRDS.bayes_group_accuracy()
     assert best.dims == ("label", "background")
@@ -122,6 +124,8 @@ def test_trained_networks_have_the_predicted_group_accuracies():
     assert np.all(np.abs(p.group_accuracy.values - e.mean_group_accuracy.values) < 0.05 + 3 * e.standard_error.values)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_the_majority_direction_is_the_top_eigenfunction():
     """Lim, Kim & Moon (2026): in closed form for linear networks, where the second moment decides."""
     for share in (0.7, 0.9):
@@ -159,6 +163,8 @@ def test_sweeps_have_the_groups():
     assert worst[1] < worst[0]
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_networks_are_trained_on_clusters():
     e = ns.train_ensemble(BIRDS, ns.MLP(1, width=8), ns.GradientDescent(0.5, [1, 5]), 12, 3, 2, key=jax.random.key(0))
     assert e.group_accuracy.dims == ("time", "dataset", "init", "label", "background")

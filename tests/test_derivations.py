@@ -193,6 +193,8 @@ def test_all_runs_in_processes_of_their_own(tmp_path, monkeypatch):
     assert found[0].summary()["steps"] == here.summary()["steps"] and found[0].checks == here.checks
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_records_draw_every_measured_figure_of_the_docs():
     """Those of predictions take a minute; each has its function in the gallery."""
     root = pathlib.Path(__file__).parents[1]

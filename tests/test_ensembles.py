@@ -197,6 +197,8 @@ class Killed(Exception):
     pass
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_a_killed_run_resumes_to_the_same_bits(tmp_path, monkeypatch):
     monkeypatch.setattr("ntk_shortcuts.experiments.ensembles.groups._SEGMENT_SECONDS", 0.0)  # a checkpoint after every step
     # Groups of three: one pass over 900 probes outweighs six over 30 samples; data in the plane are two columns and labels.

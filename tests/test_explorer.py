@@ -121,6 +121,8 @@ def test_code_of_every_choice_can_be_made():
         assert (names["network"], names["training"], names["model"]) == made
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.rule)
 def test_the_curve_over_training_is_made_of_single_predictions(setting):
     *_, curve = law.over_training(setting)
@@ -131,6 +133,8 @@ def test_the_curve_over_training_is_made_of_single_predictions(setting):
     assert curve.values[place] == pytest.approx(single.bias, abs=4e-3)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_the_map_holds_the_setting_and_comes_row_by_row():
     setting = dataclasses.replace(LINEAR, shortcut_predictivity=0.74, amplification_ratio=1.0)
     found = []

@@ -95,6 +95,8 @@ def _agree(law, network, flow, num_samples, num_datasets):
     return average, sampled, errors
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.parametrize("law", [THREE, pytest.param(FIVE, marks=pytest.mark.slow)], ids=["3", "5"])
 def test_averages_are_those_of_sampled_data_sets(law):
     average, sampled, errors = _agree(law, ns.MLP(0), FLOW, 100, 60)

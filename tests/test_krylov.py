@@ -166,6 +166,8 @@ def _own_data(rule=TIMES, **options):
     return ns.predict_bias(ns.GenerativeModel(), NETWORK, rule, dataset=data, **options)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_data_sets_whose_kernel_landmarks_do_not_hold(blocks_from_twenty_on, monkeypatch):
     initial = np.random.default_rng(5).normal(size=(2, COUNT)), np.random.default_rng(6).normal(size=(2, PROBES))
     found = [_own_data(), _own_data(initial_outputs=initial)]

@@ -131,6 +131,8 @@ def test_first_step_of_descent_is_the_first_order():
     np.testing.assert_allclose(closed.mean, exact.mean, rtol=1e-9)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_differentiable():
     @jax.jit
     @functools.partial(jax.value_and_grad, argnums=(0, 1))

@@ -78,6 +78,8 @@ class InNumPy:
         return ns.kernels.Kernels(kernel, kernel)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_a_network_of_ones_own_may_be_written_in_numpy(few_landmarks):
     for found, expected in zip(_both(InNumPy(), 300), _both(ns.MLP(0), 300), strict=True):
         np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-7, atol=1e-9)

@@ -158,6 +158,8 @@ def test_one_group_by_one_rule_is_the_same_networks(by_two_rules):
     np.testing.assert_array_equal(p.outputs.values, by_two_rules.outputs.values[:GROUP])
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_the_mean_is_that_of_independent_networks():
     """In standard errors of either, by which a shifted one is seen."""
     network, rule = ns.MLP(1, "tanh", width=8), ns.GradientFlow([1.0, 5.0])
@@ -171,6 +173,8 @@ def test_the_mean_is_that_of_independent_networks():
     assert errors[0][0] < errors[1][0]
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_optimised_networks_come_in_groups_too():
     network, rule = ns.MLP(1, width=4, bias_variance=0.1), ns.GradientDescent(1e-3, 3)
     p = ns.predict_bias(MODEL, network, rule, num_inits=5, optimizer=optax.sgd, order=3, **ECONOMICAL)

@@ -39,8 +39,8 @@ LAWS = {
 }
 
 
-# "both" holds what the two alone would show.
-ALONE = ("noise of one class", "imbalance")
+# "both" holds what those of two features alone would show, pools with noise in one group what clusters would.
+ALONE = ("noise", "noise of one class", "imbalance", "noise of one group")
 
 
 @pytest.mark.slow

@@ -75,6 +75,8 @@ def test_plain_descent_is_that_on_the_plane_and_small_steps_are_the_flow():
     assert np.max(np.abs(outputs_of(p) - outputs_of(flow))) > 5e-3 * scale
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_a_schedule_is_that_of_the_rule():
     rates = optax.piecewise_constant_schedule(0.01, {5: 0.1})
     p = predict(ns.GradientDescent(rates, 10), optimizer=lambda rate: optax.sgd(rate, momentum=0.9))

@@ -9,6 +9,8 @@ NETWORK = ns.MLP(3, "erf", bias_variance=0.05)
 CERTAIN = ns.GradientFlow(np.inf)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.parametrize("reach", [1.0, 2.0, 3.0])
 def test_no_variance_is_negative_where_the_outputs_are_certain(reach):
     x = np.linspace(-reach, reach, 10)[:, None]

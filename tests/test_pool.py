@@ -293,6 +293,8 @@ def test_a_prediction_leaves_its_kernels_in_the_cache(tmp_path):
     assert list(tmp_path.rglob("*.npy")) and found.method == "dataset_averaged"
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.peers
 def test_convolutions_see_images():
     stax = interop.load().stax

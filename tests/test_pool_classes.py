@@ -82,6 +82,8 @@ def test_images_are_taken_where_arrays_are(pools):
         ns.whitened(images, NETWORK)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_what_an_average_misses_is_an_issue(pools, monkeypatch):
     monkeypatch.setattr("ntk_shortcuts.methods.average.atoms.resolvent._ITERATIONS", 1)
     with pytest.warns(ns.UntrustedPredictionWarning, match="fixed-point residual"):

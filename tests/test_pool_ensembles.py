@@ -53,6 +53,8 @@ def test_descent_is_the_plain_loop_on_the_drawn_samples_with_labels_of_either_ki
     assert trained.samples.shape == (3, 20) and not np.array_equal(*trained.samples[:2])
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.peers
 def test_convolutional_networks_see_images():
     stax = interop.load().stax
@@ -153,6 +155,8 @@ def gaps(pool, test, trained, network, training, shift=0.0):
     return np.sqrt(np.mean(np.square(z)))
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.filterwarnings("ignore::ntk_shortcuts.UntrustedPredictionWarning")
 def test_wide_networks_agree_with_the_exact_prediction_on_their_own_samples():
     pool, test = halves(labels=(0, 1), agreement=0.8)

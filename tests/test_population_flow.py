@@ -84,6 +84,8 @@ def test_wide_networks_reach_the_frozen_kernel():
         assert not close(wide.bias[index], errors[index], frozen.bias[index] + 10 * errors[index], 0.0)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.parametrize(
     ("loss", "depth"),
     [("squared", 1), pytest.param("squared", 2, marks=pytest.mark.slow), pytest.param("logistic", 2, marks=pytest.mark.slow)],

@@ -101,6 +101,8 @@ def test_rank_deficient_kernels_have_a_limit(rule):
     assert prediction.diagnostics["modes_kept"] == 2
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_monte_carlo_agrees_with_population_and_its_twin_does_not():
     model, network, flow = _model(4.0), ns.MLP(1), ns.GradientFlow(3.0)
     population = ns.predict_bias(model, network, flow)
@@ -197,6 +199,8 @@ def test_your_own_data(rng):
     assert np.isfinite(prediction.bias) and prediction.mean.shape == (9,)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_predictions_are_differentiable():
     @jax.jit
     @functools.partial(jax.value_and_grad, argnums=(0, 1, 2))

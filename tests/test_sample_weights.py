@@ -48,6 +48,8 @@ def test_whole_weights_are_repeated_samples():
     np.testing.assert_allclose(weighted.std, expected.std, atol=1e-9)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_population_agrees_with_sampled_data_and_its_twin_does_not():
     network, flow, options = ns.MLP(1), ns.GradientFlow(10.0), {"random_init": False}
     population = ns.predict_bias(MODEL, network, flow, sample_weight=_conflict, **options)

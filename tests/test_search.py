@@ -6,6 +6,8 @@ import ntk_shortcuts as ns
 MODEL, NETWORK, FLOW = ns.GenerativeModel((0.85, 0.9), (1.0, 1.0)), ns.MLP(1), ns.GradientFlow(30.0)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.parametrize(
     ("parameter", "bracket"), [("amplification_ratio", (1.0, 4.0)), pytest.param("time", (10.0, 300.0), marks=pytest.mark.slow)]
 )

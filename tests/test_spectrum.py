@@ -6,6 +6,8 @@ from scipy.sparse.linalg import eigsh
 import ntk_shortcuts as ns
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.parametrize(
     "network", [ns.MLP(1), pytest.param(ns.MLP(1, "erf", bias_variance=0.1), marks=pytest.mark.slow)], ids=["relu", "erf"]
 )
