@@ -60,13 +60,16 @@ def test_predict_json_is_the_python_answer(capsys):
 
 def test_predict_runs_as_a_program():
     done = subprocess.run(
-        [sys.executable, "-m", "ntk_shortcuts.cli", *EXAMPLE.split()],
+        [sys.executable, "-X", "importtime", "-m", "ntk_shortcuts.cli", *EXAMPLE.split()],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0
     assert json.loads(done.stdout)["bias"] == pytest.approx(1.13, abs=0.01)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    # Files, figures and trained networks are not asked for.
+    assert "jax" in imported and not imported & {"xarray", "pandas", "matplotlib", "scipy.stats", "diffrax", "sympy"}
 
 
 @pytest.mark.parametrize("command", ["--help", "--version", "map --help"])

@@ -24,13 +24,14 @@ class Answer:
     """An answer to be written, printed as JSON, or shown.
 
     - `values`: what JSON has.
-    - `data`: an `xarray.Dataset`, for netCDF and, without outputs at single points, for CSV.
+    - `data`: makes the `xarray.Dataset` for netCDF and, without outputs at single points, for CSV; xarray takes half a second
+      to import.
     - `draw`: makes the figure.
     - `show`: prints tables.
     """
 
     values: Mapping[str, Any]
-    data: xarray.Dataset
+    data: Callable[[], xarray.Dataset]
     draw: Callable[[], Figure]
     show: Callable[[], None]
 
@@ -48,12 +49,13 @@ class Answer:
         if path.suffix == ".json":
             path.write_text(json_text(self.values) + "\n", encoding="utf-8")
         elif path.suffix == ".csv":
-            frame(self.data).to_csv(path, index=False)
+            frame(self.data()).to_csv(path, index=False)
         elif path.suffix == ".nc":
             from ntk_shortcuts.description import netcdf_value
 
-            known = {name: netcdf_value(value) for name, value in self.data.attrs.items()}
-            self.data.assign_attrs(known).to_netcdf(path, engine="h5netcdf")
+            data = self.data()
+            known = {name: netcdf_value(value) for name, value in data.attrs.items()}
+            data.assign_attrs(known).to_netcdf(path, engine="h5netcdf")
         else:
             self.draw().savefig(path)
 

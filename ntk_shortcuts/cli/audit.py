@@ -36,7 +36,7 @@ def audit(
     about = {**spec_parameters(mlp), **found.attrs, "pool": str(audited.pool), "agreement": weights.agreement, **versions()}
     columns = {str(name): found[name].values.tolist() for name in ("function", *found.data_vars)}
     values = {**columns, **about, "outputs": [str(path) for path in paths]}
-    Answer(values, found.to_xarray().assign_attrs(about), found.plot, lambda: _show(columns)).give(output, paths)
+    Answer(values, lambda: found.to_xarray().assign_attrs(about), found.plot, lambda: _show(columns)).give(output, paths)
 
 
 def _show(columns: dict[str, list]) -> None:

@@ -32,7 +32,7 @@ def predict_law(
         shown["accuracy of"] = result.group_accuracy
     return Answer(
         {**numbers, **axes, "law": str(source.law), **parameters, "diagnostics": result.diagnostics},
-        result.to_xarray().assign_attrs(law=str(source.law), seed=method.seed),
+        lambda: result.to_xarray().assign_attrs(law=str(source.law), seed=method.seed),
         result.plot,
         lambda: print_numbers(shown, result.coordinates, {"method": result.method, **error_rows(result.diagnostics)}),
     )

@@ -84,7 +84,7 @@ def map_command(
     lists = {str(name): result[name].values.tolist() for name in (*result.coords, *result.data_vars)}
     Answer(
         {**lists, **parameters, "outputs": [str(path) for path in paths]},
-        result.to_xarray(),
+        result.to_xarray,
         lambda: _figure(result, axes, model, mlp, training, method.seed, question),
         lambda: print_table(_rows(result, name)),
     ).give(output, paths)

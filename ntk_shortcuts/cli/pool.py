@@ -41,7 +41,7 @@ def predict_pool(
     shown = {**result.numbers(), "accuracy of": result.group_accuracy}
     return Answer(
         {**found, **parameters, **about, "diagnostics": result.diagnostics},
-        result.to_xarray().assign_attrs({**about, "seed": method.seed}),
+        lambda: result.to_xarray().assign_attrs({**about, "seed": method.seed}),
         result.plot,
         lambda: print_numbers(shown, result.coordinates, {"method": result.method}),
     )

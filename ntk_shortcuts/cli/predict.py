@@ -68,7 +68,7 @@ def _predict_model(law: LawOptions, network: NetworkOptions, rule: RuleOptions, 
 
     return Answer(
         {**result.numbers(), **parameters, "diagnostics": result.diagnostics},
-        result.to_xarray().assign_attrs(seed=method.seed),
+        lambda: result.to_xarray().assign_attrs(seed=method.seed),
         lambda: _figure(result, model, options.get("dataset")),
         lambda: print_numbers(result.numbers(), result.coordinates, {"method": name, **error_rows(result.diagnostics)}),
     )

@@ -39,7 +39,7 @@ def spectrum(law: LawOptions, network: NetworkOptions, part: SpectrumOptions, ou
     parameters = {**spec_parameters(model), **spec_parameters(mlp), "modes": part.modes}
     about = {"diagnostics": result.diagnostics, "ntk_shortcuts_version": __version__}
     values = {**columns, **totals, **parameters, **about}
-    Answer(values, result.to_xarray(), result.plot, lambda: _show(columns)).give(output, paths)
+    Answer(values, result.to_xarray, result.plot, lambda: _show(columns)).give(output, paths)
 
 
 def _show(columns: dict[str, Any]) -> None:

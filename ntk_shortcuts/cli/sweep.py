@@ -95,7 +95,7 @@ def sweep_command(
     found = {str(name): result[name].values.tolist() for name in (*result.dims, *result.data_vars)}
     places = {"store": grid.store and str(grid.store), "outputs": [str(path) for path in paths]}
     values = {**found, **parameters, "seed": method.seed, **places}
-    Answer(values, result.to_xarray(), result.plot, lambda: _show(result, name)).give(output, paths)
+    Answer(values, result.to_xarray, result.plot, lambda: _show(result, name)).give(output, paths)
 
 
 def _show(result: Any, method: str) -> None:
