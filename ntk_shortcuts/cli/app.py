@@ -59,6 +59,8 @@ def main(argv: list[str] | None = None) -> int:
     command = typer.main.get_command(app)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
+        # Whatever the filters of the process that calls: deprecations in libraries are for their authors.
+        warnings.simplefilter("ignore", DeprecationWarning)
         try:
             status = command.main(
                 args=sys.argv[1:] if argv is None else list(argv),
