@@ -22,6 +22,7 @@ from jax.core import Tracer
 
 from ntk_shortcuts.compilation import compiling_shown
 from ntk_shortcuts.program_cache import keep_programs
+from ntk_shortcuts.typing import AnyArray
 
 # Before the first program is compiled: JAX asks once.
 keep_programs()
@@ -85,7 +86,7 @@ def as_numpy(tree: Any) -> Any:
     return jax.tree.map(converted, tree)
 
 
-def as_jax(array: np.ndarray) -> jax.Array:
+def as_jax(array: AnyArray) -> jax.Array:
     """A NumPy array as JAX's in the precision that holds now, without a program for each shape, which `jnp.asarray` compiles.
 
     One by one and with its type: `jax.device_put` of several at once, or of one without, may take an earlier precision.

@@ -60,10 +60,10 @@ def _solved(problem: Problem, prior: Any, outputs: _Outputs, targets: jax.Array,
 
 def _filled(kernel: FrozenKernel, size: int) -> FrozenKernel:
     train, cross = (
-        Kernels(*(jax.device_put(filled(part, size, axes)) for part in (k.nngp, k.ntk)), quadrature_error=0.0)
+        Kernels(*(as_jax(filled(part, size, axes)) for part in (k.nngp, k.ntk)), quadrature_error=0.0)
         for k, axes in ((kernel.train, (0, 1)), (kernel.cross, (1,)))
     )
-    return FrozenKernel(train, cross, kernel.prior, jnp.asarray(filled(kernel.weights, size)))
+    return FrozenKernel(train, cross, kernel.prior, as_jax(filled(kernel.weights, size)))
 
 
 @compiled

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.kernels.recursion import Kernels
+from ntk_shortcuts.numerics import as_jax
 from ntk_shortcuts.padding import out_of_batch
 from ntk_shortcuts.results.arrays import coordinate, table, variable
 from ntk_shortcuts.results.base import Result
@@ -21,7 +22,7 @@ from ntk_shortcuts.results.outputs import OutputError
 from ntk_shortcuts.training.rounding import error_directions, mean_rounding, variance_rounding
 from ntk_shortcuts.training.rules import SpectralFilter
 from ntk_shortcuts.training.spectral import SpectralDiagnostics, Spectrum, apply_filter, filtered, last_gain
-from ntk_shortcuts.typing import AnyArray, Array, Float, Scalar
+from ntk_shortcuts.typing import Array, Float, Scalar
 
 if TYPE_CHECKING:
     import xarray
@@ -89,7 +90,7 @@ class OutputLaw(Result):
 
     def of_batch(self, shape: tuple[int, ...]) -> OutputLaw:
         """The law of a rule's batch, () or (T,), where it was computed of a filled one."""
-        parts = jax.tree.map(jax.device_put, out_of_batch(shape, (self.mean, self.variance, self.error)))
+        parts = jax.tree.map(as_jax, out_of_batch(shape, (self.mean, self.variance, self.error)))
         return OutputLaw(parts[0], parts[1], self.spectrum, parts[2])
 
 
@@ -115,7 +116,7 @@ class FrozenKernel(eqx.Module):
     train: Kernels
     cross: Kernels
     prior: jax.Array | None
-    weights: AnyArray
+    weights: Float[Array, "m"]
 
     @property
     def matrix(self) -> Float[Array, "m m"]:
