@@ -38,20 +38,30 @@ def test_an_extreme_input_has_a_right_answer_or_a_clear_error(row):
     ("network", "gap"), [(extremes.ns.MLP(1), 1e-4), (NARROW, 1e-2), (NARROW, 1e-6), (extremes.ns.MLP(3), 1e-7)]
 )
 def test_rounding_of_outputs_is_as_large_as_estimated(network, gap):
-    """At t = inf, with two points a small gap apart, whose eigenvalue is the gap squared or less: against 60 digits."""
-    rng = np.random.default_rng(0)
-    x, probes, y = rng.normal(size=(6, 3)), rng.normal(size=(4, 3)), np.array([1.0, -1.0] * 3)
-    x[1] = x[0] + gap * rng.normal(size=3)
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        law = extremes.ns.predict_outputs(network, extremes.ns.GradientFlow(np.inf), x, y, probes, full_covariance=False)
-    mean, variance = (np.array([float(v) for v in values]) for values in extremes.exact_outputs(network, np.inf, x, y, probes))
-    expected = np.sqrt(np.mean(np.square(law.error.mean), axis=0))
-    # Four roundings are taken for one; the least and the largest ratio found among 17 settings are 0.10 and 0.66.
-    assert 0.02 < np.sqrt(np.mean(((law.mean - mean) / expected) ** 2)) < 2
-    assert np.all(np.abs(law.variance - variance) < law.error.variance)
-    assert len(said) == (network is NARROW and gap == 1e-6)
-    assert all("rounding moves the mean output by up to" in str(warning.message) for warning in said)
+    """At t = inf, with two points a small gap apart, whose eigenvalue is the gap squared or less: against 60 digits.
+
+    One eigenvector carries nearly all of a data set's error, so a data set is one draw from the estimate: four of them.
+    """
+    ratios = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        x, probes, y = rng.normal(size=(6, 3)), rng.normal(size=(4, 3)), np.array([1.0, -1.0] * 3)
+        x[1] = x[0] + gap * rng.normal(size=3)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            law = extremes.ns.predict_outputs(network, extremes.ns.GradientFlow(np.inf), x, y, probes, full_covariance=False)
+        exact = extremes.exact_outputs(network, np.inf, x, y, probes)
+        mean, variance = (np.array([float(v) for v in values]) for values in exact)
+        expected = np.sqrt(np.mean(np.square(law.error.mean), axis=0))
+        ratios.append(np.sqrt(np.mean(((law.mean - mean) / expected) ** 2)))
+        assert np.all(np.abs(law.variance - variance) < law.error.variance)
+        if seed == 0:  # others of that network and gap lie about the thousandth at which it begins
+            assert len(said) == (network is NARROW and gap == 1e-6)
+        assert all("rounding moves the mean output by up to" in str(warning.message) for warning in said)
+    # Over six data sets at each of five settings, compiled with and without optimisation, the root mean square of the ratios
+    # was 0.43 to 1.5 and the largest of the sixty 2.2.
+    assert 0.2 < np.sqrt(np.mean(np.square(ratios))) < 2
+    assert max(ratios) < 3.5
 
 
 def test_the_row_for_optimised_code_is_there():
