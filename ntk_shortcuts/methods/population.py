@@ -10,7 +10,7 @@ from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.methods.any_loss import outputs as any_loss
 from ntk_shortcuts.methods.any_loss.initial import NUM_DRAWS
 from ntk_shortcuts.methods.any_loss.outputs import Draws
-from ntk_shortcuts.methods.base import Method, require_infinite, require_tolerance
+from ntk_shortcuts.methods.base import Method, Question, require_infinite, require_tolerance
 from ntk_shortcuts.methods.infinite_data import infinite_data_outputs
 from ntk_shortcuts.nodes.base import SampleWeight
 from ntk_shortcuts.nodes.test_points import TestPoints
@@ -82,6 +82,7 @@ class Population(Method):
             default = kernel.law.test_points().points
             kernel.parity.require_symmetric_weight(self.sample_weight, default, self.name)
         if loss.spectral:
-            return infinite_data_outputs(kernel, training, points, self.random_init, self.tolerance, self.sample_weight)
+            asked = Question(kernel, training, num_samples, points)
+            return infinite_data_outputs([asked], self.random_init, self.tolerance, self.sample_weight)[0]
         draws = Draws(self.random_init, self.num_draws, self.key)
         return any_loss.infinite_data_outputs(loss, kernel, training, points, draws, self.tolerance, self.sample_weight)
