@@ -1,8 +1,8 @@
 """Several problems of one form in one call of a compiled program.
 
-A call of a compiled program takes half a millisecond whatever it does, and a small problem hardly more. Problems of one form are
-stacked and solved one after another inside of the program, each by the arithmetic that it would meet alone: LAPACK calls that
-are batched are not safe (:func:`ntk_shortcuts.numerics.eigh_each`).
+A call of a compiled program costs what a small problem does. Problems of one form are stacked and solved one after another
+inside of the program, each by the arithmetic that it would meet alone: LAPACK calls that are batched are not safe
+(:func:`ntk_shortcuts.numerics.eigh_each`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import numpy as np
 from ntk_shortcuts.numerics import compiled, map_needed
 from ntk_shortcuts.padding import filled
 
-
 SEVERAL = 8
 """How many small problems go into one call."""
 
@@ -25,8 +24,8 @@ SEVERAL = 8
 def compiled_each(function: Callable[..., Any]) -> Callable[..., Any]:
     """A compiled program that evaluates a function along the first axes of its arguments' arrays.
 
-    It is called as `program(present, *arguments)`: where `present` (n,) is False nothing is done, and the results are 0. What is
-    no array is the same for all.
+    It is called as `program(present, *arguments)`: where `present` (n,) is False nothing is done, and the results are 0. What
+    is no array is the same for all.
     """
 
     def program(present: jax.Array, *arguments: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -24,7 +24,8 @@ from ntk_shortcuts.validation import require, require_values
 METHODS: dict[str, type[Method]] = {}
 
 
-class Question(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class Question:
     """What a method answers: the kernel under a law, a training rule, N (None: infinite data) and test points."""
 
     kernel: LawKernel
@@ -63,7 +64,7 @@ class Method(Spec):
 
     def each(self, questions: Sequence[Question]) -> Sequence[Outputs]:
         """The outputs of several questions, in one pass where the method can; by default one after another."""
-        return [self(*question) for question in questions]
+        return [self(one.kernel, one.training, one.num_samples, one.points) for one in questions]
 
 
 def known_methods() -> list[str]:

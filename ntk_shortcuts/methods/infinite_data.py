@@ -43,8 +43,8 @@ def infinite_data_outputs(
     problems = [_Folded.of(question) for question in questions]
     if is_traced([(question.kernel, question.training, question.points.points) for question in questions]):
         return [problem.traced_outputs(options) for problem in problems]
-    for kernel, _, _, points in questions:
-        kernel.require_symmetric(points.points)
+    for question in questions:
+        question.kernel.require_symmetric(question.points.points)
     refined = refine_each(
         lambda level, numbers: _solved([problems[i] for i in numbers], level, options),
         [question.kernel.levels("operator") for question in questions],

@@ -362,8 +362,7 @@ class GenerativeModel(DataLaw):
     @in_float64
     def test_points(self, points: Any = None) -> TestPoints:
         """The 30 x 30 probe grid, or latents (n, 2), with the sides of both features and the signs of the Bayes classifier."""
-        points = self.probe_grid() if points is None else as_points("probes", points, dimension=2)
-        return _test_points(self, points)
+        return _probed(self) if points is None else _test_points(self, as_points("probes", points, dimension=2))
 
     def require_resolved(self, network: Network) -> None:
         """At the corner of the probe grid, the largest of inputs."""
@@ -440,6 +439,11 @@ def _test_points(model: GenerativeModel, probes: jax.Array) -> TestPoints:
     sides = jnp.sign(probes)
     attributes = {"shortcut": sides[:, 0], "core": sides[:, 1]}
     return TestPoints(probes, attributes, optimal, safe_sqrt(jnp.sum(probes**2, axis=-1)))
+
+
+@compiled
+def _probed(model: GenerativeModel) -> TestPoints:
+    return _test_points(model, model.probe_grid())
 
 
 def _pair(value: Any) -> Any:
