@@ -36,20 +36,21 @@ def compiled_each(function: Callable[..., Any]) -> Callable[..., Any]:
     return compiled(program)
 
 
-def in_batches(function: Callable[..., Any], problems: Sequence[tuple[Any, ...]], size: int) -> list[Any]:
+def in_batches(function: Callable[..., Any], problems: Sequence[tuple[Any, ...]], most: int = SEVERAL) -> list[Any]:
     """The results of `function(present, *arguments)`, of programs of :func:`compiled_each`, for several lists of arguments.
 
     Args:
         problems: the arguments for each; those of one structure and shape go into one call.
-        size: how many there is room for in a call, so that all numbers of problems share compiled programs.
+        most: how many there is room for in a call of several; there are programs for one and for so many.
 
     Example:
         >>> half = compiled_each(lambda x: x / 2)
-        >>> [x.tolist() for x in in_batches(half, [(np.array(4.0),), (np.array([2.0, 6.0]),), (np.array(8.0),)], 4)]
+        >>> [x.tolist() for x in in_batches(half, [(np.array(4.0),), (np.array([2.0, 6.0]),), (np.array(8.0),)])]
         [2.0, [1.0, 3.0], 4.0]
     """
     found: dict[int, Any] = {}
     for places in _alike(problems):
+        size = most if len(places) > 1 else 1
         for start in range(0, len(places), size):
             some = places[start : start + size]
             present = np.arange(size) < len(some)

@@ -54,6 +54,10 @@ def infinite_data_outputs(
     return [_noted(*pair, tolerance) for pair in zip(questions, refined, strict=True)]
 
 
+# Nodes times nodes and points, of kernels that are small: 6 MiB a problem.
+_SMALL = 2**17
+
+
 class _Options(NamedTuple):
     random_init: bool
     sample_weight: SampleWeight | None
@@ -70,15 +74,12 @@ class _Folded(NamedTuple):
     def of(cls, question: Question) -> _Folded:
         return cls(question, *question.kernel.parity.fold(question.points.points))
 
-    def outputs(self, law: OutputLaw) -> GaussianOutputs:
-        """At all points."""
-        return GaussianOutputs(*self.unfold(law.mean, law.variance, law.error))
-
     def traced_outputs(self, options: _Options) -> GaussianOutputs:
         """As one program, in which derivatives are taken."""
         kernel = self.question.kernel
         with compiling_kernels():
-            return self.outputs(_in_one(kernel, self.question.training, self.points, kernel.nodes(1, "operator"), *options))
+            law = _in_one(kernel, self.question.training, self.points, kernel.nodes(1, "operator"), *options)
+        return GaussianOutputs(*self.unfold(law.mean, law.variance, law.error))
 
 
 class _Solved(NamedTuple):
@@ -94,15 +95,14 @@ def _solved(problems: Sequence[_Folded], level: int, options: _Options) -> list[
     """The problems with their rules of nodes of a level."""
     questions = [problem.question for problem in problems]
     nodes = [question.kernel.nodes(level, "operator") for question in questions]
-    found = _laws(problems, nodes, options)
-    outputs = []
-    for problem, (law, _) in zip(problems, found, strict=True):
-        outputs.append(out_of_batch(problem.question.training.batch_shape, problem.outputs(law)))
-        require_finite_outputs(outputs[-1].location, outputs[-1].std)
+    found = _outputs(problems, nodes, options)
+    outputs = [out_of_batch(asked.training.batch_shape, own) for asked, (own, *_) in zip(questions, found, strict=True)]
+    for own in outputs:
+        require_finite_outputs(own.location, own.std)
     readings = _readings(questions, outputs)
     return [
-        _Solved(own, law.spectrum, error, rule.count, *watched_in(reading))
-        for own, (law, error), rule, reading in zip(outputs, found, nodes, readings, strict=True)
+        _Solved(own, spectrum, error, rule.count, *watched_in(reading))
+        for own, (_, spectrum, error), rule, reading in zip(outputs, found, nodes, readings, strict=True)
     ]
 
 
@@ -192,20 +192,27 @@ def _in_one(kernel: LawKernel, rule: SpectralFilter, *arguments: Any) -> OutputL
     return _law(operator, [part.under(rule, None) for part in operator.sectors])
 
 
-def _laws(problems: Sequence[_Folded], nodes: Sequence[Nodes], options: _Options) -> list[tuple[OutputLaw, jax.Array]]:
-    """Law of the outputs at the points, and the kernel's own error.
+def _room(nodes: int, points: int) -> int:
+    """How many problems go into one call, whose kernels all lie in memory."""
+    return SEVERAL if nodes * (nodes + points) <= _SMALL else 1
 
-    Neither the rule nor the number of times is in the large programs, so that others need no new one, and the law is that of
-    the enlarged rule.
+
+def _outputs(
+    problems: Sequence[_Folded], nodes: Sequence[Nodes], options: _Options
+) -> list[tuple[GaussianOutputs, SpectralDiagnostics, jax.Array]]:
+    """Outputs for the enlarged rules, what they did to the spectra, and the kernels' own errors.
+
+    Neither the rule nor the number of times is in the large programs, so that others need no new one.
     """
 
-    def together(present: jax.Array, rule: SpectralFilter, *arguments: Any) -> tuple[OutputLaw, jax.Array]:
+    def together(present: jax.Array, unfold: Unfold, rule: SpectralFilter, *arguments: Any) -> tuple:
         operator, spectra = _diagonalised_each(present, *arguments)
-        return _law_of_gains_each(present, operator, spectra, _gains_each(present, rule, spectra)), operator.error
+        law = _law_of_gains_each(present, operator, spectra, _gains_each(present, rule, spectra))
+        return GaussianOutputs(*unfold(law.mean, law.variance, law.error)), law.spectrum, operator.error
 
     asked = [
-        (question.training.enlarged(), question.kernel.in_sectors().shared(), points, rule, *options)
-        for (question, points, _), rule in zip(problems, nodes, strict=True)
+        (unfold, question.training.enlarged(), question.kernel.in_sectors().shared(), points, rule, *options)
+        for (question, points, unfold), rule in zip(problems, nodes, strict=True)
     ]
     with compiling_kernels():
-        return in_batches(together, asked, SEVERAL)
+        return in_batches(together, asked, _room(nodes[0].count, len(problems[0].points)))

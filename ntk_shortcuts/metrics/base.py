@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.batches import SEVERAL, compiled_each, in_batches
+from ntk_shortcuts.batches import compiled_each, in_batches
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import compiled, in_float64
 from ntk_shortcuts.padding import out_of_batch
@@ -68,7 +68,7 @@ class Metric(Spec):
         """The same of several outputs, each at points of its own; none of them traced."""
         bare, shapes = zip(*(outputs.with_notes_dropped().in_batch(points) for outputs, points in asked), strict=True)
         problems = [(self, outputs, points) for outputs, (_, points) in zip(bare, asked, strict=True)]
-        readings = in_batches(_read_each, problems, SEVERAL)
+        readings = in_batches(_read_each, problems)
         return [found if shape is None else out_of_batch(shape, found) for shape, found in zip(shapes, readings, strict=True)]
 
     def __call__(self, outputs: Outputs, points: TestPoints) -> Any:
