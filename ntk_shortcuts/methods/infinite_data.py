@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -63,7 +64,8 @@ class _Options(NamedTuple):
     sample_weight: SampleWeight | None
 
 
-class _Folded(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Folded:
     """A question, the points that it is solved at, and what makes of their outputs those at all points."""
 
     question: Question
@@ -73,6 +75,11 @@ class _Folded(NamedTuple):
     @classmethod
     def of(cls, question: Question) -> _Folded:
         return cls(question, *question.kernel.parity.fold(question.points.points))
+
+    @functools.cached_property
+    def sectors(self) -> SectorKernels:
+        """For compiled programs, of all levels."""
+        return self.question.kernel.in_sectors().shared()
 
     def traced_outputs(self, options: _Options) -> GaussianOutputs:
         """As one program, in which derivatives are taken."""
@@ -211,8 +218,8 @@ def _outputs(
         return GaussianOutputs(*unfold(law.mean, law.variance, law.error)), law.spectrum, operator.error
 
     asked = [
-        (unfold, question.training.enlarged(), question.kernel.in_sectors().shared(), points, rule, *options)
-        for (question, points, unfold), rule in zip(problems, nodes, strict=True)
+        (problem.unfold, problem.question.training.enlarged(), problem.sectors, problem.points, rule, *options)
+        for problem, rule in zip(problems, nodes, strict=True)
     ]
     with compiling_kernels():
         return in_batches(together, asked, _room(nodes[0].count, len(problems[0].points)))
