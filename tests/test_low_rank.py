@@ -99,6 +99,8 @@ def test_untrusted_above_the_limit_and_dense_below(monkeypatch):
         ns.predict_bias(MODEL, ns.MLP(1), TIMES, method="dataset", dataset=data, rank_tolerance=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_bound_holds_at_the_samples(few_landmarks):
     """Root mean square error of the outputs at the samples against g(0) times the mean residual."""
     data = MODEL.sample(jax.random.key(1), 300)

@@ -197,6 +197,8 @@ def test_issues_of_pools_and_test_samples():
     assert many.what.count("(0, 0)") == 4 and ", ...;" in many.what
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_the_width_of_a_network_on_a_pool_is_said_to_be_ignored():
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -288,6 +290,8 @@ def test_an_interrupted_evaluation_goes_on_where_it_was(tmp_path, monkeypatch):
         np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_a_prediction_leaves_its_kernels_in_the_cache(tmp_path):
     found = ns.predict(POOL, ns.MLP(1), ns.GradientFlow(3.0), num_samples=8, test=TEST, cache=tmp_path)
     assert list(tmp_path.rglob("*.npy")) and found.method == "dataset_averaged"

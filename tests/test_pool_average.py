@@ -197,7 +197,7 @@ def settings():
     return found
 
 
-@pytest.mark.parametrize("name", ["frequent", "rare"])
+@pytest.mark.parametrize("name", [pytest.param("frequent", marks=[pytest.mark.slow, pytest.mark.branches]), "rare"])
 def test_group_accuracies_are_those_of_sampled_data_sets(name, settings):
     pool, test, count, sampled = settings[name]
     found = predicted(pool, test, count)
@@ -210,6 +210,8 @@ def test_group_accuracies_are_those_of_sampled_data_sets(name, settings):
     assert sampled.misses(shifted) > 1
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_without_counts_late_outputs_are_missed():
     """Two draws of each sample: the form of a density would learn more from the second."""
     pool, test = made(120, 80)
@@ -224,6 +226,8 @@ def test_without_counts_late_outputs_are_missed():
     assert scores[0] < 1.6 < 2 < scores[1], scores
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_rare_groups_are_drawn(settings):
     pool, test, count, sampled = settings["rare"]
     found = predicted(pool, test, count, num_draws=100)
@@ -300,6 +304,8 @@ def test_monte_carlo_solves_on_drawn_data_sets(replace):
     assert found.diagnostics["num_datasets"] == 3
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_what_varies_adds_variance():
     pool, test = made(60)
     whole, plain, silent, independent = (
