@@ -12,6 +12,7 @@ from scipy.stats import norm
 import ntk_shortcuts as ns
 from ntk_shortcuts.methods.average import pool as pool_module
 from ntk_shortcuts.methods.average.atoms import coordinates as coordinates_module
+from ntk_shortcuts.methods.average.atoms import influence as influence_module
 from ntk_shortcuts.methods.average.atoms import resolvent as resolvent_module
 from ntk_shortcuts.methods.average.atoms.average import Atoms, averaged, pool_coordinates
 from ntk_shortcuts.methods.average.atoms.coordinates import coordinates
@@ -362,6 +363,14 @@ def test_a_fixed_point_that_is_not_reached_is_an_issue(monkeypatch):
         found = predicted(pool, test, 48)
     assert [issue.kind for issue in found.issues] == ["UntrustedAverage"] and found.diagnostics["trusted"] == 0
     assert found.diagnostics["fixed_point_residual"] > 1e-5
+
+
+def test_a_variance_that_still_moves_is_an_issue(monkeypatch):
+    monkeypatch.setattr(influence_module, "_FEEDBACK_PASSES", 1)
+    pool, test = made(24)
+    with pytest.warns(ns.UntrustedPredictionWarning, match="variance moved by .* in its last pass"):
+        found = predicted(pool, test, 48)
+    assert found.diagnostics["variance_moved"] > 0.01 and found.diagnostics["trusted"] == 0
 
 
 def test_options_that_pools_do_not_have_are_refused():
