@@ -72,6 +72,8 @@ def test_labels_and_attributes_say_what_was_computed():
     assert {name: result.attrs[name] for name in expected} == expected
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_monte_carlo_map_has_its_standard_error_and_reports_progress():
     calls = []
     result = ns.bias_map(
