@@ -3,10 +3,9 @@
     python benchmarks/richness.py [--minutes 20] [--table]
 
 rho = (0.85, 0.9), ratio 4, sigma = 0.6, width 64, outputs counted from initialisation, 8 initialisations (64 where widths are
-compared). At richness 1/8 = 1/sqrt(64) this is the NTK parameterisation. Beside it the frozen kernel of infinite width; networks
-of the same width trained by full-batch gradient descent of rate 0.05, each on 3200 samples of its own; and at two times the
-limit of infinite width with flows of width 2048. Records are written as they finish; a second run goes on where the first
-stopped.
+compared). Richness 1/8 = 1/sqrt(64) is the NTK parameterisation. Beside it the frozen kernel of infinite width; networks
+of that width trained by full-batch gradient descent of rate 0.05, each on 3200 samples of its own; at two times the limit of
+infinite width with flows of width 2048. Records are written as they finish; a second run goes on where the first stopped.
 """
 
 from __future__ import annotations
