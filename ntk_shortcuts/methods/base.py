@@ -26,7 +26,7 @@ METHODS: dict[str, type[Method]] = {}
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Question:
-    """What a method answers: the kernel under a law, a training rule or another filter, N (None: infinite data) and test points."""
+    """What a method answers: the kernel under a law, a rule or another filter, N (None: infinite data), and test points."""
 
     kernel: LawKernel
     training: Any
