@@ -26,7 +26,7 @@ from ntk_shortcuts.results.outputs import GaussianOutputs, OutputError, require_
 from ntk_shortcuts.training.frozen_kernel import FrozenKernel, OutputLaw, Training, from_gains
 from ntk_shortcuts.training.rules import SpectralFilter
 from ntk_shortcuts.training.spectral import SpectralDiagnostics, Spectrum, describe_spectrum, diagonalised, gains
-from ntk_shortcuts.typing import Array, Float
+from ntk_shortcuts.typing import AnyArray, Array, Bool, Float
 
 
 def infinite_data_outputs(
@@ -195,13 +195,13 @@ def _in_one(kernel: LawKernel, rule: SpectralFilter, *arguments: Any) -> OutputL
 
 def _outputs(
     problems: Sequence[_Folded], nodes: Sequence[Nodes], options: _Options
-) -> list[tuple[GaussianOutputs, SpectralDiagnostics, jax.Array]]:
+) -> list[tuple[GaussianOutputs, SpectralDiagnostics, Any]]:
     """Outputs for the enlarged rules, what they did to the spectra, and the kernels' own errors.
 
     Neither the rule nor the number of times is in the large programs, so that others need no new one.
     """
 
-    def together(present: jax.Array, unfold: Unfold, rule: SpectralFilter, *arguments: Any) -> tuple:
+    def together(present: Bool[AnyArray, "room"], unfold: Unfold, rule: SpectralFilter, *arguments: Any) -> tuple:
         operator, spectra = _diagonalised_each(present, *arguments)
         law = _law_of_gains_each(present, operator, spectra, _gains_each(present, rule, spectra))
         return GaussianOutputs(*unfold(law.mean, law.variance, law.error)), law.spectrum, operator.error
