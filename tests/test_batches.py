@@ -13,6 +13,8 @@ MODELS = [ns.GenerativeModel((rho, 0.9), (alpha, 1.0)) for rho in (0.6, 0.85) fo
 FLOW = ns.GradientFlow(30.0)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_predictions_side_by_side_are_those_one_by_one():
     """Of two networks and rules of two forms, one with several times; some are refined further than others."""
     asked = [(model, ns.MLP(1 + i % 2), FLOW, None) for i, model in enumerate(MODELS)]

@@ -26,10 +26,10 @@ METHODS: dict[str, type[Method]] = {}
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Question:
-    """What a method answers: the kernel under a law, a training rule, N (None: infinite data) and test points."""
+    """What a method answers: the kernel under a law, a rule or another filter, N (None: infinite data), and test points."""
 
     kernel: LawKernel
-    training: TrainingRule
+    training: Any
     num_samples: Any
     points: TestPoints
 

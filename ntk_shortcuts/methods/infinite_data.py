@@ -17,7 +17,7 @@ from ntk_shortcuts.laws.kernel import LawKernel, compiling_kernels, own_sectors,
 from ntk_shortcuts.methods.base import Question, watched_in
 from ntk_shortcuts.methods.notes import rounding_notes, unresolved_direction
 from ntk_shortcuts.methods.refine import Refined, refine_each
-from ntk_shortcuts.metrics.base import Reading
+from ntk_shortcuts.metrics.base import read_each
 from ntk_shortcuts.nodes.base import Nodes, SampleWeight
 from ntk_shortcuts.nodes.parity import Unfold
 from ntk_shortcuts.numerics import compiled, is_traced
@@ -26,7 +26,7 @@ from ntk_shortcuts.results.outputs import GaussianOutputs, OutputError, require_
 from ntk_shortcuts.training.frozen_kernel import FrozenKernel, OutputLaw, Training, from_gains
 from ntk_shortcuts.training.rules import SpectralFilter
 from ntk_shortcuts.training.spectral import SpectralDiagnostics, Spectrum, describe_spectrum, diagonalised, gains
-from ntk_shortcuts.typing import Array, Float
+from ntk_shortcuts.typing import AnyArray, Array, Bool, Float
 
 
 def infinite_data_outputs(
@@ -55,7 +55,7 @@ def infinite_data_outputs(
     return [_noted(*pair, tolerance) for pair in zip(questions, refined, strict=True)]
 
 
-# Nodes times nodes and points, of kernels that are small: 6 MiB a problem.
+# Nodes times nodes and points, of kernels that lie in memory for several problems: 6 MiB each.
 _SMALL = 2**17
 
 
@@ -106,10 +106,10 @@ def _solved(problems: Sequence[_Folded], level: int, options: _Options) -> list[
     outputs = [out_of_batch(asked.training.batch_shape, own) for asked, (own, *_) in zip(questions, found, strict=True)]
     for own in outputs:
         require_finite_outputs(own.location, own.std)
-    readings = _readings(questions, outputs)
+    read = [(asked.kernel.law.metric, own, asked.points) for asked, own in zip(questions, outputs, strict=True)]
     return [
         _Solved(own, spectrum, error, rule.count, *watched_in(reading))
-        for own, (_, spectrum, error), rule, reading in zip(outputs, found, nodes, readings, strict=True)
+        for own, (_, spectrum, error), rule, reading in zip(outputs, found, nodes, read_each(read), strict=True)
     ]
 
 
@@ -119,12 +119,6 @@ class _Operator(eqx.Module):
     sectors: tuple[FrozenKernel, ...]
     targets: Float[Array, "nodes"]
     error: jax.Array
-
-
-def _readings(questions: Sequence[Question], outputs: Sequence[GaussianOutputs]) -> list[Reading]:
-    """What each law's own metric reads off the outputs."""
-    metric = questions[0].kernel.law.metric
-    return metric.read_each([(own, question.points) for own, question in zip(outputs, questions, strict=True)])
 
 
 def _noted(question: Question, refined: Refined[_Solved], tolerance: Any) -> GaussianOutputs:
@@ -199,20 +193,15 @@ def _in_one(kernel: LawKernel, rule: SpectralFilter, *arguments: Any) -> OutputL
     return _law(operator, [part.under(rule, None) for part in operator.sectors])
 
 
-def _room(nodes: int, points: int) -> int:
-    """How many problems go into one call, whose kernels all lie in memory."""
-    return SEVERAL if nodes * (nodes + points) <= _SMALL else 1
-
-
 def _outputs(
     problems: Sequence[_Folded], nodes: Sequence[Nodes], options: _Options
-) -> list[tuple[GaussianOutputs, SpectralDiagnostics, jax.Array]]:
+) -> list[tuple[GaussianOutputs, SpectralDiagnostics, Any]]:
     """Outputs for the enlarged rules, what they did to the spectra, and the kernels' own errors.
 
     Neither the rule nor the number of times is in the large programs, so that others need no new one.
     """
 
-    def together(present: jax.Array, unfold: Unfold, rule: SpectralFilter, *arguments: Any) -> tuple:
+    def together(present: Bool[AnyArray, "room"], unfold: Unfold, rule: SpectralFilter, *arguments: Any) -> tuple:
         operator, spectra = _diagonalised_each(present, *arguments)
         law = _law_of_gains_each(present, operator, spectra, _gains_each(present, rule, spectra))
         return GaussianOutputs(*unfold(law.mean, law.variance, law.error)), law.spectrum, operator.error
@@ -221,5 +210,6 @@ def _outputs(
         (problem.unfold, problem.question.training.enlarged(), problem.sectors, problem.points, rule, *options)
         for problem, rule in zip(problems, nodes, strict=True)
     ]
+    largest = max(rule.count * (rule.count + len(problem.points)) for problem, rule in zip(problems, nodes, strict=True))
     with compiling_kernels():
-        return in_batches(together, asked, _room(nodes[0].count, len(problems[0].points)))
+        return in_batches(together, asked, SEVERAL if largest <= _SMALL else 1)

@@ -63,16 +63,6 @@ class Metric(Spec):
         reading = _read(self, bare, points)
         return reading if shape is None else out_of_batch(shape, reading)
 
-    @in_float64
-    def read_each(self, asked: Sequence[tuple[Outputs, TestPoints]]) -> list[Reading]:
-        """The same of several outputs, each at points of its own; none of them traced."""
-        if len(asked) == 1:
-            return [self.read(*asked[0])]
-        bare, shapes = zip(*(outputs.with_notes_dropped().in_batch(points) for outputs, points in asked), strict=True)
-        problems = [(self, outputs, points) for outputs, (_, points) in zip(bare, asked, strict=True)]
-        readings = in_batches(_read_each, problems)
-        return [found if shape is None else out_of_batch(shape, found) for shape, found in zip(shapes, readings, strict=True)]
-
     def __call__(self, outputs: Outputs, points: TestPoints) -> Any:
         """The expectation over all that is random, (*batch,)."""
         return self.read(outputs, points).value
@@ -118,3 +108,15 @@ def _reading(metric: Metric, outputs: Outputs, points: TestPoints) -> Reading:
 
 
 _read, _read_each = compiled(_reading), compiled_each(_reading)
+
+
+@in_float64
+def read_each(asked: Sequence[tuple[Metric, Outputs, TestPoints]]) -> list[Reading]:
+    """The readings of several metrics, each of outputs and points of its own; none of them traced."""
+    if len(asked) == 1:
+        metric, outputs, points = asked[0]
+        return [metric.read(outputs, points)]
+    bare, shapes = zip(*(outputs.with_notes_dropped().in_batch(points) for _, outputs, points in asked), strict=True)
+    problems = [(metric, outputs, points) for outputs, (metric, _, points) in zip(bare, asked, strict=True)]
+    readings = in_batches(_read_each, problems)
+    return [found if shape is None else out_of_batch(shape, found) for shape, found in zip(shapes, readings, strict=True)]
