@@ -304,7 +304,8 @@ def figures() -> dict[str, Any]:
     )
     middle.set_xticks([2, 5, 10, 20, 50], ["2", "5", "10", "20", "50"])
     middle.minorticks_off()
-    middle.legend(frameon=False, loc="upper left")
+    middle.set_ylim(bottom=-0.55)  # room for the legend below the axis
+    middle.legend(frameon=False, loc="lower right")
     found = read("mitigations")
     places = np.arange(len(found))[::-1]
     right.plot([row["predicted"] for row in found], places, "d", color=COLORS[0], label="predicted")

@@ -5,9 +5,9 @@
 Needs the extra `browser` and a Chromium (Debian: apt-get install chromium). Every page of the site is opened at two widths,
 served from this machine with all other hosts refused, and the home page from disk as well. A page fails on console errors,
 failed or external requests, formulas that are not rendered or that MathJax refused, images that did not load, stick out of
-their column or are shrunk below legibility (but thumbnails, which lead to their full size), a page that scrolls sideways, and
-one that is longer than a reader scrolls (at the wider width; Reference, in which one looks up, may be longer). Exit status 1
-if any page fails.
+their column or are shrunk below legibility (but thumbnails, which lead to their full size), and a page that scrolls sideways;
+at the wider width on formulas wider than their column, and on more than a reader scrolls (Reference, in which one looks up, may
+be longer). Exit status 1 if any page fails.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ WIDTHS = {"desktop": 1280, "narrow": 400}
 # Figures have 150 pixels to the inch and text of 8 to 10 points: shown at 0.4 of their size it is 7 to 8 pixels high.
 SMALLEST_SCALE = 0.4
 HIGHEST = 6000
+PATIENCE = 120_000
+"""Milliseconds that a page may take on a machine that does other things as well."""
 
 # In the page: what is wrong with it, as a list of sentences.
 INSPECT = r"""
@@ -53,6 +55,9 @@ INSPECT = r"""
   }
   for (const error of document.querySelectorAll('mjx-merror, [data-mml-node="merror"]'))
     found.push(`formula refused: ${error.getAttribute("data-mjx-error") || error.textContent}`);
+  for (const formula of document.querySelectorAll('mjx-container[display="true"]'))
+    if (width > 1000 && formula.clientWidth > 0 && formula.scrollWidth > formula.clientWidth + 1)
+      found.push(`formula of ${formula.scrollWidth} px on ${formula.clientWidth}: ${formula.parentElement.textContent.slice(0, 60)}`);
   for (const formula of document.querySelectorAll(".arithmatex"))
     if (!formula.querySelector("mjx-container")) found.push(`formula not rendered: ${formula.textContent.slice(0, 60)}`);
   const text = document.createTreeWalker(document.querySelector("article") || document.body, NodeFilter.SHOW_TEXT);
@@ -91,6 +96,7 @@ class Reader:
     def __init__(self, browser: Browser, width: int, allowed: str):
         """Requests may go to addresses that start with `allowed` only."""
         self._page = browser.new_context(viewport={"width": width, "height": 900}).new_page()
+        self._page.set_default_timeout(PATIENCE)
         self._found: list[str] = []
         self._page.on("console", lambda m: self._found.append(f"console: {m.text}") if m.type in ("error", "warning") else None)
         self._page.on("pageerror", lambda error: self._found.append(f"script error: {error}"))

@@ -17,7 +17,7 @@ from browser.check_site import check_site
 ROOT = pathlib.Path(__file__).parents[2]
 BROKEN = r"""<!doctype html><html><head><title>x</title><link rel="icon" href="data:,">
 <script src="mathjax.js"></script><script src="tex-svg.js"></script></head><body><article>
-<p class="arithmatex">\(\frac{1}\)</p><p>\(x\)</p><p class="unseen">see :func:`ns.predict_bias`</p>
+<p class="arithmatex">\(\frac{1}\)</p><p class="arithmatex">\[\hspace{200em}x\]</p><p>\(x\)</p><p class="unseen">see :func:`ns.predict_bias`</p>
 <img src="missing.png" alt="missing"><img src="wide.png" alt=""><img src="wide.png" alt="small" width="20">
 <a href="small.png"><img src="small.png" alt="thumbnail" width="20"></a>
 <img src="https://example.org/x.png" alt="external"><div style="height: 7000px"></div>
@@ -46,9 +46,10 @@ def test_each_fault_is_found(tmp_path):
     Figure(figsize=(20, 1), dpi=100).savefig(tmp_path / "wide.png")
     Figure(figsize=(2, 1), dpi=100).savefig(tmp_path / "small.png")
     found = dict(check_site(tmp_path))
-    assert any("px high, 6000 allowed" in problem for problem in found["index.html (desktop)"])
+    for fault in ("px high, 6000 allowed", "formula of "):
+        assert any(fault in problem for problem in found["index.html (desktop)"]), fault
     problems = "\n".join(found["index.html (narrow)"])
-    assert "px high" not in problems and "small.png" not in problems
+    assert "px high" not in problems and "formula of" not in problems and "small.png" not in problems
     for fault in (
         "console: complaint",
         "script error: thrown",
