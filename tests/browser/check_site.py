@@ -56,8 +56,10 @@ INSPECT = r"""
   for (const error of document.querySelectorAll('mjx-merror, [data-mml-node="merror"]'))
     found.push(`formula refused: ${error.getAttribute("data-mjx-error") || error.textContent}`);
   for (const formula of document.querySelectorAll('mjx-container[display="true"]'))
-    if (width > 1000 && formula.clientWidth > 0 && formula.scrollWidth > formula.clientWidth + 1)
-      found.push(`formula of ${formula.scrollWidth} px on ${formula.clientWidth}: ${formula.parentElement.textContent.slice(0, 60)}`);
+    if (width > 1000 && formula.clientWidth > 0 && formula.scrollWidth > formula.clientWidth + 1) {
+      const said = formula.parentElement.textContent.slice(0, 60);
+      found.push(`formula of ${formula.scrollWidth} px on ${formula.clientWidth}: ${said}`);
+    }
   for (const formula of document.querySelectorAll(".arithmatex"))
     if (!formula.querySelector("mjx-container")) found.push(`formula not rendered: ${formula.textContent.slice(0, 60)}`);
   const text = document.createTreeWalker(document.querySelector("article") || document.body, NodeFilter.SHOW_TEXT);

@@ -17,7 +17,8 @@ from browser.check_site import check_site
 ROOT = pathlib.Path(__file__).parents[2]
 BROKEN = r"""<!doctype html><html><head><title>x</title><link rel="icon" href="data:,">
 <script src="mathjax.js"></script><script src="tex-svg.js"></script></head><body><article>
-<p class="arithmatex">\(\frac{1}\)</p><p class="arithmatex">\[\hspace{200em}x\]</p><p>\(x\)</p><p class="unseen">see :func:`ns.predict_bias`</p>
+<p class="arithmatex">\(\frac{1}\)</p><p class="arithmatex">\[\hspace{200em}x\]</p>
+<p>\(x\)</p><p class="unseen">see :func:`ns.predict_bias`</p>
 <img src="missing.png" alt="missing"><img src="wide.png" alt=""><img src="wide.png" alt="small" width="20">
 <a href="small.png"><img src="small.png" alt="thumbnail" width="20"></a>
 <img src="https://example.org/x.png" alt="external"><div style="height: 7000px"></div>
