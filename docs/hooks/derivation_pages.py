@@ -41,6 +41,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     if page.file.src_uri == "derivations/index.md":
         return markdown.replace("\n| label |", f"\n{_drawing()}\n\n| label |", 1)
     if page.file.src_uri.startswith("derivations/") and LABEL.fullmatch(label):
+        page.meta["hide"] = ["toc"]  # formulas need the width
         return _numbered(_with_readers(markdown, label, files), label) + _code(label)
     return markdown
 
