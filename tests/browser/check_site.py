@@ -111,6 +111,7 @@ class Reader:
 
     def problems(self, url: str, screenshot: pathlib.Path | None = None, highest: float = float("inf")) -> list[str]:
         """What is wrong with a page, which may be so many pixels high."""
+        self._page.goto("about:blank")  # breaks off what the page before still asks for
         self._found.clear()
         self._page.goto(url, wait_until="load")
         self._page.evaluate("() => window.MathJax?.startup?.promise")
