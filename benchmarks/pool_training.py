@@ -273,7 +273,7 @@ def figures() -> dict[str, Any]:
     """Group accuracies, reliance against the audit, and mitigations: predicted and trained."""
     from matplotlib.figure import Figure
 
-    drawing = Figure(figsize=(11.5, 3.9), dpi=150, layout="constrained")
+    drawing = Figure(figsize=(10, 3.7), dpi=150, layout="constrained")
     left, middle, right = drawing.subplots(1, 3)
     rows = read("accuracy")
     for kind, marker in (("conflicting", "o"), ("agreeing", "^")):
@@ -304,7 +304,8 @@ def figures() -> dict[str, Any]:
     )
     middle.set_xticks([2, 5, 10, 20, 50], ["2", "5", "10", "20", "50"])
     middle.minorticks_off()
-    middle.legend(frameon=False)
+    middle.set_ylim(bottom=-0.55)  # room for the legend below the axis
+    middle.legend(frameon=False, loc="lower right")
     found = read("mitigations")
     places = np.arange(len(found))[::-1]
     right.plot([row["predicted"] for row in found], places, "d", color=COLORS[0], label="predicted")

@@ -6,7 +6,7 @@ import numpy as np
 import sympy as sp
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
+from ntk_shortcuts.derivation import Check, Derivation, Step, compare, lines, main
 from ntk_shortcuts.kernels.finite_width.moments import _second_moment
 from ntk_shortcuts.numerics import in_float64
 
@@ -75,6 +75,7 @@ def steps() -> list[Step]:
     variance = sp.factor(square1 / mean1**2 - 1), sp.collect(sp.expand(square2 / mean2**2 - 1), present)
     cumulant = sp.factor(sp.cancel(e["SS"] / (n / 2) ** 2) - 1)
     assert sp.simplify(cumulant - 5 / n) == 0
+    moments = [rf"E[{' '.join(name)}]={sp.latex(value)}" for name, value in e.items()]
     return [
         Step(
             r"A layer maps a unit input to $h=\mathrm{ReLU}(We)$ with $k\sim\mathrm{Bin}(n,\frac12)$ active units and "
@@ -89,7 +90,7 @@ def steps() -> list[Step]:
         ),
         Step(
             r"From the density of $\chi^2$ and the generating function of $k$, with $\pi_n=1-2^{-n}$:",
-            ",\\quad ".join(rf"E[{' '.join(name)}]={sp.latex(value)}" for name, value in e.items()),
+            lines(r",\quad ".join(moments[:2]) + ",", r",\quad ".join(moments[2:])),
         ),
         Step(
             r"The mean, in units of $q_0(\sigma_w^2/2)^L$, is that of infinite width at every $n$; at $L=1,2$ it is $2,3$.",

@@ -6,7 +6,7 @@ import numpy as np
 import sympy as sp
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
+from ntk_shortcuts.derivation import Check, Derivation, Step, compare, lines, main
 from ntk_shortcuts.kernels.finite_width.expansion import expand_in_width
 from ntk_shortcuts.numerics import in_float64
 
@@ -98,9 +98,11 @@ def steps() -> list[Step]:
             r"$v=\phi/\sqrt n$ of the layer below, and its NTK is "
             r"$H'_{ij}=\delta_{ij}(\ldots)+\frac{\sigma_w^2}nW_i^TGW_j$ with $G_{kl}=\phi'_k\phi'_lH_{kl}$. "
             r"Regressing $W$ on $z$:",
-            r"E[H'_{ij}\mid z]=\delta_{ij}\theta'+\frac{F'}n\,\frac{z_iz_j-\delta_{ij}q'}{q'^2},"
-            r"\quad F'=\sigma_w^4v^TGv,\qquad "
-            r"\mathrm{Var}\,H'_{ij}=(1+\delta_{ij})\frac{B'}n,\quad B'=\frac{\sigma_w^4}n\mathrm{tr}\,G^2",
+            lines(
+                r"E[H'_{ij}\mid z]=\delta_{ij}\theta'+\frac{F'}n\,\frac{z_iz_j-\delta_{ij}q'}{q'^2},"
+                r"\quad F'=\sigma_w^4v^TGv,",
+                r"\mathrm{Var}\,H'_{ij}=(1+\delta_{ij})\frac{B'}n,\quad B'=\frac{\sigma_w^4}n\mathrm{tr}\,G^2",
+            ),
         ),
         Step(
             r"The same two laws one layer below give $v^TGv$ and $\mathrm{tr}\,G^2/n$ to leading order: the diagonal has "

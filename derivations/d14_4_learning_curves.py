@@ -4,7 +4,7 @@ import numpy as np
 import sympy as sp
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
+from ntk_shortcuts.derivation import Check, Derivation, Step, compare, lines, main
 
 alpha, beta, kappa, count, u = sp.symbols("alpha beta kappa N u", positive=True)
 spectral = ns.analysis.spectral_learning_curve
@@ -28,8 +28,11 @@ def steps() -> list[Step]:
         Step(
             r"What is left of a target with $c_i^2 = i^{-\beta}$: modes beyond about N are not learnt, those below are to "
             r"$\kappa/\lambda_i$,",
-            r"\sum_i(1 - L_i)^2c_i^2\approx\sum_{i > N}i^{-\beta} + \kappa^2\sum_{i < N}i^{2\alpha - \beta}\propto "
-            r"N^{1 - \beta} + N^{-2\alpha}\max(1, N^{2\alpha - \beta + 1}),\qquad a = \min(2\alpha, \beta - 1)",
+            lines(
+                r"\sum_i(1 - L_i)^2c_i^2\approx\sum_{i > N}i^{-\beta} + \kappa^2\sum_{i < N}i^{2\alpha - \beta}\propto "
+                r"N^{1 - \beta} + N^{-2\alpha}\max(1, N^{2\alpha - \beta + 1}),",
+                r"a = \min(2\alpha, \beta - 1)",
+            ),
         ),
         Step(
             r"At a fixed time or ridge every pole $s$ of the filter keeps a distance from 0, and for large N",

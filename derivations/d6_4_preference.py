@@ -5,7 +5,7 @@ import numpy as np
 import sympy as sp
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
+from ntk_shortcuts.derivation import Check, Derivation, Step, compare, lines, main
 from ntk_shortcuts.laws import LawKernel
 from ntk_shortcuts.methods.quadratic import quadratic_kernels
 from ntk_shortcuts.numerics import in_float64
@@ -84,7 +84,7 @@ def steps() -> list[Step]:
             r"At times $\tau=a_1\epsilon^2t$ of order one the linear part obeys $\dot w=a_1(m-Cw)$, $C=mm^\top+\epsilon^2B$. "
             r"Write $w=x\,m/|m|^2+y\,n$ with $n=(-m_c,m_s)$. The first component is at $x=1$ up to $\epsilon^2$, and "
             r"the second is slow, $dy/d\tau=-p-qy$.",
-            rf"p=m^\top Bn/|m|^4={sp.latex(p)},\quad q=n^\top Bn/|m|^2={sp.latex(q)}",
+            lines(rf"p=m^\top Bn/|m|^4={sp.latex(p)},", rf"q=n^\top Bn/|m|^2={sp.latex(q)}"),
         ),
         Step(
             r"With $v=\mathrm{diag}(\alpha)w$, the weights of the latents:",

@@ -7,7 +7,7 @@ import sympy as sp
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.analysis.influence import _influence
-from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
+from ntk_shortcuts.derivation import Check, Derivation, Step, compare, lines, main
 from ntk_shortcuts.laws import LawKernel
 from ntk_shortcuts.laws.eigenfunctions import sector_features, sector_spectra
 from ntk_shortcuts.laws.two_features.polar import latent_rays
@@ -70,8 +70,10 @@ def steps() -> list[Step]:
         Step(
             r"The class averages are $a \pm b$ with $a$ odd and $b$ even in $x$, and $\frac12\sum_cE[F|c]^2 = a^2 + b^2$. "
             r"Altogether",
-            r"N\,\mathrm{Var} f = \int p\,\big[(1 - f^{*2})A^2 + (f^*A - B)^2\big] - a^2 - b^2,\quad a = \int p\,(f^*A - "
-            r"B),\quad b = \int p\,\big[(1 - f^{*2})A + f^*(f^*A - B)\big]",
+            lines(
+                r"N\,\mathrm{Var} f = \int p\,\big[(1 - f^{*2})A^2 + (f^*A - B)^2\big] - a^2 - b^2,",
+                r"a = \int p\,(f^*A - B),\quad b = \int p\,\big[(1 - f^{*2})A + f^*(f^*A - B)\big]",
+            ),
         ),
     ]
 
@@ -179,8 +181,9 @@ def checks() -> list[Check]:
         # The code stops its fixed point at a relative change of 1e-10.
         found.append(compare(f"gradient flow, {name}: variance at the probes", np.ones(3), got / exact, 1e-8))
     found.append(compare("gradient flow: mean at the probes", parts[0], mean, 1e-8))
-    slope, few = np.array([0.3, -1.0, 0.5]), [3, 20, 70]
-    label, residual = _influence(KERNEL, ns.GradientFlow(30.0), float(samples), points[few], jnp.asarray(PROBES), slope, rays)
+    slope, few, sectors = np.array([0.3, -1.0, 0.5]), [3, 20, 70], KERNEL.in_sectors().shared()
+    rule, probes = ns.GradientFlow(30.0), jnp.asarray(PROBES)
+    (label,), (residual,) = _influence(sectors, rule, float(samples), points[few], probes, slope[None], rays)
     largest = float(np.max(np.linalg.eigvalsh(np.sqrt(weights)[:, None] * gram * np.sqrt(weights))))
     filter_ = ns.GradientFlow(30.0).rational(samples, largest, 8)
     parts = _parts(np.asarray(filter_.poles), np.asarray(filter_.residues), gram, cross, weights, targets, samples)

@@ -92,6 +92,16 @@ def compare(name: str, expected: Any, got: Any, tolerance: float = 1e-12) -> Che
     return Check(name, float(np.max(error)), tolerance)
 
 
+def lines(*formulas: str) -> str:
+    r"""One display of several lines of LaTeX, for what is wider than a page.
+
+    Example:
+        >>> print(lines("a=b,", "c=d"))
+        \begin{aligned}&a=b,\\&c=d\end{aligned}
+    """
+    return r"\begin{aligned}&" + r"\\&".join(formulas) + r"\end{aligned}"
+
+
 def derivations_folder() -> Path:
     """Where the scripts are: inside an installed package, beside it in a checkout."""
     package = Path(__file__).parent

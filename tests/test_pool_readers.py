@@ -274,7 +274,7 @@ def test_conversions_are_made_where_they_are_asked_for(folder):
         (
             ["grey0.png", "grey1.png"],
             {"file": "image"},
-            "file must be a column of the table .'file', 'bird', 'place'.; got 'image'",
+            "file, the argument that names the images' column, must be a column of the table .'file'.*; got 'image'",
         ),
         (["grey0.png", "grey1.png"], {"label": "species"}, "label must be a column of the table.*got 'species'"),
         ([], {}, r"table must be a line of column names and at least one row; got '1 line\(s\) in .*table.csv'"),

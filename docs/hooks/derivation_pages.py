@@ -38,6 +38,8 @@ _ROW, _COLUMN, _LEFT = 46, 70, 168
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Derivation pages get their numbers, readers and code; the index gets the drawing."""
     label = pathlib.PurePosixPath(page.file.src_uri).stem
+    if page.file.src_uri.startswith("derivations/"):
+        page.meta["hide"] = ["toc"]  # formulas and the index need the width
     if page.file.src_uri == "derivations/index.md":
         return markdown.replace("\n| label |", f"\n{_drawing()}\n\n| label |", 1)
     if page.file.src_uri.startswith("derivations/") and LABEL.fullmatch(label):

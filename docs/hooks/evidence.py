@@ -41,6 +41,6 @@ def _folded(found: re.Match[str]) -> str:
     rows = table.count("<tr>") - 1
     if rows <= SHOWN:
         return table
-    columns = [re.sub(r"<.*?>", "", cell).strip() for cell in re.findall(r"<th\b[^>]*>(.*?)</th>", table, re.S)]
-    named = ", ".join(column for column in columns if column)
+    columns = [re.sub(r"<(?!/?span).*?>", "", cell).strip() for cell in re.findall(r"<th\b[^>]*>(.*?)</th>", table, re.S)]
+    named = ", ".join(column for column in columns if column)  # formulas keep their span, by which they are found
     return f"<details><summary>Table, {rows} rows: {named}</summary>{table}</details>"

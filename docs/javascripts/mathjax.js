@@ -1,6 +1,8 @@
 // Formulas arrive as \(..\) and \[..\] in elements of class arithmatex; nothing else is looked at.
 window.MathJax = {
   tex: { inlineMath: [["\\(", "\\)"]], displayMath: [["\\[", "\\]"]] },
+  // Centred, a numbered formula would keep the room of its number on the left as well.
+  svg: { displayAlign: "left", displayIndent: "0.5em" },
   options: { ignoreHtmlClass: ".*", processHtmlClass: "arithmatex", enableMenu: false },
   startup: {
     // An inline formula longer than a line of text cannot be broken; the stylesheet lets those scroll.

@@ -75,8 +75,8 @@ def influence(
 ) -> Influence:
     r"""Expected change of the bias, or of another law's own metric, when one of the N training points lies at z with label y.
 
-    \[I(z,y)=\frac1N\sum_x\frac{\partial\,\mathrm{bias}}{\partial m(x)}F(x;z,y),\qquad
-      F(x;z,y)=\mathrm{Re}\sum_kc_kH_k(x,z)\,\frac{y-f_k(z)}{\kappa_k(z)}.\]
+    \[\begin{aligned}&I(z,y)=\frac1N\sum_x\frac{\partial\,\mathrm{bias}}{\partial m(x)}F(x;z,y),\\
+      &F(x;z,y)=\mathrm{Re}\sum_kc_kH_k(x,z)\,\frac{y-f_k(z)}{\kappa_k(z)}.\end{aligned}\]
 
     It is the bias with the point minus the bias without it, the other N - 1 points drawn from the data law and 1/N kept in the
     loss; to first order in 1/N. Negative values: the point drives the shortcut out. Label D9.3.

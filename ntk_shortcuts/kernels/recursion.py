@@ -80,9 +80,9 @@ def mlp_kernels(
 ) -> Kernels:
     r"""The recursion, for layers \(l = 0..L\):
 
-    \[K^0=\sigma_w^2\langle x,x'\rangle/d+\sigma_b^2,\quad \Theta^0=K^0,\qquad
-      K^l=\sigma_w^2E[\phi\phi]+\sigma_b^2,\quad \dot K^l=\sigma_w^2E[\phi'\phi'],\quad
-      \Theta^l=K^l+\dot K^l\,\Theta^{l-1}\]
+    \[\begin{aligned}&K^0=\sigma_w^2\langle x,x'\rangle/d+\sigma_b^2,\quad \Theta^0=K^0,\\
+      &K^l=\sigma_w^2E[\phi\phi]+\sigma_b^2,\quad \dot K^l=\sigma_w^2E[\phi'\phi'],\quad
+      \Theta^l=K^l+\dot K^l\,\Theta^{l-1}\end{aligned}\]
 
     Args:
         moments: inner products of the inputs, not divided by d.

@@ -27,7 +27,8 @@ _TOGETHER = 32
 class Population(Method):
     r"""Infinitely wide networks trained on infinitely many samples.
 
-    \[(Tf)(z)=\int\Theta(z,z')f(z')p(z')\,dz',\qquad f_t=f_0+T\,g(T)\,(f^*-f_0),\qquad f^*(z)=E[y\mid z].\]
+    \[\begin{aligned}&(Tf)(z)=\int\Theta(z,z')f(z')p(z')\,dz',\\
+      &f_t=f_0+T\,g(T)\,(f^*-f_0),\qquad f^*(z)=E[y\mid z].\end{aligned}\]
 
     The target is f*, not labels at the nodes: those would be noise that the solver fits at large t. Under another loss than the
     squared one there is no filter: outputs are integrated along time (:mod:`ntk_shortcuts.training.function_flow`), up to any

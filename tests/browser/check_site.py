@@ -1,12 +1,13 @@
 """Look at the built site in headless Chromium, as a reader without a network would.
 
-    python -m mkdocs build && python tests/browser/check_site.py [SITE] [--screenshots FOLDER]
+    python -m mkdocs build && python tests/browser/check_site.py [SITE] [--pages PATTERN] [--screenshots FOLDER]
 
 Needs the extra `browser` and a Chromium (Debian: apt-get install chromium). Every page of the site is opened at two widths,
 served from this machine with all other hosts refused, and the home page from disk as well. A page fails on console errors,
 failed or external requests, formulas that are not rendered or that MathJax refused, images that did not load, stick out of
-their column or are shrunk below legibility, a page that scrolls sideways, and one that is longer than a reader scrolls (at the
-wider width; Reference, in which one looks up, may be longer). Exit status 1 if any page fails.
+their column or are shrunk below legibility (but thumbnails, which lead to their full size), and a page that scrolls sideways;
+at the wider width on formulas wider than their column, and on more than a reader scrolls (Reference, in which one looks up, may
+be longer). Exit status 1 if any page fails.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ WIDTHS = {"desktop": 1280, "narrow": 400}
 # Figures have 150 pixels to the inch and text of 8 to 10 points: shown at 0.4 of their size it is 7 to 8 pixels high.
 SMALLEST_SCALE = 0.4
 HIGHEST = 6000
+PATIENCE = 120_000
+"""Milliseconds that a page may take on a machine that does other things as well."""
 
 # In the page: what is wrong with it, as a list of sentences.
 INSPECT = r"""
@@ -45,12 +48,18 @@ INSPECT = r"""
     if (!image.complete || image.naturalWidth === 0) found.push(`image not loaded: ${name}`);
     const shown = image.getBoundingClientRect();
     if (shown.right > width + 1 && !scrolls(image.parentElement)) found.push(`image wider than the screen: ${name}`);
-    if (shown.width < smallest * image.naturalWidth)
+    const thumbnail = image.closest("a")?.href === image.src;
+    if (!thumbnail && shown.width < smallest * image.naturalWidth)
       found.push(`image shrunk to ${shown.width} px of ${image.naturalWidth}: ${name}`);
     if (!image.alt) found.push(`image without a description: ${name}`);
   }
   for (const error of document.querySelectorAll('mjx-merror, [data-mml-node="merror"]'))
     found.push(`formula refused: ${error.getAttribute("data-mjx-error") || error.textContent}`);
+  for (const formula of document.querySelectorAll('mjx-container[display="true"]'))
+    if (width > 1000 && formula.clientWidth > 0 && formula.scrollWidth > formula.clientWidth + 1) {
+      const said = formula.parentElement.textContent.slice(0, 60);
+      found.push(`formula of ${formula.scrollWidth} px on ${formula.clientWidth}: ${said}`);
+    }
   for (const formula of document.querySelectorAll(".arithmatex"))
     if (!formula.querySelector("mjx-container")) found.push(`formula not rendered: ${formula.textContent.slice(0, 60)}`);
   const text = document.createTreeWalker(document.querySelector("article") || document.body, NodeFilter.SHOW_TEXT);
@@ -89,6 +98,7 @@ class Reader:
     def __init__(self, browser: Browser, width: int, allowed: str):
         """Requests may go to addresses that start with `allowed` only."""
         self._page = browser.new_context(viewport={"width": width, "height": 900}).new_page()
+        self._page.set_default_timeout(PATIENCE)
         self._found: list[str] = []
         self._page.on("console", lambda m: self._found.append(f"console: {m.text}") if m.type in ("error", "warning") else None)
         self._page.on("pageerror", lambda error: self._found.append(f"script error: {error}"))
@@ -101,6 +111,7 @@ class Reader:
 
     def problems(self, url: str, screenshot: pathlib.Path | None = None, highest: float = float("inf")) -> list[str]:
         """What is wrong with a page, which may be so many pixels high."""
+        self._page.goto("about:blank")  # breaks off what the page before still asks for
         self._found.clear()
         self._page.goto(url, wait_until="load")
         self._page.evaluate("() => window.MathJax?.startup?.promise")
@@ -114,13 +125,14 @@ class Reader:
         return found
 
 
-def check_site(site: pathlib.Path, screenshots: pathlib.Path | None = None) -> dict[str, list[str]]:
-    """Problems by page and width; pages without any have an empty list."""
-    pages = sorted(path.relative_to(site) for path in site.rglob("*.html") if path.name != "404.html")
+def check_site(
+    site: pathlib.Path, pattern: str = "**/*.html", screenshots: pathlib.Path | None = None
+) -> Iterator[tuple[str, list[str]]]:
+    """Each page and width with its problems, as soon as they are known; pages without any have an empty list."""
+    pages = sorted(path.relative_to(site) for path in site.glob(pattern) if path.suffix == ".html" and path.name != "404.html")
     if not pages:
-        raise FileNotFoundError(f"site must be a folder with HTML pages, as mkdocs build makes; got {site}")
+        raise FileNotFoundError(f"site must be a folder with HTML pages {pattern}, as mkdocs build makes; got {site}")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    found = {}
     with served(site) as address, sync_playwright() as playwright:
         options = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
         browser = playwright.chromium.launch(executable_path=chromium, args=options)
@@ -131,27 +143,26 @@ def check_site(site: pathlib.Path, screenshots: pathlib.Path | None = None) -> d
                     shot = screenshots and screenshots / f"{'-'.join(page.with_suffix('').parts)}-{name}.png"
                     limited = name == "desktop" and page.parts[0] != "reference"
                     highest = HIGHEST if limited else float("inf")
-                    found[f"{page} ({name})"] = reader.problems(f"{address}/{page}", shot, highest)
+                    yield f"{page} ({name})", reader.problems(f"{address}/{page}", shot, highest)
             home = (site / "index.html").as_uri()
-            found["index.html (from disk)"] = Reader(browser, WIDTHS["desktop"], "file://").problems(home)
+            yield "index.html (from disk)", Reader(browser, WIDTHS["desktop"], "file://").problems(home)
         finally:
             browser.close()
-    return found
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Check the built site in headless Chromium.")
     parser.add_argument("site", nargs="?", type=pathlib.Path, default=pathlib.Path("site"), help="folder that mkdocs built")
+    parser.add_argument("--pages", default="**/*.html", help="only these, as start/*.html (default: all)")
     parser.add_argument("--screenshots", type=pathlib.Path, help="folder for one picture of each page and width")
     arguments = parser.parse_args()
     if arguments.screenshots is not None:
         arguments.screenshots.mkdir(parents=True, exist_ok=True)
-    found = check_site(arguments.site.resolve(), arguments.screenshots)
-    for page, problems in found.items():
-        print(f"{'FAIL' if problems else 'ok':4} {page}")
-        for problem in problems:
-            print(f"     {problem}")
-    return 1 if any(found.values()) else 0
+    failed = False
+    for page, problems in check_site(arguments.site.resolve(), arguments.pages, arguments.screenshots):
+        failed = failed or bool(problems)
+        print("\n     ".join([f"{'FAIL' if problems else 'ok':4} {page}", *problems]), flush=True)
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,10 @@ from browser.check_site import check_site
 ROOT = pathlib.Path(__file__).parents[2]
 BROKEN = r"""<!doctype html><html><head><title>x</title><link rel="icon" href="data:,">
 <script src="mathjax.js"></script><script src="tex-svg.js"></script></head><body><article>
-<p class="arithmatex">\(\frac{1}\)</p><p>\(x\)</p><p class="unseen">see :func:`ns.predict_bias`</p>
+<p class="arithmatex">\(\frac{1}\)</p><p class="arithmatex">\[\hspace{200em}x\]</p>
+<p>\(x\)</p><p class="unseen">see :func:`ns.predict_bias`</p>
 <img src="missing.png" alt="missing"><img src="wide.png" alt=""><img src="wide.png" alt="small" width="20">
+<a href="small.png"><img src="small.png" alt="thumbnail" width="20"></a>
 <img src="https://example.org/x.png" alt="external"><div style="height: 7000px"></div>
 <script>console.error("complaint"); setTimeout(() => { throw new Error("thrown"); })</script>
 </article></body></html>"""
@@ -28,7 +30,7 @@ BROKEN = r"""<!doctype html><html><head><title>x</title><link rel="icon" href="d
 def test_site_passes(tmp_path):
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, timeout=300, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"})
-    found = check_site(tmp_path)
+    found = dict(check_site(tmp_path))
     assert {"index.html (desktop)", "reference/index.html (narrow)", "index.html (from disk)"} <= found.keys()
     assert not any(found.values()), {page: problems for page, problems in found.items() if problems}
 
@@ -43,10 +45,12 @@ def test_each_fault_is_found(tmp_path):
     (tmp_path / "mathjax.js").write_text((ROOT / "docs/javascripts/mathjax.js").read_text())
     (tmp_path / "tex-svg.js").write_bytes((files("mathjax") / "static/mathjax/es5/tex-svg.js").read_bytes())
     Figure(figsize=(20, 1), dpi=100).savefig(tmp_path / "wide.png")
-    found = check_site(tmp_path)
-    assert any("px high, 6000 allowed" in problem for problem in found["index.html (desktop)"])
+    Figure(figsize=(2, 1), dpi=100).savefig(tmp_path / "small.png")
+    found = dict(check_site(tmp_path))
+    for fault in ("px high, 6000 allowed", "formula of "):
+        assert any(fault in problem for problem in found["index.html (desktop)"]), fault
     problems = "\n".join(found["index.html (narrow)"])
-    assert "px high" not in problems
+    assert "px high" not in problems and "formula of" not in problems and "small.png" not in problems
     for fault in (
         "console: complaint",
         "script error: thrown",

@@ -26,8 +26,8 @@ def footprint(
 ) -> Pool:
     r"""Images of two square objects, a shortcut of many pixels and a core of few, whose grey levels are the two features.
 
-    \[x_j=z_s\ (j\in\text{shortcut}),\qquad x_j=z_c\ (j\in\text{core}),\qquad x_j=0\ \text{elsewhere},\qquad
-      \text{plus noise }N(0,v)\text{ in every pixel}\]
+    \[\begin{aligned}&x_j=z_s\ (j\in\text{shortcut}),\qquad x_j=z_c\ (j\in\text{core}),\qquad x_j=0\ \text{elsewhere},\\
+      &\text{plus noise }N(0,v)\text{ in every pixel}\end{aligned}\]
 
     with the latents z and labels of :class:`~ntk_shortcuts.GenerativeModel`. Without noise
     \(\langle x,x'\rangle=\sum_iA_iz_iz_i'\) with \(A_i\) the pixels of object i: to a fully connected network this is the

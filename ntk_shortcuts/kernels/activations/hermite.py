@@ -25,8 +25,8 @@ _BLOCK = (1024, 1024)
 class Quadrature(Activation):
     r"""Any activation, through the coefficients of its Hermite expansion.
 
-    \[E\phi(a)\phi(b)=\sum_{k<K} a_k(\sqrt{q_{11}})\,a_k(\sqrt{q_{22}})\,c^k,\quad
-      a_k(s)=E_g[\phi(s g)\,h_k(g)],\quad c=\frac{q_{12}}{\sqrt{q_{11}q_{22}}}\]
+    \[\begin{aligned}&E\phi(a)\phi(b)=\sum_{k<K} a_k(\sqrt{q_{11}})\,a_k(\sqrt{q_{22}})\,c^k,\\
+      &a_k(s)=E_g[\phi(s g)\,h_k(g)],\quad c=\frac{q_{12}}{\sqrt{q_{11}q_{22}}}\end{aligned}\]
 
     (Mehler's formula; \(h_k\) orthonormal Hermite polynomials), and the same with \(\phi'\) for the derivative. The
     coefficients are one-dimensional integrals per point, by the trapezoidal rule, whose error on the whole line is

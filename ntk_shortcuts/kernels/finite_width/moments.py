@@ -60,8 +60,8 @@ def finite_width_moments(network: Any, x: Float[Array, "n d"]) -> FiniteWidthMom
 
     Any other activation, biases, the standard parameterisation: exact up to one hidden layer, and to first order in 1/n beyond,
 
-    \[E\,\Theta=\Theta_\infty+m_\theta/n,\quad\mathrm{Var}\,\Theta=(M_{\theta\theta}+2B)/n,\quad
-      \mathrm{Var}f=K+m_q/n,\quad\kappa_4=3M_{qq}/n\]
+    \[\begin{aligned}&E\,\Theta=\Theta_\infty+m_\theta/n,\quad\mathrm{Var}\,\Theta=(M_{\theta\theta}+2B)/n,\\
+      &\mathrm{Var}f=K+m_q/n,\quad\kappa_4=3M_{qq}/n\end{aligned}\]
 
     with the recursion of :mod:`ntk_shortcuts.kernels.finite_width.expansion`.
 
@@ -159,8 +159,8 @@ def edgeworth_density(
 ) -> Float[Array, "..."]:
     r"""Density of a network's output at initialisation, to first order in 1/width.
 
-    \[p(f)=N(f;0,K)\left(1+\frac{\kappa_4}{24K^2}\,\mathrm{He}_4(f/\sqrt K)\right)+O(1/n^2),\qquad
-      \mathrm{He}_4(x)=x^4-6x^2+3\]
+    \[\begin{aligned}&p(f)=N(f;0,K)\left(1+\frac{\kappa_4}{24K^2}\,\mathrm{He}_4(f/\sqrt K)\right)+O(1/n^2),\\
+      &\mathrm{He}_4(x)=x^4-6x^2+3\end{aligned}\]
 
     It integrates to 1 with variance K and fourth cumulant kappa_4, and turns negative where kappa_4 exceeds 4 K^2.
 

@@ -33,8 +33,9 @@ _PROBES, _SIDE = 2048, 30
 class GaussianFeatures(LatentLaw):
     r"""K features, Gaussian within a class: one core, K - 1 shortcuts.
 
-    \[P(y=\pm1)=\tfrac12,\quad z\mid y\sim N(y\mu,\Sigma)\ \text{in}\ R^K,\quad \mu_i=\sqrt2\,\mathrm{erf}^{-1}(2\rho_i-1),\quad
-      E[y\mid z]=\tanh(w^*\cdot z),\ w^*=\Sigma^{-1}\mu\]
+    \[\begin{aligned}&P(y=\pm1)=\tfrac12,\quad z\mid y\sim N(y\mu,\Sigma)\ \text{in}\ R^K,\\
+      &\mu_i=\sqrt2\,\mathrm{erf}^{-1}(2\rho_i-1),\quad
+      E[y\mid z]=\tanh(w^*\cdot z),\ w^*=\Sigma^{-1}\mu\end{aligned}\]
 
     with \(\Sigma_{ii}=1\), so that \(\rho_i=P(\mathrm{sign}\,z_i=y)\). Inputs are \(x=\sum_i\alpha_iw_iz_i\) with random unit
     vectors \(w_i\in R^d\). For K = 2 with the core last it is :class:`~ntk_shortcuts.GenerativeModel` without nesting.

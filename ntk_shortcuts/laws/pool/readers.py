@@ -144,7 +144,7 @@ def pool_from_folder(
         wanted = "None or two integers >= 1, (h, w)"
         require(np.shape(size) == (2,), "size", wanted, size)
         size = (require_integer("size", size[0], 1, wanted), require_integer("size", size[1], 1, wanted))
-    names = [str(name) for name in column_of(columns, file, "file")]
+    names = [str(name) for name in column_of(columns, file, "file, the argument that names the images' column,")]
     images = [_read_image(_existing(folder / name, "folder must hold the images of the table"), size, mode) for name in names]
     _require_alike(names, images)
     named = [attributes] if isinstance(attributes, str) else list(attributes)

@@ -58,8 +58,8 @@ class DatasetAveraged(Method):
 
     \[m(x)=\mathrm{Re}\sum_kc_kf_k(x),\quad f_k(x)=\int p\,H_k(x,z)f^*(z)/\kappa_k(z)\,dz,\]
 
-    \[F(x;z,y)=\mathrm{Re}\sum_kc_kH_k(x,z)(y-f_k(z))/\kappa_k(z),\quad
-      \mathrm{Var}f(x)=\frac1N\Big(E[F^2]-\tfrac12\sum_cE[F\mid y=c]^2\Big),\]
+    \[\begin{aligned}&F(x;z,y)=\mathrm{Re}\sum_kc_kH_k(x,z)(y-f_k(z))/\kappa_k(z),\\
+      &\mathrm{Var}f(x)=\frac1N\Big(E[F^2]-\tfrac12\sum_cE[F\mid y=c]^2\Big),\end{aligned}\]
 
     F the influence of one training point. The outputs are taken as Gaussian in the step from mean and variance to E[sign f].
 

@@ -55,8 +55,8 @@ _COARSE, _ADDED = 3.0, 1 / 8
 class PopulationFlow(Method):
     r"""Finite networks trained by gradient flow on infinitely many samples or on N, averaged over initialisations.
 
-    \[\dot\theta=-\nabla_\theta\sum_mw_m\sum_{y=\pm1}P(y\mid z_m)\,\ell(f_\theta(z_m),y)-\lambda\theta,\qquad
-      \ell(f,y)=\tfrac12(f-y)^2\ \text{or}\ \log(1+e^{-yf}).\]
+    \[\begin{aligned}&\dot\theta=-\nabla_\theta\sum_mw_m\sum_{y=\pm1}P(y\mid z_m)\,\ell(f_\theta(z_m),y)-\lambda\theta,\\
+      &\ell(f,y)=\tfrac12(f-y)^2\ \text{or}\ \log(1+e^{-yf}).\end{aligned}\]
 
     Unlike the frozen-kernel methods it lets the kernel move. Each initialisation has a random embedding of its own. The
     network is finite (a linear one of any width), of any activation, parameterisation and initialisation. `GradientDescent` is
