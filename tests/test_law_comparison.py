@@ -14,6 +14,7 @@ from ntk_shortcuts.experiments import comparison
 from ntk_shortcuts.experiments.comparison import LawConfiguration, compare_law, law_preset
 from ntk_shortcuts.experiments.comparison.laws import _entries, _resolved
 from ntk_shortcuts.experiments.comparison.parts import training_key
+from ntk_shortcuts.experiments.ensembles.laws import Drawn
 from ntk_shortcuts.metrics import GroupAccuracy
 
 BIRDS = ns.NoisyLabels(ns.ImbalancedClasses(ns.Clusters.waterbirds(0.8, amplification=(2.0, 1.0)), 0.3), 0.1)
@@ -151,11 +152,6 @@ def test_a_record_is_what_the_parts_say(law):
 
 
 def test_inputs_that_are_no_latents_have_no_directions():
-    class Plain(ns.GaussianFeatures):
-        def sample(self, key, num_samples, **options):
-            return ns.laws.Dataset.from_arrays(np.ones((num_samples, 3)), [-1, 1] * (num_samples // 2))
-
-    law = Plain((0.8, 0.85, 0.9))
+    data = ns.laws.Dataset.from_arrays(np.ones((2, 3)), [-1, 1])
     with pytest.raises(ValueError, match=r"^orthogonal must be False for inputs that are no embedded latents"):
-        network, descent = ns.MLP(0, width=4), ns.GradientDescent(0.1, 1)
-        ns.experiments.train_on_law(law, network, descent, 4, key=jax.random.key(0), orthogonal=True)
+        Drawn(THREE, 4, 1, data, True)

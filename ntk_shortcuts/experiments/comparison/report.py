@@ -36,9 +36,10 @@ def write_report(records: Sequence[dict], folder: Path, title: str, missing: int
 def _markdown(records: Sequence[dict], summary: dict, title: str, missing: int, figures: Iterable[str]) -> str:
     table = table_of(records)
     lines = [f"# {title}", ""]
+    several = summary["configurations"]
     lines.append(
-        f"{summary['configurations']} configurations in the table and {len(records) - summary['configurations']} in the studies "
-        f"of width, depth and time: {summary['networks']} networks, trained in float32 by full-batch gradient descent in the NTK "
+        f"{several} configurations in the table and {len(records) - several} in the studies of width, depth and time: "
+        f"{summary['networks']} networks, trained in float32 by full-batch gradient descent in the NTK "
         "parameterisation, on data whose feature directions are exactly orthogonal (as they are for large d). Predictions "
         "are for infinite width. t is learning rate x steps."
     )

@@ -48,6 +48,9 @@ def sweep_attributes(
     """What the axes do not vary, as JSON can store it, and the digests by which a store knows its sweep."""
     found = run_attributes(grid.base, method, compute, options)
     varied = {*grid.values, *grid.varied()}
+    # Of an argument that an axis sets as a whole, no entry is fixed either.
+    owned = [axes_of(spec) for spec in grid.base.specs().values()]
+    varied |= {name for axes in owned for name, axis in axes.items() if axis.entry is not None and axis.field in varied}
     found = {name: _finite(value) for name, value in found.items() if name not in varied}
     named = () if method is None else (method if isinstance(method, Method) else METHODS[method]).sources
     return {
