@@ -46,6 +46,8 @@ def fake(configuration, seed=0):
     return {**record, "name": configuration.name, "parameters": configuration.parameters()}
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_what_is_read_of_each_law_has_words():
     laws = (BIRDS, THREE, UNNAMED, ns.NoisyLabels(test_comparison.MODEL, 0.1))
     named = {type(law).__name__ + str(i): _entries(law, law.test_points()) for i, law in enumerate(laws)}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import ntk_shortcuts as ns
+from ntk_shortcuts import derivation
 from ntk_shortcuts.laws import read_law, write_law
 from ntk_shortcuts.laws.readers import LAWS, WRAPPERS, keys_of
 
@@ -95,3 +96,16 @@ def test_the_page_on_files_lists_every_key():
         assert row, name
         listed = row[1].split(" | ")[0]
         assert {key: f"**`{key}`**" in listed for key in re.findall(r"`(\w+)`", listed)} == keys_of(name)
+
+
+def test_the_gallery_shows_each_law_as_call_and_file(tmp_path):
+    """Of each section the call is the law that the file describes, and the file is the one its figure was made from."""
+    root = Path(__file__).parents[1]
+    texts = derivation._load(derivation.derivations_folder() / "law_gallery.py").TEXTS
+    page = (root / "docs" / "howto" / "laws.md").read_text()
+    sections = re.findall(r"figures/law_(\w+)\.png\)\n\n```python\nlaw = (.*?)\n```\n\n```toml\n(.*?)```", page, re.S)
+    assert {name: text for name, _, text in sections} == texts
+    for _, call, text in sections:
+        (tmp_path / "law.toml").write_text(text)
+        assert read_law(tmp_path / "law.toml") == eval(call, {"ns": ns})
+    assert {*LAWS, *WRAPPERS} == {*texts}

@@ -108,9 +108,9 @@ def _show(result: Any, method: str) -> None:
     shown = result[[name for name in _SHOWN if name in result]]
     points = frame(shown)
     titles = [str(name) for name in points.columns]
-    numbers = [name in shown.data_vars for name in titles]
+    forms = [("" if "accuracy" in name else "+") + ".4f" if name in shown.data_vars else None for name in titles]
     rows = [
-        [f"{value:+.4f}" if is_number else str(value) for value, is_number in zip(row, numbers, strict=True)]
+        [str(value) if form is None else format(value, form) for value, form in zip(row, forms, strict=True)]
         for row in points.itertuples(index=False)
     ]
     print_columns([title.replace("_", " ") for title in titles], rows)

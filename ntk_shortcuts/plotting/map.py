@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # What is drawn where nothing is asked for, the first that is there; else the first variable.
 _FIRST = ("bias", "worst_group_accuracy", "accuracy")
+# Up to so many values of an axis are named each; of more matplotlib chooses.
+_TICKS = 8
 
 
 def plot_map(result: xarray.Dataset, variable: str | None = None, ax: Any = None) -> Figure:
@@ -48,7 +50,7 @@ def plot_map(result: xarray.Dataset, variable: str | None = None, ax: Any = None
     drawn = axes_for(ax, 1, len(shown), None if len(shown) == 1 else (3.4 * len(shown) + 1.0, 3.8))[0]
     colours = _colours(chosen, np.asarray(values))
     for panel, (place, found) in zip(drawn, shown, strict=True):
-        mesh = draw_map(panel, found.sortby(axes), colours)
+        mesh = _draw(panel, found.sortby(axes), colours)
         words = (f"{name} {signed(value, values[name].values)}" for name, value in place.items())
         panel.set_title(", ".join(words), fontsize="small")
     root(drawn[0]).colorbar(mesh, ax=list(drawn), label=number_label(chosen))
@@ -69,22 +71,28 @@ def further_dims(dims: Any) -> tuple[str, ...]:
     return (*(name for name in dims if name == "shortcut"), *group_dims(dims))
 
 
-def draw_map(axes: Axes, values: xarray.DataArray, colours: dict[str, Any] | None = None) -> QuadMesh:
+def _draw(axes: Axes, values: xarray.DataArray, colours: dict[str, Any]) -> QuadMesh:
     """Cells over the last dimension to the right and the first upwards, logarithmic where values are far apart."""
     first, second = values.dims
-    scales = {}
-    for name, side in ((second, "x"), (first, "y")):
-        scales[f"{side}scale"] = "log" if is_wide(np.asarray(values[name], float)) else "linear"
-        scales[f"{side}label"] = axis_label(str(name), values[name].attrs.get("long_name"))
-    edges = [_edges(np.asarray(values[name], float)) for name in (second, first)]
-    numbers = np.asarray(values)
-    mesh = axes.pcolormesh(*edges, numbers, rasterized=True, **(colours or _colours(str(values.name), numbers)))
-    axes.set(**scales)
+    at = [np.asarray(values[name], float) for name in (second, first)]
+    logarithmic = [_is_logarithmic(found) for found in at]
+    edges = [np.exp(cell_edges(np.log(v))) if log else cell_edges(v) for v, log in zip(at, logarithmic, strict=True)]
+    mesh = axes.pcolormesh(*edges, np.asarray(values), rasterized=True, **colours)
+    labels = [axis_label(str(name), values[name].attrs.get("long_name")) for name in (second, first)]
+    scales = ["log" if log else "linear" for log in logarithmic]
+    axes.set(xlabel=labels[0], ylabel=labels[1], xscale=scales[0], yscale=scales[1])
+    for found, side in zip(at, (axes.xaxis, axes.yaxis), strict=True):
+        if len(found) <= _TICKS:
+            side.set_ticks(found, [f"{value:.3g}" for value in found])
+            side.set_ticks([], minor=True)
     return mesh
 
 
-def _edges(at: np.ndarray) -> np.ndarray:
-    return np.exp(cell_edges(np.log(at))) if is_wide(at) else cell_edges(at)
+def _is_logarithmic(at: np.ndarray) -> bool:
+    """Values far apart, or evenly spaced in the logarithm alone."""
+    if at.min() <= 0 or len(at) < 3:
+        return False
+    return is_wide(at) or bool(np.ptp(np.diff(np.log(at))) < 1e-9 < np.ptp(np.diff(at)))
 
 
 def _colours(name: str, numbers: np.ndarray) -> dict[str, Any]:
