@@ -55,8 +55,9 @@ def test_what_an_axis_sets_as_a_whole_is_not_stated_as_fixed():
     grid = checked_grid({"agreement": [0.6, 0.9]}, Point(BIRDS, ns.MLP(0), ns.GradientFlow(3.0), None), True)
     stated = sweep_attributes(grid, "population", None, {})
     assert not any(name.startswith("proportions") for name in stated) and stated["amplification_0"] == 3.0
-    with pytest.raises(ValueError, match="axes must be one of"):
-        checked_grid({"agreement": [0.6], "proportions": [0.1]}, grid.base, True)
+    for both in (["agreement", "proportions_1"], ["proportions_1", "agreement"]):
+        with pytest.raises(ValueError, match=f"^axes must be one of {both[0]} and {both[1]}, not both"):
+            checked_grid(dict.fromkeys(both, [0.6]), grid.base, True)
 
 
 def test_a_map_has_a_panel_for_each_shortcut_and_one_scale():
@@ -117,7 +118,7 @@ def test_what_is_no_map_is_refused(result, variable, message):
         ("--x depth=0,1", "y must be given with --x and --y"),
         ("--show bias", "show must be given with --x and --y; got 'bias'"),
         ("--x depth=0,1 --y depth=0,1", "y must be another axis than x; got depth twice"),
-        ("--law {law} --x depth=0,1 --y correlation=0,0.1", "got 'correlation'"),
+        ("--law {law} --x depth=0,1 --y correlation=0,0.1", "model must be a GenerativeModel for the axis correlation"),
         (
             "--law {law} --x depth=0,1 --y rate=0:1",
             "y must be NAME=MIN:MAX:COUNT, or NAME=MIN:MAX:COUNT:log of positive numbers",
@@ -150,6 +151,6 @@ def test_maps_and_sweeps_of_files_are_the_python_answer(capsys, tmp_path):
     np.testing.assert_allclose(np.array(found["group_accuracy"])[0, 2], p.group_accuracy, atol=1e-9)
     assert main(f"sweep --law {law} --axis amplification_0=4 --axis agreement=0.6 {FAST}".split()) == 0
     out = capsys.readouterr().out
-    assert f"4\t0.6\t{p.worst_group_accuracy:.4f}\t{p.accuracy:.4f}" in out
+    assert f"4.0\t0.6\t{p.worst_group_accuracy:.4f}\t{p.accuracy:.4f}" in out
     assert main(f"map --law {law} {axes.replace('3:log', '1:log')} {FAST} --show accuracy --output {figure}".split()) == 2
     assert "result must be over two axes of several numbers" in capsys.readouterr().err
