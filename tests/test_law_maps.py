@@ -57,7 +57,7 @@ def test_what_an_axis_sets_as_a_whole_is_not_stated_as_fixed():
     assert not any(name.startswith("proportions") for name in stated) and stated["amplification_0"] == 3.0
     for both in (["agreement", "proportions_1"], ["proportions_1", "agreement"]):
         with pytest.raises(ValueError, match=f"^axes must be one of {both[0]} and {both[1]}, not both"):
-            checked_grid(dict.fromkeys(both, [0.6]), grid.base, True)
+            checked_grid({name: [0.6] for name in both}, grid.base, True)
 
 
 def test_a_map_has_a_panel_for_each_shortcut_and_one_scale():
