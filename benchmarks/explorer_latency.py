@@ -1,11 +1,12 @@
 """How fast the explorer is, as measured in the browser: from its start to the first picture, and from a slider to the picture.
 
-    python benchmarks/explorer_latency.py [--moves M] [--starts S] [--pictures FOLDER]
+    python benchmarks/explorer_latency.py [--moves M] [--starts S] [--seconds T] [--pictures FOLDER]
 
 starts `ntk-shortcuts explore` in a process of its own and opens it in headless Chromium (extras `explorer` and `browser`),
-moves each slider by its keys, and writes `benchmarks/results/explorer_latency.csv`: a row for each start and each move. A move
-ends when the number is that of the new setting and the first figure has not been drawn again for a quarter of a second: the
-time is that of its last stroke. `--pictures` draws the page instead, wide and narrow.
+moves each slider by its keys, and writes `benchmarks/results/explorer_latency.csv`: a row for each start and each move, as soon
+as it is known. A move ends when the number is that of the new setting and the first figure has not been drawn again for a
+quarter of a second: the time is that of its last stroke. Each slider is moved once before any is moved again, so that what
+`--seconds` cuts off are repeats. `--pictures` draws the page instead, wide and narrow.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import itertools
 import re
 import shutil
 import signal
@@ -24,7 +26,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, TimeoutError, sync_playwright
 
 OUTPUT = Path(__file__).parent / "results" / "explorer_latency.csv"
 SLIDERS = ("shortcut_predictivity", "core_predictivity", "amplification_ratio", "correlation", "time")
@@ -118,23 +120,28 @@ def starts(count: int) -> Iterator[dict[str, Any]]:
             yield {"what": "start", "slider": "", "milliseconds": round(1000 * (time.perf_counter() - began))}
 
 
-def moves(count: int) -> Iterator[dict[str, Any]]:
-    """Every slider there and back, a second apart, after one move that is not counted."""
+def moves(count: int, seconds: float) -> Iterator[dict[str, Any]]:
+    """Every slider there and back, a second apart, after one move that is not counted, in each setting's part of the time."""
     with served() as url:
         for name, query in SETTINGS.items():
+            ends = time.monotonic() + seconds / len(SETTINGS)
             with opened(f"{url}?{query}") as page:
-                for slider in SLIDERS:
-                    move(page, slider)
-                    for i in range(count):
+                with contextlib.suppress(TimeoutError):  # programs are compiled meanwhile
+                    settled(page, seconds / len(SETTINGS) / 2)
+                for i in range(-1, count):
+                    for slider in SLIDERS:
+                        if i > 0 and time.monotonic() > ends:
+                            break
+                        found = move(page, slider, "ArrowRight" if i % 2 else "ArrowLeft")
+                        if i >= 0:
+                            yield {"what": name, "slider": slider, "milliseconds": round(found["milliseconds"])}
                         page.wait_for_timeout(1000)  # as one who looks at it: the other figures are being drawn
-                        found = move(page, slider, "ArrowLeft" if i % 2 else "ArrowRight")
-                        yield {"what": name, "slider": slider, "milliseconds": round(found["milliseconds"])}
 
 
-def settled(page: Page) -> None:
-    """Wait until all figures of the setting are there."""
+def settled(page: Page, seconds: float = 300.0) -> None:
+    """Wait until all figures of the setting are there, so long at most."""
     page.wait_for_timeout(400)
-    page.locator(".status").filter(has_text="ready").wait_for(timeout=300_000)
+    page.locator(".status").filter(has_text="ready").wait_for(timeout=1000 * seconds)
 
 
 def pictures(folder: Path) -> None:
@@ -150,15 +157,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the explorer in headless Chromium.")
     parser.add_argument("--moves", type=int, default=6, help="of each slider, in each setting")
     parser.add_argument("--starts", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=600.0, help="about how long to move sliders")
     parser.add_argument("--pictures", type=Path, help="draw the page into this folder, and measure nothing")
     asked = parser.parse_args()
     if asked.pictures is not None:
         return pictures(asked.pictures)
-    rows = [*starts(asked.starts), *moves(asked.moves)]
+    rows = []
     with OUTPUT.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
+        writer = csv.DictWriter(file, ("what", "slider", "milliseconds"))
         writer.writeheader()
-        writer.writerows(rows)
+        for row in itertools.chain(starts(asked.starts), moves(asked.moves, asked.seconds)):
+            rows.append(row)
+            writer.writerow(row)
+            file.flush()
     for what in dict.fromkeys(row["what"] for row in rows):
         found = sorted(row["milliseconds"] for row in rows if row["what"] == what)
         ninth = found[min(len(found) - 1, int(0.9 * len(found)))]

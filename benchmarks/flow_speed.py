@@ -21,7 +21,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from population_flow import BATCH, CONFIGURATIONS, NAMES, SAMPLES, setting
+from population_flow import CONFIGURATIONS, FULL, NAMES, setting
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.metrics import Reliance
@@ -45,11 +45,11 @@ def timed(call: Callable[[], Any]) -> tuple[Any, float]:
 
 def trained(configuration: tuple) -> dict:
     """Seconds and squared error of networks trained in one loop."""
-    model, network, descent = setting(*configuration)
-    options: dict[str, Any] = {"batch_size": BATCH, "loss": configuration[-1]}
+    model, network, descent = setting(configuration)
+    options: dict[str, Any] = {"batch_size": FULL.batch, "loss": configuration[-1]}
 
     def train(seed: int, sets: int) -> Any:
-        return ns.train_ensemble(model, network, descent, SAMPLES, sets, 1, key=jax.random.key(seed), **options)
+        return ns.train_ensemble(model, network, descent, FULL.samples, sets, 1, key=jax.random.key(seed), **options)
 
     train(0, NETWORKS // 2)
     halves = [timed(lambda seed=seed: train(seed, NETWORKS // 2)) for seed in (1, 2)]
@@ -64,7 +64,7 @@ def trained(configuration: tuple) -> dict:
 
 def flowed(configuration: tuple, options: dict) -> dict:
     """Seconds of a call and its squared error; and the scatter of calls over what their errors say, in variance."""
-    model, network, descent = setting(*configuration)
+    model, network, descent = setting(configuration)
 
     def call(seed: int, inits: int = INITS, order: int | None = None) -> Any:
         method = ns.PopulationFlow(key=jax.random.key(seed), num_inits=inits, loss=configuration[-1], order=order, **options)

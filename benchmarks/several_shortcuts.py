@@ -20,8 +20,8 @@ import ntk_shortcuts as ns
 ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "benchmarks" / "results" / "several_shortcuts.csv"
 COLUMNS = ["amplification", "predicted_0", "predicted_1", "trained_0", "trained_1", "error_0", "error_1"]
-AMPLIFICATIONS = (0.25, 0.5, 1.0, 2.0, 4.0)
-NUM_SAMPLES, TIME = 300, 30
+AMPLIFICATIONS = (0.25, 0.5, 1.0, 2.0, 3.0, 4.0)
+NUM_SAMPLES, TIME, DATASETS = 300, 30, 100
 
 
 def law(amplification: float) -> ns.GaussianFeatures:
@@ -30,13 +30,13 @@ def law(amplification: float) -> ns.GaussianFeatures:
 
 
 def measured(amplification: float) -> dict[str, float]:
-    """Biases towards both shortcuts: of the average, and of networks of width 512 on 12 data sets."""
+    """Biases towards both shortcuts: of the average, and of networks of width 512 on 100 data sets."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ns.UntrustedPredictionWarning)
         descent = ns.GradientDescent(1.0, TIME)
         predicted = ns.predict(law(amplification), ns.MLP(1), descent, num_samples=NUM_SAMPLES, tolerance=5e-3)
     key = jax.random.key(0)
-    trained = ns.train_ensemble(law(amplification), ns.MLP(1, width=512), descent, NUM_SAMPLES, 12, 1, key=key)
+    trained = ns.train_ensemble(law(amplification), ns.MLP(1, width=512), descent, NUM_SAMPLES, DATASETS, 1, key=key)
     numbers = (predicted.bias, trained.mean_bias, trained.bias_standard_error)
     return dict(zip(COLUMNS, [amplification, *np.ravel([np.asarray(part) for part in numbers]).round(5).tolist()], strict=True))
 
@@ -54,7 +54,7 @@ def interaction(rows: list[dict[str, float]]) -> Figure:
     axes.set(xscale="log", xlabel="amplification of the second shortcut", ylabel="shortcut bias")
     axes.set_xticks(AMPLIFICATIONS, [f"{value:g}" for value in AMPLIFICATIONS])
     axes.minorticks_off()
-    axes.legend(frameon=False, fontsize="small")
+    axes.legend(loc="center left", frameon=False, fontsize="small")
     return drawing
 
 
@@ -70,8 +70,8 @@ def main() -> None:
     rows = read()
     for amplification in AMPLIFICATIONS:
         if amplification not in {row["amplification"] for row in rows}:
-            rows.append(measured(amplification))
-            print(rows[-1], flush=True)
+            rows = sorted([*rows, measured(amplification)], key=lambda row: row["amplification"])
+            print(amplification, flush=True)
             records.write(OUTPUT, rows, COLUMNS)
 
 

@@ -4,6 +4,8 @@ trusted."""
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +14,12 @@ from ntk_shortcuts.compilation import make_room
 from ntk_shortcuts.laws.kernel import meet
 from ntk_shortcuts.laziness import laziness_notes
 from ntk_shortcuts.methods import Method, resolve
+from ntk_shortcuts.methods.base import Question
 from ntk_shortcuts.networks.base import as_network
 from ntk_shortcuts.numerics import in_float64, is_traced
 from ntk_shortcuts.results.base import origin_of
 from ntk_shortcuts.results.issues import Issue, ShortcutIsOptimal, UnseenTarget, give
+from ntk_shortcuts.results.outputs import Outputs
 from ntk_shortcuts.results.prediction import Prediction
 from ntk_shortcuts.training.rules import TrainingRule, require_rule
 from ntk_shortcuts.validation import require
@@ -78,17 +82,58 @@ def predict(
         >>> round(prediction.bias, 2), prediction.issues
         (1.13, ())
     """
-    require_rule(training)
-    if not is_traced(law, network, training, options):
-        make_room()
-    also = ("probes", "test", "cache", "check_laziness")
-    chosen = resolve(_default(num_samples, options) if method is None else method, options, also=also)
+    chosen = _default(num_samples, options) if method is None else method
+    asked = [(law, network, training, num_samples)]
+    return next(predict_each(asked, chosen, probes=probes, test=test, cache=cache, check_laziness=check_laziness, **options))
+
+
+Asked = tuple[Any, Any, TrainingRule, Any]
+
+
+def predict_each(
+    asked: Iterable[Asked],
+    method: str | Method,
+    *,
+    probes: Any = None,
+    test: Any = None,
+    cache: Any = None,
+    check_laziness: bool = True,
+    **options: Any,
+) -> Iterator[Prediction]:
+    """The predictions of several laws, networks, rules and numbers of samples by one method, side by side where it can.
+
+    Args:
+        asked: (law, network, training, num_samples) for each. Other arguments, errors and warnings are those of
+            :func:`predict`.
+
+    Yields:
+        The predictions in order; where one fails, those before it come first.
+    """
+    chosen = resolve(method, options, also=("probes", "test", "cache", "check_laziness"))
     require(probes is None or test is None, "test", "None with probes: both say where to predict", type(test).__name__)
     where = probes if test is None else test
-    prediction = _predicted(law, network, training, num_samples, chosen, where, cache, check_laziness)
-    if not is_traced(prediction):
-        give(prediction.issues)
-    return prediction
+    remaining = iter(asked)
+    while some := list(itertools.islice(remaining, chosen.together)):
+        for one, question, outputs in _answers(some, chosen, where, cache):
+            prediction = _prediction(one, question, outputs, chosen, check_laziness)
+            if not is_traced(prediction):
+                give(prediction.issues)
+            yield prediction
+
+
+def _answers(some: Sequence[Asked], method: Method, where: Any, cache: Any) -> Iterator[tuple[Asked, Question, Outputs]]:
+    """Outputs for all at once; one by one where that fails, so that only the one at fault does."""
+    for _, _, training, _ in some:
+        require_rule(training)
+    if not is_traced(some, method):
+        make_room()
+    try:
+        found: Iterable[Any] = _answered(some, method, where, cache)
+    except Exception:
+        if len(some) == 1:
+            raise
+        found = (answer for one in some for answer in _answered([one], method, where, cache))
+    yield from found
 
 
 def predict_bias(
@@ -123,26 +168,26 @@ def _default(num_samples: int | None, options: dict[str, Any]) -> str:
 
 
 @in_float64
-def _predicted(
-    law: Any,
-    network: Any,
-    training: TrainingRule,
-    num_samples: Any,
-    method: Method,
-    where: Any,
-    cache: Any,
-    check_laziness: bool,
-) -> Prediction:
-    kernel, points = meet(law, network, where, cache)
-    if not method.moves_kernel:
-        kernel.law.require_resolved(kernel.network)
-    outputs = method(kernel, training, num_samples, points)
+def _answered(some: Sequence[Asked], method: Method, where: Any, cache: Any) -> list[tuple[Asked, Question, Outputs]]:
+    questions = []
+    for law, network, training, num_samples in some:
+        kernel, points = meet(law, network, where, cache)
+        if not method.moves_kernel:
+            kernel.law.require_resolved(kernel.network)
+        questions.append(Question(kernel, training, num_samples, points))
+    return list(zip(some, questions, method.each(questions), strict=True))
+
+
+@in_float64
+def _prediction(asked: Asked, question: Question, outputs: Outputs, method: Method, check_laziness: bool) -> Prediction:
+    """The outputs with what there is to say of them."""
+    (law, network, training, num_samples), kernel, points = asked, question.kernel, question.points
     if not kernel.sees_target and method.learns_the_law:
         outputs = outputs.silenced(UnseenTarget(0.0))
     if check_laziness:
         outputs = outputs.with_notes(*laziness_notes(outputs, kernel, training, method, points))
-    asked = {"model": law, "network": as_network(network), "training": training, "method": method}
-    origin = origin_of(asked, num_samples=num_samples)
+    specs = {"model": law, "network": as_network(network), "training": training, "method": method}
+    origin = origin_of(specs, num_samples=num_samples)
     prediction = Prediction(outputs, points, method.name, kernel.law.metric, training.coordinates, origin=origin)
     found = (*kernel.law.issues, *_of_the_law(prediction))
     return dataclasses.replace(prediction, outputs=outputs.with_notes(issues=found))

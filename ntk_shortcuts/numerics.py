@@ -312,10 +312,12 @@ def map_needed(function: Callable[[Any], Any], items: Any, needed: jax.Array | N
     if needed is None:
         return lax.map(function, items)
 
-    def skipped(item: Any) -> Any:
-        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(function, item))
+    once = jax.jit(function, inline=True)  # traced once, where the shapes of its results are asked for
 
-    return lax.map(lambda pair: lax.cond(pair[0], function, skipped, pair[1]), (needed, items))
+    def skipped(item: Any) -> Any:
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(once, item))
+
+    return lax.map(lambda pair: lax.cond(pair[0], once, skipped, pair[1]), (needed, items))
 
 
 def unit_vectors(x: jax.Array) -> tuple[jax.Array, jax.Array]:

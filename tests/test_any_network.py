@@ -66,6 +66,8 @@ def test_wide_stax_networks_agree_with_their_own_infinite_prediction():
     assert discrepancy(ensemble, network, 0.5) > 4
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.peers
 def test_images_are_trained_on_and_precision_follows_dtype():
     stax = interop.load().stax

@@ -237,6 +237,8 @@ class Scattered(ns.MLP):
     is_homogeneous = False
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.parametrize("samples", [None, pytest.param(100, marks=pytest.mark.slow)])
 def test_merged_rays_predict_what_points_in_the_plane_do(samples):
     model, flow = ns.GenerativeModel((0.85, 0.9), (2.0, 1.0)), ns.GradientFlow([3.0, 30.0])

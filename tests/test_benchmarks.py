@@ -49,6 +49,17 @@ def test_the_list_has_every_script():
     assert [path.name for path in BENCHMARKS.glob("*.py") if f"]({path.name})" not in page] == []
 
 
+@pytest.mark.slow
+@pytest.mark.branches
+@pytest.mark.peers
+def test_every_script_loads(monkeypatch):
+    """What a script takes from the package and from its neighbours is there: no other test runs the long ones."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.setattr(mpmath.mp, "dps", mpmath.mp.dps)
+    for path in BENCHMARKS.glob("*.py"):
+        importlib.import_module(path.stem)
+
+
 def test_the_page_on_speed_shows_the_records(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     monkeypatch.setattr(mpmath.mp, "dps", mpmath.mp.dps)  # which the script sets for itself

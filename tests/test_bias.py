@@ -48,6 +48,8 @@ def test_zero_spread_is_the_sign():
     assert float(ns.metrics.expected_reliance(outputs, 0.0, probes)) == float(ns.metrics.reliance(outputs, probes))
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.parametrize("function", [lambda s, c: s + 0.37 * c, lambda s, c: s + c**2 - 0.8, lambda s, c: np.sin(2 * s) + c])
 def test_reliance_between_probes_is_that_of_a_fine_grid(function):
     coarse, fine = (np.asarray(MODEL.probe_grid(points)) for points in (30, 30 * 41))

@@ -11,6 +11,8 @@ START = jnp.array([1.0, 2.0])
 QUARTIC = diffrax.ODETerm(lambda t, y, args: -(y**3) - y)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_error_is_of_second_order():
     # y' = -y^3 - y: y^2 / (1 + y^2) falls like e^(-2t).
     ratio = START**2 / (1 + START**2) * np.exp(-2.0)

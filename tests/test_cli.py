@@ -99,6 +99,8 @@ def test_training_rules(capsys, rule, expected):
     assert status == 0 and {name: found[name] for name in expected} == expected
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.parametrize("method", [pytest.param("monte_carlo --num-datasets 2", marks=pytest.mark.slow), "dataset"])
 def test_sampling_methods_repeat_with_their_seed(capsys, method):
     line = f"predict --json --num-samples 20 --input-dim 30 --method {method} --seed"
@@ -110,6 +112,8 @@ def test_sampling_methods_repeat_with_their_seed(capsys, method):
         assert first["num_datasets"] == 2 and first["diagnostics"]["bias_standard_error"] > 0
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_predict_a_network_of_finite_width(capsys):
     line = "predict --method population-flow --width 8 --depth 1 --time 1 --num-inits 2 --loss logistic"
     status, out, _ = run(capsys, f"{line} --parameterization standard --initialization torch --json")

@@ -33,6 +33,8 @@ def test_nodes_integrate_the_moments(features):
         assert np.abs((weights * targets) @ points - signed @ means).max() < 0.06
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_class_expectation_is_that_of_sampled_labels():
     data = BIRDS.sample(jax.random.key(0), 40_000)
     latents, labels = np.asarray(data.latents), np.asarray(data.labels)
@@ -153,6 +155,8 @@ def test_groups_without_attributes_are_the_clusters():
     assert single.mean.shape == (2,) and single.points.truth.tolist() == [1.0, -1.0]
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_sweeps_have_the_groups():
     law = ns.Clusters.waterbirds()
     table = ns.sweep(

@@ -28,6 +28,8 @@ def _compile():
     return function
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.skipif(not compilation._MAPPINGS.exists(), reason="no list of memory mappings")
 def test_programs_are_forgotten_where_they_crowd(crowded):
     function = _compile()

@@ -108,6 +108,8 @@ def test_scalar_ridge_is_the_textbook_formula():
     np.testing.assert_allclose(prediction.mean, expected, atol=1e-3 * np.max(np.abs(expected)))
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.parametrize(
     "network",
     [
@@ -240,6 +242,8 @@ def test_diagnostics_are_reported():
     assert few.diagnostics["data_std"] > d["data_std"]
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_modes_that_cannot_be_learnt_are_left_out():
     model, network = ns.GenerativeModel(), ns.MLP(1, bias_variance=0.1)
     spectra = sector_spectra(LawKernel(model, network).in_sectors(), latent_rays(model, 18, 8, False))

@@ -180,6 +180,8 @@ def test_a_fit_out_of_reach_says_its_error():
     assert fitted_poles(lambda lam: np.sin(300 * lam) ** 2, 1.0, 400, most=3).error > 1e-3
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.parametrize("options", [RULES[-1]])
 def test_a_data_set_against_optax_on_the_linearised_model(options):
     """f = features . theta with the features of the kernel: optax' own steps on theta, from theta = 0."""
@@ -212,10 +214,13 @@ def test_a_data_set_against_optax_on_the_linearised_model(options):
 @pytest.mark.parametrize(
     "rule",
     [
-        ns.GradientDescent(COSINE, [10, 60], 0.9, nesterov=True),
-        ns.GradientDescent(0.5, [10, 60], 0.5, weight_decay=0.1, decoupled=True),
+        pytest.param(
+            ns.GradientDescent(COSINE, [10, 60], 0.9, nesterov=True),
+            id="cosine",
+            marks=[pytest.mark.slow, pytest.mark.branches],
+        ),
+        pytest.param(ns.GradientDescent(0.5, [10, 60], 0.5, weight_decay=0.1, decoupled=True), id="decay"),
     ],
-    ids=["cosine", "decay"],
 )
 def test_trained_linear_networks_do_what_the_rule_says(rule):
     """A linear network's kernel does not move: the steps of an ensemble and the filter are one, at initialisation too."""

@@ -25,6 +25,8 @@ def train(network=NETWORK, steps=(2, 12), rate=0.3, count=(2, 2), model=MODEL, *
     return ns.train_ensemble(model, network, ns.GradientDescent(rate, np.array(steps)), 30, *count, key=KEY, **options)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.parametrize(
     ("loss", "slope"),
     [("squared", lambda f, y: f - y), ("logistic", lambda f, y: -y / (1 + np.exp(y * f)))],
@@ -100,6 +102,8 @@ def test_adam_and_nesting_stay_in_the_whole_space():
         plane_basis(ns.GenerativeModel(nesting=(0, 1)).embedding(KEY))
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_centred_ensembles_start_at_zero_and_several_laws_train_side_by_side():
     other = ns.GenerativeModel(amplification=(1.0, 1.0), input_dim=20)
     both = ns.experiments.train_ensembles(

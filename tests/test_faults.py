@@ -43,6 +43,8 @@ def test_the_laziness_gap_is_that_of_the_samples_given():
     assert "laziness_gap" not in few.diagnostics  # the loss of the coarse flow has no weights
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_wide_networks_are_lazy_on_samples_too():
     data = MODEL.sample(jax.random.key(0), 20)
     p = quietly(MODEL, ns.MLP(1, width=1024), ns.GradientFlow(1.0), dataset=data, random_init=False)

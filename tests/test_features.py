@@ -111,6 +111,8 @@ def test_averages_are_those_of_sampled_data_sets_for_relu(law, network):
     _agree(law, network, ns.GradientFlow([3.0, 30.0, 100.0]), 200, 100)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_one_given_data_set_and_single_probes():
     data = THREE.sample(jax.random.key(3), 60)
     probes = [[1.0, -1.0, 0.5], [0.2, 2.0, -1.0]]
@@ -149,6 +151,8 @@ def test_trained_networks_have_the_predicted_biases():
     assert not np.all(np.abs(p.bias.values + 0.25 - e.mean_bias.values) < 0.05 + 3 * e.bias_standard_error.values)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_axes_are_entries_and_sweeps_have_the_shortcuts():
     assert {"predictivity_0", "amplification_2", "correlation", "input_dim"} <= axes_of(THREE).keys()
     assert "predictivity_3" not in axes_of(THREE)
@@ -201,6 +205,8 @@ def test_samples_are_balanced_or_independent():
     assert hash(THREE) == hash(ns.GaussianFeatures((0.8, 0.85, 0.9), (4.0, 2.0, 1.0), correlation=0.5))
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_networks_on_a_law_are_trained_by_the_rule_given():
     law, network = ns.GaussianFeatures((0.8, 0.85, 0.9)), ns.MLP(0, width=4)
     options = {"num_samples": 20, "num_datasets": 2, "num_inits": 1, "key": jax.random.key(0)}

@@ -35,7 +35,7 @@ def _call(kind, rule, i):
         return ns.predict_bias(model, network, training, **QUICK)
 
 
-@pytest.mark.parametrize("kind", ["population", "average"])
+@pytest.mark.parametrize("kind", ["population", pytest.param("average", marks=[pytest.mark.slow, pytest.mark.branches])])
 def test_thirty_varied_calls_compile_nothing_after_the_first_ten(kind):
     with compiled_programs() as first:
         for i, rule in zip(range(10), itertools.cycle(range(4)), strict=False):
@@ -47,6 +47,8 @@ def test_thirty_varied_calls_compile_nothing_after_the_first_ten(kind):
     assert after == []
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_data_sets_of_another_size_are_filled_up():
     """The numbers of a data set do not depend on the rows of weight zero, nor does another size need a new large program."""
     model, network, flow = MODELS[0], ns.MLP(2), ns.GradientFlow(30.0)

@@ -94,6 +94,8 @@ SMOOTH = [
 ]
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.parametrize(
     ("activation", "depth", "width", "weight", "bias", "parameterization"),
     [

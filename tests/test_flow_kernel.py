@@ -22,6 +22,8 @@ def motion():
     return ns.analysis.kernel_motion(MODEL, PRACTICE, ns.GradientFlow([30.0, 0.0, 1.0]), key=KEY, num_inits=2)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_start_and_order_of_times(motion):
     assert motion.times.tolist() == [30.0, 0.0, 1.0]
     assert (motion.relative_change[:, 1] == 0).all() and (motion.relative_change[:, 0] > motion.relative_change[:, 2]).all()

@@ -18,6 +18,7 @@ ROOMS = [
         "program_cache",
         "padding",
         "numerics",
+        "batches",
         "validation",
         "memory",
         "spec",

@@ -50,7 +50,7 @@ def test_float32_in_the_plane(activation, depth, bias_variance):
         assert np.all(np.abs(a - b) <= 2e-6 * np.abs(b) + floor)
 
 
-@pytest.mark.parametrize("dimension", [3, 100])
+@pytest.mark.parametrize("dimension", [3, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.branches])])
 def test_float32_points_have_no_angle_with_themselves(dimension, rng):
     """In a chaotic network an angle of 1e-8 grows to 1 within 20 layers and takes the diagonal with it."""
     x = rng.normal(size=(50, dimension)).astype(np.float32)
@@ -118,6 +118,8 @@ def test_quadrature_agrees_with_closed_forms(closed, function, rng):
     assert float(other.quadrature_error) < 1e-10
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.parametrize("activation", ns.kernels.known_activations())
 def test_dual_is_the_mean_square_of_the_pointwise_function(activation):
     activation, variance = resolve_activation(activation), 1.7
@@ -302,6 +304,8 @@ def test_arctan2_and_its_gradient(rng):
     assert float(arctan2(0.0, 0.0)) == 0 and jax.grad(arctan2)(0.0, 0.0) == 0
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.parametrize(
     "network",
     [

@@ -73,11 +73,16 @@ def test_products_are_those_of_the_whole_matrix(part, memory, small_tiles):
 @pytest.mark.parametrize(
     ("rule", "targets", "weights"),
     [
-        (TIMES, LABELS, None),
-        (ns.GradientDescent(0.2, 40), LABELS, WEIGHTS),
-        (ns.Ridge(np.array([0.1, 10.0])), SEVERAL, None),
+        pytest.param(TIMES, LABELS, None, id="flow", marks=[pytest.mark.slow, pytest.mark.branches]),
+        pytest.param(
+            ns.GradientDescent(0.2, 40),
+            LABELS,
+            WEIGHTS,
+            id="descent with weights",
+            marks=[pytest.mark.slow, pytest.mark.branches],
+        ),
+        pytest.param(ns.Ridge(np.array([0.1, 10.0])), SEVERAL, None, id="ridge with three outputs"),
     ],
-    ids=["flow", "descent with weights", "ridge with three outputs"],
 )
 def test_outputs_are_those_of_the_whole_kernel_within_the_bound(rule, targets, weights, small_tiles):
     given = problem(rule, targets, weights)
@@ -179,6 +184,8 @@ def test_data_sets_whose_kernel_landmarks_do_not_hold(blocks_from_twenty_on, mon
         np.testing.assert_allclose(ours.std, exact.std, atol=1e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.parametrize("full", [False, True])
 def test_predict_outputs(full, blocks_from_twenty_on, monkeypatch):
     arguments = NETWORK, TIMES, INPUTS[:COUNT], SEVERAL, INPUTS[COUNT:]

@@ -85,6 +85,8 @@ def test_linear_forms_need_a_polynomial_kernel():
         ns.linear.linear_bias(ns.GenerativeModel(nesting=(1, 0)), ns.MLP(0), TIMES)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_moments_are_those_of_samples():
     latents = MODEL.sample(jax.random.key(0), 400_000).latents * np.array(MODEL.amplification)
     second, fourth = moments(MODEL)

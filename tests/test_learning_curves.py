@@ -12,6 +12,8 @@ INDEX = np.arange(1.0, 20_001.0)
 spectral = ns.analysis.spectral_learning_curve
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.parametrize(("alpha", "beta", "exponent"), [(1.5, 2.2, 1.2), (2.0, 7.0, 4.0), (2.0, 3.0, 2.0)])
 def test_power_law_spectra_have_their_exponents(alpha, beta, exponent):
     curve = spectral(INDEX**-alpha, INDEX ** (-beta / 2), COUNTS)

@@ -84,6 +84,8 @@ def test_early_flow_is_half_of_the_squared_one():
     assert np.abs(later / 1e5 - start / 2).max() > 1e-2 * np.abs(start).max()
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_linear_networks_end_at_the_log_odds():
     p = population(ns.MLP(0), [3.0, np.inf])
     assert p.bias[0] > 1 and p.bias[1] == 0
@@ -124,6 +126,8 @@ def test_population_against_another_integrator_on_other_nodes(network, tolerance
     assert (np.abs(1.01 * p.mean - expected).max(axis=1) / largest).min() > tolerance
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_data_set_against_another_integrator():
     times, network = [1.0, 100.0], ns.MLP(1, bias_variance=0.2)
     p = given(network, ns.GradientFlow(times))
@@ -190,6 +194,8 @@ def test_separable_samples_have_no_end():
     assert_allclose(ends[0], ends[1], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_squared_loss_through_the_function_flow_is_the_filter():
     """The integrator, the explicit steps and Newton's method against closed filters."""
     rng = np.random.default_rng(0)
@@ -435,6 +441,8 @@ def test_closed_derivatives_are_the_derivatives():
         assert np.max(loss.curvature(f, 1.0)) <= loss.largest_curvature
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_command_line(capsys):
     assert main("predict --loss logistic --no-random-init --depth 0 --time inf --json".split()) == 0
     found = json.loads(capsys.readouterr().out)

@@ -24,7 +24,7 @@ def few_landmarks(monkeypatch):
 
 
 NETWORKS = [
-    ns.MLP(1),
+    pytest.param(ns.MLP(1), marks=[pytest.mark.slow, pytest.mark.branches]),
     pytest.param(ns.MLP(3), marks=pytest.mark.slow),
     pytest.param(ns.MLP(2, bias_variance=0.1), marks=pytest.mark.slow),
     pytest.param(ns.MLP(1, "erf", bias_variance=0.1), marks=pytest.mark.slow),
@@ -32,8 +32,6 @@ NETWORKS = [
 ]
 
 
-@pytest.mark.slow
-@pytest.mark.branches
 @pytest.mark.parametrize("network", NETWORKS)
 def test_landmarks_give_the_outputs_of_the_whole_kernel(network, few_landmarks):
     rule = ns.GradientFlow(np.array([1.0, 3.0]))
@@ -99,6 +97,8 @@ def test_untrusted_above_the_limit_and_dense_below(monkeypatch):
         ns.predict_bias(MODEL, ns.MLP(1), TIMES, method="dataset", dataset=data, rank_tolerance=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_bound_holds_at_the_samples(few_landmarks):
     """Root mean square error of the outputs at the samples against g(0) times the mean residual."""
     data = MODEL.sample(jax.random.key(1), 300)

@@ -40,8 +40,8 @@ def test_a_map_is_a_sweep_and_resumes_like_one(tmp_path, monkeypatch):
     for name in stored.data_vars:
         np.testing.assert_array_equal(stored[name], swept[name])
     assert stored["time"].values.tolist() == stored.attrs["time"] == [1.0, 10.0]
-    predict_bias = "ntk_shortcuts.experiments.sweeps.evaluation.predict_bias"
-    monkeypatch.setattr(predict_bias, lambda *_, **__: pytest.fail("work was done"))
+    predictions = "ntk_shortcuts.methods.Population.each"
+    monkeypatch.setattr(predictions, lambda *_, **__: pytest.fail("work was done"))
     again = ns.bias_map(MODEL, NETWORK, times, *AXES, store=tmp_path / "map.zarr", **FAST)
     np.testing.assert_array_equal(again["bias"], stored["bias"])
     assert again.attrs == stored.attrs
@@ -72,6 +72,8 @@ def test_labels_and_attributes_say_what_was_computed():
     assert {name: result.attrs[name] for name in expected} == expected
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_monte_carlo_map_has_its_standard_error_and_reports_progress():
     calls = []
     result = ns.bias_map(
@@ -125,8 +127,8 @@ def test_round_trip_through_netcdf(tmp_path):
     ],
 )
 def test_bad_arguments_are_refused_before_any_work(change, name, monkeypatch):
-    predict_bias = "ntk_shortcuts.experiments.sweeps.evaluation.predict_bias"
-    monkeypatch.setattr(predict_bias, lambda *_, **__: pytest.fail("work was done"))
+    predictions = "ntk_shortcuts.methods.Population.each"
+    monkeypatch.setattr(predictions, lambda *_, **__: pytest.fail("work was done"))
     arguments = {
         "model": MODEL,
         "network": NETWORK,

@@ -60,6 +60,8 @@ def test_where_the_machine_does_not_say(machine, monkeypatch):
     assert free_memory([Device()]) == 2**34
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_kernels_larger_than_memory_are_refused_with_sizes_and_a_way_out(monkeypatch):
     monkeypatch.setattr(memory, "_LITTLE", 0)
     monkeypatch.setattr(memory, "free_memory", lambda devices=None: 2 * 30 * 20 * 8)

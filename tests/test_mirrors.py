@@ -94,6 +94,8 @@ def test_members_share_a_network_that_sees_a_turned_plane_and_data_of_its_own(on
     assert len({tuple(key) for key in jax.random.key_data(drawn.data_key).tolist()}) == 6
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_on_the_plane_and_in_space_a_member_is_one_network():
     kernel, at = LawKernel(MODEL, PRACTICE), np.random.default_rng(0).normal(size=(5, 2))
     outputs = []
@@ -140,6 +142,8 @@ def by_two_rules():
     return ns.predict_bias(MODEL, PRACTICE, ns.GradientFlow([1.0, 10.0]), num_inits=6, tolerance=0.5, **ECONOMICAL)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_most_networks_are_run_by_the_coarser_rule_where_it_may_stand_for_the_finer(by_two_rules):
     p = by_two_rules
     assert p.outputs.coarse.shape == (GROUP, 2, 900) and p.outputs.group == GROUP

@@ -10,6 +10,8 @@ import ntk_shortcuts as ns
 from ntk_shortcuts.analysis.remedies import registry
 from ntk_shortcuts.analysis.remedies.inputs import whitening, without_attribute
 
+pytestmark = pytest.mark.xdist_group("mitigations")
+
 
 @pytest.fixture(scope="module")
 def pools():
@@ -109,6 +111,8 @@ def test_the_kernel_of_the_last_layer_is_that_of_its_gradient_alone(pools):
     np.testing.assert_allclose(kernel, ns.MLP(1).kernels(x).nngp, rtol=ROUNDING)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_the_table_says_where_each_is_best(exact):
     assert isinstance(exact, xarray.Dataset) and exact.mitigation.values.tolist() == list(registry.MITIGATIONS)
     worst = exact.worst_group_accuracy
@@ -135,6 +139,8 @@ def test_a_row_is_the_prediction_on_the_changed_pool(pools, exact):
     assert float(row.accuracy) == pytest.approx(expected.accuracy, rel=1e-9)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_rules_names_and_ones_own(pools):
     pool, test = pools
 
@@ -150,6 +156,8 @@ def test_rules_names_and_ones_own(pools):
     found.plot(), single.plot()
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_it_is_drawn(exact, tmp_path):
     figure = exact.plot()
     left, right = figure.axes

@@ -56,6 +56,8 @@ def test_averages_are_those_of_sampled_data_sets(name):
         _agree(other, sampled, 150)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_flips_scale_the_target_and_break_the_symmetry_only_where_classes_differ():
     facts = KernelFacts()
     clean, noisy = (law.nodes(1, facts, "resolvents") for law in (MODEL, ns.NoisyLabels(MODEL, 0.2)))
@@ -89,6 +91,8 @@ def test_nodes_have_the_moments_of_sampled_labels():
         assert np.all(np.abs(np.ravel(positive + negative - nodes.targets)) < 1e-12)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_the_best_classifier_of_unequal_classes_in_closed_form():
     distance = float(np.linalg.norm(MODEL.whitened_mean))
     for share in (0.5, 0.2):
@@ -196,6 +200,8 @@ def test_networks_are_trained_on_what_the_average_predicts():
     np.testing.assert_array_equal(np.where(drawn.labels > 0, 1, -1), e.labels[0])
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_sweeps_vary_the_law_inside():
     law = ns.NoisyLabels(ns.ImbalancedClasses(MODEL, 0.25), 0.1)
     assert {"rate", "positive", "amplification_ratio", "correlation"} <= axes_of(law).keys()

@@ -24,6 +24,8 @@ from ntk_shortcuts.results.outputs import GaussianOutputs
 from ntk_shortcuts.results.prediction import Prediction
 from ntk_shortcuts.results.tables import Table
 
+pytestmark = pytest.mark.xdist_group("notebook")
+
 MODEL = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0))
 FLOW = ns.GradientFlow([3.0, 30.0])
 COARSE = {"random_init": False, "tolerance": 0.2}
@@ -133,6 +135,8 @@ def test_every_kind_of_result_is_among_them(results):
     assert ours == {type(result) for result in results.values()}
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_every_result_draws_itself_in_axes_of_its_readers(results):
     loaded = "matplotlib.pyplot" in sys.modules
     for name, result in results.items():

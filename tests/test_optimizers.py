@@ -51,6 +51,8 @@ def outputs_of(p):
     return np.asarray(p.outputs.values)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_adam_takes_its_own_steps():
     """A function of the rate and a ready optimiser are one; other betas, and another rate, are not."""
     wanted = explicit(optax.adam(0.01), 15)
@@ -106,7 +108,7 @@ def counted(batches, count):
     return table
 
 
-@pytest.mark.parametrize("size", [5, 64])
+@pytest.mark.parametrize("size", [5, pytest.param(64, marks=[pytest.mark.slow, pytest.mark.branches])])
 def test_minibatches_have_the_mean_and_covariance_of_samples(size):
     """Counts of a multinomial: mean p, covariance (diag p - p p^T)/B, by their standard errors; fewer and more than nodes."""
     descent, member, state, law, count = drawn_member(size, None)
@@ -128,6 +130,8 @@ def test_minibatches_have_the_mean_and_covariance_of_samples(size):
     assert np.all(np.abs(np.diag(spread) - 1.3 * np.diag(part)) > 6 * np.diag(scale))
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_a_data_set_is_gone_through_once_an_epoch():
     descent, member, state, _, count = drawn_member(4, 10)
     labels = member.start.labels

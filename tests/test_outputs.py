@@ -25,6 +25,8 @@ def test_no_variance_is_negative_where_the_outputs_are_certain(reach):
     assert np.max(full) < 1e-13 * prior  # the outputs at the training points are the labels
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_covariances_at_several_times_are_symmetric_and_positive(rng):
     x, y, at = rng.normal(size=(12, 3)), rng.choice([-1.0, 1.0], 12), rng.normal(size=(20, 3))
     rule = ns.GradientFlow([0.0, 3.0, np.inf])

@@ -12,6 +12,8 @@ import ntk_shortcuts as ns
 from ntk_shortcuts.plotting import plot_group_curves
 from ntk_shortcuts.plotting.style import new_figure
 
+pytestmark = pytest.mark.xdist_group("plot_group_curves")
+
 rng = np.random.default_rng(0)
 LABELS = np.tile([-1, 1], 30)
 POOL, TEST = ns.Pool(rng.normal(size=(60, 4)), LABELS, {"patch": np.where(rng.uniform(size=60) < 0.7, LABELS, -LABELS)}).split(
@@ -62,6 +64,8 @@ def test_every_group_is_a_line_and_the_worst_is_marked(flow, tmp_path):
     assert (tmp_path / "curves.png").stat().st_size > 1000
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_trained_networks_stand_at_their_times_with_errors(flow):
     ensemble = train(np.array([2, 20]))
     figure = plot_group_curves(flow, ensemble)
@@ -112,6 +116,8 @@ def test_groups_without_points_are_left_out(flow):
     assert np.isfinite(drawn["worst group"].get_ydata()).all()
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

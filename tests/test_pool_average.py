@@ -12,6 +12,7 @@ from scipy.stats import norm
 import ntk_shortcuts as ns
 from ntk_shortcuts.methods.average import pool as pool_module
 from ntk_shortcuts.methods.average.atoms import coordinates as coordinates_module
+from ntk_shortcuts.methods.average.atoms import influence as influence_module
 from ntk_shortcuts.methods.average.atoms import resolvent as resolvent_module
 from ntk_shortcuts.methods.average.atoms.average import Atoms, averaged, pool_coordinates
 from ntk_shortcuts.methods.average.atoms.coordinates import coordinates
@@ -197,7 +198,7 @@ def settings():
     return found
 
 
-@pytest.mark.parametrize("name", ["frequent", "rare"])
+@pytest.mark.parametrize("name", [pytest.param("frequent", marks=[pytest.mark.slow, pytest.mark.branches]), "rare"])
 def test_group_accuracies_are_those_of_sampled_data_sets(name, settings):
     pool, test, count, sampled = settings[name]
     found = predicted(pool, test, count)
@@ -210,6 +211,8 @@ def test_group_accuracies_are_those_of_sampled_data_sets(name, settings):
     assert sampled.misses(shifted) > 1
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_without_counts_late_outputs_are_missed():
     """Two draws of each sample: the form of a density would learn more from the second."""
     pool, test = made(120, 80)
@@ -224,6 +227,8 @@ def test_without_counts_late_outputs_are_missed():
     assert scores[0] < 1.6 < 2 < scores[1], scores
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_rare_groups_are_drawn(settings):
     pool, test, count, sampled = settings["rare"]
     found = predicted(pool, test, count, num_draws=100)
@@ -300,6 +305,8 @@ def test_monte_carlo_solves_on_drawn_data_sets(replace):
     assert found.diagnostics["num_datasets"] == 3
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_what_varies_adds_variance():
     pool, test = made(60)
     whole, plain, silent, independent = (
@@ -356,6 +363,14 @@ def test_a_fixed_point_that_is_not_reached_is_an_issue(monkeypatch):
         found = predicted(pool, test, 48)
     assert [issue.kind for issue in found.issues] == ["UntrustedAverage"] and found.diagnostics["trusted"] == 0
     assert found.diagnostics["fixed_point_residual"] > 1e-5
+
+
+def test_a_variance_that_still_moves_is_an_issue(monkeypatch):
+    monkeypatch.setattr(influence_module, "_FEEDBACK_PASSES", 1)
+    pool, test = made(24)
+    with pytest.warns(ns.UntrustedPredictionWarning, match="variance moved by .* in its last pass"):
+        found = predicted(pool, test, 48)
+    assert found.diagnostics["variance_moved"] > 0.01 and found.diagnostics["trusted"] == 0
 
 
 def test_options_that_pools_do_not_have_are_refused():

@@ -46,6 +46,8 @@ def test_averages_are_those_of_sampled_data_sets_and_the_twin_is_not(pools, rand
         assert 0.9 < np.median(average.std / sampled.std) < 1.1
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_infinite_data_is_the_pool_itself_and_its_outputs_are_those_of_each_target(pools):
     whole, infinite = predicted(pools, method="dataset"), predicted(pools)
     np.testing.assert_allclose(whole.mean, infinite.mean, atol=1e-10)

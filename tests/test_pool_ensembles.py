@@ -76,6 +76,8 @@ def test_convolutional_networks_see_images():
         np.testing.assert_allclose(trained.outputs[0, 0], apply_fn(params, test.inputs)[:, 0], atol=1e-10)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.peers
 def test_layers_of_filters_train_in_either_precision():
     """In a session with x64, as this one is."""
@@ -246,6 +248,8 @@ def test_shared_samples_are_said():
         train(POOL, POOL, ns.MLP(0), count=(10, 1, 1))
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_several_attributes_each_have_a_reliance():
     rng = np.random.default_rng(0)
     attributes = {name: rng.choice([-1, 1], 80) for name in ("patch", "border")}

@@ -35,6 +35,8 @@ def test_the_page_says_what_the_predictions_say(pools):
     assert "attribute_removed" in page and "</html>" in page and "<script" not in page
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_issues_stand_on_the_page(pools):
     pool, _ = pools.split(jax.random.key(0), 0.6)
     with pytest.warns(ns.UntrustedPredictionWarning, match="are in the pool too"):
@@ -49,6 +51,8 @@ def test_mistakes_are_named(pools):
         pool_report(np.ones(3), ns.MLP(0), [1.0, 2.0], 20, pools)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_the_command_writes_it(pools, tmp_path, capsys):
     ns.laws.write_pool(pools, tmp_path / "pool.npz")
     page = tmp_path / "report.html"

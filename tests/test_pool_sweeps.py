@@ -36,6 +36,8 @@ def swept():
     return network, ns.sweep(AXES, POOL, network, test=TEST)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_each_point_is_the_prediction_at_its_values(swept):
     found = swept[1]
     assert found["group_accuracy"].dims == ("num_samples", "agreement", "time", "label", "patch")

@@ -360,6 +360,8 @@ def test_probes_on_the_boundary_are_said():
     assert beside.diagnostics["undecided"] == 0
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_a_solver_out_of_steps_keeps_what_it_has():
     rule = ns.GradientFlow([0.0, 0.01, 200.0])
     with pytest.warns(ns.UntrustedPredictionWarning, match=r"ran out of max_steps=8 at time .* of 200"):
@@ -368,6 +370,8 @@ def test_a_solver_out_of_steps_keeps_what_it_has():
     assert np.isfinite(p.mean[:2]).all() and p.diagnostics["converged"] == 0 and 0 < p.diagnostics["time_reached"] < 200
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_nodes_too_few_for_the_tolerance_are_a_warning(monkeypatch):
     monkeypatch.setattr(ns.GenerativeModel, "flow_orders", (2, 3))
     with pytest.warns(ns.UntrustedPredictionWarning, match=r"the bias still moved by .* more than tolerance=1e-06"):
@@ -375,11 +379,15 @@ def test_nodes_too_few_for_the_tolerance_are_a_warning(monkeypatch):
     assert p.diagnostics["converged"] == 0 and p.diagnostics["discretization_error"] > 1e-6
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_centred_outputs_start_at_zero_and_one_seed_has_no_spread():
     p = flow(MODEL, PRACTICE, ns.GradientFlow(0.0), num_inits=1, order=6, random_init=False)
     assert float(jnp.abs(p.mean).max()) == 0 and p.bias == pytest.approx(-p.optimal_reliance) and np.isnan(p.bias_std)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_outputs_within_the_rounding_of_those_subtracted_are_a_warning():
     with pytest.warns(ns.UntrustedPredictionWarning, match=r"outputs f - f_0 are within the rounding of f_0 in float32"):
         flow(MODEL, PRACTICE, ns.GradientFlow([1e-12, 1.0]), num_inits=1, order=6, random_init=False)

@@ -7,6 +7,8 @@ import ntk_shortcuts as ns
 MODEL = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0))
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_whitened_kernels_are_those_of_whitened_inputs(rng):
     latents = rng.normal(size=(7, 2))
     embedding = MODEL.embedding(jax.random.key(0), orthogonal=True)
@@ -36,6 +38,8 @@ def test_whitened_inputs_leave_no_bias_over_infinite_data_and_its_twin_keeps_one
     assert np.all(np.asarray(ns.predict_bias(MODEL, network, flow, **options).bias) > 0.3)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_a_data_set_passes_the_map():
     data = ns.Dataset.from_arrays([[1.0, 0.5], [-0.2, -1.0], [0.3, 1.0]], [1, -1, 1])
     matrix = np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 0.5]])

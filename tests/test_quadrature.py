@@ -17,6 +17,8 @@ DISTANT = [
 ]
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 @pytest.mark.parametrize("ratio", [1e-3, 1.0, 100.0])
 @pytest.mark.parametrize(("rho", "sigma"), DISTANT)
 def test_moments_of_distant_classes(rho, sigma, ratio):

@@ -82,6 +82,8 @@ def test_small_richness_is_the_frozen_kernel_without_initial_outputs(rng):
     assert np.max(np.abs(outputs[0] - frozen)) > 1e-5
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_kernels_and_moments_at_initialisation(rng):
     x = rng.normal(size=(3, 4))
     network, plain, speed = rich(0.5), ns.MLP(2, width=WIDTH, bias_variance=0.2), 0.25 * WIDTH
@@ -105,6 +107,8 @@ def test_kernels_and_moments_at_initialisation(rng):
     np.testing.assert_allclose(moments[0].ntk_variance, moments[1].ntk_variance, rtol=1e-10)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_the_lazy_limit_is_the_frozen_kernel_without_random_outputs(rng):
     x = rng.normal(size=(3, 4))
     lazy, plain = (kind(0.0, width=None, bias_variance=0.0) for kind in (rich, lambda *_, **__: ns.MLP(2)))
@@ -123,6 +127,8 @@ def test_the_lazy_limit_is_the_frozen_kernel_without_random_outputs(rng):
     assert not np.any(p.std) and p.issues == expected.issues
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_command_line(capsys):
     line = "predict --method population-flow --width 8 --depth 1 --time 1 --num-inits 2 --json --richness 0.5"
     assert main(line.split()) == 0

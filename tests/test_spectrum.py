@@ -23,6 +23,8 @@ def test_eigenvalues_are_those_of_a_large_sample(network):
     assert float(spectrum.trace) == pytest.approx(np.trace(gram), rel=0.05)
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_eigenfunctions_satisfy_their_equation():
     model, network = ns.GenerativeModel(amplification=(2.0, 1.0)), ns.MLP(2)
     sample = model.sample(jax.random.key(1), 4000).latents

@@ -371,11 +371,12 @@ def test_axes_in_another_order_are_the_same_sweep(tmp_path):
 def test_times_can_be_added_to_a_store_of_predictions(tmp_path, monkeypatch):
     path, asked = tmp_path / "sweep.zarr", []
 
-    def predict(*arguments, **options):
-        asked.append(np.asarray(arguments[2].time).tolist())
-        return ns.predict_bias(*arguments, **options)
+    def each(method, questions):
+        asked.extend(np.asarray(question.training.time).tolist() for question in questions)
+        return answers(method, questions)
 
-    monkeypatch.setattr("ntk_shortcuts.experiments.sweeps.evaluation.predict_bias", predict)
+    answers = Population.each
+    monkeypatch.setattr(Population, "each", each)
     first = sweep({"depth": [0, 1], "time": [3.0, 30.0]}, store=path, **FAST)
     result = sweep({"depth": [0, 1, 2], "time": [1.0, 3.0, 30.0, 300.0]}, store=path, **FAST)
     assert asked == [[3.0, 30.0]] * 2 + [[1.0, 300.0]] * 2 + [[1.0, 3.0, 30.0, 300.0]]
@@ -402,7 +403,7 @@ def test_a_method_object_is_the_same_sweep_as_its_name_with_options(tmp_path, mo
     arguments = {"axes": {"correlation": [0.1, 0.5]}, "network": ns.MLP(0), "store": tmp_path / "sweep.zarr"}
     result = sweep(**arguments, method=Population(random_init=False, tolerance=0.1))
     assert (result.attrs["method"], result.attrs["tolerance"]) == ("population", 0.1)
-    monkeypatch.setattr("ntk_shortcuts.experiments.sweeps.evaluation.predict_bias", lambda *_, **__: pytest.fail("again"))
+    monkeypatch.setattr("ntk_shortcuts.methods.Population.each", lambda *_, **__: pytest.fail("again"))
     xarray.testing.assert_identical(sweep(**arguments, **FAST), result)
     with pytest.raises(ValueError, match=r"differs in tolerance: 0.1 there, 0.2 here"):
         sweep(**arguments, method=Population(random_init=False, tolerance=0.2))
@@ -416,11 +417,12 @@ def test_an_array_of_the_rule_is_the_last_axis_in_one_pass(monkeypatch):
     training = ns.GradientDescent(0.05, [3, 10])
     asked = []
 
-    def predict(*arguments, **options):
-        asked.append(np.asarray(arguments[2].steps).tolist())
-        return ns.predict_bias(*arguments, **options)
+    def each(method, questions):
+        asked.extend(np.asarray(question.training.steps).tolist() for question in questions)
+        return answers(method, questions)
 
-    monkeypatch.setattr("ntk_shortcuts.experiments.sweeps.evaluation.predict_bias", predict)
+    answers = Population.each
+    monkeypatch.setattr(Population, "each", each)
     result = sweep({"learning_rate": [0.02, 0.05]}, network=ns.MLP(0), training=training, **FAST)
     assert asked == [[3.0, 10.0]] * 2 and result["bias"].dims == ("learning_rate", "steps")
     assert result["steps"].attrs["long_name"] == "steps of gradient descent" and "steps" not in result.attrs

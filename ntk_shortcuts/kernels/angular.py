@@ -54,8 +54,10 @@ class AngularKernels(Record):
     ) -> AngularKernels:
         """Project the exact recursion at Chebyshev nodes. For layers without biases, and homogeneous activations or
         normalised layers, only."""
-        repeated = RepeatedLayers.of(layers, activation, block)
-        return cls(*_fitted(repeated, activation, np.asarray(float(input_dim)), block), _degree(block))
+        leaves, structure = jax.tree.flatten((tuple(layers), activation, block))
+        if is_traced(leaves):
+            return _fit(layers, activation, input_dim, block)
+        return _cached_fit(structure, tuple(float(leaf) for leaf in leaves), input_dim)
 
     def sectors(self, u1: Float[Array, "n1 2"], u2: Float[Array, "n2 2"]) -> tuple[Kernels, Kernels]:
         """Odd and even parts, (K(u, u') -+ K(u, -u')) / 2, each (n1, n2). Label D3.3."""
@@ -67,6 +69,19 @@ class AngularKernels(Record):
         odd = Kernels(*(norms * x * _odd_series(c[1::2], square) for c in (self.nngp, self.ntk)), quadrature_error=self.error)
         even = Kernels(*(norms * _even_series(c[0::2], square) for c in (self.nngp, self.ntk)), quadrature_error=self.error)
         return odd, even
+
+
+@functools.lru_cache(maxsize=256)
+def _cached_fit(structure: Any, leaves: tuple[float, ...], input_dim: int) -> AngularKernels:
+    """Of one network, whatever law meets it."""
+    layers, activation, block = jax.tree.unflatten(structure, [np.asarray(leaf) for leaf in leaves])
+    with jax.ensure_compile_time_eval(), jax.enable_x64(True):
+        return jax.tree.map(np.asarray, _fit(layers, activation, input_dim, block))
+
+
+def _fit(layers: Sequence[AffineLayer], activation: Activation, input_dim: int, block: Block) -> AngularKernels:
+    repeated = RepeatedLayers.of(layers, activation, block)
+    return AngularKernels(*_fitted(repeated, activation, np.asarray(float(input_dim)), block), _degree(block))
 
 
 @compiled

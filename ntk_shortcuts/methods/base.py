@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ntk_shortcuts.laws.kernel import LawKernel
-from ntk_shortcuts.metrics.base import Metric
+from ntk_shortcuts.metrics.base import Metric, Reading
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import is_traced
 from ntk_shortcuts.results.outputs import Outputs
@@ -21,6 +22,16 @@ from ntk_shortcuts.training.rules import TrainingRule
 from ntk_shortcuts.validation import require, require_values
 
 METHODS: dict[str, type[Method]] = {}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Question:
+    """What a method answers: the kernel under a law, a training rule, N (None: infinite data) and test points."""
+
+    kernel: LawKernel
+    training: TrainingRule
+    num_samples: Any
+    points: TestPoints
 
 
 class Method(Spec):
@@ -45,6 +56,15 @@ class Method(Spec):
         Raises:
             ValueError: an argument out of range, before any work is done.
         """
+
+    @property
+    def together(self) -> int:
+        """How many questions are best asked at once; by default one."""
+        return 1
+
+    def each(self, questions: Sequence[Question]) -> Sequence[Outputs]:
+        """The outputs of several questions, in one pass where the method can; by default one after another."""
+        return [self(one.kernel, one.training, one.num_samples, one.points) for one in questions]
 
 
 def known_methods() -> list[str]:
@@ -97,8 +117,12 @@ def require_infinite(num_samples: Any, method: str) -> None:
     require(num_samples is None, "num_samples", f'None for method="{method}" (infinite data)', num_samples)
 
 
-def watched(metric: Metric, outputs: Outputs, points: TestPoints) -> Any:
+def watched(metric: Metric, outputs: Outputs, points: TestPoints) -> tuple[Any, float | None]:
     """The number whose moves decide refinement, and the largest move under the outputs' own error (None where traced)."""
-    reading = metric.read(outputs, points)
+    return watched_in(metric.read(outputs, points))
+
+
+def watched_in(reading: Reading) -> tuple[Any, float | None]:
+    """The same of a reading."""
     moved = None if reading.move is None or is_traced(reading.move) else float(np.max(reading.move))
     return reading.value, moved

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -10,13 +11,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from ntk_shortcuts.batches import SEVERAL, compiled_each, in_batches
 from ntk_shortcuts.laws.base import SectorKernels
 from ntk_shortcuts.laws.kernel import LawKernel, compiling_kernels, own_sectors, train_and_cross
-from ntk_shortcuts.methods.base import watched
+from ntk_shortcuts.methods.base import Question, watched_in
 from ntk_shortcuts.methods.notes import rounding_notes, unresolved_direction
-from ntk_shortcuts.methods.refine import refine
+from ntk_shortcuts.methods.refine import Refined, refine_each
+from ntk_shortcuts.metrics.base import Reading
 from ntk_shortcuts.nodes.base import Nodes, SampleWeight
-from ntk_shortcuts.nodes.test_points import TestPoints
+from ntk_shortcuts.nodes.parity import Unfold
 from ntk_shortcuts.numerics import compiled, is_traced
 from ntk_shortcuts.padding import out_of_batch
 from ntk_shortcuts.results.outputs import GaussianOutputs, OutputError, require_finite_outputs
@@ -27,51 +30,63 @@ from ntk_shortcuts.typing import Array, Float
 
 
 def infinite_data_outputs(
-    kernel: LawKernel,
-    training: SpectralFilter,
-    points: TestPoints,
+    questions: Sequence[Question],
     random_init: bool,
     tolerance: Any,
     sample_weight: SampleWeight | None = None,
-) -> GaussianOutputs:
-    """Outputs after training on infinitely many samples; arguments as in :class:`~ntk_shortcuts.methods.population.Population`.
+) -> list[GaussianOutputs]:
+    """Outputs after training on infinitely many samples, of several questions side by side; arguments as in
+    :class:`~ntk_shortcuts.methods.population.Population`.
 
     Under a JAX transformation the second rule of nodes is used, without refinement, diagnostics or issues.
     """
-    solved, unfold = kernel.parity.fold(points.points)
-    traced = is_traced(kernel, training, points.points)
-    batch = None if traced else training.batch_shape
-
-    def at_level(level: int) -> _Solved:
-        nodes = kernel.nodes(level, "operator")
-        with compiling_kernels():
-            law, kernel_error = _outputs(kernel, training, solved, nodes, random_init, sample_weight)
-        outputs = GaussianOutputs(*unfold(law.mean, law.variance, law.error))
-        if batch is not None:
-            outputs = out_of_batch(batch, outputs)
-        require_finite_outputs(outputs.location, outputs.std)
-        return _Solved(outputs, law.spectrum, kernel_error, nodes.count, *watched(kernel.law.metric, outputs, points))
-
-    if traced:
-        return at_level(1).outputs
-    kernel.require_symmetric(points.points)
-    refined = refine(at_level, kernel.levels("operator"), lambda solved: solved.watched, tolerance)
-    found = refined.found
-    resolution = found.nodes * float(jnp.finfo(jnp.float64).eps)
-    largest = found.spectrum.largest_eigenvalue
-    issues = (
-        *training.issues(largest),
-        *refined.issues(tolerance),
-        *unresolved_direction(kernel.law, training, largest, resolution),
+    options = _Options(random_init, sample_weight)
+    problems = [_Folded.of(question) for question in questions]
+    if is_traced([(question.kernel, question.training, question.points.points) for question in questions]):
+        return [problem.traced_outputs(options) for problem in problems]
+    for question in questions:
+        question.kernel.require_symmetric(question.points.points)
+    refined = refine_each(
+        lambda level, numbers: _solved([problems[i] for i in numbers], level, options),
+        [question.kernel.levels("operator") for question in questions],
+        lambda solved: solved.watched,
+        tolerance,
     )
-    diagnostics = {
-        "discretization_error": refined.change,
-        "converged": float(refined.converged),
-        "nodes": float(found.nodes),
-        "kernel_quadrature_error": float(found.kernel_error),
-        **describe_spectrum(found.spectrum),
-    }
-    return rounding_notes(found.outputs, found.moved).with_notes(diagnostics, issues)
+    return [_noted(*pair, tolerance) for pair in zip(questions, refined, strict=True)]
+
+
+# Nodes times nodes and points, of kernels that are small: 6 MiB a problem.
+_SMALL = 2**17
+
+
+class _Options(NamedTuple):
+    random_init: bool
+    sample_weight: SampleWeight | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Folded:
+    """A question, the points that it is solved at, and what makes of their outputs those at all points."""
+
+    question: Question
+    points: jax.Array
+    unfold: Unfold
+
+    @classmethod
+    def of(cls, question: Question) -> _Folded:
+        return cls(question, *question.kernel.parity.fold(question.points.points))
+
+    @functools.cached_property
+    def sectors(self) -> SectorKernels:
+        """For compiled programs, of all levels."""
+        return self.question.kernel.in_sectors().shared()
+
+    def traced_outputs(self, options: _Options) -> GaussianOutputs:
+        """As one program, in which derivatives are taken."""
+        kernel = self.question.kernel
+        with compiling_kernels():
+            law = _in_one(kernel, self.question.training, self.points, kernel.nodes(1, "operator"), *options)
+        return GaussianOutputs(*self.unfold(law.mean, law.variance, law.error))
 
 
 class _Solved(NamedTuple):
@@ -83,12 +98,53 @@ class _Solved(NamedTuple):
     moved: float | None
 
 
+def _solved(problems: Sequence[_Folded], level: int, options: _Options) -> list[_Solved]:
+    """The problems with their rules of nodes of a level."""
+    questions = [problem.question for problem in problems]
+    nodes = [question.kernel.nodes(level, "operator") for question in questions]
+    found = _outputs(problems, nodes, options)
+    outputs = [out_of_batch(asked.training.batch_shape, own) for asked, (own, *_) in zip(questions, found, strict=True)]
+    for own in outputs:
+        require_finite_outputs(own.location, own.std)
+    readings = _readings(questions, outputs)
+    return [
+        _Solved(own, spectrum, error, rule.count, *watched_in(reading))
+        for own, (_, spectrum, error), rule, reading in zip(outputs, found, nodes, readings, strict=True)
+    ]
+
+
 class _Operator(eqx.Module):
     """The kernel on the nodes in each sector that is asked for, the target, which lies in the first, and the kernel's error."""
 
     sectors: tuple[FrozenKernel, ...]
     targets: Float[Array, "nodes"]
     error: jax.Array
+
+
+def _readings(questions: Sequence[Question], outputs: Sequence[GaussianOutputs]) -> list[Reading]:
+    """What each law's own metric reads off the outputs."""
+    metric = questions[0].kernel.law.metric
+    return metric.read_each([(own, question.points) for own, question in zip(outputs, questions, strict=True)])
+
+
+def _noted(question: Question, refined: Refined[_Solved], tolerance: Any) -> GaussianOutputs:
+    """The outputs with what is to be said of them."""
+    found, training = refined.found, question.training
+    resolution = found.nodes * float(jnp.finfo(jnp.float64).eps)
+    largest = found.spectrum.largest_eigenvalue
+    issues = (
+        *training.issues(largest),
+        *refined.issues(tolerance),
+        *unresolved_direction(question.kernel.law, training, largest, resolution),
+    )
+    diagnostics = {
+        "discretization_error": refined.change,
+        "converged": float(refined.converged),
+        "nodes": float(found.nodes),
+        "kernel_quadrature_error": float(found.kernel_error),
+        **describe_spectrum(found.spectrum),
+    }
+    return rounding_notes(found.outputs, found.moved).with_notes(diagnostics, issues)
 
 
 def _operator(
@@ -121,43 +177,49 @@ def _law(operator: _Operator, trainings: Sequence[Training]) -> OutputLaw:
     return OutputLaw(laws[0].mean, variance, laws[0].spectrum, rounding)
 
 
-@compiled
 def _diagonalised(*arguments: Any) -> tuple[_Operator, tuple[Spectrum, ...]]:
     operator = _operator(*arguments)
     return operator, tuple(diagonalised(kernel.matrix) for kernel in operator.sectors)
 
 
-@compiled
 def _gains(rule: SpectralFilter, spectra: tuple[Spectrum, ...]) -> tuple[jax.Array, ...]:
     return tuple(gains(rule, spectrum, None) for spectrum in spectra)
 
 
-@compiled
 def _law_of_gains(operator: _Operator, spectra: tuple[Spectrum, ...], known: tuple[jax.Array, ...]) -> OutputLaw:
     return _law(operator, [from_gains(*pair) for pair in zip(spectra, known, strict=True)])
 
 
+_diagonalised_each, _gains_each, _law_of_gains_each = map(compiled_each, (_diagonalised, _gains, _law_of_gains))
+
+
 @compiled
-def _in_one(kernel: LawKernel, rule: SpectralFilter, *arguments: Any) -> tuple[OutputLaw, jax.Array]:
+def _in_one(kernel: LawKernel, rule: SpectralFilter, *arguments: Any) -> OutputLaw:
     operator = _operator(kernel.in_sectors(), *arguments)
-    return _law(operator, [part.under(rule, None) for part in operator.sectors]), operator.error
+    return _law(operator, [part.under(rule, None) for part in operator.sectors])
+
+
+def _room(nodes: int, points: int) -> int:
+    """How many problems go into one call, whose kernels all lie in memory."""
+    return SEVERAL if nodes * (nodes + points) <= _SMALL else 1
 
 
 def _outputs(
-    kernel: LawKernel,
-    rule: SpectralFilter,
-    points: jax.Array,
-    nodes: Nodes,
-    random_init: bool,
-    sample_weight: SampleWeight | None,
-) -> tuple[OutputLaw, jax.Array]:
-    """Law of the outputs at the points, and the kernel's own error.
+    problems: Sequence[_Folded], nodes: Sequence[Nodes], options: _Options
+) -> list[tuple[GaussianOutputs, SpectralDiagnostics, jax.Array]]:
+    """Outputs for the enlarged rules, what they did to the spectra, and the kernels' own errors.
 
-    As one program where derivatives are taken. Else neither the rule nor the number of times is in the large ones, so that
-    others need no new one, and the law is that of the enlarged rule.
+    Neither the rule nor the number of times is in the large programs, so that others need no new one.
     """
-    arguments = points, nodes, random_init, sample_weight
-    if is_traced(kernel, rule, points):
-        return _in_one(kernel, rule, *arguments)
-    operator, spectra = _diagonalised(kernel.in_sectors().shared(), *arguments)
-    return _law_of_gains(operator, spectra, _gains(rule.enlarged(), spectra)), operator.error
+
+    def together(present: jax.Array, unfold: Unfold, rule: SpectralFilter, *arguments: Any) -> tuple:
+        operator, spectra = _diagonalised_each(present, *arguments)
+        law = _law_of_gains_each(present, operator, spectra, _gains_each(present, rule, spectra))
+        return GaussianOutputs(*unfold(law.mean, law.variance, law.error)), law.spectrum, operator.error
+
+    asked = [
+        (problem.unfold, problem.question.training.enlarged(), problem.sectors, problem.points, rule, *options)
+        for problem, rule in zip(problems, nodes, strict=True)
+    ]
+    with compiling_kernels():
+        return in_batches(together, asked, _room(nodes[0].count, len(problems[0].points)))

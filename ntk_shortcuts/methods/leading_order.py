@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.laws.kernel import LawKernel
-from ntk_shortcuts.methods.base import Method, require_infinite
+from ntk_shortcuts.methods.base import Method, Question, require_infinite
 from ntk_shortcuts.methods.infinite_data import infinite_data_outputs
 from ntk_shortcuts.methods.quadratic import (
     even_features,
@@ -94,7 +94,7 @@ class LeadingOrder(Method):
     def _short_time(self, kernel: LawKernel, training: TrainingRule, points: TestPoints) -> GaussianOutputs:
         finite = is_traced(training) or bool(np.all(np.isfinite(np.asarray(training.expansion(None)))))
         require(finite, "training", 'of finite time for regime="short_time"', training)
-        found = infinite_data_outputs(kernel, _Expanded(training), points, self.random_init, _TOLERANCE)
+        found = infinite_data_outputs([Question(kernel, _Expanded(training), None, points)], self.random_init, _TOLERANCE)[0]
         start = jnp.max(jnp.asarray(training.expansion(None)[0]))
         largest = found.diagnostics.get("largest_eigenvalue", float("nan"))
         return found.with_notes({} if is_traced(start) else {"expansion_parameter": float(start) * largest})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -10,7 +11,7 @@ from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.methods.any_loss import outputs as any_loss
 from ntk_shortcuts.methods.any_loss.initial import NUM_DRAWS
 from ntk_shortcuts.methods.any_loss.outputs import Draws
-from ntk_shortcuts.methods.base import Method, require_infinite, require_tolerance
+from ntk_shortcuts.methods.base import Method, Question, require_infinite, require_tolerance
 from ntk_shortcuts.methods.infinite_data import infinite_data_outputs
 from ntk_shortcuts.nodes.base import SampleWeight
 from ntk_shortcuts.nodes.test_points import TestPoints
@@ -18,6 +19,9 @@ from ntk_shortcuts.results.outputs import Outputs
 from ntk_shortcuts.training.losses import resolve_loss
 from ntk_shortcuts.training.rules import TrainingRule
 from ntk_shortcuts.typing import Key
+
+# Questions at a time: those whose nodes are refined further still fill a call, and little is lost where a process is killed.
+_TOGETHER = 32
 
 
 class Population(Method):
@@ -75,13 +79,24 @@ class Population(Method):
     key: Key | None = None
 
     def __call__(self, kernel: LawKernel, training: TrainingRule, num_samples: Any, points: TestPoints) -> Outputs:
-        require_infinite(num_samples, self.name)
-        require_tolerance(self.tolerance)
+        return self.each([Question(kernel, training, num_samples, points)])[0]
+
+    @property
+    def together(self) -> int:
+        return _TOGETHER if resolve_loss(self.loss).spectral else 1
+
+    def each(self, questions: Sequence[Question]) -> Sequence[Outputs]:
         loss = resolve_loss(self.loss)
-        if self.sample_weight is not None:
-            default = kernel.law.test_points().points
-            kernel.parity.require_symmetric_weight(self.sample_weight, default, self.name)
+        for question in questions:
+            self._require_fit(question)
         if loss.spectral:
-            return infinite_data_outputs(kernel, training, points, self.random_init, self.tolerance, self.sample_weight)
-        draws = Draws(self.random_init, self.num_draws, self.key)
-        return any_loss.infinite_data_outputs(loss, kernel, training, points, draws, self.tolerance, self.sample_weight)
+            return infinite_data_outputs(questions, self.random_init, self.tolerance, self.sample_weight)
+        options = Draws(self.random_init, self.num_draws, self.key), self.tolerance, self.sample_weight
+        return [any_loss.infinite_data_outputs(loss, one.kernel, one.training, one.points, *options) for one in questions]
+
+    def _require_fit(self, question: Question) -> None:
+        require_infinite(question.num_samples, self.name)
+        require_tolerance(self.tolerance)
+        if self.sample_weight is not None:
+            default = question.kernel.law.test_points().points
+            question.kernel.parity.require_symmetric_weight(self.sample_weight, default, self.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -41,14 +41,37 @@ def refine(
         watch: numbers of an answer; entries that are not finite do not count.
         relative: moves are relative to the largest of the numbers.
     """
-    found, change = at_level(0), float("nan")
-    if levels == 1:  # the nodes are the law itself
-        return Refined(found, 0, 0.0, True)
-    for level in range(1, levels):
-        before, found = np.asarray(watch(found)), at_level(level)
-        now = np.asarray(watch(found))
-        moves = np.abs(now - before) / (np.max(np.abs(now)) if relative else 1)
-        change = float(np.max(moves[np.isfinite(moves)], initial=0.0))
-        if change < tolerance:
-            return Refined(found, level, change, True)
-    return Refined(found, levels - 1, change, False)
+    return refine_each(lambda level, _: [at_level(level)], [levels], watch, tolerance, relative)[0]
+
+
+def refine_each(
+    at_level: Callable[[int, Sequence[int]], Sequence[Found]],
+    levels: Sequence[int],
+    watch: Callable[[Found], Any],
+    tolerance: Any,
+    relative: bool = False,
+) -> list[Refined[Found]]:
+    """The same of several questions side by side, each until it has converged: the others go on without it.
+
+    Args:
+        at_level: the answers with the rule of that level to some of the questions, by their numbers.
+        levels: how many there are for each question.
+    """
+    # Of one level, the nodes are the law itself.
+    refined = [
+        Refined(found, 0, 0.0 if count == 1 else float("nan"), count == 1)
+        for found, count in zip(at_level(0, range(len(levels))), levels, strict=True)
+    ]
+    level = 1
+    while going := [i for i, count in enumerate(levels) if level < count and not refined[i].converged]:
+        for i, found in zip(going, at_level(level, going), strict=True):
+            change = _move(np.asarray(watch(refined[i].found)), np.asarray(watch(found)), relative)
+            refined[i] = Refined(found, level, change, change < tolerance)
+        level += 1
+    return refined
+
+
+def _move(before: np.ndarray, now: np.ndarray, relative: bool) -> float:
+    """By how much the numbers moved, the largest."""
+    moves = np.abs(now - before) / (np.max(np.abs(now)) if relative else 1)
+    return float(np.max(moves[np.isfinite(moves)], initial=0.0))

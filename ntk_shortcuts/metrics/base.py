@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import abc
 import re
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.batches import compiled_each, in_batches
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import compiled, in_float64
 from ntk_shortcuts.padding import out_of_batch
@@ -61,6 +63,16 @@ class Metric(Spec):
         reading = _read(self, bare, points)
         return reading if shape is None else out_of_batch(shape, reading)
 
+    @in_float64
+    def read_each(self, asked: Sequence[tuple[Outputs, TestPoints]]) -> list[Reading]:
+        """The same of several outputs, each at points of its own; none of them traced."""
+        if len(asked) == 1:
+            return [self.read(*asked[0])]
+        bare, shapes = zip(*(outputs.with_notes_dropped().in_batch(points) for outputs, points in asked), strict=True)
+        problems = [(self, outputs, points) for outputs, (_, points) in zip(bare, asked, strict=True)]
+        readings = in_batches(_read_each, problems)
+        return [found if shape is None else out_of_batch(shape, found) for shape, found in zip(shapes, readings, strict=True)]
+
     def __call__(self, outputs: Outputs, points: TestPoints) -> Any:
         """The expectation over all that is random, (*batch,)."""
         return self.read(outputs, points).value
@@ -91,8 +103,7 @@ def _optimal(metric: Metric, points: TestPoints) -> jax.Array:
     return metric.of_signs(jnp.asarray(points.optimal), points)
 
 
-@compiled
-def _read(metric: Metric, outputs: Outputs, points: TestPoints) -> Reading:
+def _reading(metric: Metric, outputs: Outputs, points: TestPoints) -> Reading:
     def number(found: Outputs) -> jax.Array:
         return metric.of_signs(found.signs(points), points)
 
@@ -104,3 +115,6 @@ def _read(metric: Metric, outputs: Outputs, points: TestPoints) -> Reading:
         move = jnp.max(moves, axis=draws)
         move = move if outputs.samples is None else jnp.max(move, axis=0)
     return Reading(*outputs.average(number), move)
+
+
+_read, _read_each = compiled(_reading), compiled_each(_reading)

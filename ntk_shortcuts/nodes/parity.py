@@ -53,7 +53,7 @@ class Parity(Spec):
 
     def fold(self, points: jax.Array) -> tuple[jax.Array, Unfold]:
         """The points to solve for, and what turns mean, variance and their errors there into those at all points."""
-        return points, lambda mean, variance, error: (mean, variance, error)
+        return points, _as_they_are
 
     def whole(self, nodes: Nodes) -> Nodes:
         """The nodes of functions of no symmetry, which mix the sectors."""
@@ -146,6 +146,10 @@ class OddEven(Parity):
                 f'symmetric, w(-z, -y) = w(z, y), for method="{method}" (or method="monte_carlo")',
                 f"{there[worst]:g} and {back[worst]:g} at z = {np.asarray(points[worst]).tolist()}, y = {y:g} and the opposite",
             )
+
+
+def _as_they_are(mean: jax.Array, variance: jax.Array | None, error: Any) -> tuple:
+    return mean, variance, error
 
 
 @compiled

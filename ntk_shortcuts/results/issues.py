@@ -179,14 +179,16 @@ class UntrustedAverage(Issue):
     residual: float
     margin: float
     filter_error: float
+    variance_moved: float = 0.0
 
     @property
     def what(self) -> str:
-        return (
+        text = (
             f"the prediction is not to be trusted to {self.tolerance:g}: the bias moved by {self.size:.2g} in the last "
             f"refinement, fixed-point residual {self.residual:.1g}, Stieltjes margin {self.margin:.1g}, filter error "
             f"{self.filter_error:.1g}"
         )
+        return text if self.variance_moved == 0 else f"{text}, variance moved by {self.variance_moved:.1g} in its last pass"
 
     @property
     def advice(self) -> str:

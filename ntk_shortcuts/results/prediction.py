@@ -132,7 +132,7 @@ class Prediction(Result):
     @property
     def optimal_reliance(self) -> Any:
         """Reliance of the Bayes-optimal classifier."""
-        return self._named(self._relied_on.optimal(self.points), {})
+        return self._named(self._optimum, {})
 
     @property
     def accuracy_conflicting(self) -> Any:
@@ -245,6 +245,10 @@ class Prediction(Result):
     @functools.cached_property
     def _reliance(self) -> Reading:
         return self._relied_on.read(self.outputs, self.points)
+
+    @functools.cached_property
+    def _optimum(self) -> Any:
+        return self._relied_on.optimal(self.points)
 
     @property
     def _reliance_metric(self) -> Metric | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import pickle
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
@@ -22,14 +23,18 @@ class Submits(Protocol):
         ...
 
 
-def results(client: Any, function: Callable[[Any], Values], tasks: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Values]]:
-    """(place, function(point)) of tasks (place, point), as they finish."""
+Function = Callable[[Iterable[Any]], Iterator[Values]]
+
+
+def results(client: Any, function: Function, tasks: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Values]]:
+    """(place, values) of tasks (place, point), as they finish; the function makes values of points, one by one or ahead."""
     if client is None:
-        return ((place, function(point)) for place, point in tasks)
+        first, second = itertools.tee(tasks)
+        return zip((place for place, _ in first), function(point for _, point in second), strict=True)
     return _on_workers(client, function, tasks)
 
 
-def _on_workers(client: Any, function: Callable, tasks: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Values]]:
+def _on_workers(client: Any, function: Function, tasks: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Values]]:
     # Pickled here, because a worker that cannot import the function then fails the task; left to distributed (seen with
     # 2026.8), that breaks the worker's connection instead, and the sweep waits for ever.
     dumps = optional_module("cloudpickle").dumps
@@ -43,7 +48,7 @@ def _on_workers(client: Any, function: Callable, tasks: Iterable[tuple[Any, Any]
 
 def _unpickled(task: bytes) -> Values:
     function, point = pickle.loads(task)
-    return function(point)
+    return next(function([point]))
 
 
 def checked_client(engine: Any) -> Any:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ntk_shortcuts.compilation import make_room
-from ntk_shortcuts.entry import predict_bias
+from ntk_shortcuts.entry import predict_each
 from ntk_shortcuts.experiments.sweeps.grid import Point
+from ntk_shortcuts.results.prediction import Prediction
 from ntk_shortcuts.validation import require
 
 
@@ -26,17 +27,27 @@ class Value(NamedTuple):
         return self.numbers.ndim == len(self.further)
 
 
-def evaluate(point: Point, method: Any, compute: Callable | None, options: Mapping[str, Any]) -> dict[str, Value]:
-    """The prediction's numbers by name, with its diagnostics, or those that `compute` returns."""
+def evaluate(
+    points: Iterable[Point], method: Any, compute: Callable | None, options: Mapping[str, Any]
+) -> Iterator[dict[str, Value]]:
+    """The numbers of the prediction at each point by name, with its diagnostics, or those that `compute` returns."""
     if compute is None:
-        found = predict_bias(*point, method, **options)
-        own = found.metric.coordinates(found.points)
-        values = {name: Value(np.asarray(value, np.float64), own) for name, value in found.numbers().items()}
-        values |= {name: _plain(value) for name, value in found.diagnostics.items()}
-        if (groups := found.points.groups) is not None:
-            axes = {name: list(known) for name, known in zip(groups.names, groups.values, strict=True)}
-            values["group_accuracy"] = Value(found.group_accuracy.values, axes)
-        return values
+        given = {name: value for name, value in options.items() if name != "key" or value is not None}
+        return map(_read, predict_each(points, method, **given))
+    return (_computed(compute, point, options) for point in points)
+
+
+def _read(found: Prediction) -> dict[str, Value]:
+    own = found.metric.coordinates(found.points)
+    values = {name: Value(np.asarray(value, np.float64), own) for name, value in found.numbers().items()}
+    values |= {name: _plain(value) for name, value in found.diagnostics.items()}
+    if (groups := found.points.groups) is not None:
+        axes = {name: list(known) for name, known in zip(groups.names, groups.values, strict=True)}
+        values["group_accuracy"] = Value(found.group_accuracy.values, axes)
+    return values
+
+
+def _computed(compute: Callable, point: Point, options: Mapping[str, Any]) -> dict[str, Value]:
     make_room()
     values = compute(*point, **options)
     fits = isinstance(values, Mapping) and all(np.ndim(v) == 0 and np.asarray(v).dtype.kind in "biuf" for v in values.values())

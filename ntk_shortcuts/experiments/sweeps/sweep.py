@@ -46,6 +46,8 @@ def sweep(
 ) -> SweepResult:
     """Predict the bias at every point of a grid; the points are stored as they finish, and a second call resumes.
 
+    With method="population" up to 32 points are predicted side by side, with the answers that each has alone.
+
     Args:
         axes: values by name. A spec has an axis for every number of its constructor, and those that its class declares
             (`ntk_shortcuts.axes.axes_of(spec)` lists them): of `GenerativeModel` shortcut_predictivity, core_predictivity,

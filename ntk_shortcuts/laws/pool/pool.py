@@ -175,6 +175,8 @@ class Pool(Law):
         for members in self.groups.values():
             shuffled = rng.permutation(members)
             first[shuffled[: round(float(fraction) * len(members))]] = True
+        left = min(np.sum(part & (self.labels == label)) for part in (first, ~first) for label in self.classes)
+        require(left >= 2, "fraction", f"such that each class has two samples on either side, not {left}", fraction)
         return self.take(np.flatnonzero(first)), self.take(np.flatnonzero(~first))
 
     @property

@@ -230,22 +230,11 @@ class GenerativeModel(DataLaw):
         Raises:
             ValueError: num_samples not a positive integer, or odd when balanced.
         """
-        require_integer("num_samples", num_samples, 1)
+        count = require_integer("num_samples", num_samples, 1)
         require(
-            not balanced or num_samples % 2 == 0,
-            "num_samples",
-            "even for balanced classes (or pass balanced=False)",
-            num_samples,
+            not balanced or count % 2 == 0, "num_samples", "even for balanced classes (or pass balanced=False)", num_samples
         )
-        label_key, latent_key, embedding_key = jax.random.split(key, 3)
-        if balanced:
-            labels = jax.random.permutation(label_key, jnp.repeat(jnp.array([1.0, -1.0]), num_samples // 2))
-        else:
-            labels = jax.random.rademacher(label_key, (num_samples,), dtype=jnp.result_type(float))
-        noise = jax.random.normal(latent_key, (num_samples, 2))
-        latents = labels[:, None] * self.means[None, :] + noise @ self.whitening.T
-        embedding = self.embedding(embedding_key) if embedding is None else embedding
-        return Dataset(embedding(latents), labels, latents, embedding)
+        return _drawn(self, key, count, bool(balanced), embedding)
 
     @property
     @in_float64
@@ -362,8 +351,7 @@ class GenerativeModel(DataLaw):
     @in_float64
     def test_points(self, points: Any = None) -> TestPoints:
         """The 30 x 30 probe grid, or latents (n, 2), with the sides of both features and the signs of the Bayes classifier."""
-        points = self.probe_grid() if points is None else as_points("probes", points, dimension=2)
-        return _test_points(self, points)
+        return _probed(self) if points is None else _test_points(self, as_points("probes", points, dimension=2))
 
     def require_resolved(self, network: Network) -> None:
         """At the corner of the probe grid, the largest of inputs."""
@@ -392,6 +380,20 @@ def _second_moment_eigenvalues(alpha: Any, means: Any, sigma: Any) -> jax.Array:
     cross = alpha[0] * alpha[1] * (sigma + means[0] * means[1])
     large = (jnp.sum(diagonal) + jnp.hypot(diagonal[0] - diagonal[1], 2 * cross)) / 2
     return jnp.stack([large, (alpha[0] * alpha[1]) ** 2 * determinant / large])
+
+
+# As one program: step by step its fifty operations would be compiled one by one.
+@compiled
+def _drawn(model: GenerativeModel, key: Key, num_samples: int, balanced: bool, embedding: Embedding | None) -> Dataset:
+    label_key, latent_key, embedding_key = jax.random.split(key, 3)
+    if balanced:
+        labels = jax.random.permutation(label_key, jnp.repeat(jnp.array([1.0, -1.0]), num_samples // 2))
+    else:
+        labels = jax.random.rademacher(label_key, (num_samples,), dtype=jnp.result_type(float))
+    noise = jax.random.normal(latent_key, (num_samples, 2))
+    latents = labels[:, None] * model.means[None, :] + noise @ model.whitening.T
+    embedding = model.embedding(embedding_key) if embedding is None else embedding
+    return Dataset(embedding(latents), labels, latents, embedding)
 
 
 class AngularSectors(SectorKernels):
@@ -440,6 +442,11 @@ def _test_points(model: GenerativeModel, probes: jax.Array) -> TestPoints:
     sides = jnp.sign(probes)
     attributes = {"shortcut": sides[:, 0], "core": sides[:, 1]}
     return TestPoints(probes, attributes, optimal, safe_sqrt(jnp.sum(probes**2, axis=-1)))
+
+
+@compiled
+def _probed(model: GenerativeModel) -> TestPoints:
+    return _test_points(model, model.probe_grid())
 
 
 def _pair(value: Any) -> Any:

@@ -18,6 +18,8 @@ from ntk_shortcuts.results.outputs import GaussianOutputs, Outputs, SampledOutpu
 from ntk_shortcuts.training.rules import TrainingRule
 
 _RESOLVENTS = 6
+# Part of the variance that feedback may still move in its last pass: a spread to half a percent.
+_MOVED = 0.01
 
 
 class Options(NamedTuple):
@@ -47,9 +49,12 @@ def pool_outputs(
     outputs = _outputs(means, covariance, poles.shape[:-1], points.classes is not None, atoms.rare is not None)
     residual = max(law.residual for law in times)
     issues: list[Issue] = list(training.issues(largest))
-    if residual > 1e-5 or error > 2e-3:
-        issues.append(UntrustedAverage(0.0, 2e-3, residual, 1.0, error))
-    return outputs.with_notes(_diagnostics(atoms, times, residual, error), tuple(issues))
+    moved = max(law.moved for law in times)
+    trusted = residual <= 1e-5 and error <= 2e-3 and moved <= _MOVED
+    if not trusted:
+        issues.append(UntrustedAverage(0.0, 2e-3, residual, 1.0, error, moved))
+    found = {"fixed_point_residual": residual, "filter_error": error, "variance_moved": moved, "trusted": float(trusted)}
+    return outputs.with_notes(_diagnostics(atoms, times) | found, tuple(issues))
 
 
 def _outputs(means: np.ndarray, covariance: np.ndarray, batch: tuple[int, ...], several: bool, drawn: bool) -> Outputs:
@@ -101,7 +106,7 @@ def _edge(atoms: Atoms, largest: float) -> float:
     return largest * (1 + np.sqrt(trace / (atoms.num_samples * largest))) ** 2
 
 
-def _diagnostics(atoms: Atoms, times: list[Averaged], residual: float, error: float) -> dict[str, Any]:
+def _diagnostics(atoms: Atoms, times: list[Averaged]) -> dict[str, Any]:
     spread = max(float(np.sqrt(np.mean(law.data_variance))) for law in times)
     drawn = (
         {} if atoms.rare is None else {"num_datasets": float(len(atoms.rare.drawn)), "rare_nodes": float(len(atoms.rare.nodes))}
@@ -110,9 +115,6 @@ def _diagnostics(atoms: Atoms, times: list[Averaged], residual: float, error: fl
         "data_std": spread,
         "nodes": float(len(atoms.weights)),
         "modes_kept": float(max(law.modes for law in times)),
-        "fixed_point_residual": residual,
         "iterations": float(max(law.iterations for law in times)),
-        "filter_error": error,
-        "trusted": float(residual <= 1e-5 and error <= 2e-3),
         **drawn,
     }

@@ -48,7 +48,7 @@ class Averaged(NamedTuple):
 
     - `means` (draws, n, k): one draw where no group is rare. `covariance` (n, k, k): of the k outputs over all else that is
       random; `data_variance` (n,): the part over data sets, mean of the outputs.
-    - `modes`, `iterations`, `residual`: of the fixed points.
+    - `modes`, `iterations`, `residual`: of the fixed points. `moved`: by which part feedback's last pass moved the variance.
     """
 
     means: Float[np.ndarray, "draws n k"]
@@ -57,6 +57,7 @@ class Averaged(NamedTuple):
     modes: int
     iterations: int
     residual: float
+    moved: float
 
 
 def coordinate_weights(weights: Float[np.ndarray, "P"]) -> Float[np.ndarray, "P"]:
@@ -103,7 +104,7 @@ def averaged(
         of_initial = initial_spread(everything, where, atoms.gram, coordinate_weights(atoms.weights))
         spread = Spread(spread.matrix + of_initial.matrix, spread.own + of_initial.own)
         initial = remaining_variance(influence, where, atoms.gram)
-    matrix = with_feedback(influence, where, spread) if feedback else spread.matrix
+    matrix, moved = with_feedback(influence, where, spread) if feedback else (spread.matrix, 0.0)
     data_variance = spread_at(matrix, where.points)
     covariance = (initial + data_variance)[:, None, None] * np.eye(means.shape[-1])
     if means.shape[-1] > 1:
@@ -120,4 +121,5 @@ def averaged(
         where.nodes.shape[1],
         max(r.iterations for r in resolvents),
         max(r.residual for r in resolvents),
+        moved,
     )

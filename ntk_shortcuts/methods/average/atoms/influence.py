@@ -191,19 +191,21 @@ def remaining_variance(influence: Influence, where: Coordinates, gram: Gram) -> 
     return np.maximum(gram.nngp_own + change, 0)
 
 
-def with_feedback(influence: Influence, where: Coordinates, spread: Spread) -> Float[np.ndarray, "r r"]:
-    """The variance once the outputs' own variance stands in the residuals too: v = v_0 + B v at the nodes.
+def with_feedback(influence: Influence, where: Coordinates, spread: Spread) -> tuple[Float[np.ndarray, "r r"], float]:
+    """The variance once the outputs' own variance stands in the residuals too: v = v_0 + B v at the nodes; and by which part
+    of the largest the last pass moved it.
 
     A residual is that of the node left out, on which its own count has no effect: that part of the variance is not fed back.
     """
     first = np.maximum(spread_at(spread.matrix, where.nodes) - spread.own, 0)
-    variance, added = first, np.zeros_like(spread.matrix)
+    variance, added, moved = first, np.zeros_like(spread.matrix), 0.0
     for _ in range(_FEEDBACK_PASSES):
         before = variance
         roots = [np.sqrt(variance) / r.left_out for r in influence.resolvents]
         columns = influence.columns(roots)
         added = influence.fluctuation(columns)
         variance = np.maximum(first + spread_at(added, where.nodes) - influence.own(columns, where), 0)
-        if np.max(np.abs(variance - before)) < 1e-3 * np.max(variance):
+        moved = float(np.max(np.abs(variance - before)) / max(np.max(variance), np.finfo(float).tiny))
+        if moved < 1e-3:
             break
-    return spread.matrix + added
+    return spread.matrix + added, moved

@@ -1,0 +1,82 @@
+"""Several problems of one form in one call of a compiled program.
+
+A call of a compiled program costs what a small problem does. Problems of one form are stacked and solved one after another
+inside of the program, each by the arithmetic that it would meet alone: LAPACK calls that are batched are not safe
+(:func:`ntk_shortcuts.numerics.eigh_each`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from ntk_shortcuts.numerics import compiled, map_needed
+from ntk_shortcuts.padding import filled
+
+SEVERAL = 8
+"""How many small problems go into one call."""
+
+
+def compiled_each(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A compiled program that evaluates a function along the first axes of its arguments' arrays.
+
+    It is called as `program(present, *arguments)`: where `present` (n,) is False nothing is done, and the results are 0. What
+    is no array is the same for all.
+    """
+
+    def program(present: jax.Array, *arguments: Any) -> Any:
+        arrays, shared = eqx.partition(arguments, eqx.is_array)
+        return map_needed(lambda own: function(*eqx.combine(own, shared)), arrays, present)
+
+    program.__name__ = function.__name__
+    return compiled(program)
+
+
+def in_batches(function: Callable[..., Any], problems: Sequence[tuple[Any, ...]], most: int = SEVERAL) -> list[Any]:
+    """The results of `function(present, *arguments)`, of programs of :func:`compiled_each`, for several lists of arguments.
+
+    Args:
+        problems: the arguments for each; those of one structure and shape go into one call.
+        most: how many there is room for in a call of several; there are programs for one and for so many.
+
+    Example:
+        >>> half = compiled_each(lambda x: x / 2)
+        >>> [x.tolist() for x in in_batches(half, [(np.array(4.0),), (np.array([2.0, 6.0]),), (np.array(8.0),)])]
+        [2.0, [1.0, 3.0], 4.0]
+    """
+    found: dict[int, Any] = {}
+    for places in _alike(problems):
+        size = most if len(places) > 1 else 1
+        for start in range(0, len(places), size):
+            some = places[start : start + size]
+            present = np.arange(size) < len(some)
+            results = jax.tree.map(np.asarray, function(present, *_stacked([problems[i] for i in some], size)))
+            found |= {place: jax.tree.map(lambda leaf, row=row: leaf[row], results) for row, place in enumerate(some)}
+    return [found[i] for i in range(len(problems))]
+
+
+def _alike(problems: Sequence[Any]) -> list[list[int]]:
+    """The numbers of problems that share a program, together."""
+    groups: dict[Hashable, list[int]] = {}
+    for number, problem in enumerate(problems):
+        leaves, structure = jax.tree.flatten(problem)
+        form = structure, tuple((leaf.shape, str(leaf.dtype)) if _is_array(leaf) else leaf for leaf in leaves)
+        groups.setdefault(form, []).append(number)
+    return list(groups.values())
+
+
+def _stacked(problems: Sequence[Any], size: int) -> Any:
+    """Problems of one form with their arrays along a new first axis, the last one's repeated up to the size."""
+
+    def together(*leaves: Any) -> Any:
+        return filled(np.stack(leaves), size, repeat=True) if _is_array(leaves[0]) else leaves[0]
+
+    return jax.tree.map(together, *problems)
+
+
+def _is_array(leaf: Any) -> bool:
+    return isinstance(leaf, np.ndarray | jax.Array)

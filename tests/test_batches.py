@@ -1,0 +1,82 @@
+"""Several questions side by side: the answers, issues and errors that each has alone, and no more calls than it takes."""
+
+import numpy as np
+import pytest
+
+import ntk_shortcuts as ns
+from ntk_shortcuts.batches import compiled_each, in_batches
+from ntk_shortcuts.entry import predict_each
+from ntk_shortcuts.methods import Population
+from ntk_shortcuts.methods.refine import refine_each
+
+MODELS = [ns.GenerativeModel((rho, 0.9), (alpha, 1.0)) for rho in (0.6, 0.85) for alpha in (1.0, 64.0)]
+FLOW = ns.GradientFlow(30.0)
+
+
+def test_predictions_side_by_side_are_those_one_by_one():
+    """Of two networks and rules of two forms, one with several times; some are refined further than others."""
+    asked = [(model, ns.MLP(1 + i % 2), FLOW, None) for i, model in enumerate(MODELS)]
+    asked += [(model, ns.MLP(1), ns.Ridge([0.1, 1.0]), None) for model in MODELS[::2]]
+    options = {"tolerance": 1e-4}
+    together = list(predict_each(asked, "population", **options))
+    nodes = [found.diagnostics["nodes"] for found in together]
+    assert len(set(nodes)) > 1
+    for (model, network, rule, _), found in zip(asked, together, strict=True):
+        alone = ns.predict_bias(model, network, rule, **options)
+        np.testing.assert_allclose(found.mean, alone.mean, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(found.bias, alone.bias, atol=1e-12)
+        assert found.diagnostics == pytest.approx(alone.diagnostics, rel=1e-9, abs=1e-15)
+        assert [type(issue) for issue in found.issues] == [type(issue) for issue in alone.issues]
+
+
+def test_a_question_that_fails_leaves_those_before_it():
+    asked = [(MODELS[0], ns.MLP(1), FLOW, None), (MODELS[1], ns.MLP(1), FLOW, 30), (MODELS[1], ns.MLP(1), FLOW, None)]
+    answers = predict_each(asked, Population(random_init=False, tolerance=0.3))
+    assert next(answers).bias == pytest.approx(ns.predict_bias(*asked[0][:3], random_init=False, tolerance=0.3).bias)
+    with pytest.raises(ValueError, match='num_samples must be None for method="population"'):
+        next(answers)
+
+
+def test_a_sweep_asks_for_many_points_at_once_and_keeps_their_order(monkeypatch):
+    asked, answers = [], Population.each
+
+    def each(method, questions):
+        asked.append(len(questions))
+        return answers(method, questions)
+
+    monkeypatch.setattr(Population, "each", each)
+    progress = []
+    axes = {"amplification_ratio": np.geomspace(0.5, 8.0, 35).tolist()}
+    options = {"random_init": False, "tolerance": 0.3, "progress": lambda *counts: progress.append(counts)}
+    result = ns.sweep(axes, ns.GenerativeModel(), ns.MLP(1), FLOW, **options)
+    assert asked == [32, 3]
+    assert progress == [(done, 35) for done in range(1, 36)]
+    assert np.all(np.diff(result["reliance"]) >= 0)  # the more available, the more relied upon
+
+
+def test_questions_that_have_converged_are_not_refined():
+    """Answers 2^-level, watched to a tolerance of each one's own scale; one has a single rule, one runs out of rules."""
+    asked, scales, levels = [], [1.0, 8.0, 1.0, 8.0], [6, 6, 1, 3]
+
+    def at_level(level, numbers):
+        asked.append(list(numbers))
+        return [scales[i] / 2**level for i in numbers]
+
+    refined = refine_each(at_level, levels, lambda found: found, 0.3)
+    assert asked == [[0, 1, 2, 3], [0, 1, 3], [0, 1, 3], [1], [1], [1]]
+    assert [(one.level, one.converged) for one in refined] == [(2, True), (5, True), (0, True), (2, False)]
+    assert [one.found for one in refined] == [0.25, 0.25, 1.0, 2.0]
+
+
+def test_problems_of_one_form_share_calls():
+    calls = []
+    twice = compiled_each(lambda factor, x: {"value": x * (2 if factor == "two" else 3)})
+
+    def counted(present, *arguments):
+        calls.append(np.asarray(present).tolist())
+        return twice(present, *arguments)
+
+    problems = [("two", np.full(2, float(i))) for i in range(5)] + [("three", np.ones(2)), ("two", np.ones(3))]
+    found = in_batches(counted, problems, most=4)
+    assert [one["value"].tolist() for one in found] == [*([2.0 * i] * 2 for i in range(5)), [3.0] * 2, [2.0] * 3]
+    assert calls == [[True] * 4, [True, False, False, False], [True], [True]]
