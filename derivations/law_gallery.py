@@ -46,7 +46,7 @@ def law_of(text: str) -> ns.laws.DataLaw:
 
 def draw(name: str) -> Figure:
     """Samples along two features, amplified, and the biases or the accuracies of groups over time."""
-    law, figure = law_of(TEXTS[name]), new_figure((9.6, 4.0))
+    law, figure = law_of(TEXTS[name]), new_figure((11.0, 3.8))
     left, right = figure.subplots(1, 2)
     data = law.sample(jax.random.key(0), 300)
     first, second = _SHOWN.get(name, (0, 1))
@@ -63,6 +63,10 @@ def draw(name: str) -> Figure:
         warnings.simplefilter("ignore", ns.UntrustedPredictionWarning)
         network, options = ns.MLP(1, bias_variance=0.1), {"num_samples": _NUM_SAMPLES.get(name), "tolerance": 0.05}
         ns.predict(law, network, ns.GradientFlow(_TIMES), random_init=False, **options).plot(ax=right)
+    if legend := right.get_legend():
+        right.legend(
+            handles=legend.legend_handles, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize="small", frameon=False
+        )
     return figure
 
 

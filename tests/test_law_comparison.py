@@ -67,6 +67,8 @@ def test_parameters_tell_laws_apart_whose_shapes_are_the_same():
     assert len({tuple(jax.random.key_data(key).tolist()) for key in keys}) == 2
 
 
+@pytest.mark.slow
+@pytest.mark.branches
 def test_runs_resume_and_the_report_has_a_row_for_each_entry(tmp_path, monkeypatch):
     calls = []
 
