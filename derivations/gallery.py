@@ -7,6 +7,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 import jax
+import law_gallery
 import numpy as np
 
 import ntk_shortcuts as ns
@@ -121,6 +122,7 @@ FIGURES = {
     "bias_over_time": bias_over_time,
     "losses": losses,
     "clusters": clusters,
+    **law_gallery.FIGURES,
 }
 # With the packages of the extra `images`, whose pictures it shows.
 PICTURES = {"image_pools": image_pools, "group_curves": group_curves}

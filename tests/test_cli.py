@@ -166,7 +166,7 @@ def test_map_goes_to_bias_map_png_by_default(capsys, tmp_path, monkeypatch):
 def test_validate_writes_records_and_report(capsys, tmp_path, monkeypatch):
     from test_comparison import configurations, fake
 
-    monkeypatch.setattr("ntk_shortcuts.experiments.comparison.records.compare", fake)
+    monkeypatch.setattr(ntk_shortcuts.experiments.comparison.Configuration, "compare", fake)
     monkeypatch.setitem(ntk_shortcuts.experiments.comparison.PRESETS, "quick", configurations)
     status, out, err = run(capsys, "validate --json --output", tmp_path / "new")
     found = json.loads(out)

@@ -10,7 +10,8 @@ import pytest
 import ntk_shortcuts as ns
 from ntk_shortcuts.experiments import comparison
 from ntk_shortcuts.experiments.comparison import Configuration, agreement, fit_power_law
-from ntk_shortcuts.experiments.comparison.configuration import _output_gaps, configuration_key
+from ntk_shortcuts.experiments.comparison.configuration import _output_gaps
+from ntk_shortcuts.experiments.comparison.parts import training_key
 from ntk_shortcuts.experiments.comparison.statistics import initialisation_error, resolution
 
 MODEL = ns.GenerativeModel(amplification=(2.0, 0.5), input_dim=20)
@@ -88,7 +89,7 @@ def test_a_record_is_what_the_parts_say(compared):
     """Trained anew, and predicted from inputs in R^d: the prediction with own initial outputs as plain kernel descent."""
     configuration, record = compared
     network, training, datasets = configuration.network, configuration.training(), configuration.num_datasets
-    key, options = configuration_key(configuration, 1), {"orthogonal": True, "dtype": np.float32}
+    key, options = training_key(configuration.parameters(), 1), {"orthogonal": True, "dtype": np.float32}
     ensemble = ns.train_ensemble(MODEL, network, training, 20, datasets, 3, key=key, **options)
     bias = np.asarray(ensemble.bias, float)
     np.testing.assert_allclose(record["trained"], bias.mean(axis=(1, 2)), rtol=1e-5)
@@ -228,13 +229,13 @@ class Killed(Exception):
 def test_a_killed_run_resumes_to_the_same_records(tmp_path, monkeypatch):
     calls = []
 
-    def counted(configuration, seed):
+    def counted(configuration, seed=0):
         calls.append(configuration.name)
         if len(calls) == 3:
             raise Killed
         return fake(configuration, seed)
 
-    monkeypatch.setattr("ntk_shortcuts.experiments.comparison.records.compare", counted)
+    monkeypatch.setattr(Configuration, "compare", counted)
     path = tmp_path / "new" / "records.jsonl"
     with pytest.raises(Killed):
         comparison.run(configurations(), path)

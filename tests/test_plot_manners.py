@@ -113,6 +113,7 @@ CASES = {
     "plot_group_curves": lambda ax=None: plotting.plot_group_curves(record(group_accuracy=GROUPS), ax=ax),
     "plot_influence": lambda ax=None: plotting.plot_influence(influenced(), ax=ax),
     "plot_learning_curve": lambda ax=None: plotting.plot_learning_curve(learning_curve(), distance=True, ax=ax),
+    "plot_map": lambda ax=None: plotting.plot_map(bias_map().expand_dims(shortcut=[0, 1]), ax=ax),
     "plot_mitigations": lambda ax=None: plotting.plot_mitigations(mitigated(), ax=ax),
     "plot_networks": lambda ax=None: plotting.plot_networks(np.ones((2, 3, 2)), [0.1, 0.1], ("time", TIMES), ax=ax),
     "plot_numbers": lambda ax=None: plotting.plot_numbers({"a": TIMES, "b": -TIMES}, ("time", TIMES), "bias", ax=ax),
@@ -125,7 +126,7 @@ CASES = {
     "plot_telescope": lambda ax=None: plotting.plot_telescope({"one": telescope()}, ax=ax),
 }
 # Surfaces and images, of which a colour map or the data say the colours.
-WITHOUT_SERIES = {"plot_bias_map", "plot_decision_surface", "plot_examples", "plot_influence", "plot_surfaces"}
+WITHOUT_SERIES = {"plot_bias_map", "plot_decision_surface", "plot_examples", "plot_influence", "plot_map", "plot_surfaces"}
 CYCLE = [f"#{number:06x}" for number in range(0x123456, 0x123456 + 12)]
 
 

@@ -642,7 +642,7 @@ def test_the_command_uses_other_processes(option, tmp_path, capsys):
     ("line", "message"),
     [
         ("sweep", "axis"),
-        ("sweep --axis depth", "axis must be NAME=VALUE,VALUE,...; got 'depth'"),
+        ("sweep --axis depth", "axis must be NAME=VALUE,VALUE,... or NAME=MIN:MAX:COUNT; got 'depth'"),
         ("sweep --axis depth=1,x", "axis depth must be"),
         ("sweep --axis depth=1 --axis depth=2", "axis must be given once for each name; got depth twice"),
         ("sweep --axis time=1 --ridge 1", "training must be GradientFlow for the axis time; got 'Ridge'"),

@@ -14,12 +14,11 @@ def predict_law(
     law: LawOptions, source: LawFileOptions, network: NetworkOptions, rule: RuleOptions, method: MethodOptions
 ) -> Answer:
     """What is read off the outputs: biases of shortcuts, or accuracies of groups."""
-    law.refuse_beside("--law, whose file has it")
     import numpy as np
 
     import ntk_shortcuts
 
-    model, mlp, training, name = source.read(), network.network(), rule.training(), method.name()
+    model, mlp, training, name = source.instead_of(law), network.network(), rule.training(), method.name()
     options = method.options(name, model)
     result = ntk_shortcuts.predict(model, mlp, training, num_samples=method.num_samples, method=name, **options)
     parameters = resolved_parameters(model, mlp, training, method.num_samples, name, method.seed, options)

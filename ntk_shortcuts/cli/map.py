@@ -1,10 +1,11 @@
-"""`ntk-shortcuts map`: the bias over shortcut predictivity and amplification ratio."""
+"""`ntk-shortcuts map`: the bias over shortcut predictivity and amplification ratio, or any number over any two axes."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,18 +14,22 @@ from ntk_shortcuts.cli.answer import Answer
 from ntk_shortcuts.cli.options import (
     FileOptions,
     JsonOption,
+    LawFileOptions,
     LawOptions,
     MethodOptions,
     NetworkOptions,
     RuleOptions,
     takes_options,
 )
-from ntk_shortcuts.cli.printing import error_rows, print_table
+from ntk_shortcuts.cli.options.axes import METAVAR, parsed_axes
+from ntk_shortcuts.cli.printing import grid_rows, print_table
 from ntk_shortcuts.cli.records import resolved_parameters
+from ntk_shortcuts.cli.sweep import grid_values
 from ntk_shortcuts.progress import ProgressBar
 
 _Range = tuple[float, float, int]
 _POINTS_SHOWN = 150
+_AMPLIFICATION = (4.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,34 @@ class MapOptions:
     ratios: Annotated[
         _Range, typer.Option(metavar="MIN MAX COUNT", help="Ratios alpha_s / alpha_c, evenly spaced in the logarithm.")
     ] = (0.125, 8.0, 15)
+    x: Annotated[
+        str | None,
+        typer.Option(
+            metavar=METAVAR, help="Another axis to the right, as in sweep: depth=1,2,3 or rate=0:0.4:5 (MIN:MAX:COUNT)."
+        ),
+    ] = None
+    y: Annotated[str | None, typer.Option(metavar=METAVAR, help="Another axis upwards.")] = None
+    show: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What is drawn over --x and --y; bias or worst_group_accuracy by default."),
+    ] = None
+
+    def named(self, law: Any) -> dict[str, list[Any]] | None:
+        """The two axes by name, the one upwards first; None where neither is given and no file says the law."""
+        given = {"x": self.x, "y": self.y}
+        if law is None and not any(given.values()):
+            if self.show is not None:
+                raise ValueError(f"show must be given with --x and --y; got {self.show!r}")
+            return None
+        for name, value in given.items():
+            if value is None:
+                raise ValueError(
+                    f"{name} must be given with {'--law' if law else '--x and --y'}, as --{name} NAME=MIN:MAX:COUNT; got None"
+                )
+        (x, across), (y, upwards) = (next(iter(parsed_axes(name, [str(value)]).items())) for name, value in given.items())
+        if x == y:
+            raise ValueError(f"y must be another axis than x; got {y} twice")
+        return {y: upwards, x: across}
 
     def check(self) -> None:
         _check_range("predictivities", self.predictivities, "in [0.5, 1)", lambda v: 0.5 <= v < 1)
@@ -51,22 +84,29 @@ class MapOptions:
         return on_map and self.ratios[0] <= ratio <= self.ratios[1]
 
 
-@takes_options(amplification=(4.0, 1.0))
+@takes_options(amplification=_AMPLIFICATION)
 def map_command(
     axes: MapOptions,
     law: LawOptions,
+    described: LawFileOptions,
     network: NetworkOptions,
     rule: RuleOptions,
     method: MethodOptions,
     output: JsonOption,
     files: FileOptions,
 ) -> None:
-    """Map the bias over shortcut predictivity and amplification ratio.
+    """Map the bias over shortcut predictivity and amplification ratio, or over any two axes, --x and --y.
 
     The core's values come from --predictivity and --amplification; the shortcut's mark the point whose
     decision surface is drawn beside the map; of several times a map each is drawn. Written to bias_map.png by default.
+    --law takes the law from a file; of several shortcuts a map each is drawn, of groups by default the worst one's accuracy.
     """
     paths = files.paths(default="bias_map.png")
+    named = axes.named(described.law)
+    if named is not None:
+        model = described.instead_of(law, amplification=_AMPLIFICATION)
+        _map_of(named, axes.show, model, network, rule.along(named), method, paths).give(output, paths)
+        return
     rule.check()
     axes.check()
     method.refuse_one_data_set("a map")
@@ -86,8 +126,39 @@ def map_command(
         {**lists, **parameters, "outputs": [str(path) for path in paths]},
         result.to_xarray,
         lambda: _figure(result, axes, model, mlp, training, method.seed, question),
-        lambda: print_table(_rows(result, name)),
+        lambda: print_table({**grid_rows(result, "bias"), "method": name}),
     ).give(output, paths)
+
+
+def _map_of(
+    axes: dict[str, list[Any]],
+    variable: str | None,
+    model: Any,
+    network: NetworkOptions,
+    rule: RuleOptions,
+    method: MethodOptions,
+    paths: list[Path],
+) -> Answer:
+    """The map of a sweep over two axes."""
+    rule.check()
+    method.refuse_one_data_set("a map")
+    for name, several in rule.several().items():
+        raise ValueError(f"{name} must be one number for a map over --x and --y, or one of these axes; got {several}")
+    from ntk_shortcuts.experiments.sweeps.sweep import sweep
+    from ntk_shortcuts.plotting.map import chosen_variable, plot_map
+
+    name = method.name(samples_vary="num_samples" in axes)
+    options = method.options(name, model)
+    with ProgressBar("predicting") as progress:
+        mlp, training = network.network(), rule.training()
+        result = sweep(axes, model, mlp, training, method.num_samples, name, progress=progress, **options)
+    chosen = chosen_variable(result, variable)
+    return Answer(
+        {**grid_values(result), "seed": method.seed, "outputs": [str(path) for path in paths]},
+        result.to_xarray,
+        lambda: plot_map(result, chosen),
+        lambda: print_table({**grid_rows(result, chosen), "method": name}),
+    )
 
 
 def _figure(result: Any, axes: MapOptions, model: Any, network: Any, training: Any, seed: int, question: dict) -> Any:
@@ -107,19 +178,6 @@ def _figure(result: Any, axes: MapOptions, model: Any, network: Any, training: A
         return plot_bias_map(result, None)
     prediction = predict_bias(model, network, training, **question)
     return plot_bias_map(result, Inset(prediction, model, model.sample(jax.random.key(seed), _POINTS_SHOWN)))
-
-
-def _rows(result: Any, method: str) -> dict[str, str]:
-    bias = result["bias"]
-    largest = bias.isel(abs(bias).argmax(...))
-    where = [float(largest[name]) for name in ("shortcut_predictivity", "amplification_ratio")]
-    return {
-        "points": f"{bias.sizes['shortcut_predictivity']} x {bias.sizes['amplification_ratio']}",
-        "bias, range": f"{float(bias.min()):+.4f} to {float(bias.max()):+.4f}",
-        "largest |bias| at": f"predictivity {where[0]:.3g}, ratio {where[1]:.3g}",
-        "method": method,
-        **error_rows({name: float(result[name].max()) for name in result.data_vars}),
-    }
 
 
 def _check_range(name: str, values: _Range, allowed: str, test: Callable[[float], bool]) -> None:

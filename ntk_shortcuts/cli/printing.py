@@ -56,6 +56,19 @@ def error_rows(errors: Mapping[str, float]) -> dict[str, str]:
     return {label: f"{errors[name]:.1e}" for name, label in _ERRORS.items() if name in errors}
 
 
+def grid_rows(result: Any, variable: str) -> dict[str, str]:
+    """The rows of a table that say of a number on a grid how far it ranges, and where it is worst: of a bias its largest
+    size, of an accuracy the least; with the largest of each error estimate."""
+    values, title = result[variable], variable.replace("_", " ")
+    rows = {"points": " x ".join(f"{size} {name}" for name, size in values.sizes.items())}
+    if bool(values.notnull().any()):
+        form, word = ("", f"least {title}") if "accuracy" in variable else ("+", f"largest |{title}|")
+        worst = values.isel(values.argmin(...) if "accuracy" in variable else abs(values).argmax(...))
+        rows[f"{title}, range"] = f"{float(values.min()):{form}.4f} to {float(values.max()):{form}.4f}"
+        rows[f"{word} at"] = ", ".join(f"{name} {_short(worst[name].item())}" for name in values.dims)
+    return {**rows, **error_rows({name: float(result[name].max()) for name in result.data_vars})}
+
+
 def json_text(values: Mapping[Any, Any]) -> str:
     """JSON of numbers, texts, arrays and what holds them; it has no NaN and no infinity: null, and "inf" or "-inf".
 
@@ -93,6 +106,10 @@ def _titled(numbers: Mapping[str, Any], along: Iterable[str]) -> dict[str, Any]:
             where = ", ".join(f"{axis} {_signed(value, values[axis].values)}" for axis, value in at.items())
             found[f"{title} {where}".strip()] = values.sel(at) if at else values
     return found
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _signed(value: Any, among: Any) -> str:

@@ -16,14 +16,19 @@ from ntk_shortcuts.cli.options import (
     SUFFIXES,
     FileOptions,
     JsonOption,
+    LawFileOptions,
     LawOptions,
     MethodOptions,
     NetworkOptions,
     RuleOptions,
     takes_options,
 )
-from ntk_shortcuts.cli.printing import error_rows, print_columns, print_table
+from ntk_shortcuts.cli.options.axes import METAVAR, parsed_axes
+from ntk_shortcuts.cli.printing import grid_rows, print_columns, print_table
 from ntk_shortcuts.progress import ProgressBar
+
+# Numbers of which a table has a column, those that there are.
+_SHOWN = ("bias", "reliance", "optimal_reliance", "worst_group_accuracy", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,9 @@ class SweepOptions:
 
     axis: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=V,V,...", help="Values of one axis, such as depth=1,2,3 or time=3,30; repeat for a grid."),
+        typer.Option(
+            metavar=METAVAR, help="One axis, as depth=1,2,3 or correlation=0:0.6:4 (MIN:MAX:COUNT); repeat for a grid."
+        ),
     ] = None
     store: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Zarr store, written as points finish; run again to resume.")
@@ -41,25 +48,17 @@ class SweepOptions:
     scheduler: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Of a running Dask scheduler.")] = None
 
     def axes(self) -> dict[str, list[Any]]:
-        """Axes from NAME=V,V,...: integers where all values are, else numbers, else words."""
+        """Axes by name: :func:`ntk_shortcuts.cli.options.axes.parsed_axes`."""
         if not self.axis:
             raise ValueError("axis must be given at least once, as --axis NAME=VALUE,VALUE,...; got none")
-        axes: dict[str, list[Any]] = {}
-        for text in self.axis:
-            name, separator, values = text.partition("=")
-            name = name.strip().replace("-", "_")
-            if not (separator and name and values.strip()):
-                raise ValueError(f"axis must be NAME=VALUE,VALUE,...; got {text!r}")
-            if name in axes:
-                raise ValueError(f"axis must be given once for each name; got {name} twice")
-            axes[name] = _values(values)
-        return axes
+        return parsed_axes("axis", self.axis)
 
 
 @takes_options()
 def sweep_command(
     grid: SweepOptions,
     law: LawOptions,
+    described: LawFileOptions,
     network: NetworkOptions,
     rule: RuleOptions,
     method: MethodOptions,
@@ -71,7 +70,9 @@ def sweep_command(
     Axes: shortcut_predictivity, core_predictivity, amplification_ratio, shortcut_amplification, core_amplification,
     correlation, depth, activation, width, weight_variance, bias_variance, residual, normalization (layer or none), num_samples,
     time, learning_rate, steps, strength (of a ridge). A learning_rate or steps axis replaces the option of that name, a
-    strength axis --ridge; several times given by --time are an axis too. A figure has at most two axes of several values.
+    strength axis --ridge; several times given by --time are an axis too. With --law axes are those of that law: of clusters
+    agreement, proportions_0, amplification_0, ...; rate of [noise], positive of [imbalance]. A figure has at most two axes of
+    several values.
     """
     axes = grid.axes()
     rule = rule.along(axes)
@@ -82,7 +83,7 @@ def sweep_command(
     method.refuse_one_data_set("a sweep")
     from ntk_shortcuts.experiments.sweeps.sweep import sweep
 
-    model, mlp, training = law.model(), network.network(), rule.training()
+    model, mlp, training = described.instead_of(law), network.network(), rule.training()
     name = method.name(samples_vary="num_samples" in axes)
     options = method.options(name, model)
     try:
@@ -91,44 +92,27 @@ def sweep_command(
             result = sweep(axes, model, mlp, training, method.num_samples, name, **options)
     except ImportError as error:
         raise ValueError(str(error)) from error
-    parameters = {name: value for name, value in result.attrs.items() if name not in ("key", "fingerprint")}
-    found = {str(name): result[name].values.tolist() for name in (*result.dims, *result.data_vars)}
     places = {"store": grid.store and str(grid.store), "outputs": [str(path) for path in paths]}
-    values = {**found, **parameters, "seed": method.seed, **places}
+    values = {**grid_values(result), "seed": method.seed, **places}
     Answer(values, result.to_xarray, result.plot, lambda: _show(result, name)).give(output, paths)
+
+
+def grid_values(result: Any) -> dict[str, Any]:
+    """What JSON has of a grid: axes, numbers at all points, and every fixed parameter."""
+    parameters = {name: value for name, value in result.attrs.items() if name not in ("key", "fingerprint")}
+    return {**{str(name): result[name].values.tolist() for name in (*result.dims, *result.data_vars)}, **parameters}
 
 
 def _show(result: Any, method: str) -> None:
     """A row for each point, and on a terminal what there is to say of all."""
-    shown = result[[name for name in ("bias", "reliance", "optimal_reliance") if name in result]]
+    shown = result[[name for name in _SHOWN if name in result]]
     points = frame(shown)
     titles = [str(name) for name in points.columns]
-    numbers = [name in shown.data_vars for name in titles]
+    forms = [("" if "accuracy" in name else "+") + ".4f" if name in shown.data_vars else None for name in titles]
     rows = [
-        [f"{value:+.4f}" if is_number else str(value) for value, is_number in zip(row, numbers, strict=True)]
+        [str(value) if form is None else format(value, form) for value, form in zip(row, forms, strict=True)]
         for row in points.itertuples(index=False)
     ]
     print_columns([title.replace("_", " ") for title in titles], rows)
     if sys.stdout.isatty():
-        print_table(_rows(result, method))
-
-
-def _rows(result: Any, method: str) -> dict[str, str]:
-    bias = result["bias"]
-    rows = {"points": " x ".join(f"{size} {name}" for name, size in bias.sizes.items())}
-    if bool(bias.notnull().any()):
-        largest = bias.isel(abs(bias).argmax(...))
-        rows["bias, range"] = f"{float(bias.min()):+.4f} to {float(bias.max()):+.4f}"
-        rows["largest |bias| at"] = ", ".join(f"{name} {largest[name].item()}" for name in bias.dims)
-    rows["method"] = method
-    return {**rows, **error_rows({name: float(result[name].max()) for name in result.data_vars})}
-
-
-def _values(text: str) -> list[Any]:
-    words = [word.strip() for word in text.split(",")]
-    for kind in (int, float):
-        try:
-            return [kind(word) for word in words]
-        except ValueError:
-            continue
-    return words
+        print_table({**grid_rows(result, next(iter(shown.data_vars))), "method": method})

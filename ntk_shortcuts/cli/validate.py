@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ntk_shortcuts.cli.options import JsonOption, takes_options
+from ntk_shortcuts.cli.options import JsonOption, LawFileOptions, takes_options
 from ntk_shortcuts.cli.options.names import PRESETS, name_option
 from ntk_shortcuts.cli.printing import print_json, print_table, report_written
 from ntk_shortcuts.progress import ProgressBar
@@ -21,7 +21,11 @@ class ValidateOptions:
     """What is trained, and where it is written."""
 
     preset: Annotated[
-        str, name_option(PRESETS, "quick (minutes), standard, paper, or accelerator: how many networks, and how wide.")
+        str,
+        name_option(
+            PRESETS,
+            "quick (minutes), standard, paper, or accelerator: how many networks; with --law one of the first two.",
+        ),
     ] = "quick"
     output: Annotated[Path, typer.Option(metavar="DIR", help="Folder of records and report; run again to resume.")] = Path(
         "validation"
@@ -30,8 +34,8 @@ class ValidateOptions:
 
 
 @takes_options()
-def validate(run: ValidateOptions, output: JsonOption) -> None:
-    """Train networks and compare their bias with the predictions.
+def validate(run: ValidateOptions, described: LawFileOptions, output: JsonOption) -> None:
+    """Train networks and compare their bias with the predictions; with --law biases or accuracies of groups on that law.
 
     Writes DIR/records.jsonl, a line for each finished configuration, and DIR/report.md with its figures.
     """
@@ -39,17 +43,30 @@ def validate(run: ValidateOptions, output: JsonOption) -> None:
         raise ValueError(f"output must be a folder; got {str(run.output)!r}")
     from ntk_shortcuts.experiments import comparison
 
-    configurations = comparison.preset(run.preset)
+    if described.law is None:
+        configurations, title = comparison.preset(run.preset), f"preset {run.preset}"
+    else:
+        configurations = comparison.law_preset(run.preset, described.read(), described.law.stem)
+        title = f"{described.law.stem}, preset {run.preset}"
     lines = run.output / "records.jsonl"
     with ProgressBar("configurations") as progress:
         records = comparison.run(configurations, lines, run.seed, progress)
-    paths = comparison.write_report(records, run.output, f"Theory against training: preset {run.preset}")
+    paths = comparison.write_report(records, run.output, f"Theory against training: {title}")
     report_written(paths)
     summary = comparison.summarize(records)
     if output.json:
         shown = [{name: value for name, value in record.items() if name != "surface"} for record in records]
         files = [str(path) for path in (lines, *paths)]
-        print_json({"preset": run.preset, "seed": run.seed, **summary, "records": shown, "outputs": files})
+        print_json(
+            {
+                "preset": run.preset,
+                "law": described.law and str(described.law),
+                "seed": run.seed,
+                **summary,
+                "records": shown,
+                "outputs": files,
+            }
+        )
     else:
         print_table(_rows(summary))
 

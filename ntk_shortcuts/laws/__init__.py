@@ -13,6 +13,7 @@ from ntk_shortcuts.laws.readers import read_law
 from ntk_shortcuts.laws.two_features.dataset import Dataset
 from ntk_shortcuts.laws.two_features.embedding import Embedding
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
+from ntk_shortcuts.laws.writers import write_law
 
 __all__ = [
     "Clusters",
@@ -30,5 +31,6 @@ __all__ = [
     "read_law",
     "read_pool",
     "value_codes",
+    "write_law",
     "write_pool",
 ]

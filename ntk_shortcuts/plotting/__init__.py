@@ -15,6 +15,7 @@ from ntk_shortcuts.plotting.gaps import Gaps, plot_gaps
 from ntk_shortcuts.plotting.group_curves import plot_group_curves
 from ntk_shortcuts.plotting.influence import plot_influence
 from ntk_shortcuts.plotting.learning_curve import plot_learning_curve
+from ntk_shortcuts.plotting.map import plot_map
 from ntk_shortcuts.plotting.mitigations import plot_mitigations
 from ntk_shortcuts.plotting.numbers import plot_numbers
 from ntk_shortcuts.plotting.outputs import plot_outputs
@@ -45,6 +46,7 @@ __all__ = [
     "plot_group_curves",
     "plot_influence",
     "plot_learning_curve",
+    "plot_map",
     "plot_mitigations",
     "plot_networks",
     "plot_numbers",

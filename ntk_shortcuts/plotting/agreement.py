@@ -24,12 +24,13 @@ class Scatter(NamedTuple):
     depths: np.ndarray
 
 
-def plot_agreement(panels: Sequence[Scatter], ax: Any = None) -> Figure:
+def plot_agreement(panels: Sequence[Scatter], ax: Any = None, measure: str = "shortcut bias") -> Figure:
     """Trained against predicted bias, one panel for each prediction; colours are times, markers depths.
 
     Args:
         panels: the panels.
         ax: axes to draw in: one, whose place is divided, or as many as there are panels.
+        measure: what is compared, where it is not the bias.
     """
     drawn = axes_for(ax, 1, len(panels), (4.1 * len(panels), 4.4))[0]
     ends = np.concatenate([values for panel in panels for values in (panel.predicted, panel.trained)])
@@ -43,9 +44,9 @@ def plot_agreement(panels: Sequence[Scatter], ax: Any = None) -> Figure:
                 points = (panel.predicted[chosen], panel.trained[chosen], panel.errors[chosen])
                 style = {"color": series_style(i)[0], "marker": series_style(j)[1]}
                 axes.errorbar(*points, linestyle="none", markersize=5, fillstyle="none", elinewidth=line_width(0.6), **style)
-        axes.set(xlabel="predicted shortcut bias", xlim=(low, high), ylim=(low, high), aspect="equal")
+        axes.set(xlabel=f"predicted {measure}", xlim=(low, high), ylim=(low, high), aspect="equal")
         axes.set_title(panel.title, fontsize="small")
-    drawn[0].set_ylabel("mean bias of the trained networks")
+    drawn[0].set_ylabel(f"{measure}, mean of the trained networks")
     from matplotlib.lines import Line2D
 
     colours = [Line2D([], [], color=series_style(i)[0], lw=3, label=f"t = {time:g}") for i, time in enumerate(times)]

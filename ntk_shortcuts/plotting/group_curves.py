@@ -89,6 +89,17 @@ def plot_group_curves(predicted: Any, ensemble: Any = None, ax: Any = None, x: s
     return root(axes)
 
 
+def group_dims(dims: Any) -> tuple[str, ...]:
+    """Those that tell groups apart, which come last: the label and attributes, or the number of the cluster.
+
+    Example:
+        >>> group_dims(("time", "label", "background")), group_dims(("cluster",)), group_dims(("time",))
+        (('label', 'background'), ('cluster',), ())
+    """
+    first = next((dims.index(name) for name in ("label", "cluster") if name in dims), len(dims))
+    return tuple(dims[first:])
+
+
 def _legend(axes: Axes, ax: Any, trained: bool) -> None:
     from matplotlib.lines import Line2D
 
@@ -103,7 +114,7 @@ def _legend(axes: Axes, ax: Any, trained: bool) -> None:
 
 def _groups(curves: xarray.DataArray) -> Iterator[tuple[str, bool, dict[Any, int]]]:
     """Of each group its words, whether every attribute equals the label, and where it lies."""
-    names = list(curves.dims[curves.dims.index("label") :])
+    names = group_dims(curves.dims)
     values = [curves[name].values for name in names]
     for group in itertools.product(*values):
         words = (f"{name} {signed(value, among)}" for name, value, among in zip(names, group, values, strict=True))
@@ -119,7 +130,7 @@ def _curves(predicted: Any, x: str, logarithmic: bool) -> xarray.DataArray:
         found = _group_accuracy(predicted)
     allowed = f"with the axis {x}: of a rule or a sweep with several, or predictions by number, {{1.0: ..., 10.0: ...}}"
     require(x in found.dims, "predicted", allowed, f"axes {', '.join(map(str, found.dims))}")
-    groups = found.dims[found.dims.index("label") :] if "label" in found.dims else ()
+    groups = group_dims(found.dims)
     others = [dim for dim in found.dims if dim != x and dim not in groups]
     several = {dim: found.sizes[dim] for dim in others if found.sizes[dim] > 1}
     require(not several, "predicted", f"with one value of every axis but {x}: select some with .sel", several)
@@ -152,7 +163,7 @@ def _points(ensemble: Any, x: str) -> list[tuple[xarray.DataArray, xarray.DataAr
 def _stacked(by_number: Mapping[Any, xarray.DataArray], x: str) -> xarray.DataArray:
     import xarray
 
-    several = {value: found.dims for value, found in by_number.items() if found.dims[0] != "label"}
+    several = {value: found.dims for value, found in by_number.items() if group_dims(found.dims) != found.dims}
     require(not several, "predicted and ensemble", f"at one time each where they are by {x}", several)
     return xarray.concat(list(by_number.values()), xarray.IndexVariable(x, np.asarray(list(by_number), float)))
 
@@ -161,5 +172,5 @@ def _group_accuracy(predicted: Any) -> xarray.DataArray:
     # A data set of xarray's has its variables as attributes too.
     found = getattr(predicted, "group_accuracy", predicted)
     allowed = "a Prediction on a pool, predictions by number, or a sweep of a pool with group_accuracy"
-    require(hasattr(found, "dims") and "label" in found.dims, "predicted", allowed, type(predicted).__name__)
+    require(bool(group_dims(getattr(found, "dims", ()))), "predicted", allowed, type(predicted).__name__)
     return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ntk_shortcuts.plotting.decision_surface import is_grid, plot_decision_surface
-from ntk_shortcuts.plotting.group_curves import plot_group_curves
+from ntk_shortcuts.plotting.group_curves import group_dims, plot_group_curves
 from ntk_shortcuts.plotting.kinds import TwoFeatures
 from ntk_shortcuts.plotting.numbers import axis_label, number_label, plot_numbers
 from ntk_shortcuts.plotting.outputs import plot_outputs
@@ -57,12 +57,13 @@ def _along(prediction: Any) -> tuple[str, np.ndarray]:
 def _plot_groups(prediction: Any, ax: Any) -> Figure:
     accuracy = prediction.group_accuracy
     axis = str(accuracy.dims[0])
-    if axis != "label" and axis in accuracy.coords:
+    groups = group_dims(accuracy.dims)
+    if axis not in groups and axis in accuracy.coords:
         along = np.asarray(accuracy[axis])
         usable = (along > 0) & np.isfinite(along)
         if usable.sum() > 1:
             return plot_group_curves(accuracy.isel({axis: usable}), ax=ax, x=axis)
-    last = accuracy.isel({dim: -1 for dim in accuracy.dims[: accuracy.dims.index("label")]})
+    last = accuracy.isel({dim: -1 for dim in accuracy.dims if dim not in groups})
     return plot_numbers(by_words(last), None, "accuracy in the group", ax=ax)
 
 
@@ -73,8 +74,8 @@ def by_entry(values: Any, axes: Mapping[str, list]) -> dict[str, np.ndarray]:
 
 
 def by_words(accuracy: Any) -> dict[str, np.ndarray]:
-    """Values (*batch, label, attributes) by the words for each group, without groups that have no points."""
-    names = accuracy.dims[accuracy.dims.index("label") :]
+    """Values (*batch, groups' dims) by the words for each group, without groups that have no points."""
+    names = group_dims(accuracy.dims)
     known = [accuracy[name].values for name in names]
     columns = np.reshape(accuracy.values, (*accuracy.shape[: -len(names)], -1))
     words = [

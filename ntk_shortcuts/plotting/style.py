@@ -25,6 +25,8 @@ OUTPUT_LABEL = "predicted mean output"
 
 # Both are safe for colour-blind readers; two, so that bias and outputs are not taken for one another.
 BIAS_COLOURS, OUTPUT_COLOURS = "RdBu_r", "PuOr"
+# Of numbers without a middle, such as accuracies; safe too, and in grey as well.
+SHARE_COLOURS = "cividis"
 # Okabe and Ito's colours, safe for colour-blind readers; markers tell the same series apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D", "v", "P")

@@ -8,17 +8,14 @@ import numpy as np
 
 from ntk_shortcuts.plotting.bias_map import AXES as MAP_AXES
 from ntk_shortcuts.plotting.bias_map import plot_bias_map
+from ntk_shortcuts.plotting.map import chosen_variable, plot_map
 from ntk_shortcuts.plotting.numbers import axis_label, number_label, plot_numbers
-from ntk_shortcuts.plotting.style import BIAS_COLOURS, axes_for, cell_edges, is_wide, root
 from ntk_shortcuts.validation import require
 
 if TYPE_CHECKING:
     import xarray
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# What is drawn where nothing is asked for, the first that is there; else the first variable.
-_FIRST = ("bias", "worst_group_accuracy", "accuracy")
 # As many values of a second axis have a line each.
 _LINES = 6
 
@@ -36,19 +33,14 @@ def plot_sweep(result: xarray.Dataset, variable: str | None = None, ax: Any = No
     Raises:
         ValueError: a variable that is not there, or has more axes.
     """
-    names = list(map(str, result.data_vars))
-    require(bool(names), "result", "with at least one variable", "none")
-    chosen = next((name for name in _FIRST if name in names), names[0]) if variable is None else variable
-    require(chosen in names, "variable", f"one of {', '.join(names)}", chosen)
+    chosen = chosen_variable(result, variable)
     values = result[chosen].squeeze(drop=True)
     several = {str(name): size for name, size in values.sizes.items()}
     require(len(several) <= 2, "result", "with at most two axes of several values: choose by .sel", several)
     if set(several) == MAP_AXES and chosen == "bias" and min(several.values()) > 2:
         return plot_bias_map(result.squeeze(drop=True), ax=ax)
     if len(several) == 2 and min(several.values()) > _LINES and all(_is_ordered(values[name]) for name in several):
-        axes = axes_for(ax)[0, 0]
-        _draw_map(axes, values, number_label(chosen))
-        return root(axes)
+        return plot_map(result, chosen, ax)
     if not several:
         return plot_numbers({chosen: float(values)}, None, number_label(chosen), ax=ax)
     # A line for each value of the shorter axis, or of the one without an order.
@@ -60,20 +52,6 @@ def plot_sweep(result: xarray.Dataset, variable: str | None = None, ax: Any = No
         lines = {f"{beside.name} {_word(at)}".replace("_", " "): values.sel({others[0]: at}) for at in beside.values}
     numbers = {name: np.asarray(line) for name, line in lines.items()}
     return plot_numbers(numbers, (_label(values[main]), values[main].values), number_label(chosen), ax=ax)
-
-
-def _draw_map(axes: Axes, values: Any, label: str) -> None:
-    first, second = values.dims
-    values = values.sortby([first, second])
-    x, y = (np.asarray(values[name], float) for name in (second, first))
-    numbers = np.asarray(values)
-    finite = np.abs(numbers[np.isfinite(numbers)])
-    limit = max(float(finite.max(initial=0.0)), 1e-3)
-    edges = [np.exp(cell_edges(np.log(at))) if is_wide(at) else cell_edges(at) for at in (x, y)]
-    mesh = axes.pcolormesh(*edges, numbers, cmap=BIAS_COLOURS, vmin=-limit, vmax=limit, rasterized=True)
-    scales = ["log" if is_wide(at) else "linear" for at in (x, y)]
-    axes.set(xlabel=_label(values[second]), ylabel=_label(values[first]), xscale=scales[0], yscale=scales[1])
-    root(axes).colorbar(mesh, ax=axes, label=label)
 
 
 def _is_ordered(axis: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,10 +27,14 @@ class LawOptions:
     nesting: Annotated[tuple[int, int], typer.Option(metavar="S C", help="tanh layers that hide each feature.")] = (0, 0)
     input_dim: Annotated[int, typer.Option(help="Input dimension d.")] = 100
 
-    def refuse_beside(self, other: str) -> None:
-        """Of a law that something else says, none of these may be given."""
+    def refuse_beside(self, other: str, **defaults: Any) -> None:
+        """Of a law that something else says, none of these may be given.
+
+        Args:
+            **defaults: those of the command, where they are others.
+        """
         for field in dataclasses.fields(self):
-            if (value := getattr(self, field.name)) != field.default:
+            if (value := getattr(self, field.name)) != defaults.get(field.name, field.default):
                 raise ValueError(f"{field.name} must not be given with {other}; got {value}")
 
     def model(self) -> GenerativeModel:
@@ -56,3 +60,10 @@ class LawFileOptions:
 
         assert self.law is not None
         return read_law(self.law)
+
+    def instead_of(self, law: LawOptions, **defaults: Any) -> DataLaw:
+        """The law of the file, or without one that of the options; both are refused."""
+        if self.law is None:
+            return law.model()
+        law.refuse_beside("--law, whose file has it", **defaults)
+        return self.read()

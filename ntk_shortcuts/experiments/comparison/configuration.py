@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import time
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.description import spec_parameters
 from ntk_shortcuts.entry import predict_bias
-from ntk_shortcuts.experiments.comparison.environment import environment
-from ntk_shortcuts.experiments.comparison.statistics import initialisation_error, resolution
+from ntk_shortcuts.experiments.comparison.parts import (
+    Clock,
+    as_record,
+    beside_averaged,
+    beside_trained,
+    descent,
+    require_setting,
+    training_key,
+)
 from ntk_shortcuts.experiments.ensembles import Ensemble, train_ensemble
-from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.laws.two_features.dataset import Dataset
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.laws.two_features.plane import plane_basis
@@ -26,7 +27,7 @@ from ntk_shortcuts.networks.mlp import MLP
 from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.results.prediction import Prediction
 from ntk_shortcuts.training.gradient_descent import GradientDescent
-from ntk_shortcuts.typing import AnyArray, Key, Latents
+from ntk_shortcuts.typing import AnyArray, Latents
 from ntk_shortcuts.validation import require, require_integer, required
 
 
@@ -58,12 +59,7 @@ class Configuration(eqx.Module):
 
     def __check_init__(self) -> None:
         require(self.model.nesting == (0, 0), "nesting", "(0, 0), for networks in the plane", self.model.nesting)
-        require(self.network.width is not None, "width", "an integer for a finite network", self.network.width)
-        require(self.network.parameterization == "ntk", "parameterization", '"ntk"', self.network.parameterization)
-        times = np.asarray(self.times, float)
-        multiples = times.ndim == 1 and times.size > 0 and bool(np.all(times > 0)) and np.allclose(times % times[0], 0)
-        require(multiples, "times", "positive multiples of the first", self.times)
-        require_integer("num_samples", self.num_samples, 2)
+        require_setting(self.network, self.times, self.num_samples)
         require_integer("num_datasets", self.num_datasets, 1)
         require_integer("num_inits", self.num_inits, 2 if self.num_datasets > 1 else 3)
 
@@ -84,14 +80,12 @@ class Configuration(eqx.Module):
         return {**found, **counts, "dtype": "float32", "orthogonal": True}
 
     def training(self) -> GradientDescent:
-        r"""Gradient descent that records at the times, with the largest rate \(t_1/m\) for which \(\eta\lambda_{\max}\le0.8\).
+        """Gradient descent that records at the times, with as large a rate as is safe."""
+        return descent(self.model, self.network, self.times)
 
-        \(\lambda_{\max}\) is that of the infinitely wide kernel on 200 points of the data law; data sets differ.
-        """
-        latents = required(self.model.sample(jax.random.key(0), 200).latents, "model", "one with latents")
-        kernel = np.asarray(LawKernel(self.model, self.network)(latents).ntk) / len(latents)
-        divisor = int(np.ceil(self.times[0] * np.linalg.eigvalsh(kernel)[-1] / 0.8))
-        return GradientDescent(self.times[0] / divisor, np.round(divisor * np.asarray(self.times) / self.times[0]))
+    def compare(self, seed: int = 0) -> dict[str, Any]:
+        """The record: :func:`compare`."""
+        return compare(self, seed)
 
 
 def compare(configuration: Configuration, seed: int = 0) -> dict[str, Any]:
@@ -130,13 +124,7 @@ def compare(configuration: Configuration, seed: int = 0) -> dict[str, Any]:
     """
     model, network, training = configuration.model, configuration.network, configuration.training()
     samples, datasets = configuration.num_samples, configuration.num_datasets
-    seconds = {}
-
-    def timed(name: str, function: Callable[[], Any]) -> Any:
-        began = time.perf_counter()
-        result = function()
-        seconds[name] = time.perf_counter() - began
-        return result
+    clock = Clock()
 
     def train() -> Ensemble:
         return train_ensemble(
@@ -146,7 +134,7 @@ def compare(configuration: Configuration, seed: int = 0) -> dict[str, Any]:
             samples,
             datasets,
             configuration.num_inits,
-            key=configuration_key(configuration, seed),
+            key=training_key(configuration.parameters(), seed),
             orthogonal=True,
             dtype=jnp.float32,
         )
@@ -158,51 +146,28 @@ def compare(configuration: Configuration, seed: int = 0) -> dict[str, Any]:
     def predict_own(index: int) -> Prediction:
         return predict(index, initial_outputs=(ensemble.initial_train_outputs[index], ensemble.initial_outputs[index]))
 
-    ensemble = timed("train", train)
-    own = timed("own_init", lambda: [predict_own(index) for index in range(datasets)])
-    expected = timed("expected", lambda: [predict(index) for index in range(datasets)])
+    ensemble = clock("train", train)
+    own = clock("own_init", lambda: [predict_own(index) for index in range(datasets)])
+    expected = clock("expected", lambda: [predict(index) for index in range(datasets)])
     bias = np.asarray(ensemble.bias, np.float64)  # (T, D, I)
-    own_bias = np.stack([np.asarray(p.bias) for p in own], axis=1)
-    expected_bias = np.stack([np.asarray(p.bias) for p in expected], axis=1).mean(axis=1)
-    trained, init_error = bias.mean(axis=(1, 2)), initialisation_error(bias, len(ensemble.probes))
-    data_error = np.asarray(ensemble.standard_error) if datasets > 1 else np.full(len(trained), np.nan)
-    gap = bias - own_bias
-    found = {
-        "times": configuration.times,
-        "trained": trained,
-        "trained_data_error": data_error,
-        "trained_init_error": init_error,
-        "own_init": own_bias.mean(axis=(1, 2)),
-        "expected": expected_bias,
-        "expected_z": (trained - expected_bias) / init_error,
-        "single_gap": np.sqrt(np.mean(gap**2, axis=(1, 2))),
-        "ensemble_gap": gap.mean(axis=(1, 2)),
-        "ensemble_gap_error": initialisation_error(gap, len(ensemble.probes)),
-        **_output_gaps(ensemble, own),
-        "largest_eigenvalue": max(p.diagnostics["largest_eigenvalue"] for p in expected),
-    }
+    own_bias, expected_bias = (np.stack([np.asarray(p.bias) for p in several], axis=1) for several in (own, expected))
+    found: dict[str, Any] = beside_trained(bias, own_bias, expected_bias, len(ensemble.probes))
+    found |= _output_gaps(ensemble, own)
+    found["largest_eigenvalue"] = max(p.diagnostics["largest_eigenvalue"] for p in expected)
     if datasets > 1:
-        averaged = timed(
+        averaged = clock(
             "averaged", lambda: predict_bias(model, network, training, samples, "dataset_averaged", check_laziness=False)
         )
-        error = np.maximum(data_error, resolution(bias[0].size, len(ensemble.probes)))
-        found.update(averaged=averaged.bias, averaged_z=(trained - np.asarray(averaged.bias)) / error)
+        found |= beside_averaged(found, averaged.bias, bias[0].size, len(ensemble.probes))
         found["averaged_trusted"] = averaged.diagnostics["trusted"]
-    middle = len(trained) // 2
+    middle = len(bias) // 2
     surface = {
         "predicted": np.asarray(own[0].mean)[middle].mean(axis=0),
         "trained": ensemble.outputs[middle, 0].mean(axis=0),
     }
     return {
-        "name": configuration.name,
-        "parameters": configuration.parameters(),
-        "seed": seed,
-        "learning_rate": float(training.learning_rate),
-        "steps": [int(step) for step in np.asarray(training.steps)],
-        **{name: _plain(values) for name, values in found.items()},
+        **as_record(configuration, seed, training, found, clock),
         "surface": {name: np.round(np.asarray(values, float), 3).tolist() for name, values in surface.items()},
-        "seconds": {name: round(value, 3) for name, value in seconds.items()},
-        "environment": environment(),
     }
 
 
@@ -213,16 +178,6 @@ def _in_plane(network: MLP, data: Dataset, probes: Latents) -> tuple[Dataset, An
     basis = plane_basis(embedding)
     inputs, at_probes = (network.plane_inputs(jnp.asarray(x), basis) for x in (data.inputs, embedding(probes)))
     return Dataset.from_arrays(inputs, data.labels), at_probes
-
-
-def configuration_key(configuration: Configuration, seed: int) -> Key:
-    """Training key. Widths and depths share it, so that a study of either stays on one data set."""
-    left_out = ("width", "depth", "num_inits")
-    # What is None says nothing: a new option of networks leaves the keys of those without it.
-    given = {name: value for name, value in configuration.parameters().items() if value is not None}
-    parameters = {name: value for name, value in given.items() if name not in left_out}
-    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).digest()
-    return jax.random.fold_in(jax.random.key(seed), int.from_bytes(digest[:4], "big"))
 
 
 def _output_gaps(ensemble: Ensemble, own: list) -> dict[str, np.ndarray]:
@@ -250,11 +205,3 @@ def _output_gaps(ensemble: Ensemble, own: list) -> dict[str, np.ndarray]:
     names = ("single_output_gap", "single_output_gap_error", "ensemble_output_gap", "ensemble_output_gap_error")
     values = (*mean_and_error(single, single_error), *mean_and_error(together, together_error))
     return dict(zip(names, values, strict=True))
-
-
-def _plain(value: Any) -> Any:
-    """Numbers for JSON: six digits, None for NaN."""
-    array = np.asarray(value, float)
-    if array.ndim:
-        return [_plain(entry) for entry in array]
-    return float(f"{float(array):.6g}") if np.isfinite(array) else None

@@ -19,19 +19,28 @@ _SHOWN_SURFACES = 3
 
 
 def report_figures(records: Sequence[dict]) -> dict[str, Figure]:
-    """The figures of a report by name: "agreement" and "surfaces"; "width" and "depth_time" where there are studies.
+    """The figures of a report by name: "agreement"; "width" and "depth_time" where there are studies; "surfaces" of models of
+    two features.
 
     Raises:
         ValueError: no record of several data sets.
     """
     exponents = summarize(records)["exponents"]
-    figures = {"agreement": plotting.plot_agreement([_scatter(table_of(records), name) for name in PREDICTIONS])}
+    table = table_of(records)
+    measures = " or ".join(dict.fromkeys(measure_of(r) for r in table))
+    figures = {"agreement": plotting.plot_agreement([_scatter(table, name) for name in PREDICTIONS], measure=measures)}
     if studies_of(records):
         if exponents:
             figures["width"] = plotting.plot_gaps(_width_panels(records), "width", base=2)
         figures["depth_time"] = plotting.plot_gaps(_time_panels(records), plotting.TIME_LABEL)
-    figures["surfaces"] = plotting.plot_surfaces(_surfaces(table_of(records)))
+    if with_surface := [r for r in table if "surface" in r]:
+        figures["surfaces"] = plotting.plot_surfaces(_surfaces(with_surface))
     return figures
+
+
+def measure_of(record: dict) -> str:
+    """What a record compares."""
+    return record.get("measure", "shortcut bias")
 
 
 def _scatter(table: list[dict], prediction: str) -> plotting.Scatter:

@@ -1,10 +1,13 @@
-"""What `ntk-shortcuts validate` compares: four lists of configurations, from three minutes on a laptop to an accelerator."""
+"""What `ntk-shortcuts validate` compares: four lists of configurations, from three minutes on a laptop to an accelerator, and
+two for laws of one's own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
 from ntk_shortcuts.experiments.comparison.configuration import Configuration
+from ntk_shortcuts.experiments.comparison.laws import LawConfiguration
+from ntk_shortcuts.laws.base import DataLaw
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.networks.mlp import MLP
 from ntk_shortcuts.validation import require
@@ -29,6 +32,28 @@ def preset(name: str) -> list[Configuration]:
     """
     require(name in PRESETS, "preset", f"one of {', '.join(PRESETS)}", name)
     return list(PRESETS[name]())
+
+
+def law_preset(name: str, law: DataLaw, label: str | None = None) -> list[LawConfiguration]:
+    """The configurations of a preset on a law of one's own, all of ReLU or erf networks with biases, of width 512.
+
+    Args:
+        name: "quick" (depth 1 and 2, 32 networks each) or "standard" (depth 1 to 3, 192 networks each).
+        label: what the law is called; by default the name of its type.
+
+    Raises:
+        ValueError: another name, a law that has no latents.
+
+    Example:
+        >>> from ntk_shortcuts import Clusters
+        >>> [c.name for c in law_preset("quick", Clusters.waterbirds(), "birds")][0]
+        'birds, relu, depth 1, sigma_b^2 0.1, width 512, N 100'
+    """
+    require(name in LAW_PRESETS, "preset", f"one of {', '.join(LAW_PRESETS)} for a law from a file", name)
+    networks, num_datasets, num_inits = LAW_PRESETS[name]
+    return [
+        LawConfiguration(law, _network(*network, 512, 0.1), TIMES, 100, num_datasets, num_inits, label) for network in networks
+    ]
 
 
 def _model(ratio: float, predictivity: float = 0.85, correlation: float = 0.6) -> GenerativeModel:
@@ -105,4 +130,10 @@ PRESETS: dict[str, Callable[[], Iterator[Configuration]]] = {
     "standard": _standard,
     "paper": _paper,
     "accelerator": _accelerator,
+}
+
+# Networks (depth, activation), data sets and initialisations on each.
+LAW_PRESETS: dict[str, tuple[tuple[tuple[int, str], ...], int, int]] = {
+    "quick": (((1, "relu"), (2, "relu")), 16, 2),
+    "standard": (((1, "relu"), (2, "relu"), (3, "relu"), (1, "erf"), (2, "erf")), 96, 2),
 }

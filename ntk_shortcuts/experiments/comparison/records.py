@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ntk_shortcuts.experiments.comparison.configuration import Configuration, compare
+from ntk_shortcuts.experiments.comparison.configuration import Configuration
+from ntk_shortcuts.experiments.comparison.laws import LawConfiguration
 from ntk_shortcuts.validation import require_integer
 
 
 def run(
-    configurations: Sequence[Configuration],
+    configurations: Sequence[Configuration | LawConfiguration],
     path: Path,
     seed: int = 0,
     progress: Callable[[int, int], Any] | None = None,
@@ -41,7 +42,7 @@ def run(
     for identity, configuration in zip(wanted, configurations, strict=True):
         if identity in found:
             continue
-        record = compare(configuration, seed)
+        record = configuration.compare(seed)
         with path.open("a") as file:
             file.write(json.dumps(record, allow_nan=False) + "\n")
         found[identity] = record

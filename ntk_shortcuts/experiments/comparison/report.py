@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ntk_shortcuts.experiments.comparison.figures import report_figures
+from ntk_shortcuts.experiments.comparison.figures import measure_of, report_figures
 from ntk_shortcuts.experiments.comparison.statistics import PREDICTIONS
 from ntk_shortcuts.experiments.comparison.summary import studies_of, summarize, table_of, width_exponents
 
@@ -36,10 +36,11 @@ def write_report(records: Sequence[dict], folder: Path, title: str, missing: int
 def _markdown(records: Sequence[dict], summary: dict, title: str, missing: int, figures: Iterable[str]) -> str:
     table = table_of(records)
     lines = [f"# {title}", ""]
+    several = summary["configurations"]
     lines.append(
-        f"{summary['configurations']} configurations in the table and {len(records) - len(table)} in the studies of width, "
-        f"depth and time: {summary['networks']} networks, trained in float32 by full-batch gradient descent in the NTK "
-        "parameterisation, on data whose two feature directions are exactly orthogonal (as they are for large d). Predictions "
+        f"{several} configurations in the table and {len(records) - several} in the studies of width, depth and time: "
+        f"{summary['networks']} networks, trained in float32 by full-batch gradient descent in the NTK "
+        "parameterisation, on data whose feature directions are exactly orthogonal (as they are for large d). Predictions "
         "are for infinite width. t is learning rate x steps."
     )
     if missing:
@@ -47,8 +48,10 @@ def _markdown(records: Sequence[dict], summary: dict, title: str, missing: int, 
     lines += _agreement_lines(table, summary)
     lines += _configuration_lines(table)
     lines += _study_lines(records, summary, figures)
-    lines += ["", "## Decision surfaces", "", "Mean output on one data set; solid: boundary, dashed: Bayes.", ""]
-    lines += ["![Decision surfaces, predicted and trained](surfaces.png)", "", "## Misses", ""]
+    if "surfaces.png" in figures:
+        lines += ["", "## Decision surfaces", "", "Mean output on one data set; solid: boundary, dashed: Bayes.", ""]
+        lines += ["![Decision surfaces, predicted and trained](surfaces.png)"]
+    lines += ["", "## Misses", ""]
     lines += [
         "Gaps above 0.02 with each network's own initial output, |z| above 3 in expectation over initialisations, and the "
         "analytic average beyond max(0.05, 3.5 standard errors).",
@@ -66,7 +69,7 @@ def _markdown(records: Sequence[dict], summary: dict, title: str, missing: int, 
 
 
 def _agreement_lines(table: Sequence[dict], summary: dict) -> list[str]:
-    lines = ["", "## Agreement of the mean bias", ""]
+    lines = ["", f"## Agreement of the mean {' and '.join(dict.fromkeys(measure_of(r) for r in table))}", ""]
     lines += [
         "| prediction | points | mean absolute error | worst | R^2 | largest z | rms z |",
         "|---|---|---|---|---|---|---|",
@@ -83,7 +86,7 @@ def _agreement_lines(table: Sequence[dict], summary: dict) -> list[str]:
         f"Mean standard error over data sets: {np.mean([r['trained_data_error'] for r in table]):.3f}, over initialisations: "
         f"{np.mean([r['trained_init_error'] for r in table]):.3f}.",
         "",
-        "![Trained against predicted bias](agreement.png)",
+        "![Trained against predicted](agreement.png)",
         "",
     ]
     ratio, seconds = summary["time_ratio"], summary["seconds"]
@@ -98,7 +101,7 @@ def _agreement_lines(table: Sequence[dict], summary: dict) -> list[str]:
 def _configuration_lines(table: Sequence[dict]) -> list[str]:
     lines = ["", "## By configuration", ""]
     lines += [
-        "Trained: mean bias +- standard error over data sets (+- over initialisations with the data sets given). "
+        "Trained: mean +- standard error over data sets (+- over initialisations with the data sets given). "
         "Own: each network's own initial output; expected and averaged with z.",
         "",
         "| configuration | D x I | rate | t | trained | own | expected (z) | averaged (z) |",
@@ -106,9 +109,8 @@ def _configuration_lines(table: Sequence[dict]) -> list[str]:
     ]
     for r in table:
         p = r["parameters"]
-        extra = "" if (p["predictivity"][0], p["correlation"]) == (0.85, 0.6) else (
-            f", rho_s {p['predictivity'][0]:g}, sigma {p['correlation']:g}"
-        )  # fmt: skip
+        usual = "entries" in r or (p["predictivity"][0], p["correlation"]) == (0.85, 0.6)
+        extra = "" if usual else f", rho_s {p['predictivity'][0]:g}, sigma {p['correlation']:g}"
         for i, t in enumerate(r["times"]):
             lines.append(
                 f"| {r['name']}{extra} | {p['num_datasets']} x {p['num_inits']} | {r['learning_rate']:g} | {t:g} | "

@@ -14,17 +14,19 @@ from ntk_shortcuts.validation import require
 def summarize(records: Sequence[dict]) -> dict[str, Any]:
     """Agreement, seconds, exponents and misses, as plain values.
 
-    Records of several data sets make `agreement` (see :func:`ntk_shortcuts.experiments.comparison.agreement`), `seconds` (in
-    all), `time_ratio` (training over each prediction) and `misses`; records of one data set make `exponents`.
+    Records of several data sets make `agreement` (see :func:`ntk_shortcuts.experiments.comparison.agreement`; of laws each
+    shortcut or group counts), `seconds` (in all), `time_ratio` (training over each prediction) and `misses`; records of one
+    data set make `exponents`.
 
     Raises:
         ValueError: no record of several data sets.
     """
     table = table_of(records)
     found = {name: agreement(table, name)._asdict() for name in PREDICTIONS}
-    seconds = {name: sum(r["seconds"][name] for r in table) for name in ("train", *PREDICTIONS)}
+    several = [r for r in records if _has_several(r)]
+    seconds = {name: sum(r["seconds"][name] for r in several) for name in ("train", *PREDICTIONS)}
     return {
-        "configurations": len(table),
+        "configurations": len(several),
         "networks": sum(r["parameters"]["num_datasets"] * r["parameters"]["num_inits"] for r in records),
         "agreement": found,
         "seconds": seconds,
@@ -94,10 +96,26 @@ def squared_gaps(rows: Sequence[dict], i: int) -> dict[str, tuple[np.ndarray, np
 
 
 def table_of(records: Iterable[dict]) -> list[dict]:
-    """Records of several data sets."""
-    table = [r for r in records if r["parameters"]["num_datasets"] > 1]
+    """Records of several data sets; one of a law is a row for each shortcut or group."""
+    table = [row for r in records if _has_several(r) for row in _by_entry(r)]
     require(len(table) > 0, "records", "at least one of several data sets", len(table))
     return table
+
+
+def _has_several(record: dict) -> bool:
+    return record["parameters"]["num_datasets"] > 1
+
+
+def _by_entry(record: dict) -> list[dict]:
+    """A record of a law as one for each of its entries."""
+    entries = record.get("entries")
+    if entries is None:
+        return [record]
+    by_entry = [name for name, values in record.items() if isinstance(values, list) and np.ndim(values) == 2]
+    return [
+        {**record, "name": f"{record['name']}: {entry}", **{name: [at[i] for at in record[name]] for name in by_entry}}
+        for i, entry in enumerate(entries)
+    ]
 
 
 def studies_of(records: Iterable[dict]) -> dict[int, list[dict]]:

@@ -119,11 +119,14 @@ class Drawn(Source):
     num_datasets: int = eqx.field(static=True)
     input_dim: int = eqx.field(static=True)
     embedded: bool = eqx.field(static=True)
+    orthogonal: bool = eqx.field(static=True)
 
-    def __init__(self, law: DataLaw, num_samples: Any, num_datasets: int, example: Any):
+    def __init__(self, law: DataLaw, num_samples: Any, num_datasets: int, example: Any, orthogonal: bool):
         self.num_samples = require_integer("num_samples", num_samples, 2)
         self.num_datasets = require_integer("num_datasets", num_datasets, 1)
         self.input_dim, self.embedded = int(np.prod(example.inputs.shape[1:])), example.embedding is not None
+        require(self.embedded or not orthogonal, "orthogonal", "False for inputs that are no embedded latents", orthogonal)
+        self.orthogonal = orthogonal
 
     def outside_plane(self) -> str | None:
         return None if self.embedded else "for inputs that are no embedded latents"
@@ -132,8 +135,9 @@ class Drawn(Source):
         with jax.enable_x64(True):
             return [self._task(model, network, k, probes, reduced) for k in jax.random.split(key, self.num_datasets)]
 
-    def _task(self, law: DataLaw, network: FiniteNetwork, key: Key, probes: Any, reduced: bool) -> Task:
-        data = law.sample(key, self.num_samples)
+    def _task(self, law: Any, network: FiniteNetwork, key: Key, probes: Any, reduced: bool) -> Task:
+        given = {"embedding": law.embedding(jax.random.fold_in(key, 1), orthogonal=True)} if self.orthogonal else {}
+        data = law.sample(key, self.num_samples, **given)
         embedding: Any = data.embedding
         at_probes = law.inputs(probes).vectors(key) if embedding is None else embedding(probes)
         basis = plane_basis(embedding) if reduced and embedding is not None else None
@@ -154,6 +158,7 @@ def train_on_law(
     key: Key,
     probes: Any = None,
     plane: bool | None = None,
+    orthogonal: bool = False,
     loss: str = "squared",
     batch_size: int | None = None,
     optimizer: Optimizer | None = None,
@@ -174,6 +179,7 @@ def train_on_law(
         key: `jax.random` key.
         probes: points of the law at which outputs are recorded; by default where its metric is read.
         plane: train the exactly equivalent networks on the span of the K features' directions.
+        orthogonal: make these directions exactly orthogonal, as they are for large d and as averages take them to be.
         loss: this and the options after it as in :func:`~ntk_shortcuts.experiments.train_ensembles`.
 
     Returns:
@@ -193,7 +199,7 @@ def train_on_law(
     allowed = "an MLP of finite width, or another network with init and apply"
     require(isinstance(network, FiniteNetwork), "network", allowed, type(network).__name__)
     points = law.test_points(probes)
-    source = Drawn(law, num_samples, num_datasets, law.sample(jax.random.key(0), 2))
+    source = Drawn(law, num_samples, num_datasets, law.sample(jax.random.key(0), 2), orthogonal)
     options = {"loss": loss, "batch_size": batch_size, "optimizer": optimizer, "centred": centred, "dtype": dtype}
     at = [points.points]
     finished = run(
@@ -213,5 +219,5 @@ def train_on_law(
         points=points,
         params=record.params,
         reduced=finished.reduced,
-        origin=origin_of({"model": law, "network": network, "training": training}, **counts, **options),
+        origin=origin_of({"model": law, "network": network, "training": training}, **counts, **options, orthogonal=orthogonal),
     )

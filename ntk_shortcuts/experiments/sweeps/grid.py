@@ -134,11 +134,16 @@ def _owner(name: Any, base: Point) -> tuple[str, Axis]:
 def _require_independent(grid: Grid) -> None:
     """Refuse two axes that set one parameter."""
     setters: dict[tuple[str, str], str] = {}
+    arguments: dict[tuple[str, str], tuple[str, Axis]] = {}
     for name, owner in grid.owners.items():
         if owner == "num_samples":
             continue
-        target = (owner, parameter_set_by(name, getattr(grid.base, owner)))
-        other = setters.setdefault(target, name)
+        spec = getattr(grid.base, owner)
+        other = setters.setdefault((owner, parameter_set_by(name, spec)), name)
+        axis = axes_of(spec).get(name, Axis(name))
+        beside, first = arguments.setdefault((owner, axis.field or name), (name, axis))
+        if (first.entry is None) != (axis.entry is None):
+            other = beside  # one sets the whole argument, the other an entry of it
         require(other == name, "axes", f"one of {other} and {name}, not both", list(grid.values))
 
 

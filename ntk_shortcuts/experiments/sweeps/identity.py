@@ -48,6 +48,9 @@ def sweep_attributes(
     """What the axes do not vary, as JSON can store it, and the digests by which a store knows its sweep."""
     found = run_attributes(grid.base, method, compute, options)
     varied = {*grid.values, *grid.varied()}
+    # Of an argument that an axis sets as a whole, no entry is fixed either.
+    owned = [axes_of(spec) for spec in grid.base.specs().values()]
+    varied |= {name for axes in owned for name, axis in axes.items() if axis.entry is not None and axis.field in varied}
     found = {name: _finite(value) for name, value in found.items() if name not in varied}
     named = () if method is None else (method if isinstance(method, Method) else METHODS[method]).sources
     return {
@@ -84,13 +87,13 @@ def _fingerprint(attributes: Mapping[str, Any], grid: Grid, compute: Callable | 
     parts: dict[str, Any] = {"parameters": dict(attributes)}
     for argument, spec in grid.base.specs().items():
         if not axes_of(spec):
-            parts[argument] = _content(spec)
+            parts[argument] = content(spec)
             continue
         fixed = {name: value for name, value in parameters_of(spec).items() if name not in grid.varied()}
-        parts |= {f"{argument}.{name}": _content(value) for name, value in fixed.items() if _is_abbreviated(value)}
-    parts |= {name: _content(value) for name, value in options.items() if _is_abbreviated(value)}
+        parts |= {f"{argument}.{name}": content(value) for name, value in fixed.items() if _is_abbreviated(value)}
+    parts |= {name: content(value) for name, value in options.items() if _is_abbreviated(value)}
     if isinstance(compute, functools.partial):
-        parts["compute"] = _content(compute)
+        parts["compute"] = content(compute)
     digests = {name: hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest()[:32] for name, part in parts.items()}
     return " ".join(f"{name}={digest}" for name, digest in sorted(digests.items()))
 
@@ -103,7 +106,7 @@ def _is_abbreviated(value: Any) -> bool:
     return isinstance(plain_value(value), str) and not isinstance(value, str)
 
 
-def _content(value: Any) -> Any:
+def content(value: Any) -> Any:
     """All that a value holds, for JSON: arrays by their entries, functions by their names."""
     value = without_key_type(value)
     if value is None or isinstance(value, bool | int | float | str):
@@ -111,16 +114,16 @@ def _content(value: Any) -> Any:
     if isinstance(value, jax.Array | np.ndarray | np.generic):
         array = np.asarray(value)
         if array.dtype.kind == "O":
-            return _content(array.tolist())
+            return content(array.tolist())
         return hashlib.sha256(repr((array.shape, str(array.dtype))).encode() + array.tobytes()).hexdigest()
     if isinstance(value, Mapping):
-        return {str(name): _content(entry) for name, entry in value.items()}
+        return {str(name): content(entry) for name, entry in value.items()}
     if isinstance(value, tuple | list):
-        return [_content(entry) for entry in value]
+        return [content(entry) for entry in value]
     if isinstance(value, functools.partial):
-        return [_content(value.func), _content(value.args), _content(value.keywords)]
+        return [content(value.func), content(value.args), content(value.keywords)]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {"": full_name(value), **_content(arguments_of(value))}
+        return {"": full_name(value), **content(arguments_of(value))}
     return full_name(value)
 
 

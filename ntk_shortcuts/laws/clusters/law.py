@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.axes import Axis, declare_axes
+from ntk_shortcuts.axes import Arguments, Axis, declare_axes
 from ntk_shortcuts.laws.attributes import named_attributes
 from ntk_shortcuts.laws.clusters import presets
 from ntk_shortcuts.laws.latents import LatentLaw
@@ -333,11 +333,28 @@ def _integers(name: str, values: Any, count: int) -> np.ndarray:
     return values.astype(int)
 
 
+def _proportions_at(arguments: Arguments, agreement: Any) -> np.ndarray:
+    """Proportions at which P(attribute = label) is `agreement` in either class, those on one side in their ratios."""
+    require_values("agreement", agreement, (), "in (0, 1)", lambda v: (v > 0) & (v < 1))
+    labels, named = arguments["labels"], arguments["attributes"]
+    require(len(named) == 1, "agreement", "an axis of clusters with one attribute", f"{len(named)} attributes")
+    ((name, attribute),) = named.items()
+    shares, found = np.asarray(arguments["proportions"], float), np.zeros(len(labels))
+    for label in (-1, 1):
+        for agrees, share in ((True, agreement), (False, 1 - agreement)):
+            of = (labels == label) & ((attribute == label) == agrees)
+            where = f"that equals and that differs from the label in either class, as {name} must"
+            require(bool(of.any()), "agreement", f"an axis of clusters with an attribute {where}", agreement)
+            found[of] = share * shares[labels == label].sum() * shares[of] / shares[of].sum()
+    return found
+
+
 declare_axes(
     Clusters,
     "model",
     "a Clusters",
     {
+        "agreement": Axis("agreement of attribute and label", field="proportions", scale=_proportions_at),
         "proportions": Axis("proportion of cluster", each=True),
         "amplification": Axis("amplification of feature", each=True),
     },
