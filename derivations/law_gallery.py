@@ -64,9 +64,9 @@ def draw(name: str) -> Figure:
         network, options = ns.MLP(1, bias_variance=0.1), {"num_samples": _NUM_SAMPLES.get(name), "tolerance": 0.05}
         ns.predict(law, network, ns.GradientFlow(_TIMES), random_init=False, **options).plot(ax=right)
     if legend := right.get_legend():
-        right.legend(
-            handles=legend.legend_handles, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize="small", frameon=False
-        )
+        words = [text.get_text() for text in legend.get_texts()]
+        style = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "fontsize": "small", "frameon": False}
+        right.legend(legend.legend_handles, words, **style)
     return figure
 
 
