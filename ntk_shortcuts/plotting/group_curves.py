@@ -96,8 +96,9 @@ def group_dims(dims: Any) -> tuple[str, ...]:
         >>> group_dims(("time", "label", "background")), group_dims(("cluster",)), group_dims(("time",))
         (('label', 'background'), ('cluster',), ())
     """
-    first = next((dims.index(name) for name in ("label", "cluster") if name in dims), len(dims))
-    return tuple(dims[first:])
+    names = tuple(dims)  # of a data set of xarray's they are a mapping
+    first = next((names.index(name) for name in ("label", "cluster") if name in names), len(names))
+    return names[first:]
 
 
 def _legend(axes: Axes, ax: Any, trained: bool) -> None:
