@@ -103,7 +103,7 @@ def _code(poles, residues, kernel, cross, labels, counts, samples):
     influence = Influence(residues, resolvents, counts, samples, np.arange(len(kernel)))
     spread = label_spread(influence, where, labels[:, None])
     mean = influence.mean(where, labels[:, None])[:, 0]
-    fed = with_feedback(influence, where, spread)
+    fed, _ = with_feedback(influence, where, spread)
     return resolvents, mean, spread_at(spread.matrix, where.points), spread_at(fed, where.points)
 
 

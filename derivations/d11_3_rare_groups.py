@@ -95,7 +95,8 @@ def _code(kernel, cross, labels, rare: RareNodes):
     counts = _counts(labels)
     resolvent = averaged_resolvent(POLE, where, counts, SAMPLES)
     influence = Influence(np.ones(1), [resolvent], counts, SAMPLES, np.setdiff1d(np.arange(SIZE), rare.nodes))
-    variance = spread_at(with_feedback(influence, where, label_spread(influence, where, labels[:, None])), where.points)
+    fed, _ = with_feedback(influence, where, label_spread(influence, where, labels[:, None]))
+    variance = spread_at(fed, where.points)
     return drawn_means(influence, where, labels[:, None], rare)[..., 0], variance, resolvent
 
 

@@ -84,7 +84,7 @@ def checks() -> list[Check]:
             )
         bound = 3.8 / (2.8 if nesterov else 1.0)
         left = [
-            abs(1 - float(ns.GradientDescent(factor * bound, 40_000, 0.9, nesterov).filter(jnp.ones(1))[0]))
+            abs(1 - float(ns.GradientDescent(factor * bound, 4_000, 0.9, nesterov).filter(jnp.ones(1))[0]))
             for factor in (0.999, 1.001)
         ]
         found.append(Check(f"{name}: what is left just below the bound", left[0], 1e-3))

@@ -28,9 +28,11 @@ SLOW = {
     "D4.4",
     "D4.5",
     "D4.6",
+    "D4.7",
     "D5.1",
     "D5.2",
     "D5.3",
+    "D6.2",
     "D6.3",
     "D6.4",
     "D7.1",
@@ -52,6 +54,8 @@ SLOW = {
     "D13.4",
     "D13.5",
     "D13.6",
+    "D14.1",
+    "D14.2",
     "D15.1",
     "D16.1",
     "D16.2",
@@ -69,13 +73,8 @@ def _documented_labels():
     return set().union(*map(_labels, docstrings))
 
 
-# CI holds these.
-IN_CI = {"D4.7", "D6.2", "D14.1", "D14.2"}
-
-
 def _marked(label):
-    marks = [pytest.mark.slow] * (label in SLOW | IN_CI) + [pytest.mark.branches] * (label in IN_CI)
-    return pytest.param(label, marks=marks)
+    return pytest.param(label, marks=[pytest.mark.slow, pytest.mark.branches] if label in SLOW else [])
 
 
 @pytest.mark.parametrize("label", map(_marked, DERIVATIONS))
