@@ -104,7 +104,7 @@ TWO = ns.Pool(INPUTS, LABELS, {"patch": PATCH, "border": -PATCH})
     [
         ({"agreement": [0.5, 1.2]}, POOL, {"test": TEST}, r"axis agreement: agreement must be in \[0, 1\]"),
         ({"agreement": [0.5]}, TWO, {"test": TWO}, "axis agreement: agreement must be an axis of a pool with one attribute"),
-        ({"agreement": [0.5]}, ns.GenerativeModel(), {}, "model must be a Pool for the axis agreement"),
+        ({"agreement": [0.5]}, ns.GenerativeModel(), {}, "model must be a Clusters or a Pool for the axis agreement"),
         ({"correlation": [0.5]}, POOL, {"test": TEST}, "model must be a GenerativeModel"),
         ({"agreement": [0.5]}, POOL, {}, "test must be a Pool"),
         ({"num_samples": [10]}, ns.MLP(0), {}, "model must be a data law"),
