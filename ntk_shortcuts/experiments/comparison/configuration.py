@@ -16,6 +16,7 @@ from ntk_shortcuts.experiments.comparison.parts import (
     beside_averaged,
     beside_trained,
     descent,
+    network_words,
     require_setting,
     training_key,
 )
@@ -67,11 +68,7 @@ class Configuration(eqx.Module):
     def name(self) -> str:
         """A short label."""
         shortcut, core = (float(a) for a in self.model.amplification)
-        biases = "" if float(self.network.bias_variance) == 0 else f", sigma_b^2 {float(self.network.bias_variance):g}"
-        return (
-            f"{self.network.activation.name}, depth {self.network.depth}{biases}, width {self.network.width}, "
-            f"ratio {shortcut / core:g}, N {self.num_samples}"
-        )
+        return f"{network_words(self.network)}, ratio {shortcut / core:g}, N {self.num_samples}"
 
     def parameters(self) -> dict[str, Any]:
         """Every parameter as plain Python values."""

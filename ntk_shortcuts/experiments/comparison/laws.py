@@ -19,6 +19,7 @@ from ntk_shortcuts.experiments.comparison.parts import (
     beside_averaged,
     beside_trained,
     descent,
+    network_words,
     require_setting,
     training_key,
 )
@@ -73,10 +74,7 @@ class LawConfiguration(eqx.Module):
     @property
     def name(self) -> str:
         """A short label."""
-        network = self.network
-        biases = "" if float(network.bias_variance) == 0 else f", sigma_b^2 {float(network.bias_variance):g}"
-        named = self.label or type(self.law).__name__
-        return f"{named}, {network.activation.name}, depth {network.depth}{biases}, width {network.width}, N {self.num_samples}"
+        return f"{self.label or type(self.law).__name__}, {network_words(self.network)}, N {self.num_samples}"
 
     def parameters(self) -> dict[str, Any]:
         """Every parameter as plain Python values; the law's arrays by what they are called, and all of it by a digest."""

@@ -35,6 +35,12 @@ class Clock:
         return result
 
 
+def network_words(network: MLP) -> str:
+    """What the name of a comparison says of its networks."""
+    biases = "" if float(network.bias_variance) == 0 else f", sigma_b^2 {float(network.bias_variance):g}"
+    return f"{network.activation.name}, depth {network.depth}{biases}, width {network.width}"
+
+
 def require_setting(network: MLP, times: Any, num_samples: Any) -> None:
     """Networks that a comparison can train, read at times that one learning rate meets."""
     require(network.width is not None, "width", "an integer for a finite network", network.width)
