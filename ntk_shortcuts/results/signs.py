@@ -18,7 +18,7 @@ _BOUNDARY = 1e-6
 
 
 def expected_sign(mean: jax.Array, std: jax.Array) -> jax.Array:
-    r"""E[sign f] for f ~ N(mean, std^2), \(2\Phi(m/s)-1=\mathrm{erf}(m/(s\sqrt2))\); sign(mean) where std is 0."""
+    r"""E[sign f] for f ~ N(mean, std^2), \(2\Phi(m/s)-1=\mathrm{erf}(m/(s\sqrt2))\); sign(mean) where std is 0. Label D4.4."""
     std = jnp.broadcast_to(std, mean.shape).astype(mean.dtype)
     return jnp.where(
         std > 0,

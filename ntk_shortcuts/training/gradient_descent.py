@@ -186,7 +186,7 @@ class GradientDescent(TrainingRule):
         limit = jnp.where(rate < recursion.largest_rate(), limit, jnp.inf)
         return jnp.where(finite, found, jnp.broadcast_to(limit, shape))
 
-    def expansion(self, num_samples: Scalar | None = None) -> tuple[Scalar, Scalar]:
+    def expansion(self, num_samples: Scalar | None = None) -> tuple[Batch, Batch]:
         if self.plain:
             rate, steps = jnp.asarray(self.learning_rate), jnp.asarray(self.steps)
             return rate * steps, -(rate**2) * steps * (steps - 1) / 2
