@@ -91,7 +91,9 @@ def figure():
         rf"$\alpha$ = {a}, $\beta$ = {b}": spectral(i**-a, i ** (-b / 2), [25, 50, 100, 200, 400, 800, 1600])
         for a, b in ((1.5, 2.2), (2.0, 7.0), (1.5, 1.5))
     }
-    plot_learning_curve(curves, distance=True, label="test error", ax=drawing.subplots())
+    axes = drawing.subplots()
+    plot_learning_curve(curves, distance=True, label="test error", ax=axes)
+    axes.set_ylim(1e-17, 10)  # room for the key
     return drawing
 
 
