@@ -112,7 +112,9 @@ def checks() -> list[Check]:
         compare("linear network: covariance from its weights", spread, linear_law.variance),
         compare("weighted points: mean", (target - weighted_flow @ target)[:4], weighted.mean),
         compare("weighted points: covariance", (weighted_flow @ nngp @ weighted_flow.T)[:4, :4], weighted.variance),
-        compare("expected sign against the normal distribution", 2 * ndtr(mean / deviation) - 1, expected_sign(mean, deviation)),
+        compare(
+            "expected sign against the normal distribution", 2 * ndtr(mean / deviation) - 1, expected_sign(mean, deviation)
+        ),
     ]
 
 

@@ -77,7 +77,7 @@ def _marked(label):
     return pytest.param(label, marks=[pytest.mark.slow, pytest.mark.branches] if label in SLOW else [])
 
 
-@pytest.mark.parametrize("label", map(_marked, DERIVATIONS))
+@pytest.mark.parametrize("label", [_marked(label) for label in DERIVATIONS])
 def test_holds(label):
     result = derivation.derive(DERIVATIONS[label])
     assert result.steps and result.steps[-1].formula is not None
