@@ -72,7 +72,7 @@ def steps() -> list[Step]:
         value = WEIGHT * value
         tangent = value + WEIGHT * tangent
         assert sp.expand(tangent - (depth + 1) * value) == 0
-    # Where a parameter enters as scale * p, and scale * p is moved by its own gradient: the rate of p, whose gradient is larger.
+    # The rate of p where it enters as scale * p, which is moved by its own gradient; that of p is scale times it.
     own = sp.Symbol("R'", real=True)
     rates = [(own / scale) / (scale * own) for scale in (sp.sqrt(WEIGHT / n), sp.sqrt(BIAS))]
     return [

@@ -5,7 +5,8 @@ user's cache directory, unless the program, or an environment variable of JAX's,
 programs not used for longest go) and locked, so that several processes share it. `NTK_SHORTCUTS_CACHE=off` leaves it off, any
 other value is the place.
 
-A process that waits too long for the lock compiles for itself, which costs time and nothing else: JAX's warning of that is silenced.
+A process that waits too long for the lock compiles for itself, which costs time and nothing else: JAX's warning of that is
+silenced.
 """
 
 from __future__ import annotations
