@@ -9,7 +9,7 @@ import ntk_shortcuts as ns
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
 from ntk_shortcuts.kernels import Kernels
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.results.signs import expected_sign
+from ntk_shortcuts.outputs.signs import expected_sign
 from ntk_shortcuts.training.frozen_kernel import trained_outputs
 
 t, tau, lam, y, kappa = sp.symbols("t tau lambda y kappa", positive=True)
@@ -153,7 +153,7 @@ DERIVATION = Derivation(
     code=[
         "ntk_shortcuts.predict_outputs",
         "ntk_shortcuts.training.frozen_kernel.trained_outputs",
-        "ntk_shortcuts.results.signs.expected_sign",
+        "ntk_shortcuts.outputs.signs.expected_sign",
     ],
     source="Lee et al. (2019), equations 14 to 16",
     steps=steps,
