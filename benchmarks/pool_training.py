@@ -244,7 +244,7 @@ def accuracy_table(rows: list[dict[str, Any]]) -> str:
         lines.append(
             f"| {key[0]} | {key[1]} | {key[2]:g}, {key[3]:g} | {pairs} | {miss} | {np.abs(exact - trained).mean():.3f} |"
         )
-    for kind in ("relu", "convolution"):
+    for kind in ("linear", "relu", "convolution"):
         group = [row for row in rows if kind in row["network"]]
         if group:
             predicted, exact, trained, error = (of(group, name) for name in ("predicted", "exact", "trained", "error"))
@@ -269,8 +269,33 @@ def audit_table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def textures_figure(rows: list[dict[str, Any]]) -> Any:
+    """Accuracies of agreeing and conflicting groups over time, a panel for each network: predicted lines, trained points."""
+    from matplotlib.figure import Figure
+
+    drawing = Figure(figsize=(10, 3.6), dpi=150, layout="constrained")
+    kinds = {"agreeing": (GROUPS[::3], "--"), "conflicting": (GROUPS[1:3], "-")}
+    crops = {"textures": "4 crops of each texture", "textures, own crops": "a crop for every image"}
+    panels = {"linear-0": "linear", "relu-2": "ReLU, 2 hidden layers", "convolution": "convolution, 2 layers"}
+    for axes, (network, title) in zip(drawing.subplots(1, 3, sharey=True), panels.items(), strict=True):
+        for (images, label), color in zip(crops.items(), COLORS, strict=False):
+            of = [row for row in rows if (row["network"], row["images"]) == (network, images)]
+            times = [row["time"] for row in of]
+            for kind, (groups, style) in kinds.items():
+                predicted, trained, error = (np.array([[row[f"{name} {g}"] for g in groups] for row in of]) for name in NAMES)
+                axes.plot(times, predicted.mean(axis=1), style, color=color, label=f"{label}, {kind}")
+                bars = np.sqrt(np.sum(error**2, axis=1)) / len(groups)
+                axes.errorbar(times, trained.mean(axis=1), bars, fmt="o", color=color, ms=4, mfc="none", lw=0.8)
+        axes.set(xscale="log", xlabel="time (learning rate x steps)", ylim=(0, 1), title=title)
+        axes.set_xticks(TIMES, [f"{t:g}" for t in TIMES])
+        axes.minorticks_off()
+    drawing.axes[0].set_ylabel("accuracy of the groups")
+    drawing.legend(*drawing.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    return drawing
+
+
 def figures() -> dict[str, Any]:
-    """Group accuracies, reliance against the audit, and mitigations: predicted and trained."""
+    """Group accuracies, reliance against the audit, and mitigations: predicted and trained; and textures to three networks."""
     from matplotlib.figure import Figure
 
     drawing = Figure(figsize=(10, 3.7), dpi=150, layout="constrained")
@@ -316,7 +341,7 @@ def figures() -> dict[str, Any]:
     right.set_yticks(places, [row["mitigation"].replace("_", " ") for row in found])
     right.set(xlabel="accuracy of the worst group", xlim=(0, 1), title="mitigations")
     right.legend(frameon=False, loc="lower left")
-    return {"pool_training": drawing}
+    return {"pool_training": drawing, "textures": textures_figure(read("textures"))}
 
 
 def main() -> None:
