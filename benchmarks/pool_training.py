@@ -82,7 +82,7 @@ ACCURACY = [
     *[(images, "convolution", 0.9, 100, 8, 0.25) for images in ("patch", "border", "colour")],
 ]
 TEXTURES = [
-    (images, network, 0.9, 200, 8, 0.25)
+    (images, network, 0.9, 200, 4 if network == "convolution" else 8, 0.25)
     for network, images in itertools.product(("linear-0", "relu-2", "convolution"), ("textures", "textures, own crops"))
 ]
 TIMES = np.array([3.0, 30.0, 150.0])  # convolutions, which take longest to train, to the second
