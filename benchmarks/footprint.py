@@ -30,7 +30,8 @@ def convolution() -> Any:
 
     stax = interop.load().stax
     filters = [part for _ in range(2) for part in (stax.Conv(1, (3, 3), padding="SAME"), stax.Relu())]
-    return interop.from_stax(stax.serial(*filters, stax.Flatten(), stax.Dense(1))[2])
+    kernel_fn = stax.serial(*filters, stax.Flatten(), stax.Dense(1))[2]
+    return interop.from_stax(jax.jit(kernel_fn, static_argnames="get"))
 
 
 NETWORKS = {"MLP, 2 hidden layers": lambda: ns.MLP(2), "convolution, 2 layers": convolution}

@@ -50,6 +50,7 @@ def convolution(pooled: bool) -> tuple[Any, Any]:
     stax = interop.load().stax
     filters = [part for _ in range(2) for part in (stax.Conv(CHANNELS, (3, 3), padding="SAME"), stax.Relu())]
     init_fn, apply_fn, kernel_fn = stax.serial(*filters, stax.GlobalAvgPool() if pooled else stax.Flatten(), stax.Dense(1))
+    kernel_fn = jax.jit(kernel_fn, static_argnames="get")
     network = interop.from_stax(kernel_fn, init_fn=init_fn, apply_fn=apply_fn)
     return network, network
 
@@ -82,8 +83,10 @@ ACCURACY = [
     *[(images, "convolution", 0.9, 100, 8, 0.25) for images in ("patch", "border", "colour")],
 ]
 TEXTURES = [
-    (images, network, 0.9, 200, 4 if network == "convolution" else 8, 0.25)
-    for network, images in itertools.product(("linear-0", "relu-2", "convolution"), ("textures", "textures, own crops"))
+    (images, network, 0.9, 200, sets, rate)
+    for (network, sets, rate), images in itertools.product(
+        (("linear-0", 8, 0.25), ("relu-2", 8, 0.25), ("convolution", 4, 0.5)), ("textures", "textures, own crops")
+    )
 ]
 TIMES = np.array([3.0, 30.0, 150.0])  # convolutions, which take longest to train, to the second
 AUDITS = [(images, network) for images in list(IMAGES)[:6] for network in ("linear-0", "relu-1", "relu-3")]
