@@ -2,7 +2,8 @@
 
     python benchmarks/laws.py [--minutes M] [--law "5 features"]
 
-runs what `benchmarks/results/laws.csv` does not hold yet, of all laws or of one, until the minutes are over, and prints the table.
+runs what `benchmarks/results/laws.csv` does not hold yet, of all laws or of one, until the minutes are over, and prints the
+table.
 """
 
 from __future__ import annotations
