@@ -289,24 +289,26 @@ def textures_figure(rows: list[dict[str, Any]]) -> Any:
     """Accuracies of agreeing and conflicting groups over time, a panel for each network: predicted lines, trained points."""
     from matplotlib.figure import Figure
 
-    drawing = Figure(figsize=(10, 3.6), dpi=150, layout="constrained")
-    kinds = {"agreeing": (GROUPS[::3], "--"), "conflicting": (GROUPS[1:3], "-")}
+    drawing = Figure(figsize=(10, 4), dpi=150, layout="constrained")
+    kinds = {"agreeing": ([0, 3], "--"), "conflicting": ([1, 2], "-")}
     crops = {"textures": "4 crops of each texture", "textures, own crops": "a crop for every image"}
     panels = {"linear-0": "linear", "relu-2": "ReLU, 2 hidden layers", "convolution": "convolution, 2 layers"}
     for axes, (network, title) in zip(drawing.subplots(1, 3, sharey=True), panels.items(), strict=True):
-        for (images, label), color in zip(crops.items(), COLORS, strict=False):
+        measured = [of for of in crops if (of, network) in {(row["images"], row["network"]) for row in rows}]
+        for (images, (kind, (groups, style))), color in zip(
+            itertools.product(measured, kinds.items()), np.repeat(COLORS[:2], len(kinds)), strict=False
+        ):
             of = [row for row in rows if (row["network"], row["images"]) == (network, images)]
-            times = [row["time"] for row in of]
-            for kind, (groups, style) in kinds.items():
-                predicted, trained, error = (np.array([[row[f"{name} {g}"] for g in groups] for row in of]) for name in NAMES)
-                axes.plot(times, predicted.mean(axis=1), style, color=color, label=f"{label}, {kind}")
-                bars = np.sqrt(np.sum(error**2, axis=1)) / len(groups)
-                axes.errorbar(times, trained.mean(axis=1), bars, fmt="o", color=color, ms=4, mfc="none", lw=0.8)
+            predicted, trained, error = (columns(of, name)[:, groups] for name in NAMES)
+            times, label = [row["time"] for row in of], f"{crops[images]}, {kind}"
+            axes.plot(times, predicted.mean(axis=1), style, color=color, label=label)
+            bars = np.sqrt(np.sum(error**2, axis=1)) / len(groups)
+            axes.errorbar(times, trained.mean(axis=1), bars, fmt="o", color=color, ms=4, mfc="none", lw=0.8)
         axes.set(xscale="log", xlabel="time (learning rate x steps)", ylim=(0, 1), title=title)
         axes.set_xticks(TIMES, [f"{t:g}" for t in TIMES])
         axes.minorticks_off()
     drawing.axes[0].set_ylabel("accuracy of the groups")
-    drawing.legend(*drawing.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    drawing.legend(*drawing.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     return drawing
 
 
