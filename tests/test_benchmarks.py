@@ -72,7 +72,6 @@ def test_the_page_on_speed_shows_the_records(monkeypatch):
         assert records.put_into(page, name, "another table") != page
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "page, script, tables",
     [
