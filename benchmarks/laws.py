@@ -2,8 +2,8 @@
 
     python benchmarks/laws.py [--minutes M] [--law "5 features"] [--network "ReLU, 1"]
 
-runs what `benchmarks/results/laws.csv` does not hold yet, all or of one law or network, until the minutes are over, and prints the
-table.
+runs what `benchmarks/results/laws.csv` does not hold yet, all or of one law or network, until the minutes are over, and prints
+the table.
 """
 
 from __future__ import annotations
