@@ -10,9 +10,9 @@ import pytest
 import typer
 
 import ntk_shortcuts as ns
+from ntk_shortcuts import issues
 from ntk_shortcuts.cli.app import app
 from ntk_shortcuts.methods import METHODS
-from ntk_shortcuts.results import issues
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.issues import Issue
 from ntk_shortcuts.padding import filled, in_batch, size_of_poles
-from ntk_shortcuts.results.issues import Issue
 from ntk_shortcuts.spec import Record, Spec
 from ntk_shortcuts.training.learner import Learner
 from ntk_shortcuts.typing import AnyArray, Array, Batch, Complex, Float, Scalar, Times

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -55,6 +56,14 @@ def right_class(
         draws = jnp.asarray(_normal_draws(count), mean.dtype)
         won = jax.lax.scan(of_draw, jnp.zeros_like(mean), draws)[0] / len(draws)
     return jnp.sum(won * jax.nn.one_hot(jnp.asarray(classes), count, dtype=mean.dtype), axis=-1)
+
+
+def expected_right(mean: Any, variance: Any, covariance: Any, classes: Any) -> jax.Array:
+    """2 P(the class' output is largest) - 1: the expected sign of a decision that is right where it is +1."""
+    mean = jnp.asarray(mean)
+    if covariance is None and variance is not None:
+        covariance = jnp.asarray(variance)[..., None] * jnp.eye(mean.shape[-1], dtype=mean.dtype)
+    return 2 * right_class(mean, None if covariance is None else jnp.asarray(covariance), classes) - 1
 
 
 @functools.cache
