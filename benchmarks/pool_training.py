@@ -84,7 +84,7 @@ ACCURACY = [
     *[("colour", f"relu-{depth}", 0.9, 100, 24, 0.25) for depth in (1, 2)],
     *[("patch", f"relu-{depth}", 0.8, 200, 16, 0.25) for depth in (1, 2)],
     ("bright patch", "relu-2", 0.9, 100, 24, 0.25),
-    *[(images, "convolution", 0.9, 100, 8, 0.25) for images in ("patch", "border", "colour")],
+    *[(images, "convolution", 0.9, 100, 32, 0.25) for images in ("patch", "border", "colour")],
 ]
 TEXTURES = [
     (images, network, 0.9, 200, sets, rate)
