@@ -22,17 +22,18 @@ def size_of_batch(count: int) -> int:
 
 
 def size_of_samples(count: int) -> int:
-    """How many rows a data set is filled up to: powers of two up to 512, quarters of one up to 2048; larger ones stay.
+    """How many rows a data set is filled up to: powers of two up to 128, quarters of one up to 2048; larger ones stay.
 
-    Solving takes the third power of it, less than a second up to 2048; beyond, that is more than what compiling takes.
+    Solving takes the third power of it, less than a millisecond up to 128 and less than a second up to 2048; beyond, that is
+    more than what compiling takes.
 
     Example:
-        >>> [size_of_samples(count) for count in (10, 300, 600, 1000, 2049)]
-        [16, 512, 640, 1024, 2049]
+        >>> [size_of_samples(count) for count in (10, 100, 300, 1000, 2049)]
+        [16, 128, 320, 1024, 2049]
     """
     above = size_of_batch(max(count, 16))
-    if above <= 512 or above > 2048:
-        return above if above <= 512 else count
+    if above <= 128 or above > 2048:
+        return above if above <= 128 else count
     quarter = above // 8
     return -(-count // quarter) * quarter
 

@@ -383,7 +383,7 @@ def _checked_richness(richness: Scalar | None, parameterization: str, depth: int
 
 def _filled(points: jax.Array) -> jax.Array:
     """With copies of the last point, up to a few numbers of points, which share compiled programs."""
-    return as_jax(filled(points, size_of_samples(len(points)), repeat=True))
+    return filled(points, size_of_samples(len(points)), repeat=True)
 
 
 @compiled
