@@ -48,6 +48,9 @@ class _Call(threading.local):
 
 _call = _Call()
 
+# A number where nothing is traced, a tracer inside of a program: a compiled call tells soonest.
+_nothing = jax.jit(lambda: 0.0)
+
 
 def in_float64(function: Function) -> Function:
     """Run a function of the theory in float64 whatever the user's global setting is, and return NumPy's arrays.
@@ -63,7 +66,7 @@ def in_float64(function: Function) -> Function:
         if _call.inside or is_traced(args, kwargs):
             return function(*args, **kwargs)
         with contextlib.ExitStack() as stack:
-            if isinstance(jnp.zeros(()), Tracer):
+            if isinstance(_nothing(), Tracer):
                 stack.enter_context(jax.ensure_compile_time_eval())
             if not jax.config.read("jax_enable_x64"):
                 stack.enter_context(jax.enable_x64(True))

@@ -86,7 +86,7 @@ def predict_outputs(
     probe_inputs = as_points("probe_inputs", probe_inputs, dimension=inputs.shape[1]).astype(inputs.dtype)
     labels = as_targets("labels", labels, count=inputs.shape[0], several=True).astype(inputs.dtype)
     weight = None if sample_weight is None else checked_weight(sample_weight, inputs.shape[0])
-    problem = Problem(network.kernels, training, inputs, labels, probe_inputs, loss_weights(inputs, weight))
+    problem = Problem(network, training, inputs, labels, probe_inputs, loss_weights(inputs, weight))
     chosen = resolve_loss(loss)
     asked = {"network": network, "training": training}
     origin = origin_of(asked, num_samples=len(inputs), full_covariance=full_covariance, loss=loss)
