@@ -55,10 +55,17 @@ def filled(array: Any, size: int, axes: tuple[int, ...] = (0,), repeat: bool = F
         >>> filled(np.array([1.0, 2.0]), 4).tolist(), filled(np.array([1.0, 2.0]), 4, repeat=True).tolist()
         ([1.0, 2.0, 0.0, 0.0], [1.0, 2.0, 2.0, 2.0])
     """
-    edges = [(0, size - length if axis in axes else 0) for axis, length in enumerate(np.shape(array))]
-    if not any(more for _, more in edges):
+    shape = tuple(size if axis in axes else length for axis, length in enumerate(np.shape(array)))
+    if shape == np.shape(array):
         return array
-    return np.pad(array, edges, mode="edge") if repeat else np.pad(array, edges)
+    array = np.asarray(array)
+    if repeat:
+        for axis in axes:
+            array = np.take(array, np.minimum(np.arange(size), array.shape[axis] - 1), axis)
+        return array
+    enlarged = np.zeros(shape, array.dtype)
+    enlarged[tuple(map(slice, array.shape))] = array
+    return enlarged
 
 
 def in_batch(shape: tuple[int, ...], tree: Any) -> Any:

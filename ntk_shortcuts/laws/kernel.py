@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.laws.base import DataLaw, Law, SectorKernels
@@ -65,7 +64,7 @@ class LawKernel(Record):
         return own_kernels(self, points)
 
     def of_any_depth(self) -> LawKernel:
-        """That of the same network from numbers alone, where it can (:meth:`ntk_shortcuts.networks.base.Network.of_any_depth`)."""
+        """That of the network from numbers alone, where it can (:meth:`ntk_shortcuts.networks.base.Network.of_any_depth`)."""
         return LawKernel(self.law, self.network.of_any_depth())
 
     def drawn(self, replace: bool) -> LawKernel:

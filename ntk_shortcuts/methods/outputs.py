@@ -104,7 +104,7 @@ def predict_outputs(
             *issues,
             *training.issues(law.spectrum.largest_eigenvalue),
             *unresolved_labels(network, training, law, inputs.shape[0]),
-            *_rounded_outputs(law, float(jnp.max(jnp.abs(labels)))),
+            *_rounded_outputs(law, float(np.max(np.abs(labels)))),
         )
         give(issues)
     return law
@@ -123,6 +123,6 @@ def _solved_in_parts(problem: Problem, full_covariance: bool) -> Solved | None:
 def _rounded_outputs(law: OutputLaw, size: float) -> tuple[RoundedOutputs, ...]:
     if law.error is None:
         return ()  # of several outputs, whose rounding is not estimated
-    error = float(jnp.max(jnp.sqrt(jnp.mean(law.error.mean**2, axis=-2))))
-    scale = max(float(jnp.max(jnp.abs(law.mean))), size)
+    error = float(np.max(np.sqrt(np.mean(np.asarray(law.error.mean) ** 2, axis=-2))))
+    scale = max(float(np.max(np.abs(law.mean))), size)
     return () if error <= ROUNDING_OF_OUTPUTS * scale else (RoundedOutputs(error, scale),)

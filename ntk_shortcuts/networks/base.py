@@ -18,6 +18,7 @@ from ntk_shortcuts.kernels.angular import AngularKernels
 from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.networks.inputs import Inputs
 from ntk_shortcuts.numerics import compiled, in_float64, is_traced, on_one_device
+from ntk_shortcuts.padding import filled, size_of_samples
 from ntk_shortcuts.spec import Spec
 from ntk_shortcuts.typing import AnyArray, Array, Float, Key, Num
 from ntk_shortcuts.validation import require
@@ -142,20 +143,22 @@ _OWN = 32
 
 def own_kernels(network: Any, points: Any) -> Kernels:
     """NNGP and NTK of each point with itself, (n,) each, of a network or of what else has kernels between points."""
-    if not is_traced(network, points) and on_one_device(points):
-        network = network.of_any_depth()
+    count = len(points)
     try:
-        return Kernels(*_own(network, points))
+        if is_traced(network, points) or not on_one_device(points):
+            return _own(network, points)
+        found = _own(network.of_any_depth(), filled(points, size_of_samples(count), repeat=True))
+        return jax.tree.map(lambda part: np.asarray(part)[:count], found)
     except TypeError:  # a user's network in NumPy, which JAX cannot trace, or without a hash
-        blocks = np.array_split(np.asarray(points), max(1, len(points) // _OWN))
+        blocks = np.array_split(np.asarray(points), max(1, count // _OWN))
         parts = [network.kernels(block) for block in blocks]
         return Kernels(*(jnp.concatenate([jnp.diagonal(jnp.asarray(getattr(k, n))) for k in parts]) for n in ("nngp", "ntk")))
 
 
 @compiled
-def _own(network: Any, points: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _own(network: Any, points: jax.Array) -> Kernels:
     own = jax.vmap(lambda point: network.kernels(point[None]))(points)
-    return own.nngp[:, 0, 0], own.ntk[:, 0, 0]
+    return Kernels(own.nngp[:, 0, 0], own.ntk[:, 0, 0], jnp.asarray(own.quadrature_error))
 
 
 class KernelNetwork(Network):

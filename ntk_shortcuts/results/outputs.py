@@ -32,8 +32,8 @@ class OutputError(Record):
     - `variance` (*batch, n): size of the variance's, of either sign and independent between points.
     """
 
-    mean: Float[Array, "*batch draws n"]
-    variance: Float[Array, "*batch n"]
+    mean: Float[AnyArray, "*batch draws n"]
+    variance: Float[AnyArray, "*batch n"]
 
 
 class Mean(NamedTuple):
