@@ -22,7 +22,8 @@ def size_of_batch(count: int) -> int:
 
 
 def size_of_samples(count: int) -> int:
-    """How many rows a data set is filled up to: powers of two up to 128, quarters of one up to 2048; larger ones stay.
+    """How many rows a data set is filled up to: powers of two up to 128, quarters of one up to 512, eighths up to 2048; larger
+    ones stay.
 
     Solving takes the third power of it, less than a millisecond up to 128 and less than a second up to 2048; beyond, that is
     more than what compiling takes.
@@ -34,8 +35,8 @@ def size_of_samples(count: int) -> int:
     above = size_of_batch(max(count, 16))
     if above <= 128 or above > 2048:
         return above if above <= 128 else count
-    quarter = above // 8
-    return -(-count // quarter) * quarter
+    step = above // (8 if above <= 512 else 16)
+    return -(-count // step) * step
 
 
 def size_of_poles(count: int) -> int:
