@@ -30,7 +30,8 @@ def convolution() -> Any:
 
     stax = interop.load().stax
     filters = [part for _ in range(2) for part in (stax.Conv(1, (3, 3), padding="SAME"), stax.Relu())]
-    return interop.from_stax(stax.serial(*filters, stax.Flatten(), stax.Dense(1))[2])
+    kernel_fn = stax.serial(*filters, stax.Flatten(), stax.Dense(1))[2]
+    return interop.from_stax(jax.jit(kernel_fn, static_argnames="get"))
 
 
 NETWORKS = {"MLP, 2 hidden layers": lambda: ns.MLP(2), "convolution, 2 layers": convolution}
@@ -64,19 +65,20 @@ def figures() -> dict[str, Any]:
     from matplotlib.figure import Figure
 
     rows = read()
-    complete = [name for name in NETWORKS if sum(row["network"] == name for row in rows) == 2 * len(SIZES) ** 2]
-    drawing = Figure(figsize=(7.5, 3.2 * len(complete) + 0.8), dpi=150, layout="constrained")
+    drawing = Figure(figsize=(7.5, 3.2 * len(NETWORKS) + 0.8), dpi=150, layout="constrained")
     top = max(abs(row["bias"]) for row in rows)
     image = None
     for axes, (network, t) in zip(
-        drawing.subplots(len(complete), 2, sharex=True, sharey=True).ravel(), itertools.product(complete, TIMES), strict=True
+        drawing.subplots(len(NETWORKS), 2, sharex=True, sharey=True).ravel(), itertools.product(NETWORKS, TIMES), strict=True
     ):
         values = {(row["shortcut"], row["core"]): row["bias"] for row in rows if (row["network"], row["time"]) == (network, t)}
         grid = np.array([[values[s, c] for s in SIZES] for c in SIZES])
         image = axes.imshow(grid, origin="lower", cmap="RdBu_r", vmin=-top, vmax=top)
         for row, column in np.ndindex(grid.shape):
             shade = "white" if abs(grid[row, column]) > 0.6 * top else "black"
-            axes.text(column, row, f"{grid[row, column]:.2f}", ha="center", va="center", fontsize=9, color=shade)
+            axes.text(
+                column, row, f"{round(grid[row, column], 2) + 0.0:.2f}", ha="center", va="center", fontsize=9, color=shade
+            )
         axes.set_title(f"{network}, t = {t:g}", fontsize=10)
         axes.set(xticks=range(len(SIZES)), xticklabels=SIZES, yticks=range(len(SIZES)), yticklabels=SIZES)
     for axes in drawing.axes[-2:]:

@@ -1,8 +1,9 @@
 """Several shortcuts and clusters: averages over data sets beside exact solutions on sampled ones.
 
-    python benchmarks/laws.py [--minutes M]
+    python benchmarks/laws.py [--minutes M] [--law "5 features"] [--network "ReLU, 1"]
 
-runs what `benchmarks/results/laws.csv` does not hold yet, until the minutes are over, and prints the table.
+runs what `benchmarks/results/laws.csv` does not hold yet, all or of one law or network, until the minutes are over, and prints
+the table.
 """
 
 from __future__ import annotations
@@ -109,12 +110,15 @@ def read() -> list[dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=np.inf, help="start no setting after this many minutes")
-    minutes, begun = parser.parse_args().minutes, time.monotonic()
+    parser.add_argument("--law", help="this one only, by its name in the table")
+    parser.add_argument("--network", choices=NETWORKS, help="this one only")
+    arguments, begun = parser.parse_args(), time.monotonic()
     done = {tuple(row[name] for name in ("law", "ratio", "network", "num_samples")) for row in read()}
     for name, ratio, law, network, size in settings():
-        if (name, ratio, network, size) in done:
+        left_out = arguments.law not in (None, name) or arguments.network not in (None, network)
+        if left_out or (name, ratio, network, size) in done:
             continue
-        if time.monotonic() - begun > 60 * minutes:
+        if time.monotonic() - begun > 60 * arguments.minutes:
             break
         rows = measured(name, ratio, law, network, size)
         records.add(OUTPUT, rows, COLUMNS)

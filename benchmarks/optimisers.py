@@ -117,7 +117,7 @@ def figures() -> dict[str, Any]:
     panels = list(dict.fromkeys(tuple(row[name] for name in SETTING[1:]) for row in rows))
     columns = min(4, len(panels))
     panels = panels[: len(panels) // columns * columns]  # an availability whose networks are not all there waits
-    drawing = Figure(figsize=(2.5 * columns + 0.4, 2.7 * -(-len(panels) // columns) + 0.3), dpi=150, layout="constrained")
+    drawing = Figure(figsize=(1.8 * columns + 0.4, 2.4 * -(-len(panels) // columns) + 0.3), dpi=150, layout="constrained")
     grid = drawing.subplots(-(-len(panels) // columns), columns, squeeze=False, sharex=True, sharey=True)
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
@@ -127,10 +127,12 @@ def figures() -> dict[str, Any]:
             epochs = [row["epoch"] for row in of]
             axes.plot(epochs, [row["predicted"] for row in of], "-", color=color, label=f"{optimizer}, predicted")
             trained, error = ([row[name] for row in of] for name in ("trained", "trained_error"))
-            axes.errorbar(epochs, trained, 2 * np.array(error), fmt="o", color=color, ms=4, mfc="none", label="trained")
+            axes.errorbar(
+                epochs, trained, 2 * np.array(error), fmt="o", color=color, ms=4, mfc="none", label=f"{optimizer}, trained"
+            )
         depth, activation, shortcut, core = panel
         axes.axhline(0, color="0.8", lw=0.8, zorder=0)
-        axes.set_title(f"{activation}, depth {depth}, amplification {shortcut:g}, {core:g}", fontsize="small")
+        axes.set_title(f"{activation}, depth {depth},\namplification {shortcut:g}, {core:g}", fontsize="small")
         axes.set(xscale="log", xlabel="epoch")
         axes.tick_params(labelbottom=True)
     for axes in grid[:, 0]:

@@ -35,6 +35,10 @@ WIDTH = 512
 CHANNELS = 64
 GROUPS = ("--", "-+", "+-", "++")  # label, attribute
 NAMES = ("predicted", "trained", "error")
+SETTING = ("images", "network", "agreement", "num_samples")
+KINDS = {"linear-0": "linear", "relu": "ReLU", **{f"relu-{depth}": f"ReLU {depth}" for depth in (1, 2, 3)}}
+# Learning rate x largest eigenvalue is above 2 there: descent with a frozen kernel diverges.
+DIVERGES = "bright patch"
 COLORS = ("#0072b2", "#d55e00", "#009e73")
 
 
@@ -50,6 +54,7 @@ def convolution(pooled: bool) -> tuple[Any, Any]:
     stax = interop.load().stax
     filters = [part for _ in range(2) for part in (stax.Conv(CHANNELS, (3, 3), padding="SAME"), stax.Relu())]
     init_fn, apply_fn, kernel_fn = stax.serial(*filters, stax.GlobalAvgPool() if pooled else stax.Flatten(), stax.Dense(1))
+    kernel_fn = jax.jit(kernel_fn, static_argnames="get")
     network = interop.from_stax(kernel_fn, init_fn=init_fn, apply_fn=apply_fn)
     return network, network
 
@@ -82,8 +87,10 @@ ACCURACY = [
     *[(images, "convolution", 0.9, 100, 8, 0.25) for images in ("patch", "border", "colour")],
 ]
 TEXTURES = [
-    (images, network, 0.9, 200, 8, 0.25)
-    for network, images in itertools.product(("linear-0", "relu-2", "convolution"), ("textures", "textures, own crops"))
+    (images, network, 0.9, 200, sets, rate)
+    for (network, sets, rate), images in itertools.product(
+        (("linear-0", 8, 0.25), ("relu-2", 8, 0.25), ("convolution", 4, 0.5)), ("textures", "textures, own crops")
+    )
 ]
 TIMES = np.array([3.0, 30.0, 150.0])  # convolutions, which take longest to train, to the second
 AUDITS = [(images, network) for images in list(IMAGES)[:6] for network in ("linear-0", "relu-1", "relu-3")]
@@ -210,8 +217,8 @@ def _last_layer(changed: Case, rate: float, steps: np.ndarray, options: dict[str
 
 
 PARTS = {
-    "accuracy": (accuracy, ACCURACY, ("images", "network", "agreement", "num_samples")),
-    "textures": (accuracy, TEXTURES, ("images", "network", "agreement", "num_samples")),
+    "accuracy": (accuracy, ACCURACY, SETTING),
+    "textures": (accuracy, TEXTURES, SETTING),
     "audit": (audit, AUDITS, ("images", "network")),
     "mitigations": (mitigation, [(name,) for name in MITIGATIONS], ("mitigation",)),
 }
@@ -227,34 +234,43 @@ def read(part: str) -> list[dict[str, Any]]:
 
 def accuracy_table(rows: list[dict[str, Any]]) -> str:
     """A line for every setting: the accuracy where attribute and label conflict, and the mean absolute error of all groups."""
-    lines = [
-        "| images | network | agreement, N | conflicting groups, predicted / trained | error, standard error | same data sets |"
-    ]
-    lines += ["| --- |" + " --- |" * 5]
-    keys = dict.fromkeys(tuple(row[k] for k in ("images", "network", "agreement", "num_samples")) for row in rows)
+    times = sorted({row["time"] for row in rows})
+    heads = [f"conflicting, predicted / trained at t = {t:g}" if t == times[0] else f"t = {t:g}" for t in times]
+    lines = [f"| images | network | agreement, N | {' | '.join(heads)} | error, standard error | same data sets |"]
+    lines.append("| --- |" + " --- |" * (len(heads) + 4))
+    for key, group in itertools.groupby(rows, lambda row: tuple(row[k] for k in SETTING)):
+        of = list(group)
+        accuracies = columns(of, "predicted")[:, 1:3].mean(axis=1), columns(of, "trained")[:, 1:3].mean(axis=1)
+        pairs = {row["time"]: f"{p:.2f} / {q:.2f}" for row, p, q in zip(of, *accuracies, strict=True)}
+        cells = [key[0], KINDS.get(key[1], key[1]), f"{key[2]:g}, {key[3]:g}", *(pairs.get(t, "") for t in times)]
+        miss, same = np.abs(columns(of, "predicted") - columns(of, "trained")), missed_alike(of)
+        cells += [f"{miss.mean():.3f}, {columns(of, 'error').mean():.3f}", f"{same.mean():.3f}" if same.size else ""]
+        lines.append(f"| {' | '.join(cells)} |")
+    kinds = [kind for kind in ("linear", "relu", "convolution") if any(kind in row["network"] for row in rows)]
+    return "\n".join([*lines, *(summary(rows, kind) for kind in kinds)])
 
-    def of(group: list[dict[str, Any]], name: str) -> np.ndarray:
-        return np.array([[row[f"{name} {g}"] for g in GROUPS] for row in group])
 
-    for key in keys:
-        group = [row for row in rows if tuple(row[k] for k in ("images", "network", "agreement", "num_samples")) == key]
-        predicted, exact, trained, error = (of(group, name) for name in ("predicted", "exact", "trained", "error"))
-        pairs = ", ".join(f"{p:.2f} / {q:.2f}" for p, q in zip(predicted[:, 1:3].mean(1), trained[:, 1:3].mean(1), strict=True))
-        miss = f"{np.abs(predicted - trained).mean():.3f}, {error.mean():.3f}"
-        lines.append(
-            f"| {key[0]} | {key[1]} | {key[2]:g}, {key[3]:g} | {pairs} | {miss} | {np.abs(exact - trained).mean():.3f} |"
-        )
-    for kind in ("relu", "convolution"):
-        group = [row for row in rows if kind in row["network"]]
-        if group:
-            predicted, exact, trained, error = (of(group, name) for name in ("predicted", "exact", "trained", "error"))
-            count = len({tuple(row[k] for k in ("images", "network", "agreement", "num_samples")) for row in group})
-            miss, same = np.abs(predicted - trained), np.abs(exact - trained)
-            lines.append(
-                f"\n{count} settings of {kind}: error {miss.mean():.4f} on average (worst {miss.max():.3f}; standard error of"
-                f" the trained {error.mean():.4f}), of the same data sets {same.mean():.4f} (worst {same.max():.3f})."
-            )
-    return "\n".join(lines)
+def columns(rows: list[dict[str, Any]], name: str) -> np.ndarray:
+    """Of every row and group, (rows, 4)."""
+    return np.array([[row[f"{name} {group}"] for group in GROUPS] for row in rows])
+
+
+def missed_alike(rows: list[dict[str, Any]]) -> np.ndarray:
+    """Trained less the frozen kernel's answer on the same data sets, where its descent does not diverge."""
+    of = [row for row in rows if row["images"] != DIVERGES]
+    return np.abs(columns(of, "exact") - columns(of, "trained")) if of else np.empty(0)
+
+
+def summary(rows: list[dict[str, Any]], kind: str) -> str:
+    """Errors of all settings of one kind of network."""
+    of = [row for row in rows if kind in row["network"]]
+    count = len({tuple(row[k] for k in SETTING) for row in of})
+    miss, same = np.abs(columns(of, "predicted") - columns(of, "trained")), missed_alike(of)
+    return (
+        f"\n{count} settings of {KINDS.get(kind, kind)}: mean absolute error {miss.mean():.3f} (largest {miss.max():.2f}) at a"
+        f" mean standard error of {columns(of, 'error').mean():.3f}; on the same data sets {same.mean():.3f} (largest"
+        f" {same.max():.2f})."
+    )
 
 
 def audit_table(rows: list[dict[str, Any]]) -> str:
@@ -269,8 +285,35 @@ def audit_table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def textures_figure(rows: list[dict[str, Any]]) -> Any:
+    """Accuracies of agreeing and conflicting groups over time, a panel for each network: predicted lines, trained points."""
+    from matplotlib.figure import Figure
+
+    drawing = Figure(figsize=(10, 4), dpi=150, layout="constrained")
+    kinds = {"agreeing": ([0, 3], "--"), "conflicting": ([1, 2], "-")}
+    crops = {"textures": "4 crops of each texture", "textures, own crops": "a crop for every image"}
+    panels = {"linear-0": "linear", "relu-2": "ReLU, 2 hidden layers", "convolution": "convolution, 2 layers"}
+    for axes, (network, title) in zip(drawing.subplots(1, 3, sharey=True), panels.items(), strict=True):
+        measured = [of for of in crops if (of, network) in {(row["images"], row["network"]) for row in rows}]
+        for (images, (kind, (groups, style))), color in zip(
+            itertools.product(measured, kinds.items()), np.repeat(COLORS[:2], len(kinds)), strict=False
+        ):
+            of = [row for row in rows if (row["network"], row["images"]) == (network, images)]
+            predicted, trained, error = (columns(of, name)[:, groups] for name in NAMES)
+            times, label = [row["time"] for row in of], f"{crops[images]}, {kind}"
+            axes.plot(times, predicted.mean(axis=1), style, color=color, label=label)
+            bars = np.sqrt(np.sum(error**2, axis=1)) / len(groups)
+            axes.errorbar(times, trained.mean(axis=1), bars, fmt="o", color=color, ms=4, mfc="none", lw=0.8)
+        axes.set(xscale="log", xlabel="time (learning rate x steps)", ylim=(0, 1), title=title)
+        axes.set_xticks(TIMES, [f"{t:g}" for t in TIMES])
+        axes.minorticks_off()
+    drawing.axes[0].set_ylabel("accuracy of the groups")
+    drawing.legend(*drawing.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    return drawing
+
+
 def figures() -> dict[str, Any]:
-    """Group accuracies, reliance against the audit, and mitigations: predicted and trained."""
+    """Group accuracies, reliance against the audit, and mitigations: predicted and trained; and textures to three networks."""
     from matplotlib.figure import Figure
 
     drawing = Figure(figsize=(10, 3.7), dpi=150, layout="constrained")
@@ -316,7 +359,7 @@ def figures() -> dict[str, Any]:
     right.set_yticks(places, [row["mitigation"].replace("_", " ") for row in found])
     right.set(xlabel="accuracy of the worst group", xlim=(0, 1), title="mitigations")
     right.legend(frameon=False, loc="lower left")
-    return {"pool_training": drawing}
+    return {"pool_training": drawing, "textures": textures_figure(read("textures"))}
 
 
 def main() -> None:

@@ -111,9 +111,13 @@ def steps() -> list[Step]:
             r"B'=\sigma_w^4\left(E_q[\phi'^4]\,\theta^2+(E_q\phi'^2)^2B\right)",
         ),
         Step(
-            r"$q'$ and $\theta'$ are means over the $n$ units given $(q,\theta)$: their covariance is that of the map plus "
-            r"that of one unit over $n$.",
-            r"M'=JMJ^T+\mathrm{Cov}(\sigma_w^2\phi^2,\ r_w\sigma_w^2\phi^2+\sigma_w^2\phi'^2\theta)",
+            r"$q'$ and $\theta'$ are means over the $n$ units given $(q,\theta)$. With $J$ the derivative of what they tend "
+            r"to, their covariance is that of $(q,\theta)$ carried on plus that of one unit over $n$.",
+            lines(
+                r"q'=\sigma_w^2\overline{\phi^2}+\sigma_b^2,\qquad"
+                r"\theta'=r_w\sigma_w^2\overline{\phi^2}+r_b\sigma_b^2+\sigma_w^2\overline{\phi'^2H},",
+                r"M'=JMJ^T+\mathrm{Cov}(\sigma_w^2\phi^2,\ r_w\sigma_w^2\phi^2+\sigma_w^2\phi'^2\theta)",
+            ),
         ),
         Step(
             r"Their means: the curvature of the map, and the dependence of $H$ on its own $z$, with "

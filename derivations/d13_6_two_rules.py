@@ -6,7 +6,7 @@ import sympy as sp
 
 from ntk_shortcuts.derivation import Check, Derivation, Step, main
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.results.outputs import SampledOutputs
+from ntk_shortcuts.outputs import SampledOutputs
 
 COUNT, FIRST = 16, 4
 
@@ -102,7 +102,7 @@ DERIVATION = Derivation(
     statement=r"A mean over $n$ networks by a coarse rule, moved by the mean difference to a fine rule of $m$ of them, has the "
     r"fine rule's expectation and the variance $v_f/n + v_d(1/m-1/n)$.",
     assumptions=["independent networks", "the choice of rules does not depend on the differences' mean"],
-    code=["ntk_shortcuts.results.outputs.SampledOutputs.each"],
+    code=["ntk_shortcuts.outputs.SampledOutputs.each"],
     source="Giles 2008 (multilevel Monte Carlo), with two levels",
     steps=steps,
     checks=checks,

@@ -7,7 +7,7 @@ from scipy.special import ndtr
 from scipy.stats import multivariate_normal
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
+from ntk_shortcuts.derivation import Check, Derivation, Step, compare, lines, main
 from ntk_shortcuts.metrics import Accuracy, BalancedAccuracy
 from ntk_shortcuts.networks import KernelFacts
 
@@ -35,7 +35,10 @@ def steps() -> list[Step]:
     return [
         Step(
             r"A label that is flipped with the probability $r_y$ of its class has the mean, and with the class the product,",
-            r"t(z) = E[\tilde y|z] = \sum_yP(y|z)(1 - 2r_y)\,y,\qquad m(z) = E[y\tilde y|z] = \sum_yP(y|z)(1 - 2r_y)",
+            lines(
+                r"t(z) = E[\tilde y|z] = \sum_yP(y|z)(1 - 2r_y)\,y,",
+                r"m(z) = E[y\tilde y|z] = \sum_yP(y|z)(1 - 2r_y)",
+            ),
         ),
         Step(
             r"With one rate $t = (1 - 2r)f^*$. A linear learner sees $t$ on infinite data; on a data set a label has "

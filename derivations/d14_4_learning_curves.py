@@ -81,15 +81,19 @@ def checks() -> list[Check]:
 
 
 def figure():
+    from matplotlib.figure import Figure
+
     from ntk_shortcuts.plotting import plot_learning_curve
 
+    drawing = Figure(figsize=(5.2, 3.4), dpi=150, layout="constrained")
     i = np.arange(1.0, 20_001.0)
     curves = {
         rf"$\alpha$ = {a}, $\beta$ = {b}": spectral(i**-a, i ** (-b / 2), [25, 50, 100, 200, 400, 800, 1600])
         for a, b in ((1.5, 2.2), (2.0, 7.0), (1.5, 1.5))
     }
-    drawing = plot_learning_curve(curves, distance=True, label="test error")
-    drawing.set_size_inches(5.2, 3.4)
+    axes = drawing.subplots()
+    plot_learning_curve(curves, distance=True, label="test error", ax=axes)
+    axes.set_ylim(1e-17, 10)  # room for the key
     return drawing
 
 

@@ -157,7 +157,7 @@ DERIVATION = Derivation(
     code=[
         "ntk_shortcuts.methods.krylov.filter_errors",
         "ntk_shortcuts.methods.krylov.projected_outputs",
-        "ntk_shortcuts.results.issues.UnfinishedSolve",
+        "ntk_shortcuts.issues.UnfinishedSolve",
     ],
     source="Golub & Underwood (1977) for block Lanczos; the bounds for training rules: this project",
     steps=steps,

@@ -72,6 +72,9 @@ def steps() -> list[Step]:
         value = WEIGHT * value
         tangent = value + WEIGHT * tangent
         assert sp.expand(tangent - (depth + 1) * value) == 0
+    # The rate of p where it enters as scale * p, which is moved by its own gradient; that of p is scale times it.
+    own = sp.Symbol("R'", real=True)
+    rates = [(own / scale) / (scale * own) for scale in (sp.sqrt(WEIGHT / n), sp.sqrt(BIAS))]
     return [
         Step(
             r"The first affine layer has $f = \sqrt{\sigma_w^2/d}\,w\cdot x + \sigma_b b$; its gradient with respect to $w$ "
@@ -97,6 +100,11 @@ def steps() -> list[Step]:
             r"By induction over layers ($r_w = r_b = 1$; for the linear network this gives $\Theta^L = (L + 1)K^L$ without "
             r"biases),",
             r"\Theta^L = K^L + \dot K^L\,\Theta^{L-1}",
+        ),
+        Step(
+            r"In the standard parameterisation $\sqrt{\sigma_w^2/n}\,w$ and $\sigma_b b$ are themselves the parameters. Their "
+            r"steps are those of $w$ and $b$ at the rates, for a layer of $n$ inputs,",
+            rf"r_w = {sp.latex(rates[0])},\qquad r_b = {sp.latex(rates[1])}",
         ),
     ]
 

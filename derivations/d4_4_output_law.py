@@ -3,11 +3,13 @@
 import numpy as np
 import sympy as sp
 from scipy.linalg import expm
+from scipy.special import ndtr
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
 from ntk_shortcuts.kernels import Kernels
 from ntk_shortcuts.numerics import in_float64
+from ntk_shortcuts.outputs.signs import expected_sign
 from ntk_shortcuts.training.frozen_kernel import trained_outputs
 
 t, tau, lam, y, kappa = sp.symbols("t tau lambda y kappa", positive=True)
@@ -37,6 +39,11 @@ def steps() -> list[Step]:
     # A linear network has K proportional to Theta: one mode keeps the share exp(-2 lambda t) of its variance.
     share = sp.simplify((1 - lam * gain) ** 2)
     assert sp.simplify(share - sp.exp(-2 * lam * t)) == 0
+    # A probe among the data, as every point is where the law itself is the data.
+    assert sp.simplify(at_probe.subs({h0: f0, kappa: lam}) - on_data) == 0
+    m, s, x = sp.Symbol("m", real=True), sp.Symbol("s", positive=True), sp.Symbol("x", real=True)
+    positive = sp.integrate(sp.exp(-((x - m) ** 2) / (2 * s**2)) / (s * sp.sqrt(2 * sp.pi)), (x, 0, sp.oo))
+    assert sp.simplify((2 * positive - 1 - sp.erf(m / (s * sp.sqrt(2)))).rewrite(sp.erf)) == 0
     return [
         Step(
             r"The flow of one mode from a random start, $f_0$ on the data and $h_0$ at the probe; the filter $g$ of D4.1 to "
@@ -48,6 +55,16 @@ def steps() -> list[Step]:
         Step(
             r"and the covariance that of the linear map $(1,-A)$ of $(f_0(x), f_0(X))$:",
             r"\mathrm{cov}(x,x') = K(x,x') + A\,K(X,X)\,A'^\top - A\,K(X,x') - K(x,X)\,A'^\top",
+        ),
+        Step(
+            r"With infinitely many samples $\frac1N\Theta$ is the integral operator $T$ of the law, every point is one of the "
+            r"data ($h_0=f_0$ and $\kappa=\lambda$ in step 1), and labels are their mean $f^*$:",
+            r"f_t = f_0 + T\,g(T)\,(f^* - f_0)",
+        ),
+        Step(
+            r"A decision is the sign of an output. Where that is Gaussian with mean $m$ and standard deviation $s$, and $\Phi$ "
+            r"is the normal distribution function,",
+            r"E\,\mathrm{sign}f = 2\,\Phi(m/s) - 1",
         ),
     ]
 
@@ -87,6 +104,7 @@ def checks() -> list[Check]:
     weighted = trained_outputs(*blocks, nngp[:4, :4], shares, labels, ns.GradientFlow(time), None)
     generator[:, 4:] = -ntk[:, 4:] * shares
     weighted_flow = expm(generator * time)
+    deviation = np.sqrt(np.diag(covariance))
     return [
         compare("mean against the exponential of the joint flow", mean, law.mean),
         compare("covariance against the exponential of the joint flow", covariance, law.variance),
@@ -94,6 +112,9 @@ def checks() -> list[Check]:
         compare("linear network: covariance from its weights", spread, linear_law.variance),
         compare("weighted points: mean", (target - weighted_flow @ target)[:4], weighted.mean),
         compare("weighted points: covariance", (weighted_flow @ nngp @ weighted_flow.T)[:4, :4], weighted.variance),
+        compare(
+            "expected sign against the normal distribution", 2 * ndtr(mean / deviation) - 1, expected_sign(mean, deviation)
+        ),
     ]
 
 
@@ -129,7 +150,11 @@ DERIVATION = Derivation(
     ],
     builds_on=["D4.1", "D4.3"],
     evidence={"networks of width 512": "../evidence/validate.md"},
-    code=["ntk_shortcuts.predict_outputs", "ntk_shortcuts.training.frozen_kernel.trained_outputs"],
+    code=[
+        "ntk_shortcuts.predict_outputs",
+        "ntk_shortcuts.training.frozen_kernel.trained_outputs",
+        "ntk_shortcuts.outputs.signs.expected_sign",
+    ],
     source="Lee et al. (2019), equations 14 to 16",
     steps=steps,
     checks=checks,

@@ -60,8 +60,8 @@ def steps() -> list[Step]:
         ),
         Step(
             r"The mean prediction is $\langle k_x, Q\,E[yk]\rangle/(1 + \delta)$: a target component $c_i$ is learnt to the "
-            r"fraction",
-            r"L_i = \frac{\lambda_i}{\lambda_i + \kappa}",
+            r"fraction $L_i$,",
+            r"E f = \sum_iL_ic_i\phi_i,\qquad L_i = \frac{\lambda_i}{\lambda_i + \kappa}",
         ),
         Step(
             r"The equation for $\kappa$ has one positive root for $s < 0$, its right-hand side being increasing and concave:",

@@ -42,7 +42,7 @@ def __getattr__(name: str) -> _Any:
         return _imported(name)
     if name not in _MOVED:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from ntk_shortcuts.results.issues import give_deprecation
+    from ntk_shortcuts.issues import give_deprecation
 
     give_deprecation(f"ntk_shortcuts.{name} has moved: use ntk_shortcuts.{_MOVED[name]}.{name}")
     return _operator.attrgetter(f"{_MOVED[name]}.{name}")(_sys.modules[__name__])

@@ -7,6 +7,7 @@ from .entry import predict, predict_bias
 from .experiments import images
 from .experiments.ensembles import train_ensemble
 from .experiments.sweeps import bias_map, sweep
+from .issues import DivergenceWarning, UntrustedPredictionWarning
 from .kernels import LeakyReLU, finite_width
 from .kernels.empirical import empirical_ntk
 from .laws.clusters.law import Clusters
@@ -28,7 +29,6 @@ from .methods import (
 )
 from .methods.outputs import predict_outputs
 from .networks.mlp import MLP
-from .results.issues import DivergenceWarning, UntrustedPredictionWarning
 from .results.prediction import Prediction
 from .training.gradient_descent import GradientDescent
 from .training.gradient_flow import GradientFlow

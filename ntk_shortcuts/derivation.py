@@ -11,6 +11,7 @@ import importlib.util
 import math
 import multiprocessing
 import pydoc
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,10 @@ from ntk_shortcuts.validation import require
 if TYPE_CHECKING:
     import sympy
     from matplotlib.figure import Figure
+
+
+# A row of the index, and the label in it.
+_ROW = re.compile(r"^(?=\| \[(D\d+\.\d+)\])(.*)$", re.M)
 
 
 class Step(NamedTuple):
@@ -156,7 +161,7 @@ def save_figure(figure: Figure, path: Path, pixels: float = math.inf) -> None:
 
 
 def select(labels: Sequence[str]) -> list[Derivation]:
-    """The derivations of these labels; "D2" stands for all that begin with "D2.".
+    """The derivations of these labels; "D2" stands for all that begin with "D2.", and "D2.4.5" for D2.4, whose step 5 it is.
 
     Raises:
         ValueError: an unknown label; the known ones are listed.
@@ -164,10 +169,31 @@ def select(labels: Sequence[str]) -> list[Derivation]:
     known = load_derivations()
     chosen: dict[str, Derivation] = {}
     for label in labels:
-        matches = {name: known[name] for name in known if name == label or name.startswith(f"{label}.")}
-        require(bool(matches), "label", f"one of {', '.join(known)}, or a group such as D1", label)
+        matches = {name: known[name] for name in known if f"{name}.".startswith(f"{label}.") or label.startswith(f"{name}.")}
+        allowed = f"one of {', '.join(known)}, a group such as D1, or the number of a formula such as D1.2.3"
+        require(bool(matches), "label", allowed, label)
         chosen |= matches
     return list(chosen.values())
+
+
+def formula(number: str) -> sympy.Basic | str:
+    r"""The formula that pages cite by a number, "D2.4.5" for step 5 of D2.4: sympy's, or LaTeX where the step holds no more.
+
+    The derivation is run for it, which takes a second or some.
+
+    Raises:
+        ValueError: no such derivation, or no formula of that number in it.
+
+    Example:
+        >>> formula("D2.4.5").rhs
+        2*asin(2*q_12/(sqrt(2*q_11 + 1)*sqrt(2*q_22 + 1)))/pi
+    """
+    label = number.rpartition(".")[0]
+    known = load_derivations()
+    require(label in known, "number", "a label and a step, such as D2.4.5", number)
+    found = {f"{label}.{place}": step.formula for place, step in enumerate(known[label].steps(), 1) if step.formula is not None}
+    require(number in found, "number", f"one of {', '.join(found)}", number)
+    return found[number]
 
 
 def resolve(name: str) -> Any:
@@ -302,26 +328,34 @@ def _cell(text: str) -> str:
     return text.replace("|", r"\|")
 
 
-def index_markdown(results: Sequence[Derived]) -> str:
-    """The page of all results: a table with the check that comes nearest to its tolerance."""
+def index_markdown(results: Sequence[Derived], earlier: str = "") -> str:
+    """The page of all results: a table with the check that comes nearest to its tolerance.
+
+    Args:
+        earlier: such a page; its rows of other derivations stay.
+    """
+    rows = dict(_ROW.findall(earlier)) | {result.derivation.label: _row(result) for result in results}
+    listed = [rows[label] for label in load_derivations() if label in rows]
     lines = [
         "# Derivations",
         "",
-        f"{len(results)} results, each derived with sympy and compared with the code. `ntk-shortcuts derive LABEL` prints one;",
+        f"{len(listed)} results, each derived with sympy and compared with the code. `ntk-shortcuts derive LABEL` prints one;",
         "`ntk-shortcuts derive --all --output FOLDER` makes all pages and figures. Discrepancies are relative to",
         "max(1, |value|); those of sampled checks are z-scores.",
         "",
     ]
     lines += ["| label | result | check nearest to its tolerance | discrepancy | allowed | holds |", "| --- |" + " --- |" * 5]
-    for result in results:
-        worst = max(result.checks, key=lambda check: math.inf if not check.passed else check.discrepancy / check.tolerance)
-        holds = "yes" if all(check.passed for check in result.checks) else "no"
-        entry = result.derivation
-        lines.append(
-            f"| [{entry.label}]({entry.label}.md) | {entry.title} | {_cell(worst.name)} | {worst.discrepancy:.1e} "
-            f"| {worst.tolerance:.0e} | {holds} |"
-        )
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *listed]) + "\n"
+
+
+def _row(result: Derived) -> str:
+    worst = max(result.checks, key=lambda check: math.inf if not check.passed else check.discrepancy / check.tolerance)
+    holds = "yes" if all(check.passed for check in result.checks) else "no"
+    entry = result.derivation
+    return (
+        f"| [{entry.label}]({entry.label}.md) | {entry.title} | {_cell(worst.name)} | {worst.discrepancy:.1e} "
+        f"| {worst.tolerance:.0e} | {holds} |"
+    )
 
 
 def main(derivation: Derivation) -> None:

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from ntk_shortcuts.compilation import make_room
+from ntk_shortcuts.issues import Issue, ShortcutIsOptimal, UnseenTarget, give
 from ntk_shortcuts.laws.kernel import meet
 from ntk_shortcuts.laziness import laziness_notes
 from ntk_shortcuts.methods import Method, resolve
 from ntk_shortcuts.methods.base import Question
 from ntk_shortcuts.networks.base import as_network
 from ntk_shortcuts.numerics import in_float64, is_traced
+from ntk_shortcuts.outputs import Outputs
 from ntk_shortcuts.results.base import origin_of
-from ntk_shortcuts.results.issues import Issue, ShortcutIsOptimal, UnseenTarget, give
-from ntk_shortcuts.results.outputs import Outputs
 from ntk_shortcuts.results.prediction import Prediction
 from ntk_shortcuts.training.rules import TrainingRule, require_rule
 from ntk_shortcuts.validation import require

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.issues import LAZINESS, Issue, LazinessGap
 from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.laws.two_features.given import given_samples
 from ntk_shortcuts.methods import GivenDataset, Method, Population, PopulationFlow, method_options
@@ -18,8 +19,7 @@ from ntk_shortcuts.methods.flow.samples import flow_on_samples
 from ntk_shortcuts.networks.base import FiniteNetwork
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import is_traced
-from ntk_shortcuts.results.issues import LAZINESS, Issue, LazinessGap
-from ntk_shortcuts.results.outputs import Outputs
+from ntk_shortcuts.outputs import Outputs
 from ntk_shortcuts.training.gradient_descent import GradientDescent
 from ntk_shortcuts.training.gradient_flow import GradientFlow
 from ntk_shortcuts.training.rules import TrainingRule

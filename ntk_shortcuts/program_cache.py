@@ -4,6 +4,9 @@ Compiling takes most of a first call. JAX's persistent compilation cache is swit
 user's cache directory, unless the program, or an environment variable of JAX's, has chosen a place itself. It is bounded (the
 programs not used for longest go) and locked, so that several processes share it. `NTK_SHORTCUTS_CACHE=off` leaves it off, any
 other value is the place.
+
+A process that waits too long for the lock compiles for itself, which costs time and nothing else: JAX's warning of that is
+silenced.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import hashlib
 import os
 import pathlib
 import platform
+import warnings
 from typing import Any, NamedTuple
 
 import jax
@@ -19,6 +23,7 @@ import platformdirs
 
 VARIABLE = "NTK_SHORTCUTS_CACHE"
 LIMIT = 512 * 2**20
+_BUSY = "Error (reading|writing) persistent compilation cache entry for .*: Timeout: The file lock"
 # Reading a program that compiles faster than this gains nothing.
 _SECONDS = 0.1
 
@@ -45,6 +50,7 @@ def keep_programs() -> None:
     jax.config.update("jax_compilation_cache_dir", str(place))
     jax.config.update("jax_compilation_cache_max_size", LIMIT)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _SECONDS)
+    warnings.filterwarnings("ignore", _BUSY, UserWarning)
 
 
 def kept_programs() -> Cache:

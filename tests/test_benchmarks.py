@@ -70,3 +70,20 @@ def test_the_page_on_speed_shows_the_records(monkeypatch):
     for name, table in (("peers", peers.table(read_lines(peers.RECORDS))), ("large samples", large.table(large.read()))):
         assert records.put_into(page, name, table) == page
         assert records.put_into(page, name, "another table") != page
+
+
+@pytest.mark.parametrize(
+    "page, script, tables",
+    [
+        ("pool_training", "pool_training", {"accuracy": "accuracy_table", "textures": "accuracy_table"}),
+        ("pool_average", "pools", {"pools": "table"}),
+        ("laws", "laws", {"laws": "table"}),
+    ],
+)
+def test_reports_show_the_records_of_their_scripts(page, script, tables, monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    module, records = importlib.import_module(script), importlib.import_module("records")
+    text = (BENCHMARKS.parent / "docs" / "evidence" / f"{page}.md").read_text()
+    for name, table in tables.items():
+        rows = module.read(name) if script == "pool_training" else module.read()
+        assert records.put_into(text, name, getattr(module, table)(rows)) == text

@@ -77,7 +77,7 @@ def _marked(label):
     return pytest.param(label, marks=[pytest.mark.slow, pytest.mark.branches] if label in SLOW else [])
 
 
-@pytest.mark.parametrize("label", map(_marked, DERIVATIONS))
+@pytest.mark.parametrize("label", [_marked(label) for label in DERIVATIONS])
 def test_holds(label):
     result = derivation.derive(DERIVATIONS[label])
     assert result.steps and result.steps[-1].formula is not None
@@ -143,6 +143,26 @@ def test_command_writes_page_and_figure(tmp_path, capsys):
     result = json.loads(out)["derivations"][0]
     assert status == 0 and result["label"] == "D1.1" and all(check["passed"] for check in result["checks"])
     assert (tmp_path / "D1.1.png").read_bytes() == first
+
+
+def test_a_formula_by_its_number(capsys, tmp_path):
+    assert str(derivation.formula("D1.1.2").rhs) == "sqrt(2)*erfinv(2*rho - 1)"
+    assert derivation.formula("D1.2.3") == r"w^* = \Sigma^{-1}\mu"
+    for number, words in (("D1.1.9", "one of D1.1.1, D1.1.2; got 'D1.1.9'"), ("D1.1", "a label and a step, .* got 'D1.1'")):
+        with pytest.raises(ValueError, match=f"number must be {words}"):
+            derivation.formula(number)
+    assert [entry.label for entry in derivation.select(["D1.1.2"])] == ["D1.1"]
+
+
+def test_one_label_renews_its_row_of_the_index(tmp_path, capsys):
+    index = tmp_path / "index.md"
+    index.write_text((PAGES / "index.md").read_text().replace("| [D1.2](D1.2.md)", "| [D1.2](D1.2.md) | old"))
+    before = index.read_text().splitlines()
+    _derive("D1.2", "--output", tmp_path, capsys=capsys)
+    after = index.read_text().splitlines()
+    changed = [line for line in after if line not in before]
+    assert len(after) == len(before) and [line[:18] for line in changed] == ["| [D1.2](D1.2.md) "]
+    assert f"{len(DERIVATIONS)} results" in index.read_text()
 
 
 def test_command_lists_labels(capsys):

@@ -11,7 +11,7 @@ import pytest
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.cli import main
-from ntk_shortcuts.results.issues import Divergence, UnstableSteps
+from ntk_shortcuts.issues import Divergence, UnstableSteps
 from ntk_shortcuts.training.fitted_poles import fitted_poles
 from ntk_shortcuts.training.schedules import Schedule
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import ntk_shortcuts
-from ntk_shortcuts.results import issues
+from ntk_shortcuts import issues
 
 ROOT = pathlib.Path(__file__).parents[1]
 # It registers an activation and a method: run in a process of its own only, where nobody else meets their names.

@@ -172,7 +172,7 @@ def test_the_surface_lies_as_the_probes_do():
 
 
 def test_shares_of_the_spectrum():
-    found = law.spectrum(LINEAR)
+    found = next(law.spectrum(LINEAR))
     view = Spectrum(law.spectrum)
     view.draw(found)
     shares = view._modes.data
@@ -226,7 +226,7 @@ def test_own_samples(path, capsys):
     assert view._here.location == 3.0 and len(view._lines.data) == 6
     np.testing.assert_array_equal(view._lines.data["label −1, patch +1"], curve.values[:, 1])
     np.testing.assert_array_equal(view._lines.data["worst"], curve.values.min(axis=1))
-    audited, figure = samples.audit(setting), AuditView(samples.audit)
+    audited, figure = next(samples.audit(setting)), AuditView(samples.audit)
     figure.draw(audited)
     assert audited.equals(ns.audit(samples.pool.with_agreement(0.9, "patch"), ns.MLP(0)))
     assert figure.figure.y_range.factors == ["label", "patch"] and figure._found.data["colour"][1] == SHORTCUT.colour

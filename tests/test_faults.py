@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ntk_shortcuts as ns
-from ntk_shortcuts.results import issues
+from ntk_shortcuts import issues
 
 MODEL = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0))
 FLOW = ns.GradientFlow(30.0)

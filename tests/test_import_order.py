@@ -13,6 +13,7 @@ ROOMS = [
     *(
         "version",
         "progress",
+        "issues",
         "typing",
         "compilation",
         "program_cache",
@@ -33,7 +34,7 @@ ROOMS = [
     *("kernels.blocks", "kernels.recursion", "kernels.angular"),
     *("kernels.empirical", "kernels.finite_width", "kernels"),
     *("nodes.base", "nodes.test_points", "nodes.parity", "nodes"),
-    *("results.issues", "results.signs", "results.outputs", "results.origin", "metrics", "results"),
+    *("outputs", "metrics", "results.origin", "results"),
     *("networks.inputs", "networks.base", "networks", "kernels.neural_tangents"),
     *("training", "laws.base", "laws.kernel", "laws", "methods"),
     *(

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import ntk_shortcuts as ns
+from ntk_shortcuts import issues
+from ntk_shortcuts.issues import warn
 from ntk_shortcuts.methods import krylov, large, low_rank
-from ntk_shortcuts.results import issues
 
 MODEL, FLOW, KEY = ns.GenerativeModel((0.85, 0.9), (4.0, 1.0)), ns.GradientFlow(30.0), jax.random.key(0)
 END = ns.GradientFlow(np.inf)
@@ -173,7 +174,7 @@ def test_nothing_is_said_inside_a_transformation(kind, transformation):
 
 
 # Folders and files that have a name in common with those through which a call may pass.
-@pytest.mark.parametrize("place", ["/home/me/jax/run.py", "/home/me/equinox/run.py", f"{issues._PACKAGE}_study.py"])
+@pytest.mark.parametrize("place", ["/home/me/jax/run.py", "/home/me/equinox/run.py", f"{warn._PACKAGE}_study.py"])
 def test_the_line_is_the_users_wherever_it_stands(place):
     source = 'def ask(ns, model, network, rule):\n    return ns.predict_bias(model, network, rule, method="leading_order")\n'
     names = {}

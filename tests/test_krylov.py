@@ -7,6 +7,7 @@ import pytest
 from scipy.linalg import expm
 
 import ntk_shortcuts as ns
+from ntk_shortcuts import issues
 from ntk_shortcuts.kernels import products
 from ntk_shortcuts.kernels.products import KernelProduct
 from ntk_shortcuts.methods import krylov, large, low_rank
@@ -15,7 +16,6 @@ from ntk_shortcuts.methods.krylov import filter_errors, krylov_space, projected_
 from ntk_shortcuts.methods.low_rank import Problem
 from ntk_shortcuts.networks import gram
 from ntk_shortcuts.networks.gram import GramNetwork, Numbered, SampleNetwork, numbered_network
-from ntk_shortcuts.results import issues
 
 NETWORK = ns.MLP(2, bias_variance=0.1)
 TIMES = ns.GradientFlow(np.array([3.0, 100.0]))

@@ -15,7 +15,7 @@ from ntk_shortcuts.methods.flow.equation import FlowRules
 from ntk_shortcuts.methods.flow.mirrors import GROUP, mirrored_draws, turned
 from ntk_shortcuts.metrics import Reliance
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.results.outputs import SampledOutputs
+from ntk_shortcuts.outputs import SampledOutputs
 
 MODEL = ns.GenerativeModel((0.8, 0.9), (4.0, 1.0))
 PRACTICE = ns.MLP(1, width=16, parameterization="standard", initialization="torch")

@@ -18,9 +18,9 @@ import ntk_shortcuts as ns
 from ntk_shortcuts.citations import known_entries
 from ntk_shortcuts.description import plain_value
 from ntk_shortcuts.methods.base import METHODS
+from ntk_shortcuts.outputs import GaussianOutputs
 from ntk_shortcuts.results.base import Result
 from ntk_shortcuts.results.origin import Origin
-from ntk_shortcuts.results.outputs import GaussianOutputs
 from ntk_shortcuts.results.prediction import Prediction
 from ntk_shortcuts.results.tables import Table
 

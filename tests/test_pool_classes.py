@@ -6,7 +6,7 @@ import pytest
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.methods import base
-from ntk_shortcuts.results.signs import right_class
+from ntk_shortcuts.outputs.signs import right_class
 
 NETWORK, TIMES = ns.MLP(1), np.array([3.0, 30.0])
 

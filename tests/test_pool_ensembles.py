@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import ntk_shortcuts as ns
+from ntk_shortcuts.experiments.ensembles import groups
 from ntk_shortcuts.kernels import neural_tangents as interop
+from ntk_shortcuts.networks.sizes import convolves
 
 KEY = jax.random.key(5)
 SHAPE = (3, 2, 1)
@@ -89,6 +91,23 @@ def test_layers_of_filters_train_in_either_precision():
     single, double = (train(pool, test, network, steps=3, count=(10, 1, 1), dtype=d) for d in (jnp.float32, jnp.float64))
     assert (single.outputs.dtype, double.outputs.dtype) == (np.float32, np.float64)
     np.testing.assert_allclose(single.outputs, double.outputs, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.peers
+def test_filters_are_trained_one_network_by_one_as_side_by_side(monkeypatch):
+    """On a CPU, where a convolution in a loop, or of several networks at once, is slow; with batches and momentum."""
+    stax = interop.load().stax
+    init_fn, apply_fn, kernel_fn = stax.serial(stax.Conv(3, (2, 2), padding="SAME"), stax.Relu(), stax.Flatten(), stax.Dense(1))
+    network = interop.from_stax(kernel_fn, init_fn=init_fn, apply_fn=apply_fn)
+    rule = ns.GradientDescent(0.3, np.array([2, 7]), momentum=0.5)
+    (pool, test), options = halves(), {"key": KEY, "batch_size": 8, "dtype": jnp.float64}
+    alone = ns.train_ensemble(pool, network, rule, 20, 2, 2, test=test, **options)
+    assert convolves(network.on_images(SHAPE), 6, "float64")
+    monkeypatch.setattr(groups, "convolves", lambda *_: False)
+    together = ns.train_ensemble(pool, network, rule, 20, 2, 2, test=test, **options)
+    np.testing.assert_allclose(alone.outputs, together.outputs, atol=1e-12)
+    np.testing.assert_allclose(alone.train_loss, together.train_loss, atol=1e-12)
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ import pytest
 from scipy.linalg import expm
 
 import ntk_shortcuts as ns
+from ntk_shortcuts.issues import give
 from ntk_shortcuts.methods import METHODS, Method
 from ntk_shortcuts.methods.base import watched
 from ntk_shortcuts.methods.notes import rounding_notes
-from ntk_shortcuts.results.issues import give
-from ntk_shortcuts.results.outputs import GaussianOutputs, OutputError
+from ntk_shortcuts.outputs import GaussianOutputs, OutputError
 
 
 def _model(ratio=1.0):

@@ -21,23 +21,39 @@ print(json.dumps({**found, "bias": bias, "place": str(cache.place), "size": cach
 """
 
 
-def run(tmp_path, predicting=False, **variables):
+BUSY = """
+import json, warnings, filelock, jax
+from ntk_shortcuts.program_cache import kept_programs
+held = filelock.FileLock(kept_programs().place / ".lockfile")
+patient = filelock.FileLock.acquire
+filelock.FileLock.acquire = lambda lock, timeout=None: patient(lock, timeout=0.01)
+def said(number):
+    with warnings.catch_warnings(record=True) as found:
+        if number:
+            warnings.simplefilter("always")
+        with held:
+            jax.jit(lambda x: x + number)(1.0)
+    return [str(warning.message) for warning in found]
+print(json.dumps([said(0), said(1)]))
+"""
+
+
+def run(tmp_path, program, **variables):
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("NTK_", "JAX_"))}
     environment = {**kept, "XDG_CACHE_HOME": str(tmp_path), **variables}
-    done = subprocess.run(
-        [sys.executable, "-c", f"predicting = {predicting}{PROGRAM}"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
+
+
+def cache_of(tmp_path, predicting=False, **variables):
+    """What a process has of the cache, and has found in it."""
+    return run(tmp_path, f"predicting = {predicting}{PROGRAM}", **variables)
 
 
 @pytest.mark.slow
 @pytest.mark.branches
 def test_the_second_process_reads_what_the_first_compiled(tmp_path):
-    first, second = (run(tmp_path, True, NTK_SHORTCUTS_CACHE=str(tmp_path / "mine")) for _ in range(2))
+    first, second = (cache_of(tmp_path, True, NTK_SHORTCUTS_CACHE=str(tmp_path / "mine")) for _ in range(2))
     assert first["bias"] == second["bias"]
     assert first["place"].startswith(str(tmp_path / "mine")) and 0 < first["size"] < first["limit"]
     assert first["misses"] > second["misses"] and second["hits"] > first["hits"]
@@ -46,10 +62,15 @@ def test_the_second_process_reads_what_the_first_compiled(tmp_path):
 
 @pytest.mark.parametrize("variables", [{"NTK_SHORTCUTS_CACHE": "off"}, {"NTK_SHORTCUTS_CACHE": "/dev/null/nowhere"}])
 def test_without_a_place_nothing_is_kept(tmp_path, variables):
-    found = run(tmp_path, **variables)
+    found = cache_of(tmp_path, **variables)
     assert (found["place"], found["size"], found["hits"]) == ("None", 0, 0)
     assert not list(tmp_path.rglob("*-cache"))
 
 
 def test_a_place_of_jax_stays(tmp_path):
-    assert run(tmp_path, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "theirs"))["place"] == str(tmp_path / "theirs")
+    assert cache_of(tmp_path, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "theirs"))["place"] == str(tmp_path / "theirs")
+
+
+def test_waiting_for_the_lock_in_vain_is_no_warning(tmp_path):
+    silenced, heard = run(tmp_path, BUSY)
+    assert silenced == [] and any("The file lock" in warning for warning in heard)

@@ -10,9 +10,9 @@ import pytest
 import typer
 
 import ntk_shortcuts as ns
+from ntk_shortcuts import issues
 from ntk_shortcuts.cli.app import app
 from ntk_shortcuts.methods import METHODS
-from ntk_shortcuts.results import issues
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -20,6 +20,14 @@ PAGES = {path.relative_to(DOCS).as_posix(): path.read_text() for path in DOCS.rg
 # Their tables are their records: the scripts write the pages.
 TABLES_ONLY = ("evidence/agreement.md", "evidence/extremes.md")
 OTHERS = ("evidence/index.md", "evidence/gallery.md", *TABLES_ONLY)
+# What nothing derives: the law, its inputs, what is measured, an operator, and the risk that a flow goes down.
+DEFINITIONS = (
+    r"z\mid y\sim N(y\mu,\Sigma)",
+    r"x=f_{\eta_s}(\alpha_sw_sz_s)",
+    r"\begin{aligned}&\mathrm{reliance}(f)=",
+    r"(Tf)(z)=\int",
+    r"\dot\theta=-\nabla_\theta",
+)
 EVIDENCE = sorted(name for name in PAGES if name.startswith("evidence/") and name not in OTHERS)
 
 
@@ -96,6 +104,11 @@ def test_formulas_of_pages_are_formulas_of_derivations():
     printed = [macro for text in PAGES.values() for macro in re.findall(r"\{\{ (D\d+\.\d+)\.(\d+) \}\}", text)]
     assert len(printed) > 45
     assert [macro for macro in printed if macro[1] not in formulas(macro[0])] == []
+
+
+def test_displays_on_pages_are_printed_or_define_something():
+    typed = [found for text in PAGES.values() for found in re.findall(r"^\\\[(.*)", text, re.M)]
+    assert sorted(next((d for d in DEFINITIONS if found.startswith(d)), found) for found in typed) == sorted(DEFINITIONS)
 
 
 def test_labels_have_pages_and_pages_name_labels_that_exist():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
+from ntk_shortcuts.issues import give
 from ntk_shortcuts.laws.base import DataLaw, SectorKernels
 from ntk_shortcuts.laws.eigenfunctions import sector_features, sector_spectra
 from ntk_shortcuts.laws.kernel import LawKernel, own_sectors
@@ -16,10 +17,9 @@ from ntk_shortcuts.methods.average.deterministic_equivalent import averaged_reso
 from ntk_shortcuts.nodes.base import Nodes
 from ntk_shortcuts.nodes.parity import stacked
 from ntk_shortcuts.numerics import compiled, in_float64, solve_each
+from ntk_shortcuts.outputs.signs import sign_slope
 from ntk_shortcuts.results.arrays import latent_coordinates, table, variable
 from ntk_shortcuts.results.base import Result, origin_of
-from ntk_shortcuts.results.issues import give
-from ntk_shortcuts.results.signs import sign_slope
 from ntk_shortcuts.training.rules import RationalFilter, TrainingRule, require_rule
 from ntk_shortcuts.typing import AnyArray, Array, Float, Num
 from ntk_shortcuts.validation import as_points, require, require_integer

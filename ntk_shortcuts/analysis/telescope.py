@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.issues import give
 from ntk_shortcuts.kernels.empirical import empirical_ntk
 from ntk_shortcuts.laws.base import require_two_features
 from ntk_shortcuts.laws.two_features.dataset import Dataset
@@ -21,7 +22,6 @@ from ntk_shortcuts.networks.mlp import MLP
 from ntk_shortcuts.numerics import compiled, in_float64
 from ntk_shortcuts.results.arrays import coordinate, latent_coordinates, table, variable
 from ntk_shortcuts.results.base import Result, origin_of
-from ntk_shortcuts.results.issues import give
 from ntk_shortcuts.training.gradient_descent import GradientDescent
 from ntk_shortcuts.training.rules import TrainingRule
 from ntk_shortcuts.training.spectral import apply_filter

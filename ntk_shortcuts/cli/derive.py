@@ -49,8 +49,8 @@ class DeriveOptions:
 def derive(chosen: DeriveOptions, output: JsonOption) -> None:
     """Derive formulas symbolically, check them against the code, and draw them; without a label, list what there is.
 
-    Writes LABEL.md and LABEL.png into the output folder; --all draws the figures of the gallery as well. Exit status 1 if a
-    check fails.
+    Writes LABEL.md and LABEL.png into the output folder, and the row of its index.md if there is one; --all writes that page,
+    and draws the figures of the gallery as well. Exit status 1 if a check fails.
     """
     from ntk_shortcuts import derivation as derivations
 
@@ -63,11 +63,13 @@ def derive(chosen: DeriveOptions, output: JsonOption) -> None:
             print_table(titles)
         return
     done = _derived(chosen)
+    index = chosen.output / "index.md"
+    page = derivations.index_markdown(done, index.read_text() if index.exists() else "")
+    if chosen.everything or index.exists():
+        index.write_text(page)
     if output.json:
         print_json({"derivations": [result.summary() for result in done], "outputs": str(chosen.output)})
     elif chosen.everything:
-        page = derivations.index_markdown(done)
-        (chosen.output / "index.md").write_text(page)
         print(page, end="")
     else:
         print("\n".join(result.page for result in done), end="")

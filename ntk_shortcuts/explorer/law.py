@@ -69,9 +69,9 @@ def over_samples(setting: LawSetting) -> Iterator[Curve]:
     return growing(order, lambda count: _at_samples(dataclasses.replace(setting, num_samples=count).plain()))
 
 
-def spectrum(setting: LawSetting) -> KernelSpectrum:
+def spectrum(setting: LawSetting) -> Iterator[KernelSpectrum]:
     """Eigenfunctions of the kernel under the law."""
-    return _spectrum(setting.plain("rule", "time", "learning_rate", "strength", "num_samples"))
+    yield _spectrum(setting.plain("rule", "time", "learning_rate", "strength", "num_samples"))
 
 
 class Map(NamedTuple):

@@ -72,9 +72,9 @@ class Samples:
         plain = setting.plain(setting.extent)
         return growing([tuple(extents[p]) for p in in_parts(len(extents), parts)], lambda part: self._at_extents(plain, part))
 
-    def audit(self, setting: PoolSetting) -> Any:
+    def audit(self, setting: PoolSetting) -> Iterator[Any]:
         """What the attributes offer this network: an `ntk_shortcuts.audit`."""
-        return self._audited(setting.plain("rule", "time", "learning_rate", "strength", "num_samples"))
+        yield self._audited(setting.plain("rule", "time", "learning_rate", "strength", "num_samples"))
 
     def _reweighted(self, setting: PoolSetting) -> ns.Pool:
         if setting.agreement is None:

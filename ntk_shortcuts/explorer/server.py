@@ -14,7 +14,7 @@ import panel
 
 from ntk_shortcuts.explorer.page import Page
 from ntk_shortcuts.explorer.subjects import OwnSamples, Subject, TwoFeatures
-from ntk_shortcuts.results.issues import UntrustedPredictionWarning
+from ntk_shortcuts.issues import UntrustedPredictionWarning
 
 ADDRESS = "127.0.0.1"
 

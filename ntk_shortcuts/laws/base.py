@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.issues import Issue
 from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.metrics.base import Metric
 from ntk_shortcuts.networks.base import KernelFacts, Network
@@ -23,7 +24,6 @@ from ntk_shortcuts.nodes.counts import Counts
 from ntk_shortcuts.nodes.parity import Parity, Sectors
 from ntk_shortcuts.nodes.test_points import TestPoints, labelled
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.results.issues import Issue
 from ntk_shortcuts.spec import Spec
 from ntk_shortcuts.typing import Int, Key
 from ntk_shortcuts.validation import require

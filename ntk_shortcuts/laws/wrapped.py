@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ntk_shortcuts.issues import Issue
 from ntk_shortcuts.laws.base import DataLaw, Law, SectorKernels
 from ntk_shortcuts.metrics.base import Metric
 from ntk_shortcuts.networks.base import KernelFacts, Network
@@ -14,7 +15,6 @@ from ntk_shortcuts.networks.inputs import Inputs
 from ntk_shortcuts.nodes.counts import Counts
 from ntk_shortcuts.nodes.parity import Parity
 from ntk_shortcuts.nodes.test_points import TestPoints
-from ntk_shortcuts.results.issues import Issue
 from ntk_shortcuts.typing import Int, Key
 
 

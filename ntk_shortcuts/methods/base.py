@@ -16,7 +16,7 @@ from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.metrics.base import Metric, Reading
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import is_traced
-from ntk_shortcuts.results.outputs import Outputs
+from ntk_shortcuts.outputs import Outputs
 from ntk_shortcuts.spec import Spec
 from ntk_shortcuts.training.rules import TrainingRule
 from ntk_shortcuts.validation import require, require_values

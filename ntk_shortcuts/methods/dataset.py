@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from ntk_shortcuts.issues import Issue
 from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.laws.two_features.dataset import Dataset
 from ntk_shortcuts.laws.two_features.given import given_probe_inputs, given_samples
@@ -22,8 +23,7 @@ from ntk_shortcuts.methods.notes import rounding_notes, unresolved_labels
 from ntk_shortcuts.nodes.base import checked_weight
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import is_traced
-from ntk_shortcuts.results.issues import Issue
-from ntk_shortcuts.results.outputs import GaussianOutputs, Outputs, require_finite_outputs
+from ntk_shortcuts.outputs import GaussianOutputs, Outputs, require_finite_outputs
 from ntk_shortcuts.training.frozen_kernel import OutputLaw
 from ntk_shortcuts.training.losses import Loss, resolve_loss
 from ntk_shortcuts.training.rules import TrainingRule

@@ -21,8 +21,8 @@ from ntk_shortcuts.metrics.base import read_each
 from ntk_shortcuts.nodes.base import Nodes, SampleWeight
 from ntk_shortcuts.nodes.parity import Unfold
 from ntk_shortcuts.numerics import compiled, is_traced
+from ntk_shortcuts.outputs import GaussianOutputs, OutputError, require_finite_outputs
 from ntk_shortcuts.padding import out_of_batch
-from ntk_shortcuts.results.outputs import GaussianOutputs, OutputError, require_finite_outputs
 from ntk_shortcuts.training.frozen_kernel import FrozenKernel, OutputLaw, Training, from_gains
 from ntk_shortcuts.training.rules import SpectralFilter
 from ntk_shortcuts.training.spectral import SpectralDiagnostics, Spectrum, describe_spectrum, diagonalised, gains

@@ -17,12 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.linalg import eigh, qr
 
+from ntk_shortcuts.issues import Issue, UnfinishedSolve
 from ntk_shortcuts.kernels.products import KernelProduct
 from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.memory import free_memory
 from ntk_shortcuts.methods.low_rank import Problem
 from ntk_shortcuts.numerics import compiled
-from ntk_shortcuts.results.issues import Issue, UnfinishedSolve
 from ntk_shortcuts.training.frozen_kernel import OutputLaw, trained_outputs
 from ntk_shortcuts.training.rules import TrainingRule
 from ntk_shortcuts.typing import Float

@@ -7,10 +7,10 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from ntk_shortcuts.issues import Issue, LowRank
 from ntk_shortcuts.methods.krylov import projected_outputs
 from ntk_shortcuts.methods.low_rank import Problem, low_rank_outputs
 from ntk_shortcuts.numerics import is_traced
-from ntk_shortcuts.results.issues import Issue, LowRank
 from ntk_shortcuts.training.frozen_kernel import OutputLaw
 from ntk_shortcuts.validation import require, require_values
 

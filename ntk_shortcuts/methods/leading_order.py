@@ -22,8 +22,8 @@ from ntk_shortcuts.methods.quadratic import (
 )
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import compiled, is_traced
+from ntk_shortcuts.outputs import GaussianOutputs, require_finite_outputs
 from ntk_shortcuts.padding import out_of_batch
-from ntk_shortcuts.results.outputs import GaussianOutputs, require_finite_outputs
 from ntk_shortcuts.training.losses import require_squared
 from ntk_shortcuts.training.rules import SpectralFilter, TrainingRule
 from ntk_shortcuts.typing import Array, Float

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.issues import Issue
 from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.methods.any_loss.outputs import Draws, data_set_outputs, require_whole_kernel
 from ntk_shortcuts.methods.base import Method, watched
@@ -18,9 +19,8 @@ from ntk_shortcuts.methods.low_rank import Problem
 from ntk_shortcuts.methods.notes import rounding_notes, unresolved_labels
 from ntk_shortcuts.nodes.base import SampleWeight, evaluate_weight
 from ntk_shortcuts.nodes.test_points import TestPoints
+from ntk_shortcuts.outputs import SampledOutputs, require_finite_outputs
 from ntk_shortcuts.progress import steps
-from ntk_shortcuts.results.issues import Issue
-from ntk_shortcuts.results.outputs import SampledOutputs, require_finite_outputs
 from ntk_shortcuts.training.losses import Loss, resolve_loss
 from ntk_shortcuts.training.rules import TrainingRule
 from ntk_shortcuts.training.spectral import describe_spectrum

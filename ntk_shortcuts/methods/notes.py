@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.issues import ROUNDING_OF_BIAS, Rounding, UnresolvedDirection, UnresolvedLabels
 from ntk_shortcuts.laws.base import DataLaw
 from ntk_shortcuts.numerics import compiled
-from ntk_shortcuts.results.issues import ROUNDING_OF_BIAS, Rounding, UnresolvedDirection, UnresolvedLabels
 from ntk_shortcuts.training.frozen_kernel import OutputLaw
 from ntk_shortcuts.training.rules import SpectralFilter
 

@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.issues import ROUNDING_OF_OUTPUTS, RoundedOutputs, give
 from ntk_shortcuts.methods.any_loss.initial import NUM_DRAWS
 from ntk_shortcuts.methods.any_loss.outputs import Draws, data_set_outputs
 from ntk_shortcuts.methods.exact import exact_outputs, loss_weights
@@ -18,9 +19,8 @@ from ntk_shortcuts.methods.notes import unresolved_labels
 from ntk_shortcuts.networks.base import as_network
 from ntk_shortcuts.nodes.base import checked_weight
 from ntk_shortcuts.numerics import in_float64, is_traced
+from ntk_shortcuts.outputs import require_finite_outputs
 from ntk_shortcuts.results.base import origin_of
-from ntk_shortcuts.results.issues import ROUNDING_OF_OUTPUTS, RoundedOutputs, give
-from ntk_shortcuts.results.outputs import require_finite_outputs
 from ntk_shortcuts.training.frozen_kernel import OutputLaw
 from ntk_shortcuts.training.losses import resolve_loss
 from ntk_shortcuts.training.rules import TrainingRule

@@ -15,7 +15,7 @@ from ntk_shortcuts.methods.base import Method, Question, require_infinite, requi
 from ntk_shortcuts.methods.infinite_data import infinite_data_outputs
 from ntk_shortcuts.nodes.base import SampleWeight
 from ntk_shortcuts.nodes.test_points import TestPoints
-from ntk_shortcuts.results.outputs import Outputs
+from ntk_shortcuts.outputs import Outputs
 from ntk_shortcuts.training.losses import resolve_loss
 from ntk_shortcuts.training.rules import TrainingRule
 from ntk_shortcuts.typing import Key

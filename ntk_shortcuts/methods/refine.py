@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from ntk_shortcuts.results.issues import Unconverged
+from ntk_shortcuts.issues import Unconverged
 
 Found = TypeVar("Found")
 

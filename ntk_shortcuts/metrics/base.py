@@ -17,8 +17,8 @@ import numpy as np
 from ntk_shortcuts.batches import compiled_each, in_batches
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import compiled, in_float64
+from ntk_shortcuts.outputs import Outputs
 from ntk_shortcuts.padding import out_of_batch
-from ntk_shortcuts.results.outputs import Outputs
 from ntk_shortcuts.spec import Spec
 from ntk_shortcuts.typing import Array, Float
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from ntk_shortcuts.metrics.base import Metric
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import in_float64, safe_sqrt
-from ntk_shortcuts.results.signs import cell_signs, decided, expected_sign
+from ntk_shortcuts.outputs.signs import cell_signs, decided, expected_sign
 from ntk_shortcuts.typing import AnyArray, Array, Float, Latents, Num, Scalar
 from ntk_shortcuts.validation import as_floats, as_points
 
@@ -44,7 +44,7 @@ def reliance(outputs: Num[AnyArray, "*batch probes"], probes: Latents) -> Float[
     r"""\(\mathrm{mean}_z\,\mathrm{sign}f(z)\,(\mathrm{sign}\,z_s-\mathrm{sign}\,z_c)\), in [-1, 1] on the probe grid.
 
     -1: the classifier reads only the core feature; +1: only the shortcut. Outputs on the decision boundary, up to a relative
-    1e-6 (:func:`ntk_shortcuts.results.signs.decided`), count half, as those of a prediction do.
+    1e-6 (:func:`ntk_shortcuts.outputs.signs.decided`), count half, as those of a prediction do.
 
     Args:
         outputs: f at the probes, (..., probes); only its sign matters.
@@ -71,7 +71,7 @@ def expected_reliance(
 def reliance_between_probes(outputs: Num[AnyArray, "*batch probes"], probes: Latents) -> Float[Array, "*batch"]:
     r"""Reliance with the sign at each probe averaged over its cell of the (square) grid: differentiable where sign is a step.
 
-    See :func:`ntk_shortcuts.results.signs.cell_signs`.
+    See :func:`ntk_shortcuts.outputs.signs.cell_signs`.
 
     Raises:
         ValueError: probes that are not a square grid, shortcut major.

@@ -38,8 +38,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.issues import warn_user
 from ntk_shortcuts.numerics import is_traced
-from ntk_shortcuts.results.issues import warn_user
 from ntk_shortcuts.validation import extra
 
 SUPPORTED_VERSION = "0.6.5"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ntk_shortcuts.description import netcdf_value
-from ntk_shortcuts.results.issues import Issue
+from ntk_shortcuts.issues import Issue
 from ntk_shortcuts.results.origin import Origin
 
 if TYPE_CHECKING:

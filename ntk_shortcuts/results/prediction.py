@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import equinox as eqx
 import numpy as np
 
+from ntk_shortcuts.issues import Issue
 from ntk_shortcuts.metrics.base import Metric, Reading
 from ntk_shortcuts.metrics.core_accuracy import CoreAccuracy
 from ntk_shortcuts.metrics.groups import Accuracy, AttributeReliance, BalancedAccuracy, GroupAccuracy
 from ntk_shortcuts.metrics.reliance import Reliance
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import is_traced
+from ntk_shortcuts.outputs import Outputs
 from ntk_shortcuts.results.arrays import Variable, coordinate, table, two_feature_coordinates, variable
 from ntk_shortcuts.results.base import Result
-from ntk_shortcuts.results.issues import Issue
-from ntk_shortcuts.results.outputs import Outputs
 from ntk_shortcuts.spec import shown
 from ntk_shortcuts.validation import require, required
 

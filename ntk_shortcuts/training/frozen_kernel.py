@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.kernels.recursion import Kernels
+from ntk_shortcuts.outputs import OutputError
 from ntk_shortcuts.padding import out_of_batch
 from ntk_shortcuts.results.arrays import coordinate, table, variable
 from ntk_shortcuts.results.base import Result
-from ntk_shortcuts.results.outputs import OutputError
 from ntk_shortcuts.training.rounding import error_directions, mean_rounding, variance_rounding
 from ntk_shortcuts.training.rules import SpectralFilter
 from ntk_shortcuts.training.spectral import SpectralDiagnostics, Spectrum, apply_filter, filtered, last_gain

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.axes import Axis, declare_axes
+from ntk_shortcuts.issues import Divergence, Issue, UnstableSteps
 from ntk_shortcuts.numerics import in_float64, is_traced, real_leaf
-from ntk_shortcuts.results.issues import Divergence, Issue, UnstableSteps
 from ntk_shortcuts.training.contours import concrete, descent_poles, on_contour
 from ntk_shortcuts.training.fitted_poles import fitted_poles
 from ntk_shortcuts.training.learner import Learner
@@ -186,7 +186,7 @@ class GradientDescent(TrainingRule):
         limit = jnp.where(rate < recursion.largest_rate(), limit, jnp.inf)
         return jnp.where(finite, found, jnp.broadcast_to(limit, shape))
 
-    def expansion(self, num_samples: Scalar | None = None) -> tuple[Scalar, Scalar]:
+    def expansion(self, num_samples: Scalar | None = None) -> tuple[Batch, Batch]:
         if self.plain:
             rate, steps = jnp.asarray(self.learning_rate), jnp.asarray(self.steps)
             return rate * steps, -(rate**2) * steps * (steps - 1) / 2

@@ -49,7 +49,7 @@ class GradientFlow(TrainingRule):
     def follow(self, learner: Learner, num_samples: int | None) -> Float[np.ndarray, "*batch inits modes"]:
         return learner.flow(np.asarray(self.time, np.float64))
 
-    def expansion(self, num_samples: Scalar | None = None) -> tuple[Scalar, Scalar]:
+    def expansion(self, num_samples: Scalar | None = None) -> tuple[Batch, Batch]:
         time = jnp.asarray(self.time)
         return time, -(time**2) / 2
 

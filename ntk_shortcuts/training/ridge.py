@@ -48,7 +48,7 @@ class Ridge(TrainingRule):
         strength = np.asarray(self.strength, np.float64)
         return learner.minimiser(strength / num_samples if num_samples is not None else 0 * strength)
 
-    def expansion(self, num_samples: Scalar | None = None) -> tuple[Scalar, Scalar]:
+    def expansion(self, num_samples: Scalar | None = None) -> tuple[Batch, Batch]:
         strength = jnp.asarray(self.strength)
         inverse = jnp.inf * jnp.ones_like(strength) if num_samples is None else num_samples / strength
         return inverse, -(inverse**2)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.results.outputs import DRAWS
+from ntk_shortcuts.outputs.error import DRAWS
 from ntk_shortcuts.training.spectral import SpectralDiagnostics
 from ntk_shortcuts.typing import Array, Float
 

@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.issues import Issue
 from ntk_shortcuts.padding import filled, in_batch, size_of_poles
-from ntk_shortcuts.results.issues import Issue
 from ntk_shortcuts.spec import Record, Spec
 from ntk_shortcuts.training.learner import Learner
 from ntk_shortcuts.typing import AnyArray, Array, Batch, Complex, Float, Scalar, Times
@@ -88,8 +88,15 @@ class TrainingRule(SpectralFilter):
         """The filter as a sum of `nodes` resolvents where it can be, for eigenvalues in [0, largest]."""
 
     @abc.abstractmethod
-    def expansion(self, num_samples: Scalar | None) -> tuple[Scalar, Scalar]:
-        """g(0) and g'(0): the start of training; infinite where a rule has no start. Label D6.3."""
+    def expansion(self, num_samples: Scalar | None) -> tuple[Batch, Batch]:
+        """g(0) and g'(0): the start of training; infinite where a rule has no start. Label D6.3.
+
+        Example:
+            >>> from ntk_shortcuts import GradientFlow
+            >>> value, slope = GradientFlow(time=[1.0, 4.0]).expansion()
+            >>> value.tolist(), slope.tolist()
+            ([1.0, 4.0], [-0.5, -8.0])
+        """
 
     def follow(self, learner: Learner, num_samples: int | None) -> Float[np.ndarray, "*batch inits modes"]:
         """What a learner of any loss makes of the rule; refused by rules that mean something for the squared loss alone."""

@@ -9,11 +9,11 @@ from scipy.optimize import brentq
 from scipy.sparse.linalg import eigsh
 
 from ntk_shortcuts.analysis.samples.functions import centred
+from ntk_shortcuts.issues import WidthIgnored, give
 from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.networks.base import as_network
 from ntk_shortcuts.networks.gram import gram_within
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.results.issues import WidthIgnored, give
 from ntk_shortcuts.typing import Float, Int
 
 # Up to so many samples the whole spectrum is computed; beyond, the leading pairs and a quadrature of each measure.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,7 +15,8 @@ from ntk_shortcuts.experiments.ensembles.checkpoints import Record, Store
 from ntk_shortcuts.experiments.ensembles.memory import group_size
 from ntk_shortcuts.experiments.ensembles.meter import Meter
 from ntk_shortcuts.experiments.ensembles.sources import Task, TrainingData, stacked
-from ntk_shortcuts.experiments.ensembles.steps import Settings, State, advance, initialize, measure
+from ntk_shortcuts.experiments.ensembles.steps import Settings, State, advance, advance_apart, initialize, measure
+from ntk_shortcuts.networks.sizes import convolves
 from ntk_shortcuts.typing import Key
 
 # Seconds of work between two reports of progress or checkpoints; segments of steps are made that long.
@@ -36,26 +38,38 @@ def train_members(
     settings = jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf, settings)
     members = list(np.ndindex(shape))
     num_inits = shape[2]
-    group = group_size(settings.network, tasks[0][0].training, settings.input_dim, len(members), dtype)
+    alone = jax.default_backend() == "cpu" and convolves(settings.network, settings.input_dim, dtype)
+    # XLA has fast routines on a CPU for a network's convolutions by themselves, not in a loop, nor for several networks' at
+    # once: there a step took 40 and 5 times as long.
+    group = 1 if alone else group_size(settings.network, tasks[0][0].training, settings.input_dim, len(members), dtype)
+    move = advance_apart if alone else advance
     member_keys = [jax.random.split(k, shape[1] * num_inits) for k in keys]
     records = []
     for start in range(0, len(members), group):
         chosen = members[start : start + group]
         batch = stacked([tasks[law][data] for law, data, _ in chosen])
         indices = jnp.asarray([data * num_inits + init for _, data, init in chosen])
-        records.append(_train_group(settings, batch, [k[indices] for k in member_keys], steps, store, start, meter))
+        records.append(_train_group(settings, batch, [k[indices] for k in member_keys], steps, store, start, meter, move))
     merged = jax.tree.map(lambda *leaves: np.concatenate(leaves), *records)
     return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), merged)
 
 
 def _train_group(
-    settings: Settings, batch: TrainingData, keys: list, steps: np.ndarray, store: Store, name: int, meter: Meter
+    settings: Settings,
+    batch: TrainingData,
+    keys: list,
+    steps: np.ndarray,
+    store: Store,
+    name: int,
+    meter: Meter,
+    move: Callable[..., State],
 ) -> Record:
     """Train some members together, recording at the requested steps; from a checkpoint where there is one.
 
     Args:
         keys: of initialisations and of orders of samples, (members,) each.
         name: of the group in the store.
+        move: takes the states some steps further.
 
     Raises:
         FloatingPointError: a loss that is not finite.
@@ -78,7 +92,7 @@ def _train_group(
         stop = min(done + segment, int(milestones[np.searchsorted(milestones, done, side="right")]))
         began = time.monotonic()
         bounds = (jnp.asarray(done), jnp.asarray(stop))
-        states = jax.block_until_ready(advance((settings, batch), states, *bounds))
+        states = jax.block_until_ready(move((settings, batch), states, *bounds))
         elapsed = time.monotonic() - began
         meter.advance(members * (stop - done))
         done = stop

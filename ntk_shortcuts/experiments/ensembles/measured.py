@@ -12,9 +12,9 @@ from ntk_shortcuts.metrics.base import Metric
 from ntk_shortcuts.metrics.groups import Accuracy, AttributeReliance, GroupAccuracy
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import in_float64
+from ntk_shortcuts.outputs import SampledOutputs
 from ntk_shortcuts.results.arrays import coordinate, table, variable
 from ntk_shortcuts.results.base import Result
-from ntk_shortcuts.results.outputs import SampledOutputs
 from ntk_shortcuts.results.prediction import by_group
 from ntk_shortcuts.typing import AnyArray, Float
 

@@ -15,12 +15,12 @@ from ntk_shortcuts.experiments.ensembles.checks import Optimizer
 from ntk_shortcuts.experiments.ensembles.pool_result import PoolEnsemble, pool_ensemble
 from ntk_shortcuts.experiments.ensembles.run import run
 from ntk_shortcuts.experiments.ensembles.sources import Source, Task, TrainingData
+from ntk_shortcuts.issues import give
 from ntk_shortcuts.laws.base import Law
 from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.laws.pool.checks import notes_on
 from ntk_shortcuts.networks.base import FiniteNetwork
 from ntk_shortcuts.results.base import origin_of
-from ntk_shortcuts.results.issues import give
 from ntk_shortcuts.training.gradient_descent import GradientDescent
 from ntk_shortcuts.typing import Key
 from ntk_shortcuts.validation import require, require_integer

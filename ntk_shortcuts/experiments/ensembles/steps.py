@@ -53,12 +53,25 @@ def initialize(settings: Settings, batch: TrainingData, init_keys: jax.Array, or
 @eqx.filter_jit(donate="all-except-first")
 def advance(fixed: tuple[Settings, TrainingData], states: State, first: jax.Array, last: jax.Array) -> State:
     """Steps first, ..., last - 1. The bounds are data: one compiled loop, whose numbers do not depend on how it is cut."""
+    return jax.lax.fori_loop(first, last, lambda index, states: _all(fixed, states, index), states)
+
+
+def advance_apart(fixed: tuple[Settings, TrainingData], states: State, first: jax.Array, last: jax.Array) -> State:
+    """The same, each step a program of its own."""
+    for index in range(int(first), int(last)):
+        states = _advance_once(fixed, states, jnp.asarray(index))
+    return states
+
+
+@eqx.filter_jit(donate="all-except-first")
+def _advance_once(fixed: tuple[Settings, TrainingData], states: State, index: jax.Array) -> State:
+    return _all(fixed, states, index)
+
+
+def _all(fixed: tuple[Settings, TrainingData], states: State, index: AnyArray) -> State:
+    """A step of every member."""
     settings, batch = fixed
-
-    def body(index: jax.Array, states: State) -> State:
-        return jax.vmap(lambda data, state: _step(settings, data, index, state))(batch, states)
-
-    return jax.lax.fori_loop(first, last, body, states)
+    return jax.vmap(lambda data, state: _step(settings, data, index, state))(batch, states)
 
 
 @eqx.filter_jit

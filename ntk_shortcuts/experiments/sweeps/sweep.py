@@ -15,13 +15,13 @@ from ntk_shortcuts.experiments.sweeps.grid import Point, checked_grid
 from ntk_shortcuts.experiments.sweeps.identity import sweep_attributes
 from ntk_shortcuts.experiments.sweeps.store import Store
 from ntk_shortcuts.experiments.sweeps.table import SweepTable
+from ntk_shortcuts.issues import Issue, give
 from ntk_shortcuts.laws.base import Law
 from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
 from ntk_shortcuts.methods import METHODS, Method, known_methods
 from ntk_shortcuts.networks.base import as_network
 from ntk_shortcuts.networks.mlp import MLP
-from ntk_shortcuts.results.issues import Issue, give
 from ntk_shortcuts.training.gradient_flow import GradientFlow
 from ntk_shortcuts.training.rules import TrainingRule, require_rule
 from ntk_shortcuts.validation import require, require_integer, required

@@ -22,8 +22,8 @@ class AuditView(View):
         "Orange squares are learnt before the label: shortcuts in waiting."
     )
 
-    def __init__(self, answers: Callable[[Any], Any]):
-        self._answers = answers
+    def __init__(self, answers: Callable[[Any], Iterator[Any]]):
+        super().__init__(answers)
         axis = "half is learnt by (learning rate × steps)"
         ranges = {"x_range": (0.1, 10), "y_range": []}
         self.figure = plot = new_figure("audit", axis, "", x_axis_type="log", **ranges)
@@ -41,9 +41,6 @@ class AuditView(View):
 
     def mark(self, setting: Any, prediction: Prediction) -> None:
         """An audit is of infinite data at all times: no part of the training shows."""
-
-    def answers(self, setting: Any) -> Iterator[Any]:
-        yield self._answers(setting)
 
     def draw(self, answer: Any) -> None:
         names = [str(name) for name in answer["function"].values]

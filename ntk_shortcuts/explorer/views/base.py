@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,20 +18,23 @@ HEIGHT, _KEY_LINE = 300, 21
 
 class View(abc.ABC):
     """A figure under a heading. What it shows comes in two ways: marks of the setting and its prediction, at once, and answers
-    that take longer, coarse ones first."""
+    that take longer, coarse ones first.
+
+    Args:
+        answers: what else there is to compute for a setting, off the event loop.
+    """
 
     title: ClassVar[str]
     caption: ClassVar[str]
 
     figure: Any
 
+    def __init__(self, answers: Callable[[Any], Iterator[Any]] = lambda _: iter(())):
+        self.answers = answers
+
     @abc.abstractmethod
     def mark(self, setting: Any, prediction: Prediction) -> None:
         """Show where the setting is."""
-
-    def answers(self, setting: Any) -> Iterator[Any]:
-        """What else there is to compute, off the event loop."""
-        return iter(())
 
     def draw(self, answer: Any) -> None:  # noqa: B027  a view without answers has none to draw
         """Show an answer."""

@@ -22,7 +22,7 @@ class BiasMap(View):
     caption = "Colour: bias; red: the network relies on the shortcut more than is optimal. Line: bias 0. Star: this setting."
 
     def __init__(self, answers: Callable[[Any], Iterator[Map]]):
-        self._answers = answers
+        super().__init__(answers)
         labels = "availability: amplification ratio α_s/α_c", "shortcut predictivity ρ_s"
         ranges = {"x_range": (0.125, 8), "y_range": (0.5, 0.98)}
         self.figure = plot = new_figure("map", *labels, x_axis_type="log", **ranges)
@@ -40,9 +40,6 @@ class BiasMap(View):
         star = {"size": 18, "marker": "star", "fill_color": INK, "line_color": "white"}
         plot.scatter("x", "y", source=self._here, **star)
         plot.add_layout(ColorBar(color_mapper=self._colours, width=10), "right")
-
-    def answers(self, setting: Any) -> Iterator[Map]:
-        return self._answers(setting)
 
     def draw(self, answer: Map) -> None:
         known = np.flatnonzero(np.isfinite(answer.biases).all(axis=1))

@@ -23,7 +23,7 @@ class CurveView(View):
     """The bias along an axis, with a mark where the setting is."""
 
     def __init__(self, name: str, axis: str, answers: Callable[[Any], Iterator[Curve]]):
-        self._answers = answers
+        super().__init__(answers)
         self.figure = plot = new_figure(name, axis, _BIAS, x_axis_type="log", x_range=(0.1, 10))
         self._curve = ColumnDataSource({"x": [], "y": [], "fill": []})
         # Known before anything else, so that the empty figure has something to range over.
@@ -36,9 +36,6 @@ class CurveView(View):
         plot.scatter("x", "y", source=self._here, **here)
         plot.add_tools(HoverTool(renderers=[dots], tooltips=[(axis.partition(" =")[0], "@x"), (_BIAS, "@y{+0.000}")]))
         add_key(plot, ("━ predicted bias   ╌ 0: Bayes optimal", CORE.colour), ("◆ this setting", SHORTCUT.colour))
-
-    def answers(self, setting: Any) -> Iterator[Curve]:
-        return self._answers(setting)
 
     def draw(self, answer: Curve) -> None:
         end_beyond(self.figure, answer.x)

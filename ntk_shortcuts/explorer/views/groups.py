@@ -23,7 +23,8 @@ class Groups(View):
     caption = "Dashed: groups in which an attribute differs from the label. Grey: the worst group. Vertical line: this setting."
 
     def __init__(self, groups: list[dict[str, int]], answers: Callable[[Any], Iterator[Curve]]):
-        self._answers, self._names = answers, [_words(group, groups) for group in groups]
+        super().__init__(answers)
+        self._names = [_words(group, groups) for group in groups]
         labels = RULES["gradient flow"].axis, "accuracy in the group"
         ranges = {"x_range": (0.1, 10), "y_range": (-0.02, 1.02)}
         self.figure = plot = new_figure("groups", *labels, x_axis_type="log", **ranges)
@@ -44,9 +45,6 @@ class Groups(View):
         dots = self.figure.scatter("x", name, source=self._lines, **drawn)
         self.figure.add_tools(HoverTool(renderers=[dots], tooltips=[(name, f"@{{{name}}}{{0.000}}"), ("at", "@x")]))
         return f"{sign} {name}", colour
-
-    def answers(self, setting: Any) -> Iterator[Curve]:
-        return self._answers(setting)
 
     def draw(self, answer: Curve) -> None:
         end_beyond(self.figure, answer.x)

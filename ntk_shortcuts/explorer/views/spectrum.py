@@ -27,8 +27,8 @@ class Spectrum(View):
         "that is learnt. Shaded: learnt by the time chosen."
     )
 
-    def __init__(self, answers: Callable[[Any], KernelSpectrum]):
-        self._answers = answers
+    def __init__(self, answers: Callable[[Any], Iterator[KernelSpectrum]]):
+        super().__init__(answers)
         axis = "learning time 1/λ (learning rate × steps)"
         ranges = {"x_range": (0.1, 10), "y_range": (0, 1)}
         self.figure = plot = new_figure("spectrum", axis, "share of the feature", x_axis_type="log", **ranges)
@@ -48,9 +48,6 @@ class Spectrum(View):
         plot.add_tools(HoverTool(renderers=markers, tooltips=tips))
         words = ((SHORTCUT, "shortcut, sign z_s"), (CORE, "core, sign z_c"))
         add_key(plot, *((f"{series.sign} {name}", series.colour) for series, name in words))
-
-    def answers(self, setting: Any) -> Iterator[KernelSpectrum]:
-        yield self._answers(setting)
 
     def draw(self, answer: KernelSpectrum) -> None:
         shortcut, core = (np.asarray(a) ** 2 for a in (answer.shortcut_alignments, answer.core_alignments))

@@ -25,6 +25,7 @@ class Surface(View):
     )
 
     def __init__(self) -> None:
+        super().__init__()
         ranges = {"x_range": (-3, 3), "y_range": (-3, 3)}
         self.figure = plot = new_figure("decision", "shortcut feature z_s", "core feature z_c", **ranges)
         plot.grid.visible = False

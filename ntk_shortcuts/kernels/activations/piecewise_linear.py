@@ -15,7 +15,9 @@ from ntk_shortcuts.numerics import angle_of_half_tangent, real_leaf, safe_sqrt
 from ntk_shortcuts.typing import Scalar
 
 
-class _Homogeneous(Activation):
+class PiecewiseLinear(Activation):
+    """A straight line on either side of 0: phi(r x) = r phi(x) for every r > 0."""
+
     sources: ClassVar[tuple[str, ...]] = ("cho2009kernel",)
 
     @property
@@ -23,7 +25,7 @@ class _Homogeneous(Activation):
         return True
 
 
-class Linear(_Homogeneous):
+class Linear(PiecewiseLinear):
     """phi(x) = x: the identity on moments. Label D2.1."""
 
     @property
@@ -37,7 +39,7 @@ class Linear(_Homogeneous):
         return Dual(moments, jnp.ones_like(moments.covariance))
 
 
-class LeakyReLU(_Homogeneous):
+class LeakyReLU(PiecewiseLinear):
     r"""phi(x) = max(x, 0) + slope min(x, 0); slope 0 is ReLU.
 
     With angle \(\theta\), \(\kappa=(\sin\theta+(\pi-\theta)\cos\theta)/\pi\) and \(A=1-\mathrm{slope}\),
@@ -71,7 +73,7 @@ class LeakyReLU(_Homogeneous):
         return _piecewise_linear_dual(moments, slope)
 
 
-class ReLU(_Homogeneous):
+class ReLU(PiecewiseLinear):
     """phi(x) = max(x, 0); see :class:`LeakyReLU` with slope 0. Label D2.2."""
 
     @property

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ntk_shortcuts.results.issues import AttributeIsLabel, ConstantInputs, EmptyGroups, Issue, SharedSamples
+from ntk_shortcuts.issues import AttributeIsLabel, ConstantInputs, EmptyGroups, Issue, SharedSamples
 from ntk_shortcuts.validation import require
 
 

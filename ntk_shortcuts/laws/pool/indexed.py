@@ -11,6 +11,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.issues import Issue
 from ntk_shortcuts.laws.base import DataLaw
 from ntk_shortcuts.metrics.groups import Accuracy
 from ntk_shortcuts.networks.base import KernelFacts
@@ -19,7 +20,6 @@ from ntk_shortcuts.nodes.base import Nodes
 from ntk_shortcuts.nodes.counts import Counts, class_sizes
 from ntk_shortcuts.nodes.test_points import Groups, TestPoints
 from ntk_shortcuts.numerics import generator
-from ntk_shortcuts.results.issues import Issue
 from ntk_shortcuts.typing import Array, Float, Int, Key
 from ntk_shortcuts.validation import require, require_integer
 

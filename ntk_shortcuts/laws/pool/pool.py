@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ntk_shortcuts.axes import Axis, declare_axes
+from ntk_shortcuts.issues import Issue, WidthIgnored
 from ntk_shortcuts.laws.attributes import named_attributes
 from ntk_shortcuts.laws.base import DataLaw, Law
 from ntk_shortcuts.laws.pool.checks import notes_on, require_alike
@@ -18,7 +19,6 @@ from ntk_shortcuts.networks.base import Network
 from ntk_shortcuts.networks.gram import numbered_network
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import generator
-from ntk_shortcuts.results.issues import Issue, WidthIgnored
 from ntk_shortcuts.typing import Float, Int, Key
 from ntk_shortcuts.validation import as_floats, require, require_finite, require_key, require_values
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr
 
-from ntk_shortcuts.results.issues import PoorFit
+from ntk_shortcuts.issues import PoorFit
 from ntk_shortcuts.validation import as_labels, as_points, require
 
 # Of the Kolmogorov-Smirnov distance, times the root of the number of samples: a Gaussian sample exceeds it once in 10,000 fits.

@@ -12,6 +12,7 @@ from jax.core import Tracer
 from jax.scipy.special import ndtri
 
 from ntk_shortcuts.axes import Axis, declare_axes
+from ntk_shortcuts.issues import give
 from ntk_shortcuts.kernels.angular import AngularKernels
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.laws.base import DataLaw, SectorKernels
@@ -26,7 +27,6 @@ from ntk_shortcuts.nodes.base import Nodes
 from ntk_shortcuts.nodes.parity import OddEven, Sectors
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import compiled, in_float64, is_traced, real_leaf, safe_sqrt
-from ntk_shortcuts.results.issues import give
 from ntk_shortcuts.typing import Array, Float, Key, Latents, Pair, Scalar
 from ntk_shortcuts.validation import as_points, require, require_integer, require_values
 

@@ -19,7 +19,7 @@ from ntk_shortcuts.metrics.base import Metric
 from ntk_shortcuts.nodes.base import Nodes, SampleWeight
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import compiled, is_traced
-from ntk_shortcuts.results.outputs import GaussianOutputs, Outputs, SampledOutputs, require_finite_outputs
+from ntk_shortcuts.outputs import GaussianOutputs, Outputs, SampledOutputs, require_finite_outputs
 from ntk_shortcuts.training.frozen_kernel import OutputLaw
 from ntk_shortcuts.training.function_flow import FunctionFlow
 from ntk_shortcuts.training.losses import Loss

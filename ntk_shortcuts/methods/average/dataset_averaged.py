@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.issues import FewSamples, Issue, UntrustedAverage
 from ntk_shortcuts.laws.base import SectorKernels
 from ntk_shortcuts.laws.eigenfunctions import SectorSpectra, sector_features, sector_spectra
 from ntk_shortcuts.laws.kernel import LawKernel, compiling_kernels
@@ -35,9 +36,8 @@ from ntk_shortcuts.nodes.counts import Counts
 from ntk_shortcuts.nodes.parity import Parity
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import compiled, generator, is_traced, map_needed
+from ntk_shortcuts.outputs import GaussianOutputs, OutputError, Outputs, require_finite_outputs
 from ntk_shortcuts.padding import out_of_batch, size_of_poles
-from ntk_shortcuts.results.issues import FewSamples, Issue, UntrustedAverage
-from ntk_shortcuts.results.outputs import GaussianOutputs, OutputError, Outputs, require_finite_outputs
 from ntk_shortcuts.training.losses import require_squared
 from ntk_shortcuts.training.rules import RationalFilter, TrainingRule
 from ntk_shortcuts.typing import Key

@@ -13,7 +13,7 @@ from ntk_shortcuts.laws.eigenfunctions import SectorFeatures
 from ntk_shortcuts.methods.average.deterministic_equivalent import Resolvent
 from ntk_shortcuts.nodes.base import Nodes
 from ntk_shortcuts.nodes.parity import Parity
-from ntk_shortcuts.results.outputs import OutputError
+from ntk_shortcuts.outputs import OutputError
 from ntk_shortcuts.typing import Array, Float
 
 _FEEDBACK_PASSES = 8

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.issues import Issue, UntrustedAverage
 from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.methods.average.atoms.average import Atoms, Averaged, averaged, pool_coordinates
 from ntk_shortcuts.methods.average.atoms.rare import RareNodes, drawn_labels, rare_nodes
 from ntk_shortcuts.networks.gram import Gram
 from ntk_shortcuts.nodes.counts import Counts
 from ntk_shortcuts.nodes.test_points import TestPoints
-from ntk_shortcuts.results.issues import Issue, UntrustedAverage
-from ntk_shortcuts.results.outputs import GaussianOutputs, Outputs, SampledOutputs
+from ntk_shortcuts.outputs import GaussianOutputs, Outputs, SampledOutputs
 from ntk_shortcuts.training.rules import TrainingRule
 
 _RESOLVENTS = 6

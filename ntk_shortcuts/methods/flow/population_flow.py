@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.issues import Issue, LostOutputs, OutOfSteps, Unconverged, UndecidedProbes
 from ntk_shortcuts.laws.base import DataLaw
 from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.laws.two_features.mixture import mixture_nodes
@@ -31,8 +32,7 @@ from ntk_shortcuts.metrics.base import Metric
 from ntk_shortcuts.networks.base import require_finite_network
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import in_float64, is_traced
-from ntk_shortcuts.results.issues import Issue, LostOutputs, OutOfSteps, Unconverged, UndecidedProbes
-from ntk_shortcuts.results.outputs import SampledOutputs
+from ntk_shortcuts.outputs import SampledOutputs
 from ntk_shortcuts.training.gradient_descent import GradientDescent
 from ntk_shortcuts.training.gradient_flow import GradientFlow
 from ntk_shortcuts.training.losses import resolve_loss

@@ -10,7 +10,7 @@ import numpy as np
 
 from ntk_shortcuts.methods.flow.equation import Drawn, FlowPoints, FlowRules, flow_from
 from ntk_shortcuts.networks.base import FiniteNetwork
-from ntk_shortcuts.results.outputs import SampledOutputs
+from ntk_shortcuts.outputs import SampledOutputs
 from ntk_shortcuts.typing import Key
 
 

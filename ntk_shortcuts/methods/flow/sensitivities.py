@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_shortcuts.issues import OutOfSteps, give
 from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.methods.flow.equation import (
     FlowPoints,
@@ -32,7 +33,6 @@ from ntk_shortcuts.methods.flow.equation import (
     velocity,
 )
 from ntk_shortcuts.numerics import is_traced
-from ntk_shortcuts.results.issues import OutOfSteps, give
 from ntk_shortcuts.typing import Array, Float, Key, Scalar
 
 

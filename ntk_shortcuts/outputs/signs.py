@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ _BOUNDARY = 1e-6
 
 
 def expected_sign(mean: jax.Array, std: jax.Array) -> jax.Array:
-    r"""E[sign f] for f ~ N(mean, std^2), \(2\Phi(m/s)-1=\mathrm{erf}(m/(s\sqrt2))\); sign(mean) where std is 0."""
+    r"""E[sign f] for f ~ N(mean, std^2), \(2\Phi(m/s)-1=\mathrm{erf}(m/(s\sqrt2))\); sign(mean) where std is 0. Label D4.4."""
     std = jnp.broadcast_to(std, mean.shape).astype(mean.dtype)
     return jnp.where(
         std > 0,
@@ -55,6 +56,14 @@ def right_class(
         draws = jnp.asarray(_normal_draws(count), mean.dtype)
         won = jax.lax.scan(of_draw, jnp.zeros_like(mean), draws)[0] / len(draws)
     return jnp.sum(won * jax.nn.one_hot(jnp.asarray(classes), count, dtype=mean.dtype), axis=-1)
+
+
+def expected_right(mean: Any, variance: Any, covariance: Any, classes: Any) -> jax.Array:
+    """2 P(the class' output is largest) - 1: the expected sign of a decision that is right where it is +1."""
+    mean = jnp.asarray(mean)
+    if covariance is None and variance is not None:
+        covariance = jnp.asarray(variance)[..., None] * jnp.eye(mean.shape[-1], dtype=mean.dtype)
+    return 2 * right_class(mean, None if covariance is None else jnp.asarray(covariance), classes) - 1
 
 
 @functools.cache
