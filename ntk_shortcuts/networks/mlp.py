@@ -36,7 +36,7 @@ from ntk_shortcuts.networks.fully_connected import INITIALIZATIONS, PARAMETERIZA
 from ntk_shortcuts.networks.inputs import Inputs, two_inputs
 from ntk_shortcuts.numerics import compiled, in_float64, is_traced, on_one_device, real_leaf
 from ntk_shortcuts.padding import filled, size_of_samples
-from ntk_shortcuts.typing import Array, Float, Scalar
+from ntk_shortcuts.typing import AnyArray, Array, Float, Scalar
 from ntk_shortcuts.validation import as_points, require, require_integer, require_values
 
 # For predictions; a kernel by itself reports its error, up to 0.5. Kinks, as in |x|, leave 0.02.
@@ -380,7 +380,7 @@ def _checked_richness(richness: Scalar | None, parameterization: str, depth: int
     return real_leaf(richness)
 
 
-def _filled(points: jax.Array) -> jax.Array:
+def _filled(points: AnyArray) -> AnyArray:
     """With copies of the last point, up to a few numbers of points, which share compiled programs."""
     return filled(points, size_of_samples(len(points)), repeat=True)
 

@@ -114,7 +114,7 @@ class FrozenKernel(eqx.Module):
 
     train: Kernels
     cross: Kernels
-    prior: jax.Array | None
+    prior: AnyArray | None
     weights: Float[Array, "m"]
 
     @property
@@ -149,6 +149,7 @@ class FrozenKernel(eqx.Module):
         error = mean_rounding(spectrum, last, target, rows, dual, trained[..., 1:known])
         if prior is None:
             return OutputLaw(mean, None, spectrum, OutputError(error, jnp.zeros_like(mean)))
+        prior = jnp.asarray(prior)
         weighted = root[:, None] * train.nngp * root[None, :]
         operator = jnp.swapaxes(trained[..., known:], -1, -2)
         own = prior if prior.ndim == 1 else jnp.diagonal(prior)
@@ -206,7 +207,7 @@ def from_gains(spectrum: Spectrum, gains: Float[Array, "*batch m"]) -> Training:
 def trained_outputs(
     train: Kernels,
     cross: Kernels,
-    prior: jax.Array | None,
+    prior: AnyArray | None,
     weights: Float[Array, "m"],
     targets: Float[Array, "m *outputs"],
     rule: SpectralFilter,
