@@ -60,14 +60,21 @@ RUNS = {
 WITHOUT_JAX = ("help", "import")
 
 
+def environment(tree: pathlib.Path, cache: pathlib.Path, count: pathlib.Path) -> dict[str, str]:
+    """Of a process, which keeps what Python makes of modules, as it does where nobody forbids it."""
+    known = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**known, "PYTHONPATH": str(tree), "NTK_SHORTCUTS_CACHE": str(cache), "COUNT": str(count)}
+
+
 def run(tree: pathlib.Path, program: str, cache: pathlib.Path, counted: bool) -> tuple[float, int | None]:
     """Seconds of one process in an empty folder, and the programs that it compiled or read."""
     with tempfile.TemporaryDirectory() as folder:
         count = pathlib.Path(folder) / "count"
-        environment = {**os.environ, "PYTHONPATH": str(tree), "NTK_SHORTCUTS_CACHE": str(cache), "COUNT": str(count)}
         source = "import sys\n" + (COUNTED if counted else "") + program
         began = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", source], cwd=folder, env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", source], cwd=folder, env=environment(tree, cache, count), capture_output=True, text=True
+        )
         seconds = time.perf_counter() - began
         if done.returncode != 0:
             raise RuntimeError(f"{program}\n{done.stderr[-2000:]}")
@@ -75,9 +82,11 @@ def run(tree: pathlib.Path, program: str, cache: pathlib.Path, counted: bool) ->
 
 
 def measure(tree: pathlib.Path, name: str, repeats: int) -> list[dict[str, object]]:
-    """A row with an empty cache before each process, and one with the cache that these left."""
+    """A row with an empty cache before each process, and one with the cache that these left; the first process is not timed:
+    it leaves what Python makes of modules."""
     rows, counted = [], name not in WITHOUT_JAX
     with tempfile.TemporaryDirectory() as folder:
+        run(tree, RUNS[name], pathlib.Path(folder) / "untimed", False)
         for state in ("cold", "warm"):
             caches = [pathlib.Path(folder) / (f"{state}{i}" if state == "cold" else "cold0") for i in range(repeats)]
             seconds = [run(tree, RUNS[name], cache, False)[0] for cache in caches]

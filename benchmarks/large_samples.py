@@ -47,7 +47,7 @@ def problem(count: int) -> Problem:
     network = ns.MLP(2, bias_variance=0.1)
     samples, probes = jax.numpy.asarray(inputs[:count]), jax.numpy.asarray(inputs[count:])
     return Problem(
-        network.kernels, ns.GradientFlow(TIMES), samples, jax.numpy.asarray(labels[:count]), probes, loss_weights(samples, None)
+        network, ns.GradientFlow(TIMES), samples, jax.numpy.asarray(labels[:count]), probes, loss_weights(samples, None)
     )
 
 

@@ -77,7 +77,7 @@ def _problem(count: int = 240) -> Problem:
     rng, rule = np.random.default_rng(3), RULES["gradient flow"]
     inputs, labels = jnp.asarray(rng.normal(size=(count + 20, 8))), jnp.asarray(rng.choice([-1.0, 1.0], count))
     return Problem(
-        ns.MLP(2, bias_variance=0.1).kernels, rule, inputs[:count], labels, inputs[count:], loss_weights(labels[:, None], None)
+        ns.MLP(2, bias_variance=0.1), rule, inputs[:count], labels, inputs[count:], loss_weights(labels[:, None], None)
     )
 
 

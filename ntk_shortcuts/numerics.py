@@ -48,6 +48,9 @@ class _Call(threading.local):
 
 _call = _Call()
 
+# A number where nothing is traced, a tracer inside of a program: a compiled call tells soonest.
+_nothing = jax.jit(lambda: 0.0)
+
 
 def in_float64(function: Function) -> Function:
     """Run a function of the theory in float64 whatever the user's global setting is, and return NumPy's arrays.
@@ -63,7 +66,7 @@ def in_float64(function: Function) -> Function:
         if _call.inside or is_traced(args, kwargs):
             return function(*args, **kwargs)
         with contextlib.ExitStack() as stack:
-            if isinstance(jnp.zeros(()), Tracer):
+            if isinstance(_nothing(), Tracer):
                 stack.enter_context(jax.ensure_compile_time_eval())
             if not jax.config.read("jax_enable_x64"):
                 stack.enter_context(jax.enable_x64(True))
@@ -97,17 +100,14 @@ def as_jax(array: AnyArray) -> jax.Array:
 def compiled(function: Function) -> Function:
     """`equinox.filter_jit` for functions that run in either precision.
 
-    NumPy's arrays become JAX's before the call. Given as they are, JAX may take one in the precision of an earlier call of the
-    same function (seen with JAX 0.10.2: a program for float64 is handed float32 numbers, and fails).
+    JAX remembers of a NumPy array in which precision it first went over, and may hand that to a program of the other one (seen
+    with JAX 0.10.2); of a new view it knows nothing.
     """
     jitted = eqx.filter_jit(function)
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        leaves, structure = jax.tree.flatten((args, kwargs))
-        # Layers share their numbers: each goes over once.
-        arrays = {id(leaf): as_jax(leaf) for leaf in leaves if isinstance(leaf, np.ndarray)}
-        args, kwargs = jax.tree.unflatten(structure, [arrays.get(id(leaf), leaf) for leaf in leaves])
+        args, kwargs = jax.tree.map(lambda leaf: leaf.view() if isinstance(leaf, np.ndarray) else leaf, (args, kwargs))
         return jitted(*args, **kwargs)
 
     return wrapper  # type: ignore[return-value]

@@ -22,19 +22,21 @@ def size_of_batch(count: int) -> int:
 
 
 def size_of_samples(count: int) -> int:
-    """How many rows a data set is filled up to: powers of two up to 512, quarters of one up to 2048; larger ones stay.
+    """How many rows a data set is filled up to: powers of two up to 128, quarters of one up to 512, eighths up to 2048; larger
+    ones stay.
 
-    Solving takes the third power of it, less than a second up to 2048; beyond, that is more than what compiling takes.
+    Solving takes the third power of it, less than a millisecond up to 128 and less than a second up to 2048; beyond, that is
+    more than what compiling takes.
 
     Example:
-        >>> [size_of_samples(count) for count in (10, 300, 600, 1000, 2049)]
-        [16, 512, 640, 1024, 2049]
+        >>> [size_of_samples(count) for count in (10, 100, 300, 1000, 2049)]
+        [16, 128, 320, 1024, 2049]
     """
     above = size_of_batch(max(count, 16))
-    if above <= 512 or above > 2048:
-        return above if above <= 512 else count
-    quarter = above // 8
-    return -(-count // quarter) * quarter
+    if above <= 128 or above > 2048:
+        return above if above <= 128 else count
+    step = above // (8 if above <= 512 else 16)
+    return -(-count // step) * step
 
 
 def size_of_poles(count: int) -> int:
@@ -54,10 +56,17 @@ def filled(array: Any, size: int, axes: tuple[int, ...] = (0,), repeat: bool = F
         >>> filled(np.array([1.0, 2.0]), 4).tolist(), filled(np.array([1.0, 2.0]), 4, repeat=True).tolist()
         ([1.0, 2.0, 0.0, 0.0], [1.0, 2.0, 2.0, 2.0])
     """
-    edges = [(0, size - length if axis in axes else 0) for axis, length in enumerate(np.shape(array))]
-    if not any(more for _, more in edges):
+    shape = tuple(size if axis in axes else length for axis, length in enumerate(np.shape(array)))
+    if shape == np.shape(array):
         return array
-    return np.pad(array, edges, mode="edge") if repeat else np.pad(array, edges)
+    array = np.asarray(array)
+    if repeat:
+        for axis in axes:
+            array = np.take(array, np.minimum(np.arange(size), array.shape[axis] - 1), axis)
+        return array
+    enlarged = np.zeros(shape, array.dtype)
+    enlarged[tuple(map(slice, array.shape))] = array
+    return enlarged
 
 
 def in_batch(shape: tuple[int, ...], tree: Any) -> Any:

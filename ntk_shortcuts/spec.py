@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Mapping
-from typing import Any, ClassVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 import equinox as eqx
 import jax
@@ -30,6 +30,10 @@ class Record(eqx.Module, metaclass=_Plain):
     - `units`: of fields that have some, by name.
     - `sources`: what it is taken from, for :func:`ntk_shortcuts.cite`: keys of entries of `references.bib`.
     """
+
+    # Equinox looks at every attribute that is read, and makes a pytree of every method: a large part of what a call takes.
+    if not TYPE_CHECKING:
+        __getattribute__ = object.__getattribute__
 
     units: ClassVar[Mapping[str, str]] = {}
     sources: ClassVar[tuple[str, ...]] = ()

@@ -28,7 +28,7 @@ SEVERAL, WEIGHTS = DATA.normal(size=(COUNT, 3)), DATA.uniform(0, 2, COUNT)
 def problem(rule=TIMES, targets=LABELS, weights=None):
     points = jnp.asarray(INPUTS)
     samples = points[:COUNT]
-    return Problem(NETWORK.kernels, rule, samples, jnp.asarray(targets), points[COUNT:], loss_weights(samples, weights))
+    return Problem(NETWORK, rule, samples, jnp.asarray(targets), points[COUNT:], loss_weights(samples, weights))
 
 
 @pytest.fixture

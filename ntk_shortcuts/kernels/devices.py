@@ -10,9 +10,10 @@ import jax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from ntk_shortcuts.numerics import is_traced
+from ntk_shortcuts.typing import AnyArray
 
 
-def by_rows(kernel: Callable[[Any, jax.Array, jax.Array | None], Any], held: Any, x1: jax.Array, x2: jax.Array | None) -> Any:
+def by_rows(kernel: Callable[[Any, Any, Any], Any], held: Any, x1: AnyArray, x2: AnyArray | None) -> Any:
     """kernel(held, x1, x2), whose arrays are (n1, n2, ...) or scalars, with the rows left where x1 has them.
 
     Where x1 lies in equal parts on the devices of a mesh, each gets all of x2 and `held`, makes its rows, and no device
@@ -26,7 +27,7 @@ def by_rows(kernel: Callable[[Any, jax.Array, jax.Array | None], Any], held: Any
     everywhere = NamedSharding(mesh, PartitionSpec())
     arrays, rest = eqx.partition(held, eqx.is_array)
 
-    def between(arrays: Any, own: jax.Array, others: jax.Array) -> Any:
+    def between(arrays: Any, own: AnyArray, others: AnyArray) -> Any:
         return kernel(eqx.combine(arrays, rest), own, others)
 
     (arrays,) = jax.device_put((arrays,), everywhere)

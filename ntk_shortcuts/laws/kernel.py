@@ -8,12 +8,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.laws.base import DataLaw, Law, SectorKernels
 from ntk_shortcuts.memory import require_room
-from ntk_shortcuts.networks.base import FiniteNetwork, Network, as_network, require_finite_network
+from ntk_shortcuts.networks.base import FiniteNetwork, Network, as_network, own_kernels, require_finite_network
 from ntk_shortcuts.nodes.base import Nodes
 from ntk_shortcuts.nodes.parity import Parity, Sectors
 from ntk_shortcuts.nodes.test_points import TestPoints
@@ -22,8 +21,6 @@ from ntk_shortcuts.spec import Record
 from ntk_shortcuts.validation import require
 
 _WAY_OUT = "outside of JAX transformations large data sets are solved in blocks"
-# Points a block, of which only the diagonal is wanted.
-_OWN = 32
 
 
 class LawKernel(Record):
@@ -52,20 +49,23 @@ class LawKernel(Record):
         self.network = as_network(network)
 
     @in_float64
-    def __call__(self, points1: Any, points2: Any = None) -> Kernels:
+    def kernels(self, points1: Any, points2: Any = None) -> Kernels:
         """NNGP and NTK between points of the law, each (n1, n2); points2=None means points1."""
         points2 = points1 if points2 is None else points2
         require_room(len(points1), len(points2), _WAY_OUT)
         second = None if points2 is points1 else self.law.inputs(points2)
         return self.network.kernels(self.law.inputs(points1), second)
 
+    __call__ = kernels
+
     @in_float64
     def own(self, points: Any) -> Kernels:
         """NNGP and NTK of each point with itself, (n,) each."""
-        blocks = np.array_split(np.asarray(points), max(1, len(points) // _OWN))
-        parts = [self(block) for block in blocks]
-        nngp, ntk = (jnp.concatenate([jnp.diagonal(jnp.asarray(getattr(k, n))) for k in parts]) for n in ("nngp", "ntk"))
-        return Kernels(nngp, ntk)
+        return own_kernels(self, points)
+
+    def of_any_depth(self) -> LawKernel:
+        """That of the network from numbers alone, where it can (:meth:`ntk_shortcuts.networks.base.Network.of_any_depth`)."""
+        return LawKernel(self.law, self.network.of_any_depth())
 
     def drawn(self, replace: bool) -> LawKernel:
         """The same, of data sets that may hold a sample twice, or may not."""

@@ -127,7 +127,7 @@ class GivenDataset(Method):
         inputs, labels = given_samples(given, num_samples)
         probe_inputs = self.inputs_of(points).astype(inputs.dtype)
         weight = None if self.sample_weight is None else checked_weight(self.sample_weight, inputs.shape[0])
-        return Problem(kernel.network.kernels, training, inputs, labels, probe_inputs, loss_weights(inputs, weight))
+        return Problem(kernel.network, training, inputs, labels, probe_inputs, loss_weights(inputs, weight))
 
     def inputs_of(self, points: TestPoints) -> jax.Array:
         """The test points as inputs (probes, d)."""

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.kernels.recursion import Kernels
-from ntk_shortcuts.methods.low_rank import Problem, diagonals
+from ntk_shortcuts.methods.low_rank import Problem
 from ntk_shortcuts.numerics import as_jax, compiled, is_traced, on_one_device
 from ntk_shortcuts.padding import filled, size_of_samples
 from ntk_shortcuts.training.frozen_kernel import FrozenKernel, OutputLaw, from_gains
@@ -28,7 +28,7 @@ def exact_outputs(problem: Problem, random_init: bool, full_covariance: bool = F
     if random_init and full_covariance:
         prior = problem.kernels(problem.probes).nngp
     elif random_init:
-        prior, _ = diagonals(problem.kernels, problem.probes)
+        prior = problem.network.own(problem.probes).nngp
     return _solved(problem, prior, FrozenKernel.outputs, problem.targets)
 
 
@@ -44,10 +44,10 @@ def _solved(problem: Problem, prior: Any, outputs: _Outputs, targets: jax.Array,
     Else the samples are filled up with some of weight zero, and the rule and its times stay outside the large programs, so that
     other numbers of samples and other rules need no new one.
     """
-    kernels, rule, points, _, probes, weights = problem
+    network, rule, points, _, probes, weights = problem
     count = points.shape[0]
     # Kernels are compiled on their own: what a network's are made from depends on values that a trace would hide.
-    kernel = FrozenKernel(kernels(points), kernels(probes, points), prior, weights)
+    kernel = FrozenKernel(network.kernels(points), network.kernels(probes, points), prior, weights)
     if is_traced(kernel, targets, more, rule) or not on_one_device(points):
         return _in_one(outputs, kernel, rule, count, targets, *more)
     size, number = size_of_samples(count), np.asarray(count, points.dtype)

@@ -21,7 +21,7 @@ from ntk_shortcuts.issues import Issue, UnfinishedSolve
 from ntk_shortcuts.kernels.products import KernelProduct
 from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.memory import free_memory
-from ntk_shortcuts.methods.low_rank import Problem, diagonals
+from ntk_shortcuts.methods.low_rank import Problem
 from ntk_shortcuts.numerics import compiled
 from ntk_shortcuts.training.frozen_kernel import OutputLaw, trained_outputs
 from ntk_shortcuts.training.rules import TrainingRule
@@ -188,12 +188,12 @@ class _Bound(NamedTuple):
     def of(cls, problem: Problem, random_init: bool) -> _Bound:
         """By what a column's error moves the outputs at most: of the standard deviation the root of K's trace, else of the
         mean the norm of a probe's column."""
-        own = [np.asarray(part) for part in diagonals(problem.kernels, problem.probes)]
+        own = problem.network.own(problem.probes)
         traces = np.zeros(2)
         for block, weights, size in _blocks(problem.points, problem.weights):
-            parts = diagonals(problem.kernels, block)
-            traces += [float(np.sum((np.asarray(part) * weights)[:size])) for part in parts]
-        scale = np.sqrt(traces[0]) if random_init else np.sqrt(traces[1] * np.max(own[1], initial=0))
+            found = problem.network.own(block)
+            traces += [float(np.sum((np.asarray(part) * weights)[:size])) for part in (found.nngp, found.ntk)]
+        scale = np.sqrt(traces[0]) if random_init else np.sqrt(traces[1] * np.max(np.asarray(own.ntk), initial=0))
         targets = int(np.prod(problem.targets.shape[1:]))
         return cls(problem.rule, len(problem.points), targets, len(problem.probes) if random_init else 0, float(scale))
 
@@ -216,7 +216,8 @@ class _Bound(NamedTuple):
 
 def _law_in(space: KrylovSpace, problem: Problem, random_init: bool, full_covariance: bool) -> OutputLaw:
     """The law of the data set that the space makes of a large one."""
-    kernels, rule, points, targets, probes, weights = problem
+    network, rule, points, targets, probes, weights = problem
+    kernels = network.kernels
     basis = space.basis
     weighted = np.sqrt(np.asarray(weights))[:, None] * basis
     cross = np.zeros((2, len(probes), basis.shape[1]))
@@ -226,7 +227,7 @@ def _law_in(space: KrylovSpace, problem: Problem, random_init: bool, full_covari
     nngp, prior = np.zeros_like(space.projected), None
     if random_init:
         nngp = basis.T @ KernelProduct(kernels, "nngp", points, weights, memory=0)(basis)
-        prior = kernels(probes).nngp if full_covariance else diagonals(kernels, probes)[0]
+        prior = kernels(probes).nngp if full_covariance else network.own(probes).nngp
     known = space.start[:, : int(np.prod(targets.shape[1:]))]
     return _trained(
         Kernels(_filled(nngp, 0, 1), _filled(space.projected, 0, 1)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -13,6 +13,9 @@ import numpy as np
 from jax.scipy.linalg import solve_triangular
 from scipy.linalg.lapack import dpstrf  # pyright: ignore[reportAttributeAccessIssue]  made when SciPy is compiled
 
+from ntk_shortcuts.kernels.recursion import Kernels
+from ntk_shortcuts.laws.kernel import LawKernel
+from ntk_shortcuts.networks.base import Network
 from ntk_shortcuts.numerics import compiled
 from ntk_shortcuts.training.frozen_kernel import OutputLaw
 from ntk_shortcuts.training.rules import SpectralFilter, TrainingRule
@@ -75,14 +78,20 @@ class _BeyondStart(SpectralFilter):
 
 
 class Problem(NamedTuple):
-    """A network's `kernels`, the rule, samples (n, d), targets (n,) or (n, k), probe inputs, and weights (n,), 1/n each."""
+    """A network, or the kernel under a law, the rule, samples (n, d), targets (n,) or (n, k), probe inputs, and weights (n,),
+    1/n each."""
 
-    kernels: Callable[..., Any]
+    network: Network | LawKernel
     rule: TrainingRule
     points: jax.Array
     targets: jax.Array
     probes: jax.Array
     weights: jax.Array
+
+    @property
+    def kernels(self) -> Callable[..., Kernels]:
+        """Between samples or probes."""
+        return self.network.kernels
 
 
 def low_rank_outputs(problem: Problem, random_init: bool, tolerance: float) -> tuple[OutputLaw, dict[str, float]]:
@@ -116,7 +125,8 @@ def low_rank_outputs(problem: Problem, random_init: bool, tolerance: float) -> t
     Source: pivoted Cholesky as in Harbrecht, Peters & Schneider (2012); low rank instead of the whole matrix as in
     Williams & Seeger (2001).
     """
-    kernels, rule, points, targets, probes, weights = problem
+    network, rule, points, targets, probes, weights = problem
+    kernels = network.kernels
     count = points.shape[0]
     columns = targets.reshape(count, -1)
     chosen = np.sort(np.random.default_rng(0).permutation(count)[:_CANDIDATES])
@@ -125,11 +135,11 @@ def low_rank_outputs(problem: Problem, random_init: bool, tolerance: float) -> t
     all_tangent = Landmarks.choose(candidates, gram.ntk)
     all_prior = Landmarks.choose(candidates, gram.nngp) if random_init else all_tangent.leading(0)
     del gram
-    own = diagonals(kernels, probes)[0]
+    own = network.own(probes).nngp
     for most in _RANKS:
         # Half as many for the NNGP, whose spectrum falls faster.
         tangent, prior = all_tangent.leading(most), all_prior.leading(most // 2)
-        moments = _accumulate(kernels, tangent, prior, points, columns, probes, weights)
+        moments = _accumulate(network, tangent, prior, points, columns, probes, weights)
         at_probes = _features(kernels, tangent, prior, probes)
         law = _reduced_law(moments, *at_probes, own if random_init else None, rule, count)
         half = _reduced_law(*_leading(most // 2, moments, *at_probes), own if random_init else None, rule, count)
@@ -154,7 +164,7 @@ def _features(kernels: Callable, tangent: Landmarks, prior: Landmarks, points: j
 
 
 def _accumulate(
-    kernels: Callable,
+    network: Network | LawKernel,
     tangent: Landmarks,
     prior: Landmarks,
     points: jax.Array,
@@ -169,9 +179,10 @@ def _accumulate(
         inside = jnp.asarray(index < len(points))
         index = np.minimum(index, len(points) - 1)
         block = points[index]
-        features = _features(kernels, tangent, prior, block)
+        features = _features(network.kernels, tangent, prior, block)
         weight = jnp.where(inside, weights[index], 0)
-        part = _block_moments(*features, kernels(probes, block).ntk, diagonals(kernels, block)[1], targets[index], weight)
+        cross, own = network.kernels(probes, block).ntk, network.own(block).ntk
+        part = _block_moments(*features, cross, own, targets[index], weight)
         total = part if total is None else jax.tree.map(jnp.add, total, part)
     assert total is not None
     return total
@@ -191,17 +202,6 @@ def _block_moments(
         residual=jnp.sum(weight * (own - jnp.sum(tangent**2, axis=0))),
         trace=jnp.sum(weight * own),
     )
-
-
-def diagonals(kernels: Callable, points: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """NNGP and NTK of each point with itself."""
-    try:
-        own = jax.vmap(lambda z: kernels(z[None]))(points)
-        return own.nngp[:, 0, 0], own.ntk[:, 0, 0]
-    except jax.errors.JAXTypeError:  # a network of a user's own, in NumPy
-        each = [kernels(z[None]) for z in points]
-        nngp, ntk = (jnp.stack([jnp.asarray(getattr(k, name))[0, 0] for k in each]) for name in ("nngp", "ntk"))
-        return nngp, ntk
 
 
 @compiled

@@ -115,13 +115,13 @@ class MonteCarlo(Method):
     def _problem(self, kernel: LawKernel, training: TrainingRule, num_samples: Any, points: TestPoints, key: Key) -> Problem:
         """One data set, as latents under the law's kernel or as inputs in R^d."""
         data = kernel.law.sample(key, num_samples)
-        kernels, at_samples, at_points = kernel, data.latents, points.points
+        network, at_samples, at_points = kernel, data.latents, points.points
         if self.embedded:
-            kernels, at_samples, at_points = kernel.network.kernels, data.inputs, data.embedding(points.points)
+            network, at_samples, at_points = kernel.network, data.inputs, data.embedding(points.points)
         weight = None
         if self.sample_weight is not None:
             weight = evaluate_weight(self.sample_weight, data.latents, data.labels)
-        return Problem(kernels, training, at_samples, data.labels, at_points, loss_weights(at_samples, weight))
+        return Problem(network, training, at_samples, data.labels, at_points, loss_weights(at_samples, weight))
 
     def _noted(
         self, kernel: LawKernel, outputs: SampledOutputs, points: TestPoints, extra: dict[str, float], issues: list[Issue]

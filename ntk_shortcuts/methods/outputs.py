@@ -86,7 +86,7 @@ def predict_outputs(
     probe_inputs = as_points("probe_inputs", probe_inputs, dimension=inputs.shape[1]).astype(inputs.dtype)
     labels = as_targets("labels", labels, count=inputs.shape[0], several=True).astype(inputs.dtype)
     weight = None if sample_weight is None else checked_weight(sample_weight, inputs.shape[0])
-    problem = Problem(network.kernels, training, inputs, labels, probe_inputs, loss_weights(inputs, weight))
+    problem = Problem(network, training, inputs, labels, probe_inputs, loss_weights(inputs, weight))
     chosen = resolve_loss(loss)
     asked = {"network": network, "training": training}
     origin = origin_of(asked, num_samples=len(inputs), full_covariance=full_covariance, loss=loss)
@@ -104,7 +104,7 @@ def predict_outputs(
             *issues,
             *training.issues(law.spectrum.largest_eigenvalue),
             *unresolved_labels(network, training, law, inputs.shape[0]),
-            *_rounded_outputs(law, float(jnp.max(jnp.abs(labels)))),
+            *_rounded_outputs(law, float(np.max(np.abs(labels)))),
         )
         give(issues)
     return law
@@ -123,6 +123,6 @@ def _solved_in_parts(problem: Problem, full_covariance: bool) -> Solved | None:
 def _rounded_outputs(law: OutputLaw, size: float) -> tuple[RoundedOutputs, ...]:
     if law.error is None:
         return ()  # of several outputs, whose rounding is not estimated
-    error = float(jnp.max(jnp.sqrt(jnp.mean(law.error.mean**2, axis=-2))))
-    scale = max(float(jnp.max(jnp.abs(law.mean))), size)
+    error = float(np.max(np.sqrt(np.mean(np.asarray(law.error.mean) ** 2, axis=-2))))
+    scale = max(float(np.max(np.abs(law.mean))), size)
     return () if error <= ROUNDING_OF_OUTPUTS * scale else (RoundedOutputs(error, scale),)

@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ntk_shortcuts.kernels.angular import AngularKernels
 from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.networks.inputs import Inputs
-from ntk_shortcuts.numerics import in_float64
+from ntk_shortcuts.numerics import compiled, in_float64, is_traced, on_one_device
+from ntk_shortcuts.padding import filled, size_of_samples
 from ntk_shortcuts.spec import Spec
 from ntk_shortcuts.typing import AnyArray, Array, Float, Key, Num
 from ntk_shortcuts.validation import require
@@ -56,6 +58,10 @@ class Network(Spec):
     @abc.abstractmethod
     def kernels(self, x1: Any, x2: Any = None) -> Kernels:
         """NNGP and NTK, each (n1, n2), between inputs (n1, ...) and (n2, ...), or `Inputs`; x2=None means x1."""
+
+    def own(self, x: Any) -> Kernels:
+        """NNGP and NTK of each input (n, ...) with itself, (n,) each."""
+        return own_kernels(self, x)
 
     def of_any_depth(self) -> Network:
         """The same kernels from numbers alone, where the network can, so that others of its kind share compiled programs; by
@@ -129,6 +135,30 @@ def as_network(network: Any) -> Network:
     allowed = "a stax network through interop.from_stax(kernel_fn)" if stax else "an MLP, a stax network through from_stax"
     require(False, "network", f"{allowed}, or anything with kernels(x1, x2)", network)
     raise AssertionError
+
+
+# Points a block, of which only the diagonal is wanted.
+_OWN = 32
+
+
+def own_kernels(network: Any, points: Any) -> Kernels:
+    """NNGP and NTK of each point with itself, (n,) each, of a network or of what else has kernels between points."""
+    count = len(points)
+    try:
+        if is_traced(network, points) or not on_one_device(points):
+            return _own(network, points)
+        found = _own(network.of_any_depth(), filled(points, size_of_samples(count), repeat=True))
+        return jax.tree.map(lambda part: np.asarray(part)[:count], found)
+    except TypeError:  # a user's network in NumPy, which JAX cannot trace, or without a hash
+        blocks = np.array_split(np.asarray(points), max(1, count // _OWN))
+        parts = [network.kernels(block) for block in blocks]
+        return Kernels(*(jnp.concatenate([jnp.diagonal(jnp.asarray(getattr(k, n))) for k in parts]) for n in ("nngp", "ntk")))
+
+
+@compiled
+def _own(network: Any, points: jax.Array) -> Kernels:
+    own = jax.vmap(lambda point: network.kernels(point[None]))(points)
+    return Kernels(own.nngp[:, 0, 0], own.ntk[:, 0, 0], jnp.asarray(own.quadrature_error))
 
 
 class KernelNetwork(Network):

@@ -34,9 +34,9 @@ from ntk_shortcuts.kernels.tiles import mirrored
 from ntk_shortcuts.networks.base import KernelFacts, Network
 from ntk_shortcuts.networks.fully_connected import INITIALIZATIONS, PARAMETERIZATIONS, FullyConnected
 from ntk_shortcuts.networks.inputs import Inputs, two_inputs
-from ntk_shortcuts.numerics import as_jax, compiled, in_float64, is_traced, on_one_device, real_leaf
+from ntk_shortcuts.numerics import compiled, in_float64, is_traced, on_one_device, real_leaf
 from ntk_shortcuts.padding import filled, size_of_samples
-from ntk_shortcuts.typing import Array, Float, Scalar
+from ntk_shortcuts.typing import AnyArray, Array, Float, Scalar
 from ntk_shortcuts.validation import as_points, require, require_integer, require_values
 
 # For predictions; a kernel by itself reports its error, up to 0.5. Kinks, as in |x|, leave 0.02.
@@ -297,8 +297,7 @@ class MLP(FullyConnected):
         kernels = self._in_range(kernels, squares1, squares2, layers, input_dim, series)
         if kernels.ntk.shape == counts:
             return kernels
-        nngp, ntk = (as_jax(np.asarray(part)[: counts[0], : counts[1]]) for part in (kernels.nngp, kernels.ntk))
-        return Kernels(nngp, ntk, kernels.quadrature_error)
+        return jax.tree.map(lambda part: np.asarray(part)[: counts[0], : counts[1]] if np.ndim(part) else part, kernels)
 
     def _series(self, layers: Layers, input_dim: int, dtype: Any) -> AngleSeries | None:
         angular = self.is_homogeneous or self.is_scale_free
@@ -381,9 +380,9 @@ def _checked_richness(richness: Scalar | None, parameterization: str, depth: int
     return real_leaf(richness)
 
 
-def _filled(points: jax.Array) -> jax.Array:
+def _filled(points: AnyArray) -> AnyArray:
     """With copies of the last point, up to a few numbers of points, which share compiled programs."""
-    return as_jax(filled(points, size_of_samples(len(points)), repeat=True))
+    return filled(points, size_of_samples(len(points)), repeat=True)
 
 
 @compiled

@@ -18,11 +18,12 @@ from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.nodes.base import Nodes, SampleWeight, evaluate_weight
 from ntk_shortcuts.numerics import compiled, is_traced
 from ntk_shortcuts.spec import Spec
+from ntk_shortcuts.typing import AnyArray
 from ntk_shortcuts.validation import require
 
 Sectors = tuple[Kernels, ...]
 PointKernels = Callable[[jax.Array, jax.Array], Kernels]
-Unfold = Callable[[jax.Array, jax.Array | None, Any], tuple]
+Unfold = Callable[[AnyArray, AnyArray | None, Any], tuple]
 
 
 class Parity(Spec):
@@ -148,15 +149,15 @@ class OddEven(Parity):
             )
 
 
-def _as_they_are(mean: jax.Array, variance: jax.Array | None, error: Any) -> tuple:
+def _as_they_are(mean: AnyArray, variance: AnyArray | None, error: Any) -> tuple:
     return mean, variance, error
 
 
 @compiled
-def _unfold(mean: jax.Array, variance: jax.Array | None, error: Any) -> tuple:
+def _unfold(mean: AnyArray, variance: AnyArray | None, error: Any) -> tuple:
     """Odd means and even variances of a half grid, on all of it."""
 
-    def all_of(half: jax.Array, sign: float) -> jax.Array:
+    def all_of(half: AnyArray, sign: float) -> jax.Array:
         return jnp.concatenate([half, sign * half[..., ::-1]], axis=-1)
 
     everywhere = None if error is None else type(error)(all_of(error.mean, -1), all_of(error.variance, 1))

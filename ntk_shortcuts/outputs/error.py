@@ -10,7 +10,7 @@ import numpy as np
 
 from ntk_shortcuts.numerics import is_traced
 from ntk_shortcuts.spec import Record
-from ntk_shortcuts.typing import AnyArray, Array, Float
+from ntk_shortcuts.typing import AnyArray, Float
 from ntk_shortcuts.validation import require
 
 DRAWS = 6
@@ -24,8 +24,8 @@ class OutputError(Record):
     - `variance` (*batch, n): size of the variance's, of either sign and independent between points.
     """
 
-    mean: Float[Array, "*batch draws n"]
-    variance: Float[Array, "*batch n"]
+    mean: Float[AnyArray, "*batch draws n"]
+    variance: Float[AnyArray, "*batch n"]
 
     def shifted(self, mean: Any, variance: Any) -> tuple[jax.Array, jax.Array]:
         """Means and variances (*batch, 2 draws, n) that are off by draws of this error, of both signs."""

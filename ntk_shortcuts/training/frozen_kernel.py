@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.kernels.recursion import Kernels
-from ntk_shortcuts.numerics import as_jax
 from ntk_shortcuts.outputs import OutputError
 from ntk_shortcuts.padding import out_of_batch
 from ntk_shortcuts.results.arrays import coordinate, table, variable
@@ -22,7 +21,7 @@ from ntk_shortcuts.results.base import Result
 from ntk_shortcuts.training.rounding import error_directions, mean_rounding, variance_rounding
 from ntk_shortcuts.training.rules import SpectralFilter
 from ntk_shortcuts.training.spectral import SpectralDiagnostics, Spectrum, apply_filter, filtered, last_gain
-from ntk_shortcuts.typing import Array, Float, Scalar
+from ntk_shortcuts.typing import AnyArray, Array, Float, Scalar
 
 if TYPE_CHECKING:
     import xarray
@@ -37,8 +36,8 @@ class OutputLaw(Result):
     `error`: what rounding makes of both.
     """
 
-    mean: Float[Array, "*batch"]
-    variance: Float[Array, "*batch"] | None
+    mean: Float[AnyArray, "*batch"]
+    variance: Float[AnyArray, "*batch"] | None
     spectrum: SpectralDiagnostics
     error: OutputError | None = None
 
@@ -90,8 +89,8 @@ class OutputLaw(Result):
 
     def of_batch(self, shape: tuple[int, ...]) -> OutputLaw:
         """The law of a rule's batch, () or (T,), where it was computed of a filled one."""
-        parts = jax.tree.map(as_jax, out_of_batch(shape, (self.mean, self.variance, self.error)))
-        return OutputLaw(parts[0], parts[1], self.spectrum, parts[2])
+        mean, variance, error = out_of_batch(shape, (self.mean, self.variance, self.error))
+        return OutputLaw(mean, variance, self.spectrum, error)
 
 
 class Applied(NamedTuple):
@@ -115,7 +114,7 @@ class FrozenKernel(eqx.Module):
 
     train: Kernels
     cross: Kernels
-    prior: jax.Array | None
+    prior: AnyArray | None
     weights: Float[Array, "m"]
 
     @property
@@ -150,6 +149,7 @@ class FrozenKernel(eqx.Module):
         error = mean_rounding(spectrum, last, target, rows, dual, trained[..., 1:known])
         if prior is None:
             return OutputLaw(mean, None, spectrum, OutputError(error, jnp.zeros_like(mean)))
+        prior = jnp.asarray(prior)
         weighted = root[:, None] * train.nngp * root[None, :]
         operator = jnp.swapaxes(trained[..., known:], -1, -2)
         own = prior if prior.ndim == 1 else jnp.diagonal(prior)
@@ -166,7 +166,7 @@ class FrozenKernel(eqx.Module):
     def _several_outputs(self, targets: Float[Array, "m k"], training: Training) -> OutputLaw:
         """Each output on its own: they are independent over initialisations, and of one variance."""
 
-        def of_one(target: jax.Array) -> tuple[jax.Array, jax.Array | None, SpectralDiagnostics]:
+        def of_one(target: jax.Array) -> tuple[AnyArray, AnyArray | None, SpectralDiagnostics]:
             law = self.outputs(target, training)
             return law.mean, law.variance, law.spectrum
 
@@ -207,7 +207,7 @@ def from_gains(spectrum: Spectrum, gains: Float[Array, "*batch m"]) -> Training:
 def trained_outputs(
     train: Kernels,
     cross: Kernels,
-    prior: jax.Array | None,
+    prior: AnyArray | None,
     weights: Float[Array, "m"],
     targets: Float[Array, "m *outputs"],
     rule: SpectralFilter,

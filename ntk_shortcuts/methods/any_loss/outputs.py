@@ -13,7 +13,7 @@ from ntk_shortcuts.laws.kernel import LawKernel, compiling_kernels, own_sectors,
 from ntk_shortcuts.methods.any_loss.initial import Initial, drawn_initial, no_initial, standard_error
 from ntk_shortcuts.methods.base import watched
 from ntk_shortcuts.methods.large import DENSE_LIMIT
-from ntk_shortcuts.methods.low_rank import Problem, diagonals
+from ntk_shortcuts.methods.low_rank import Problem
 from ntk_shortcuts.methods.refine import refine
 from ntk_shortcuts.metrics.base import Metric
 from ntk_shortcuts.nodes.base import Nodes, SampleWeight
@@ -225,16 +225,16 @@ def data_set_outputs(loss: Loss, problem: Problem, draws: Draws, given: tuple[An
     Raises:
         ValueError: more than 6000 samples, whose kernel is not diagonalised.
     """
-    kernels, rule, points, targets, probes, weights = problem
+    network, rule, points, targets, probes, weights = problem
     refuse_traced(loss, points, targets, probes, weights, rule)
     count = len(points)
     require(count <= DENSE_LIMIT, "num_samples", f'at most {DENSE_LIMIT} with loss="{loss.name}"', count)
     nodes = Nodes.of(jnp.arange(count)[:, None], weights, targets)
-    train, cross = kernels(points), kernels(probes, points)
+    train, cross = network.kernels(points), network.kernels(probes, points)
     if given is not None:
         initial = Initial(np.asarray(given[0]), np.asarray(given[1]), None)
     elif draws.random_init:
-        own = diagonals(kernels, probes)[0]
+        own = network.own(probes).nngp
         initial = drawn_initial(train.nngp, cross.nngp, own, weights, draws.count, draws.key)
     else:
         initial = no_initial(count, len(probes))
