@@ -89,7 +89,7 @@ ACCURACY = [
 TEXTURES = [
     (images, network, 0.9, 200, sets, rate)
     for (network, sets, rate), images in itertools.product(
-        (("linear-0", 8, 0.25), ("relu-2", 8, 0.25), ("convolution", 4, 0.5)), ("textures", "textures, own crops")
+        (("linear-0", 8, 0.25), ("relu-2", 8, 0.25), ("convolution", 12, 0.5)), ("textures", "textures, own crops")
     )
 ]
 TIMES = np.array([3.0, 30.0, 150.0])  # convolutions, which take longest to train, to the second
