@@ -86,8 +86,8 @@ def _matrix() -> tuple[np.ndarray, np.ndarray]:
     """S, and the columns of targets and probes."""
     problem = _problem()
     root = np.sqrt(np.asarray(problem.weights))
-    matrix = root[:, None] * np.asarray(problem.kernels(problem.points).ntk) * root
-    cross = np.asarray(problem.kernels(problem.points, problem.probes).ntk)
+    matrix = root[:, None] * np.asarray(problem.network.kernels(problem.points).ntk) * root
+    cross = np.asarray(problem.network.kernels(problem.points, problem.probes).ntk)
     return matrix, root[:, None] * np.concatenate([np.asarray(problem.targets)[:, None], cross], axis=1)
 
 

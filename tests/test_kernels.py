@@ -350,3 +350,12 @@ def test_blocks_of_a_quadrature_make_up_the_matrix(monkeypatch, rng):
         for name in ("nngp", "ntk", "quadrature_error"):
             np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-12, atol=1e-14)
         assert float(found.quadrature_error) > 1e-8
+
+
+def test_kernels_of_points_with_themselves_are_the_diagonal_in_float64(rng):
+    x = rng.normal(size=(5, 3))
+    with jax.enable_x64(False):
+        own, whole = ns.MLP(2, bias_variance=0.1).own(x), ns.MLP(2, bias_variance=0.1).kernels(x)
+    for name in ("nngp", "ntk"):
+        assert getattr(own, name).dtype == np.float64
+        np.testing.assert_allclose(getattr(own, name), np.diagonal(getattr(whole, name)), rtol=1e-12)

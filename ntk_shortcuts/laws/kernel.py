@@ -58,7 +58,6 @@ class LawKernel(Record):
 
     __call__ = kernels
 
-    @in_float64
     def own(self, points: Any) -> Kernels:
         """NNGP and NTK of each point with itself, (n,) each."""
         return own_kernels(self, points)

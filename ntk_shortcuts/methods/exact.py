@@ -26,7 +26,7 @@ def exact_outputs(problem: Problem, random_init: bool, full_covariance: bool = F
     """Mean and variance (None without random_init; the whole covariance on request) at the probes."""
     prior = None
     if random_init and full_covariance:
-        prior = problem.kernels(problem.probes).nngp
+        prior = problem.network.kernels(problem.probes).nngp
     elif random_init:
         prior = problem.network.own(problem.probes).nngp
     return _solved(problem, prior, FrozenKernel.outputs, problem.targets)

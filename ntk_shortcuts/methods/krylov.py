@@ -160,7 +160,7 @@ def projected_outputs(
 
     Source: block Lanczos as in Golub & Underwood (1977); the bound is this project's. Label D16.1.
     """
-    product = KernelProduct(problem.kernels, "ntk", problem.points, problem.weights)
+    product = KernelProduct(problem.network.kernels, "ntk", problem.points, problem.weights)
     most = min(_MOST, free_memory() // (2 * _COPIES * 8 * len(problem.points)))
     groups = -(-len(problem.probes) // _PROBES) if random_init and not full_covariance else 1
     laws, dimension, error = [], 0, 0.0
@@ -202,7 +202,9 @@ class _Bound(NamedTuple):
         targets, points = np.asarray(problem.targets).reshape(self.count, -1), problem.points
         chosen = np.random.default_rng(0).choice(self.count, min(_LANDMARKS, self.count), replace=False)
         starts = jnp.concatenate([problem.probes[: self.probes], points[np.sort(chosen)]])
-        kernels = [np.asarray(problem.kernels(block, starts).ntk)[:size] for block, _, size in _blocks(points, problem.weights)]
+        kernels = [
+            np.asarray(problem.network.kernels(block, starts).ntk)[:size] for block, _, size in _blocks(points, problem.weights)
+        ]
         return np.sqrt(np.asarray(problem.weights))[:, None] * np.concatenate([targets, np.concatenate(kernels)], axis=1)
 
     def __call__(self, space: KrylovSpace) -> float:

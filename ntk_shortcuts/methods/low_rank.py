@@ -13,7 +13,6 @@ import numpy as np
 from jax.scipy.linalg import solve_triangular
 from scipy.linalg.lapack import dpstrf  # pyright: ignore[reportAttributeAccessIssue]  made when SciPy is compiled
 
-from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.networks.base import Network
 from ntk_shortcuts.numerics import compiled
@@ -87,11 +86,6 @@ class Problem(NamedTuple):
     targets: jax.Array
     probes: jax.Array
     weights: jax.Array
-
-    @property
-    def kernels(self) -> Callable[..., Kernels]:
-        """Between samples or probes."""
-        return self.network.kernels
 
 
 def low_rank_outputs(problem: Problem, random_init: bool, tolerance: float) -> tuple[OutputLaw, dict[str, float]]:

@@ -141,6 +141,7 @@ def as_network(network: Any) -> Network:
 _OWN = 32
 
 
+@in_float64
 def own_kernels(network: Any, points: Any) -> Kernels:
     """NNGP and NTK of each point with itself, (n,) each, of a network or of what else has kernels between points."""
     count = len(points)
