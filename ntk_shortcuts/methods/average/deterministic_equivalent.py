@@ -20,7 +20,7 @@ import numpy as np
 
 from ntk_shortcuts.laws.eigenfunctions import SectorFeatures
 from ntk_shortcuts.nodes.base import Nodes
-from ntk_shortcuts.numerics import solve_each
+from ntk_shortcuts.numerics import complex_product, inverse_each
 from ntk_shortcuts.typing import Array, Complex, Float
 
 _TOLERANCE = 1e-10
@@ -112,8 +112,9 @@ def averaged_resolvent(
 
     def solve(inverse: jax.Array) -> jax.Array:
         density = jnp.sum(nodes.weights * square * inverse, axis=1)
-        matrix = features.gram + (transposed * density) @ features.nodes
-        return solve_each(matrix, transposed + 0j)
+        matrix = features.gram + complex_product(transposed * density, features.nodes)
+        # Half the time of solving for each node: there are more nodes than modes, and products are faster than substitution.
+        return complex_product(inverse_each(matrix), transposed)
 
     def leverage(solution: jax.Array) -> jax.Array:
         return jnp.sum(jnp.sum(transposed * solution, axis=1) + features.tail, axis=0) / num_samples
