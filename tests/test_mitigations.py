@@ -222,3 +222,20 @@ def test_predicted_gains_are_those_of_exact_solutions():
         best = table.best.to_series()
         assert best[["group_weights", "attribute_removed"]].min() > best["none"] + 0.4
         assert best["subsampling"] > best["none"] + 0.2
+
+
+def test_several_classes_have_mitigations_too():
+    rng = np.random.default_rng(2)
+    labels, patch = np.repeat([0, 1, 2], 24), np.tile([-1, 1], 36)
+    inputs = np.concatenate([np.eye(3)[labels], 2.0 * patch[:, None], rng.normal(size=(72, 2))], axis=1)
+    pool, test = ns.Pool(inputs, labels, {"patch": patch}).split(jax.random.key(0), 0.6)
+    training = ns.GradientFlow([0.3, 10.0])
+    options = {"num_samples": 24, "method": "monte_carlo", "key": jax.random.key(0), "num_datasets": 3}
+    found = ns.mitigations(pool, ns.MLP(1), training, test=test, only=["none", "attribute_removed"], **options)
+    # Independently: another pool, predicted, of which the worst group is read. Draws are those of the same key.
+    cleaned = without_attribute(pool, "patch")
+    for name, change in (("none", lambda pool: pool), ("attribute_removed", cleaned)):
+        predicted = ns.predict(change(pool), ns.MLP(1), training, test=change(test), **options)
+        worst = predicted.group_accuracy.values.reshape(2, -1).min(axis=1)
+        np.testing.assert_allclose(found.worst_group_accuracy.sel(mitigation=name), worst, atol=1e-10)
+    assert found.best.sel(mitigation="attribute_removed") > found.best.sel(mitigation="none")
