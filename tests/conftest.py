@@ -17,6 +17,7 @@ os.environ["NTK_SHORTCUTS_CACHE"] = "off"
 # Two workers on two cores: with a thread each their linear algebra does not wait for the other's (with two each, tests of
 # averages over pools took up to thirty times as long on a busy machine).
 threadpool_limits(1, user_api="blas")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # for the processes that they start
 
 jax.config.update("jax_enable_x64", True)
 

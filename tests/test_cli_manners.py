@@ -325,3 +325,15 @@ def test_steps_stop_their_bar_where_a_reader_stops(bars):
         if number == 3:
             break
     assert bars.bars[0].stopped and bars.bars[0].told == [(1, 10), (2, 10), (3, 10)]
+
+
+@pytest.mark.parametrize(("loaded", "given", "expected"), [("", None, "1"), ("", "3", "3"), ("numpy", None, "None")])
+def test_maps_take_one_thread_of_lapack_unless_something_else_was_said_or_is_loaded(loaded, given, expected):
+    code = (
+        f"import os, {loaded or 'sys'}; from ntk_shortcuts.cli.engine import many_small_problems; many_small_problems(); "
+        "print(os.environ.get('OPENBLAS_NUM_THREADS'))"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    environment |= {"PYTHONPATH": str(ROOT)} | ({} if given is None else {"OPENBLAS_NUM_THREADS": given})
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == expected

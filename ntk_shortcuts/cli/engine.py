@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from collections.abc import Iterator
 from typing import Any
+
+
+def many_small_problems() -> None:
+    """LAPACK with one thread, where no library has been loaded yet and the environment says nothing else.
+
+    Its threads wait busily between the calls, on the cores that other programs' threads need: on two cores a map took half as
+    long again with two of them. A single large problem is faster with several.
+    """
+    if "numpy" not in sys.modules:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from ntk_shortcuts.cli.engine import many_small_problems
 from ntk_shortcuts.cli.options import takes_options
 
 
@@ -34,6 +35,8 @@ def explore(asked: ExploreOptions) -> None:
         raise ValueError(f"port must be an integer from 0 to 65535; got {asked.port}")
     if asked.pool is not None and not asked.pool.is_file():
         raise ValueError(f"pool must be an .npz file; there is no {str(asked.pool)!r}")
+    if asked.pool is None:
+        many_small_problems()
     from ntk_shortcuts.explorer.server import serve
 
     serve(

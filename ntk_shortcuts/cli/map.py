@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ntk_shortcuts.cli.answer import Answer
+from ntk_shortcuts.cli.engine import many_small_problems
 from ntk_shortcuts.cli.options import (
     FileOptions,
     JsonOption,
@@ -101,6 +102,7 @@ def map_command(
     decision surface is drawn beside the map; of several times a map each is drawn. Written to bias_map.png by default.
     --law takes the law from a file; of several shortcuts a map each is drawn, of groups by default the worst one's accuracy.
     """
+    many_small_problems()
     paths = files.paths(default="bias_map.png")
     named = axes.named(described.law)
     if named is not None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ntk_shortcuts.cli.answer import Answer, frame
-from ntk_shortcuts.cli.engine import sweep_engine
+from ntk_shortcuts.cli.engine import many_small_problems, sweep_engine
 from ntk_shortcuts.cli.options import (
     DATA_SUFFIXES,
     SUFFIXES,
@@ -74,6 +74,7 @@ def sweep_command(
     agreement, proportions_0, amplification_0, ...; rate of [noise], positive of [imbalance]. A figure has at most two axes of
     several values.
     """
+    many_small_problems()
     axes = grid.axes()
     rule = rule.along(axes)
     rule.check()
