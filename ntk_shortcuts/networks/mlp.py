@@ -19,18 +19,11 @@ from ntk_shortcuts.kernels.activations.hermite import Quadrature
 from ntk_shortcuts.kernels.activations.piecewise_linear import Linear
 from ntk_shortcuts.kernels.activations.resolve import ActivationLike, resolve_activation
 from ntk_shortcuts.kernels.angular import AngleSeries, AngularKernels, angle_series
-from ntk_shortcuts.kernels.blocks import NORMALIZATIONS, Block
+from ntk_shortcuts.kernels.between_points import point_kernels, series_kernels, series_of_moments
+from ntk_shortcuts.kernels.blocks import NORMALIZATIONS
 from ntk_shortcuts.kernels.devices import by_rows
 from ntk_shortcuts.kernels.moments import PairMoments
-from ntk_shortcuts.kernels.recursion import (
-    Kernels,
-    Layers,
-    RepeatedLayers,
-    blockwise,
-    linear_profiles,
-    mlp_kernels,
-)
-from ntk_shortcuts.kernels.tiles import mirrored
+from ntk_shortcuts.kernels.recursion import Kernels, Layers, RepeatedLayers, linear_profiles, mlp_kernels
 from ntk_shortcuts.networks.base import KernelFacts, Network
 from ntk_shortcuts.networks.fully_connected import INITIALIZATIONS, PARAMETERIZATIONS, FullyConnected
 from ntk_shortcuts.networks.inputs import Inputs, two_inputs
@@ -275,7 +268,7 @@ class MLP(FullyConnected):
             repeated = RepeatedLayers.of(layers, self.activation, self.block, moments)
             kernels = mlp_kernels(moments, repeated, self.activation, np.asarray(float(input_dim)), self.block)
         else:
-            kernels = _series_of_moments(moments, series)
+            kernels = series_of_moments(moments, series)
         return self._in_range(kernels, moments.variance1, moments.variance2, layers, input_dim, series)
 
     def _between(
@@ -284,9 +277,9 @@ class MLP(FullyConnected):
         series = self._series(layers, input_dim, points1.dtype)
         if series is None:
             repeated = RepeatedLayers.of(layers, self.activation, self.block, (points1, points2, scale))
-            of_points, held = _point_kernels, (scale, repeated, self.activation, np.asarray(float(input_dim)), self.block)
+            of_points, held = point_kernels, (scale, repeated, self.activation, np.asarray(float(input_dim)), self.block)
         else:
-            of_points, held = _series_kernels, (scale, series, self.activation.block_sides)
+            of_points, held = series_kernels, (scale, series, self.activation.block_sides)
         counts = points1.shape[0], (points1 if points2 is None else points2).shape[0]
         alone = not is_traced(points1, points2, held) and on_one_device(points1)
         rows = _filled(points1) if alone else points1
@@ -396,81 +389,6 @@ def _squared_norms(points: jax.Array, scale: jax.Array | None) -> np.ndarray:
     amplified = np.asarray(points) if scale is None else np.asarray(points) * np.asarray(scale)
     with np.errstate(over="ignore"):
         return np.einsum("ij,ij->i", amplified, amplified)
-
-
-@compiled
-def _series_of_moments(moments: PairMoments, series: AngleSeries) -> Kernels:
-    return Kernels(*series.of_moments(moments), jnp.asarray(series.error, moments.covariance.dtype))
-
-
-@compiled
-def _series_kernels(
-    points1: jax.Array, points2: jax.Array | None, scale: jax.Array | None, series: AngleSeries, sides: tuple[int, int]
-) -> Kernels:
-    """Kernels between inputs, or between points of the plane amplified by `scale` (2,), from the series, whatever it is of."""
-    if points1.shape[1] == 2:
-        factor = 1 if scale is None else scale
-        error = jnp.asarray(series.error, points1.dtype)
-        return Kernels(*series.between(points1 * factor, (points1 if points2 is None else points2) * factor), error)
-
-    def between(a: jax.Array, b: jax.Array) -> Kernels:
-        return _series_of_moments(_moments(a, b, scale), series)
-
-    return _in_tiles(between, sides, points1, points2, jnp.asarray(series.error, points1.dtype))
-
-
-@compiled
-def _point_kernels(
-    points1: jax.Array,
-    points2: jax.Array | None,
-    scale: jax.Array | None,
-    layers: Layers,
-    activation: Activation,
-    input_dim: Scalar,
-    block: Block,
-) -> Kernels:
-    """The same from the layers."""
-
-    def between(a: jax.Array, b: jax.Array) -> Kernels:
-        return mlp_kernels(_moments(a, b, scale), layers, activation, input_dim, block)
-
-    others = points1 if points2 is None else points2
-    sides = activation.block_sides
-    # Quadrature takes one block whole: the blocks' errors would have to be taken once more, from all points.
-    is_exact = not isinstance(activation, Quadrature)
-    if sides is None or (not isinstance(layers, RepeatedLayers) and len(layers) == 1):
-        return between(points1, others)
-    if not is_exact and max(points1.shape[0], others.shape[0]) <= min(sides):
-        kernels = between(points1, others)
-        if points2 is not None:
-            return kernels
-        return Kernels(mirrored(kernels.nngp), mirrored(kernels.ntk), kernels.quadrature_error)
-    error = jnp.zeros((), points1.dtype)
-    if not is_exact:
-        points = jnp.concatenate([points1, others]) if points2 is not None else points1
-        squares = jnp.sum((points * (1 if scale is None else scale)) ** 2, axis=1)
-        error = jnp.asarray(mlp_kernels(PairMoments.diagonal(squares), layers, activation, input_dim, block).quadrature_error)
-    return _in_tiles(between, sides, points1, points2, error)
-
-
-def _moments(points1: jax.Array, points2: jax.Array, scale: jax.Array | None) -> PairMoments:
-    if scale is None:
-        return PairMoments.from_inputs(points1, points2)
-    return PairMoments.from_scaled_plane(points1, points2, scale)
-
-
-def _in_tiles(
-    between: Callable[[jax.Array, jax.Array], Kernels],
-    sides: tuple[int, int],
-    points1: jax.Array,
-    points2: jax.Array | None,
-    error: jax.Array,
-) -> Kernels:
-    def tile(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
-        kernels = between(a, b)
-        return kernels.nngp, kernels.ntk
-
-    return Kernels(*blockwise(tile, sides, points1, points2, points1.dtype), error)
 
 
 class AnyDepth(Network):
