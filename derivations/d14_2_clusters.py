@@ -29,11 +29,6 @@ def steps() -> list[Step]:
     assert sp.expand(mean - distance / 2) == 0
     slope = sp.Matrix([sp.diff(linear, v) for v in (x, y)])
     assert sp.expand((slope.T * precision.inv() * slope)[0] - distance) == 0
-    # A majority along one axis and a minority along another: the operator of z.z' on linear functions is the second moment.
-    q, s, spread = sp.symbols("q s v", positive=True)
-    axes = [sp.Matrix([1, 0]), sp.Matrix([0, 1])]
-    second = spread * sp.eye(2) + sum((w * s**2 * (e * e.T) for w, e in zip((q, 1 - q), axes, strict=True)), sp.zeros(2))
-    assert second.eigenvals() == {q * s**2 + spread: 1, sp.expand((1 - q) * s**2 + spread): 1}
     return [
         Step(
             r"Bayes' rule over the clusters of either label, with $P_\pm(z) = \sum_{y_g = \pm 1}p_gN(z; m_g, S_g)$,",
@@ -50,11 +45,6 @@ def steps() -> list[Step]:
             r"larger class "
             r"gains, the smaller loses,",
             r"a_\pm^* = \Phi\Big(\frac{\Delta}{2} \pm \frac{1}{\Delta}\log\frac{p_+}{p_-}\Big)",
-        ),
-        Step(
-            r"A majority at $\pm s$ along one axis and a minority along another, of shares $q_i$ and the variance $v$ within a "
-            r"cluster: their second moment is diagonal, and so is the operator of a linear network, with the eigenvalues",
-            r"\lambda_i = \frac{\sigma_w^2}{d}\,(q_is^2 + v)",
         ),
     ]
 
@@ -88,13 +78,10 @@ def checks() -> list[Check]:
     for mean, label in zip(np.asarray(birds.means), birds.labels, strict=True):
         points = mean + np.sqrt(0.8) * rng.normal(size=(draws, 2))
         sampled.append(np.mean(np.sign(np.asarray(birds.class_expectation(points))) == label))
-    # Means 2 from the middle, unit variance; sigma_w^2 / d = 2 / 100.
-    spectrum = ns.kernel_spectrum(ns.Clusters.imbalanced(0.9), ns.MLP(0), modes=2, tolerance=0.01)
     return [
         compare("E[y|z] against scipy's densities, 5 clusters of their own covariance", expected, got, 1e-10),
         compare("two clusters: accuracies in closed form", [pair[0] for pair in pairs], [pair[1] for pair in pairs], 5e-4),
         compare("four groups: against 400,000 draws each", sampled, np.ravel(birds.bayes_group_accuracy()), 3e-3),
-        compare("majority and minority: eigenvalues", 0.02 * (4 * np.array([0.9, 0.1]) + 1), spectrum.eigenvalues, 1e-6),
     ]
 
 

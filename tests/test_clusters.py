@@ -1,11 +1,17 @@
 """Gaussian clusters: the law, averages at unequal class shares, group accuracies, presets."""
 
+import pathlib
+import re
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import ndtr
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.networks import KernelFacts
+from ntk_shortcuts.training.losses import LOSSES
 
 BIRDS = ns.Clusters.waterbirds(0.9, positive=0.25, amplification=(3.0, 1.0))
 WITH_CONSTANT = ns.MLP(0, bias_variance=1.0)
@@ -213,3 +219,79 @@ def test_presets_are_named_settings():
     for preset in (ns.Clusters.waterbirds, ns.Clusters.xor_core, ns.Clusters.imbalanced):
         with pytest.raises(ValueError, match=r"must be in \(0, 1\)"):
             preset(1.0)
+
+
+@pytest.mark.slow
+@pytest.mark.branches
+def test_the_preference_for_a_majority_is_what_the_page_says():
+    """Each row of the table of docs/howto/clusters.md, by the closed form and by predictions (D14.5)."""
+    page = (pathlib.Path(__file__).parents[1] / "docs" / "howto" / "clusters.md").read_text()
+    rows = [
+        [float(cell) for cell in re.findall(r"\d+\.?\d*", line)] for line in page.splitlines() if re.match(r"\| [01]", line)
+    ]
+    assert [tuple(row[:2]) for row in rows] == [(v, q) for v in (0.01, 0.25, 1.0) for q in (0.7, 0.9, 0.97)]
+    network, options = ns.MLP(0), {"method": "population", "random_init": False, "tolerance": 1e-3}
+    for inside, share, eigenvalues, weights, predicted_weights, *accuracies in rows:
+        shares = np.array([share, 1 - share])
+        moments = 4 * shares + inside
+        ends = 2 * shares / moments
+        expected = ndtr(2 / np.sqrt(inside) * ends / np.linalg.norm(ends))
+        law = ns.Clusters.imbalanced(share, separation=2.0, covariance=inside)
+        spectrum = ns.kernel_spectrum(law, network, modes=2, tolerance=0.01)
+        times = np.array([1e-3, 0.7 / (0.02 * moments[1]), np.inf])
+        early, later, last = ns.predict(law, network, ns.GradientFlow(times), probes=np.eye(2), **options).mean
+        groups = ns.predict(law, network, ns.GradientFlow(np.inf), **options).group_accuracy.mean("label").values
+        # Two routes to each: the eigenvalues also as speeds.
+        np.testing.assert_allclose(spectrum.eigenvalues, 0.02 * moments, rtol=1e-6)
+        np.testing.assert_allclose(-np.log1p(-later / last) / times[1], 0.02 * moments, rtol=2e-3)
+        np.testing.assert_allclose(last, ends, atol=5e-4)
+        np.testing.assert_allclose(groups, expected, atol=8e-3)  # at 512 points of each cluster
+        # The ratio is largest at first, and 1 at the end only where clusters are points.
+        assert early[0] / early[1] > later[0] / later[1] > last[0] / last[1] > 1
+        assert abs(early[0] / early[1] / (share / (1 - share)) - 1) < 2e-3
+        assert abs(last[0] / last[1] * moments[0] / moments[1] / (share / (1 - share)) - 1) < 2e-3
+        # As printed.
+        assert abs(eigenvalues - moments[0] / moments[1]) < 0.0051 and abs(weights - ends[0] / ends[1]) < 0.00051
+        assert abs(predicted_weights - last[0] / last[1]) < 0.00051
+        found = np.stack([expected, groups], axis=1).ravel()
+        assert np.abs(np.array(accuracies) - found).max() < 0.00051
+    best = law.bayes_group_accuracy().sel(minority=1)  # of the last row, as quoted below the table
+    assert np.all(np.abs(best - 0.69) < 0.0051)
+
+
+@pytest.fixture
+def penalised():
+    """Registers losses with a penalty on the square of the output, under names of their own, and forgets them."""
+    names = []
+
+    def register(value, name):
+        names.append(name)
+        type(name, (ns.training.Loss,), {"name": name, "__call__": lambda self, output, label: value(output, label)})
+        return name
+
+    yield register
+    for name in names:
+        LOSSES.pop(name)
+
+
+@pytest.mark.slow
+@pytest.mark.branches
+def test_no_size_of_the_output_alters_the_preference(penalised):
+    """Labels of another size, and a penalty on the square of the output: the weights shrink together (D14.5)."""
+    law = ns.Clusters.imbalanced(0.9, separation=2.0, covariance=0.25)
+    shares = np.array([0.9, 0.1])
+    options = {"method": "population", "random_init": False, "tolerance": 1e-2, "probes": np.eye(2)}
+
+    def ends(loss):
+        return np.asarray(ns.predict(law, ns.MLP(0), ns.GradientFlow(np.inf), loss=loss, **options).mean)
+
+    smaller = ends(penalised(lambda f, y: (f - 0.3 * y) ** 2 / 2 + 0.7 * f**2 / 2, "smaller_labels_and_a_penalty"))
+    np.testing.assert_allclose(smaller, 0.3 / 1.7 * 2 * shares / (4 * shares + 0.25), rtol=2e-3)
+    # Logistic loss prefers less, and as much as the squared one where a penalty keeps outputs small.
+    weights = [ends("logistic"), ends("squared")]
+    for size in (0.1, 1.0):
+        logistic = penalised(lambda f, y, size=size: jnp.logaddexp(0.0, -y * f) + size * f**2 / 2, f"logistic_{size}")
+        weights.insert(-1, ends(logistic))
+    ratios = [first / second for first, second in weights]
+    assert 1 < ratios[0] < ratios[1] < ratios[2] < ratios[3]
+    np.testing.assert_allclose(ratios, [1.28, 1.49, 1.52, 1.52], atol=0.0051)  # as docs/howto/clusters.md quotes them

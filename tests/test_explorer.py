@@ -302,4 +302,4 @@ def test_without_the_extra_one_line_says_how_to_get_it(capsys, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert main(["explore"]) == 2
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "pip install 'ntk-shortcuts[explorer]'" in said
+    assert said.count("\n") == 1 and "python -m pip install '.[explorer]', in a copy of the repository" in said

@@ -55,9 +55,13 @@ def xor_core(agreement: float = 0.9, separation: tuple[float, float] = (1.5, 2.0
 def imbalanced(majority: float = 0.9, separation: float = 2.0, **parameters: Any) -> dict[str, Any]:
     r"""A majority of either class along feature 0, a minority along feature 1, both told as well by their feature.
 
-    The second moment is diagonal, \(q_is^2+v\) with the shares \(q=(\rho,1-\rho)\), and so the majority's direction the top
-    eigenfunction of a linear network (Lim, Kim & Moon, 2026). Clusters 0 and 1 are the majority, 2 and 3 the minority; the
-    attribute "minority" is 0 or 1.
+    The second moment is diagonal, \(q_is^2+v\) with the shares \(q=(\rho,1-\rho)\) and the variance v within clusters, and so
+    the majority's direction the top eigenfunction of a linear network (Lim, Kim & Moon, 2026). Gradient flow takes its weights
+    to
+
+    \[w_i(t)=\frac{q_is}{q_is^2+v}\,(1-e^{-\lambda_it}),\qquad\lambda_i\propto q_is^2+v.\]
+
+    Clusters 0 and 1 are the majority, 2 and 3 the minority; the attribute "minority" is 0 or 1. Label D14.5.
 
     Args:
         majority: its share rho, in (0, 1).
