@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import gammaln
 
 from ntk_shortcuts.nodes.base import Nodes
-from ntk_shortcuts.nodes.gaussian import half_sphere, sobol_normal
+from ntk_shortcuts.nodes.gaussian import PRODUCT_DIMENSIONS, half_sphere, sobol_normal
 from ntk_shortcuts.numerics import compiled, eigh_each, safe_divide
 from ntk_shortcuts.typing import AnyArray
 
@@ -46,22 +46,40 @@ def feature_nodes(law: Any, level: int, purpose: str, merged: bool) -> Nodes:
     dimension = law.means.shape[0]
     size, radii = ladder(dimension, purpose, merged)[level]
     if not merged and dimension > 2:
-        return _drawn_points(law, size)
+        return drawn_points(law, size)
     nodes = _mapped_rays(law, size, radii, _MERGED_RANGE if merged else _RANGE)
     return nodes if merged else Nodes.of(nodes.everywhere, nodes.weights.ravel(), nodes.targets.ravel())
 
 
-def _drawn_points(law: Any, count: int) -> Nodes:
+def drawn_points(law: Any, count: int) -> Nodes:
     """Sobol points around the mean of class +1: even integrands have the same integral under either class.
 
     Their first coordinate, the most even one, lies along the whitened mean, on which alone the target depends, the next along
-    the features that are amplified most. Mean and covariance of the points are those of the law.
+    the features that are amplified most. Mean and covariance of the points are those of the law, and beyond three features
+    the target's regression on them has the law's direction. Label D14.6.
     """
     _, _, amplified = jnp.linalg.svd(jax.lax.stop_gradient(jnp.asarray(law.amplification)[:, None] * law.whitening))
     mean = jax.lax.stop_gradient(law.whitened_mean)
     turn = jnp.linalg.qr(jnp.concatenate([mean[:, None], amplified.T], axis=1))[0]
-    points = law.means + sobol_normal(len(mean), count) @ turn.T @ law.whitening.T
+    normal = sobol_normal(len(mean), count)
+    if len(mean) > PRODUCT_DIMENSIONS:
+        normal = _matched(normal, jnp.tanh((mean + normal @ turn.T) @ mean))
+    points = law.means + normal @ turn.T @ law.whitening.T
     return Nodes.of(points, np.full(count, 1 / count), jnp.tanh(points @ law.bayes_direction))
+
+
+def _matched(normal: AnyArray, target: jax.Array) -> jax.Array:
+    r"""Points of mean 0 and covariance 1, moved a little: a target of the first coordinate is uncorrelated with all others.
+
+    A correlation by chance tilts what is learnt towards features on which the target does not depend, and the bias feels it
+    before anything else. Label D14.6.
+    """
+    first, others = normal[:, :1], normal[:, 1:]
+    # The part of the target that its line misses; that line is uncorrelated with the others already.
+    beyond = target - jnp.mean(target) - first[:, 0] * jnp.mean(first[:, 0] * target)
+    others = others - jnp.outer(beyond, safe_divide(beyond @ others, jnp.sum(beyond**2)))
+    factor = jnp.linalg.cholesky(others.T @ others / len(others))
+    return jnp.concatenate([first, jax.scipy.linalg.solve_triangular(factor, others.T, lower=True).T], axis=1)
 
 
 def _mapped_rays(law: Any, angles: int, radii: int, reach: float) -> Nodes:
