@@ -340,6 +340,7 @@ def test_angle_of_half_tangent(dtype, roundings):
 
 
 @pytest.mark.slow
+@pytest.mark.branches
 def test_blocks_of_a_quadrature_make_up_the_matrix(monkeypatch, rng):
     x, y = 2 * rng.normal(size=(10, 3)), rng.normal(size=(7, 3))
     whole = [ns.MLP(2, ns.kernels.Quadrature(jnp.tanh, 40), bias_variance=0.1).kernels(*points) for points in ((x, y), (x,))]

@@ -12,7 +12,6 @@ import typer
 
 from ntk_shortcuts.cli.engine import many_small_problems
 from ntk_shortcuts.cli.options import takes_options
-from ntk_shortcuts.validation import extra
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,8 @@ class ExploreOptions:
 def explore(asked: ExploreOptions) -> None:
     """Open a page on which sliders move a setting and its predictions follow; Ctrl-C ends it."""
     if importlib.util.find_spec("panel") is None:
+        from ntk_shortcuts.validation import extra
+
         raise ValueError(f"the explorer must be installed, {extra('explorer')}; got no module named panel")
     if not 0 <= asked.port < 65536:
         raise ValueError(f"port must be an integer from 0 to 65535; got {asked.port}")
