@@ -54,12 +54,13 @@ def settings() -> list[tuple[str, float, ns.laws.DataLaw, str, int]]:
 
 def measured(name: str, ratio: float, law: ns.laws.DataLaw, network: str, size: int) -> list[dict]:
     """A row for each time: biases of shortcuts, or accuracies of groups, of the average against those of sampled data sets."""
+    dimension = law.test_points().points.shape[1]
     flow, start = ns.GradientFlow(list(TIMES)), time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ns.UntrustedPredictionWarning)
         average = ns.predict(law, NETWORKS[network], flow, num_samples=size)
         between = time.perf_counter()
-        num_datasets = FROM_FIVE_FEATURES if law.test_points().points.shape[1] >= 5 else DATASETS
+        num_datasets = FROM_FIVE_FEATURES if dimension >= 5 else DATASETS
         options = {"method": "monte_carlo", "key": jax.random.key(7), "num_datasets": num_datasets}
         sampled = ns.predict(law, NETWORKS[network], flow, num_samples=size, **options)
     end = time.perf_counter()
@@ -69,7 +70,7 @@ def measured(name: str, ratio: float, law: ns.laws.DataLaw, network: str, size: 
     outputs = np.abs(average.mean - sampled.mean) / (sampled.std / np.sqrt(num_datasets))
     spread = np.median(np.abs(average.std / sampled.std - 1), axis=1)
     shared = {
-        **{"law": name, "features": law.test_points().points.shape[1], "ratio": ratio, "network": network},
+        **{"law": name, "features": dimension, "ratio": ratio, "network": network},
         **{"num_samples": size, "nodes": int(average.diagnostics["nodes"])},
         "discretization_error": f"{average.diagnostics['discretization_error']:.5f}",
         **{"seconds": f"{between - start:.1f}", "sampled_seconds": f"{end - between:.1f}"},
