@@ -295,16 +295,11 @@ def _upper_half(x: jax.Array) -> jax.Array:
 def eigh_each(matrices: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Eigenvalues (ascending) and eigenvectors of symmetric matrices along the first axis, one LAPACK call each.
 
-    Here and in :func:`solve_each`: jaxlib spreads a batched LAPACK call over the threads that run the program and waits for
+    Here and in :func:`inverse_each`: jaxlib spreads a batched LAPACK call over the threads that run the program and waits for
     them. Two such calls side by side on two cores wait for each other for ever (seen with jaxlib 0.10.2).
     """
     results = [jnp.linalg.eigh(matrix, symmetrize_input=False) for matrix in matrices]
     return tuple(jnp.stack(parts) for parts in zip(*results, strict=True))  # type: ignore[return-value]
-
-
-def solve_each(matrices: jax.Array, right: jax.Array) -> jax.Array:
-    """Solutions of linear systems along the first axis, one LAPACK call each."""
-    return jnp.stack([jnp.linalg.solve(a, b) for a, b in zip(matrices, right, strict=True)])
 
 
 def inverse_each(matrices: jax.Array) -> jax.Array:

@@ -13,10 +13,10 @@ from ntk_shortcuts.laws.base import DataLaw, SectorKernels
 from ntk_shortcuts.laws.eigenfunctions import sector_features, sector_spectra
 from ntk_shortcuts.laws.kernel import LawKernel, own_sectors
 from ntk_shortcuts.methods.average.dataset_averaged import DatasetAveraged
-from ntk_shortcuts.methods.average.deterministic_equivalent import averaged_resolvent, scalar_kappa
+from ntk_shortcuts.methods.average.deterministic_equivalent import averaged_resolvent, scalar_kappa, solution_at
 from ntk_shortcuts.nodes.base import Nodes
 from ntk_shortcuts.nodes.parity import stacked
-from ntk_shortcuts.numerics import compiled, in_float64, solve_each
+from ntk_shortcuts.numerics import compiled, in_float64
 from ntk_shortcuts.outputs.signs import sign_slope
 from ntk_shortcuts.results.arrays import latent_coordinates, table, variable
 from ntk_shortcuts.results.base import Result, origin_of
@@ -149,15 +149,13 @@ def _influence(
     tail = jnp.maximum(own - jnp.sum(features.points**2, axis=2), 0)
     direction = jnp.einsum("xp,apm->xam", slope, at_probes)
     eigenvalues = spectra.basis.eigenvalues.ravel()
-    transposed = jnp.swapaxes(features.points, 1, 2) + 0j
+    transposed = jnp.swapaxes(features.points, 1, 2)
 
     def at_one_pole(pole: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         s, residue = pole
         start = scalar_kappa(s, eigenvalues, num_samples)
         resolvent = averaged_resolvent(s, start, rays, features, num_samples)
-        density = jnp.sum(rays.weights * rays.radius**2 * resolvent.inverse_kappa, axis=1)
-        matrix = features.gram + (jnp.swapaxes(features.nodes, 1, 2) * density) @ features.nodes
-        solution = solve_each(matrix, transposed)  # (sector, modes, n)
+        solution = solution_at(transposed, resolvent.inverse_kappa, rays, features)  # (sector, modes, n)
         kappa = -s + jnp.sum(jnp.sum(transposed * solution, axis=1) + tail, axis=0) / num_samples
         source = jnp.sum(rays.weights * rays.radius * rays.targets * resolvent.inverse_kappa, axis=1)
         fitted = features.points[0] @ (resolvent.solution[0] @ source)

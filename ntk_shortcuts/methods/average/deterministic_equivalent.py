@@ -84,6 +84,19 @@ class _State(NamedTuple):
     iterations: jax.Array
 
 
+def solution_at(
+    transposed: Float[Array, "sector modes n"],
+    inverse_kappa: Complex[Array, "nodes radii"],
+    nodes: Nodes,
+    features: SectorFeatures,
+) -> Complex[Array, "sector modes n"]:
+    r"""\((C+\int p\,\Phi^T\Phi/\kappa)^{-1}\Phi_x^T\) at points with eigenfunctions \(\Phi_x^T\)."""
+    density = jnp.sum(nodes.weights * nodes.radius**2 * inverse_kappa, axis=1)
+    matrix = features.gram + complex_product(jnp.swapaxes(features.nodes, 1, 2) * density, features.nodes)
+    # Half the time of solving for each point: there are more than modes, and products are faster than substitution.
+    return complex_product(inverse_each(matrix), transposed)
+
+
 def averaged_resolvent(
     s: Complex[Array, ""],
     start: Complex[Array, ""],
@@ -111,10 +124,7 @@ def averaged_resolvent(
         return 1 / (-s + square * eta[:, None])
 
     def solve(inverse: jax.Array) -> jax.Array:
-        density = jnp.sum(nodes.weights * square * inverse, axis=1)
-        matrix = features.gram + complex_product(transposed * density, features.nodes)
-        # Half the time of solving for each node: there are more nodes than modes, and products are faster than substitution.
-        return complex_product(inverse_each(matrix), transposed)
+        return solution_at(transposed, inverse, nodes, features)
 
     def leverage(solution: jax.Array) -> jax.Array:
         return jnp.sum(jnp.sum(transposed * solution, axis=1) + features.tail, axis=0) / num_samples
