@@ -7,7 +7,6 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import optimize
 
 from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
@@ -106,6 +105,8 @@ def halving_time(model: GenerativeModel, network: Any) -> float:
         >>> round(halving_time(GenerativeModel(amplification=(4.0, 1.0)), MLP(0)), 1)
         48.6
     """
+    from scipy import optimize
+
     amplification = np.asarray(model.amplification)
     spread = float(amplification.max() / amplification.min())
     require(spread <= 1e4, "amplification", "within a factor 1e4 of each other (beyond it, take the limit)", amplification)

@@ -9,8 +9,6 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import optimize
-from scipy.stats import qmc
 
 from ntk_shortcuts.axes import at, axes_of
 from ntk_shortcuts.entry import predict_bias
@@ -91,6 +89,8 @@ def critical_ratio(
         >>> abs(crossing.bias - 0.5) < 1e-3
         True
     """
+    from scipy import optimize  # what comes with it takes as long to import as this package
+
     LawKernel(model, network)
     known = [*(name for name in PARAMETERS if name in axes_of(model)), "time", "num_samples"]
     known += [name for name in axes_of(model) if name not in known]
@@ -153,6 +153,9 @@ def most_biased(
     Raises:
         ValueError: unknown names or bounds out of order.
     """
+    from scipy import optimize
+    from scipy.stats import qmc
+
     bounds = {"amplification_ratio": (0.125, 8.0), "shortcut_predictivity": (0.55, 0.9)} if bounds is None else dict(bounds)
     allowed = [name for name in PARAMETERS if name != "num_samples"]
     for name, pair in bounds.items():

@@ -122,6 +122,7 @@ class Page:
                 self._show(self._show_answer, setting, view, answer)
                 yield
         self._show(self._show_status, "")
+        self._subject.warm_up()
 
     def _show(self, function: Callable[..., None], *arguments: Any) -> None:
         """Have it done on the event loop, its changes in one message."""

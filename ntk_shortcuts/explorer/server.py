@@ -35,11 +35,11 @@ def serve(path: Path | None = None, port: int = 0, show: bool = True, ready: Cal
     subject: Subject = TwoFeatures() if path is None else OwnSamples(path)
     # The page says what a prediction's issues are.
     warnings.simplefilter("ignore", UntrustedPredictionWarning)
-    threading.Thread(target=subject.warm_up, name="explorer: first answers", daemon=True).start()
+    threading.Thread(target=subject.predict, args=(subject.default,), name="explorer: first answer", daemon=True).start()
     port = port or _free_port()
     url = f"http://{ADDRESS}:{port}/"
     origins = [f"{host}:{port}" for host in (ADDRESS, "localhost")]
-    pages: dict[str, Any] = {"/": lambda: Page(subject).template()}
+    pages: dict[str, Any] = {"/": lambda: _window(subject)}
     options = {"address": ADDRESS, "port": port, "websocket_origin": origins, "location": False, "title": subject.title}
     server = panel.io.server.get_server(pages, show=False, start=False, **options)
     server.start()
@@ -50,6 +50,13 @@ def serve(path: Path | None = None, port: int = 0, show: bool = True, ready: Cal
         server.io_loop.start()
     except KeyboardInterrupt:
         server.stop()
+
+
+def _window(subject: Subject) -> None:
+    """The page in the window that Panel is making."""
+    document: Any = panel.state.curdoc
+    with document.models.freeze():  # Bokeh would look through all models whenever one is added
+        Page(subject).template().server_doc(document, subject.title, location=False)
 
 
 def _free_port() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,9 @@ class Subject(abc.ABC):
         """Figures for one window, in order."""
 
     def warm_up(self) -> None:
-        """Answer what readers are likely to ask first, so that its programs are compiled, or read, before they do."""
-        later = dataclasses.replace(self.default, num_samples=100)
-        for setting in (self.default, later):
-            self.predict(setting)
-        for answers in (view.answers(self.default) for view in self.views()):
-            next(answers, None)
+        """Answer beside the page what readers are likely to ask next, so that its programs are there before they do."""
+        likely = dataclasses.replace(self.default, num_samples=100)
+        threading.Thread(target=self.predict, args=(likely,), name="explorer: likely next", daemon=True).start()
 
 
 class TwoFeatures(Subject):

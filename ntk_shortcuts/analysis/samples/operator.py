@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.sparse.linalg import eigsh
 
 from ntk_shortcuts.analysis.samples.functions import centred
 from ntk_shortcuts.issues import WidthIgnored, give
@@ -44,6 +42,8 @@ class Measure(NamedTuple):
             >>> round(Measure(np.array([2.0]), np.array([1.0])).learning_time, 4)  # log(2)/(2 x 2)
             0.1733
         """
+        from scipy.optimize import brentq
+
         if not np.all(np.isfinite(self.weights)):
             return float("nan")
         seen = self.eigenvalues > 0
@@ -70,6 +70,8 @@ class Operator(NamedTuple):
 
     def leading(self, count: int) -> tuple[Float[np.ndarray, "count"], Float[np.ndarray, "P count"]]:
         """Eigenvalues, descending, and eigenvectors as columns."""
+        from scipy.sparse.linalg import eigsh
+
         size = len(self.matrix)
         if size <= WHOLE or 2 * count > size:
             eigenvalues, vectors = np.linalg.eigh(self.matrix)
