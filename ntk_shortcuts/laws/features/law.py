@@ -58,7 +58,7 @@ class GaussianFeatures(LatentLaw):
             unit diagonal and positive definite.
 
     Numerics: for homogeneous kernels up to K = 3 nodes are product rules of directions with the radius integrated out, for
-    others in the plane of directions and radii; beyond they are scrambled Sobol points, from K = 4 on of the law's direction
+    others in the plane of directions and radii; beyond they are scrambled Sobol points of the law's direction
     (:mod:`ntk_shortcuts.laws.features.rays`, label D14.6). Rules are refined until the reliances stay;
     `discretization_error` is the last move.
 

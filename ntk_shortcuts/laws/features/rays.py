@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import gammaln
 
 from ntk_shortcuts.nodes.base import Nodes
-from ntk_shortcuts.nodes.gaussian import PRODUCT_DIMENSIONS, half_sphere, sobol_normal
+from ntk_shortcuts.nodes.gaussian import half_sphere, sobol_normal
 from ntk_shortcuts.numerics import compiled, eigh_each, safe_divide
 from ntk_shortcuts.typing import AnyArray
 
@@ -55,15 +55,14 @@ def drawn_points(law: Any, count: int) -> Nodes:
     """Sobol points around the mean of class +1: even integrands have the same integral under either class.
 
     Their first coordinate, the most even one, lies along the whitened mean, on which alone the target depends, the next along
-    the features that are amplified most. Mean and covariance of the points are those of the law, and beyond three features
-    the target's regression on them has the law's direction. Label D14.6.
+    the features that are amplified most. Mean and covariance of the points are those of the law, and the target's regression
+    on them has the law's direction. Label D14.6.
     """
     _, _, amplified = jnp.linalg.svd(jax.lax.stop_gradient(jnp.asarray(law.amplification)[:, None] * law.whitening))
     mean = jax.lax.stop_gradient(law.whitened_mean)
     turn = jnp.linalg.qr(jnp.concatenate([mean[:, None], amplified.T], axis=1))[0]
     normal = sobol_normal(len(mean), count)
-    if len(mean) > PRODUCT_DIMENSIONS:
-        normal = _matched(normal, jnp.tanh((mean + normal @ turn.T) @ mean))
+    normal = _matched(normal, jnp.tanh((mean + normal @ turn.T) @ mean))
     points = law.means + normal @ turn.T @ law.whitening.T
     return Nodes.of(points, np.full(count, 1 / count), jnp.tanh(points @ law.bayes_direction))
 
