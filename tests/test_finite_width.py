@@ -23,8 +23,9 @@ def drawn(network, count):
         squares = [jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)]
         return sum(squares), factor * jnp.sum(gradient[-1][0] ** 2) + float(network.bias_variance)
 
-    # In batches of ten: the weights of all would not fit the cache.
-    sample = jax.jit(lambda keys: jax.lax.map(one, keys, batch_size=10))
+    # In batches of ten: the weights of all would not fit the cache. Here computing takes longer than compiling.
+    optimized = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": True}
+    sample = jax.jit(lambda keys: jax.lax.map(one, keys, batch_size=10), compiler_options=optimized)
     return [np.asarray(values, np.float64) for values in sample(jax.random.split(jax.random.key(3), count))]
 
 
