@@ -11,7 +11,7 @@ import contextlib
 import functools
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import equinox as eqx
 import jax
@@ -97,13 +97,16 @@ def as_jax(array: AnyArray) -> jax.Array:
     return jnp.asarray(array, dtype=jax.dtypes.canonicalize_dtype(array.dtype))
 
 
-def compiled(function: Function) -> Function:
+def compiled(function: Function, donate: Literal["none", "all-except-first"] = "none") -> Function:
     """`equinox.filter_jit` for functions that run in either precision.
 
     JAX remembers of a NumPy array in which precision it first went over, and may hand that to a program of the other one (seen
     with JAX 0.10.2); of a new view it knows nothing.
+
+    Args:
+        donate: as `equinox.filter_jit` has it: whose memory may be used for the results.
     """
-    jitted = eqx.filter_jit(function)
+    jitted = eqx.filter_jit(function, donate=donate)
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:

@@ -108,6 +108,13 @@ def test_matrix(name, x64):
                     assert np.all(np.abs(found - reference) <= allowed * max(1, abs(reference))), (dtype, transformation)
 
 
+def test_programs_of_the_other_precision_are_not_in_the_way():
+    for x64 in (False, True, False):
+        with jax.enable_x64(x64):
+            found = jax.jit(FUNCTIONS["linearised"])(jnp.asarray(X))
+        assert found.dtype == (np.float64 if x64 else np.float32)
+
+
 @pytest.mark.slow
 @pytest.mark.branches
 @pytest.mark.parametrize("x64", [False, True])

@@ -13,6 +13,7 @@ import optax
 
 from ntk_shortcuts.experiments.ensembles.sources import TrainingData
 from ntk_shortcuts.networks.base import FiniteNetwork
+from ntk_shortcuts.numerics import compiled
 from ntk_shortcuts.training.losses import resolve_loss
 from ntk_shortcuts.typing import AnyArray, Key
 
@@ -44,13 +45,13 @@ class State(eqx.Module):
     key: jax.Array
 
 
-@eqx.filter_jit
+@compiled
 def initialize(settings: Settings, batch: TrainingData, init_keys: jax.Array, order_keys: jax.Array) -> tuple[State, jax.Array]:
     """Every member at initialisation, and its outputs at the probes (zero where centred)."""
     return jax.vmap(functools.partial(_start, settings))(batch, init_keys, order_keys)
 
 
-@eqx.filter_jit(donate="all-except-first")
+@functools.partial(compiled, donate="all-except-first")
 def advance(fixed: tuple[Settings, TrainingData], states: State, first: jax.Array, last: jax.Array) -> State:
     """Steps first, ..., last - 1. The bounds are data: one compiled loop, whose numbers do not depend on how it is cut."""
     return jax.lax.fori_loop(first, last, lambda index, states: _all(fixed, states, index), states)
@@ -63,7 +64,7 @@ def advance_apart(fixed: tuple[Settings, TrainingData], states: State, first: ja
     return states
 
 
-@eqx.filter_jit(donate="all-except-first")
+@functools.partial(compiled, donate="all-except-first")
 def _advance_once(fixed: tuple[Settings, TrainingData], states: State, index: jax.Array) -> State:
     return _all(fixed, states, index)
 
@@ -74,7 +75,7 @@ def _all(fixed: tuple[Settings, TrainingData], states: State, index: AnyArray) -
     return jax.vmap(lambda data, state: _step(settings, data, index, state))(batch, states)
 
 
-@eqx.filter_jit
+@compiled
 def measure(settings: Settings, batch: TrainingData, states: State, start: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Outputs at the probes, training loss and validation accuracy (NaN without validation data) of every member."""
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_shortcuts.numerics import is_traced
+from ntk_shortcuts.numerics import compiled, is_traced
 from ntk_shortcuts.validation import require
 
 _BATCHED = "apply_fn(params, x) of a batch (n, ...): wrap a function of one input as jax.vmap(apply_fn, (None, 0))"
@@ -62,7 +62,7 @@ def _require_pointwise(function: Callable, params: Any, x1: jax.Array, dtype: An
     require(same, "network", allowed, f"an output of {alone[0]:.3g} at a point alone and {together[0]:.3g} beside others")
 
 
-@eqx.filter_jit
+@compiled
 def _alone_and_together(function: Callable, params: Any, first: jax.Array, last: jax.Array) -> tuple[jax.Array, jax.Array]:
     # Zeros beside, for where all points are the same; at another place, where other units are dropped out.
     return function(params, first)[0], function(params, jnp.concatenate([last, jnp.zeros_like(first), first]))[-1]

@@ -13,9 +13,10 @@ import jax.numpy as jnp
 from ntk_shortcuts.kernels.empirical.blocks import gram
 from ntk_shortcuts.kernels.empirical.checks import is_real_array, kernel_dtype
 from ntk_shortcuts.kernels.tiles import take, tiled, tiled_symmetric, transpose
+from ntk_shortcuts.numerics import compiled
 
 
-@eqx.filter_jit
+@compiled
 def jacobian_ntk(
     function: Callable,
     params: Any,

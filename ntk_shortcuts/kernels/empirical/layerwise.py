@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from ntk_shortcuts.kernels.empirical.blocks import blocked, gram, product
 from ntk_shortcuts.kernels.empirical.layered import LayeredNetwork, LayerParameters, fan_ins
+from ntk_shortcuts.numerics import compiled
 
 
 class _Features(NamedTuple):
@@ -47,7 +47,7 @@ def _scales(network: LayeredNetwork, params: LayerParameters) -> tuple[tuple[jax
     return network.scales(fan_ins(params), params[0][0].dtype)
 
 
-@eqx.filter_jit
+@compiled
 def layerwise_ntk(network: LayeredNetwork, params: LayerParameters, x1: Any, x2: Any, rates: Any, memory: int) -> jax.Array:
     """The tangent kernel, a sum over layers of <deltas> (weight factor <inputs> + bias factor)."""
     factors = []
@@ -67,7 +67,7 @@ def layerwise_ntk(network: LayeredNetwork, params: LayerParameters, x1: Any, x2:
     return blocked(lambda x: _features(network, params, x), contract, x1, x2, numbers, memory)
 
 
-@eqx.filter_jit
+@compiled
 def layerwise_nngp(network: LayeredNetwork, params: LayerParameters, x1: Any, x2: Any, memory: int) -> jax.Array:
     """The readout's term of it: <last hidden features> in the variances of the readout."""
     readout = network.affine_layers(fan_ins(params))[-1]

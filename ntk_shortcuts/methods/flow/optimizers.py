@@ -179,7 +179,7 @@ def begin(descent: Descent, drawn: Drawn, points: FlowPoints) -> tuple[Member, S
     return jax.vmap(one)(drawn)
 
 
-@eqx.filter_jit(donate="all-except-first")
+@functools.partial(compiled, donate="all-except-first")
 def advance(fixed: tuple[Descent, Member], states: State, first: jax.Array, last: jax.Array) -> State:
     """Steps first, ..., last - 1 of every network. The bounds are data: one compiled loop, however it is cut."""
     descent, members = fixed
