@@ -10,9 +10,9 @@ from ntk_shortcuts.kernels import Kernels
 from ntk_shortcuts.laws import LawKernel
 from ntk_shortcuts.laws.two_features.polar import latent_rays
 from ntk_shortcuts.numerics import in_float64
-from ntk_shortcuts.training.frozen_kernel import trained_outputs
+from ntk_shortcuts.training.frozen_kernel import FrozenKernel, trained_outputs, unresolved_part
 from ntk_shortcuts.training.rounding import error_directions, mean_rounding
-from ntk_shortcuts.training.spectral import apply_filter, last_gain
+from ntk_shortcuts.training.spectral import Spectrum, apply_filter, gains, last_gain
 
 b, d, t, tau, s = sp.symbols("b d t tau s", positive=True)
 a = b + d  # two eigenvalues that differ
@@ -45,6 +45,12 @@ def steps() -> list[Step]:
     entries = sp.Poly(form, *E)
     mean = sum(c * (v if sorted(powers) == [0, 0, 0, 2] else 0) for powers, c in entries.terms())
     assert sp.expand(mean - v * r.dot(r) * q.dot(q)) == 0
+    # Parts that fall by a factor c a decade: those beyond the last two decades over these.
+    c, n = sp.symbols("c n", positive=True)
+    beyond, last = c**2 / (1 - c), 1 + c
+    assert sp.simplify(sp.summation(c**n, (n, 2, sp.oo)).args[0][0] - beyond) == 0
+    assert sp.simplify(beyond / last - c**2 / (1 - c**2)) == 0
+    assert sp.simplify((beyond / last).subs(c, 1 / sp.sqrt(2))) == 1 and sp.simplify(sp.diff(beyond / last, c)).subs(c, 0.5) > 0
     return [
         Step(
             r"A change of a symmetric matrix changes a function of it, in its eigenbasis, by divided differences. For "
@@ -71,7 +77,29 @@ def steps() -> list[Step]:
             r"E\,\delta m^2 = \frac{\epsilon^2}{M}\left(\lambda_{\max}^2|g(S)k|^2\left(|g(S)b|^2+g(\lambda_0)^2|b_0|^2\right)"
             r"+|g(S)k|^2|b|^2+|k|^2|g(S)b|^2\right)",
         ),
+        Step(
+            r"What the modes left out would add themselves is taken to be as much as those do that are kept within two decades "
+            r"of them. Where parts fall by a factor c a decade, what is left out is at most that up to "
+            r"$c=1/\sqrt2$; where they grow, as with smooth kernels at infinite time far from the data, nothing bounds it, and "
+            r"this is what tells.",
+            r"\delta m_0(x) = \sum_{\lambda_0\leq\lambda_i<100\lambda_0}g(\lambda_i)\,(k^\top v_i)(v_i^\top b),\qquad "
+            r"\frac{c^2+c^3+\cdots}{1+c} = \frac{c^2}{1-c^2}\leq 1,\qquad \lambda_0 = M\epsilon\lambda_{\max}",
+        ),
     ]
+
+
+def _left_out(rule) -> tuple[float, float]:
+    """What the modes beyond the resolution add at a point, and the estimate of it from those above, by the code.
+
+    Eigenvalues fall by 10 from one to the next, what a mode adds to the output at the end of training by 2.
+    """
+    size, kept = 24, 15  # 1e-14 is above the cut at 5e-15
+    eigenvalues, parts = 10.0 ** -np.arange(size), 0.5 ** np.arange(size)
+    square, row = np.diag(eigenvalues), (eigenvalues * parts)[None]
+    kernel = FrozenKernel(Kernels(square, square), Kernels(row, row), None, np.ones(size))
+    spectrum = Spectrum(eigenvalues[::-1], np.arange(size)[::-1] < kept, np.eye(size)[:, ::-1])
+    estimate = unresolved_part(kernel, np.ones(size), spectrum, gains(rule, spectrum, None))
+    return float(np.sum(parts[kept:])), float(estimate[0])
 
 
 _compiled = eqx.filter_jit(trained_outputs)
@@ -140,7 +168,10 @@ def checks() -> list[Check]:
     end, flow = _random_errors(ns.Ridge(0.0)), _random_errors(ns.GradientFlow(30.0))
     actual, expected = _on_the_boundary(GAPS)
     size = np.sqrt(np.mean((actual / expected) ** 2))
+    beyond, estimate = _left_out(ns.Ridge(0.0))
     return [
+        # Within two decades of the cut are 1e-14 and 1e-13: 2^-14 + 2^-13 for 2^-14.
+        compare("part left out over its estimate, c = 1/2: 1/3", 1 / 3, beyond / estimate, tolerance=1e-2),
         # The symmetry of the errors adds (r . q)^2; 400 draws have a standard error of 4 %.
         compare("t = inf: root mean square of random errors over the formula", 1.2, end, tolerance=0.3),
         compare("gradient flow, where it is between half of it and it", 0.85, flow, tolerance=0.45),
@@ -177,9 +208,10 @@ DERIVATION = Derivation(
         r"exact for $t=\infty$ and ridge 0; for gradient flow at most twice the error, and about it for descent below "
         r"$\eta\lambda=1$",
         "the code takes four roundings of the floating-point format for one: entries of kernels hold 2 to 8 (measured)",
+        "the modes left out add as much as the last ones kept, which is an estimate and no bound; on infinite data only",
     ],
     builds_on=["D4.4"],
-    code=["ntk_shortcuts.training.rounding.mean_rounding"],
+    code=["ntk_shortcuts.training.rounding.mean_rounding", "ntk_shortcuts.training.frozen_kernel.unresolved_part"],
     source="Daletskii & Krein (1965) for the derivative of a matrix function; this project",
     steps=steps,
     checks=checks,

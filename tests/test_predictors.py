@@ -112,6 +112,16 @@ def test_monte_carlo_agrees_with_population_and_its_twin_does_not():
     assert not abs(sampled.bias - population.bias - 0.1) < 4 * error + 0.005
 
 
+@pytest.mark.parametrize(
+    ("activation", "time", "unresolved"), [("erf", np.inf, True), ("erf", 1e6, False), ("relu", np.inf, False)]
+)
+def test_modes_that_the_arithmetic_leaves_out_are_said_where_they_matter(activation, time, unresolved):
+    """A smooth kernel's eigenfunctions grow without bound where there are no data, and infinite time weighs all alike."""
+    p = ns.predict_bias(_model(4.0), ns.MLP(1, activation), ns.GradientFlow(time), random_init=False, tolerance=0.5)
+    assert any(isinstance(issue, ns.issues.Rounding) for issue in p.issues) == unresolved
+    assert (p.diagnostics["rounding_error"] > 2e-3) == unresolved
+
+
 @pytest.mark.parametrize("size", [1e-9, 1e-3])
 def test_rounding_of_the_variance_is_a_warning_where_it_is_above_the_output(size):
     probes = _model().probe_grid()

@@ -29,18 +29,19 @@ class Unconverged(Issue):
 
 @dataclasses.dataclass(frozen=True)
 class Rounding(Issue):
-    """Errors of the arithmetic, or of a sum of resolvents, move the bias by up to `size`. Label D4.7."""
+    """Errors of the arithmetic, or of a sum of resolvents, move the bias by `size`. Label D4.7."""
 
     @property
     def what(self) -> str:
-        where = "at some probes the outputs are within the error of the arithmetic"
+        where = "at some probes the outputs are within the error of the arithmetic, or hang on modes that it does not resolve"
         return f"rounding moves the bias by up to {self.size:.2g}: {where}"
 
     @property
     def advice(self) -> str:
         return (
             "either the random output at initialisation is many orders of magnitude above what is left of it "
-            "(random_init=False leaves it out), or training reaches a direction in which the data hardly vary"
+            "(random_init=False leaves it out), or training reaches a direction in which the data hardly vary, or the end of a "
+            "smooth kernel's spectrum, which a finite time or a ridge decides"
         )
 
 

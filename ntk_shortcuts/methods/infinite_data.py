@@ -23,7 +23,7 @@ from ntk_shortcuts.nodes.parity import Unfold
 from ntk_shortcuts.numerics import compiled, is_traced
 from ntk_shortcuts.outputs import GaussianOutputs, OutputError, require_finite_outputs
 from ntk_shortcuts.padding import out_of_batch
-from ntk_shortcuts.training.frozen_kernel import FrozenKernel, OutputLaw, Training, from_gains
+from ntk_shortcuts.training.frozen_kernel import FrozenKernel, OutputLaw, Training, from_gains, unresolved_part
 from ntk_shortcuts.training.rules import SpectralFilter
 from ntk_shortcuts.training.spectral import SpectralDiagnostics, Spectrum, describe_spectrum, diagonalised, gains
 from ntk_shortcuts.typing import AnyArray, Array, Bool, Float
@@ -181,7 +181,11 @@ def _gains(rule: SpectralFilter, spectra: tuple[Spectrum, ...]) -> tuple[jax.Arr
 
 
 def _law_of_gains(operator: _Operator, spectra: tuple[Spectrum, ...], known: tuple[jax.Array, ...]) -> OutputLaw:
-    return _law(operator, [from_gains(*pair) for pair in zip(spectra, known, strict=True)])
+    law = _law(operator, [from_gains(*pair) for pair in zip(spectra, known, strict=True)])
+    if law.error is None:
+        return law
+    unresolved = unresolved_part(operator.sectors[0], operator.targets, spectra[0], known[0])
+    return dataclasses.replace(law, error=OutputError(law.error.mean + unresolved[..., None, :], law.error.variance))
 
 
 _diagonalised_each, _gains_each, _law_of_gains_each = map(compiled_each, (_diagonalised, _gains, _law_of_gains))

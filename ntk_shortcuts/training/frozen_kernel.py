@@ -103,6 +103,9 @@ class Applied(NamedTuple):
 
 Training = Callable[[jax.Array], Applied]
 
+# Modes so near to those that are left out say how much these would matter.
+_NEAR = 100
+
 
 class FrozenKernel(eqx.Module):
     """A network's kernels on m weighted training points and at the probes.
@@ -202,6 +205,22 @@ class FrozenKernel(eqx.Module):
 def from_gains(spectrum: Spectrum, gains: Float[Array, "*batch m"]) -> Training:
     """Training by g at the eigenvalues of :attr:`FrozenKernel.matrix`, whatever rule that is of."""
     return lambda columns: Applied(*filtered(spectrum, gains, columns), gains[..., jnp.argmax(spectrum.kept)])
+
+
+def unresolved_part(
+    kernel: FrozenKernel, targets: Float[Array, "m"], spectrum: Spectrum, gains: Float[Array, "*batch m"]
+) -> Float[Array, "*batch probes"]:
+    r"""What the modes that are left out would add to the mean, estimated: what the last ones kept do. Label D4.7.
+
+    \[k(x)^T\sqrt w\sum_{\lambda_0\leq\lambda_i<100\lambda_0}g(\lambda_i)\,v_iv_i^T\sqrt w\,y,\qquad
+      \lambda_0=M\epsilon\lambda_{\max}:\]
+
+    of smooth kernels at infinite time that is as much, at points that the data hardly reach; of others next to nothing.
+    """
+    eigenvalues, root = spectrum.eigenvalues, jnp.sqrt(kernel.weights)
+    resolution = len(eigenvalues) * jnp.finfo(eigenvalues.dtype).eps * eigenvalues[-1]
+    last = jnp.where(eigenvalues < _NEAR * resolution, gains, 0) * (spectrum.vectors.T @ (root * targets))
+    return (last @ spectrum.vectors.T) @ (kernel.cross.ntk * root).T
 
 
 def trained_outputs(
