@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.numerics import is_traced, without_key_type
+from ntk_shortcuts.validation import require
 
 
 # What equinox says of its own metaclass, which a checker of types cannot see through `type(...)`.
@@ -70,6 +72,12 @@ class Spec(Record):
         GradientFlow(time=[3, 30])
     """
 
+    def __check_init__(self) -> None:
+        """Refuse what is no switch where one is meant: any word would count as True."""
+        for name in _switches(type(self)):
+            value = getattr(self, name)
+            require(isinstance(value, bool | np.bool_), name, "True or False", value)
+
     def _is_left_out(self, value: Any, field: dataclasses.Field) -> bool:
         """Fields that are None or at their defaults."""
         array = isinstance(value, np.ndarray | jax.Array)
@@ -88,6 +96,12 @@ class Spec(Record):
         if self is other or type(self) is not type(other):
             return self is other
         return not is_traced(self, other) and self._identity() == other._identity()  # type: ignore[attr-defined]
+
+
+@functools.cache
+def _switches(kind: type[Spec]) -> tuple[str, ...]:
+    """Fields that are True or False."""
+    return tuple(field.name for field in dataclasses.fields(kind) if field.type in (bool, "bool"))
 
 
 # Entries of an array that are shown.

@@ -121,5 +121,5 @@ def expanded(parameter: Batch, eigenvalues: jax.Array) -> jax.Array:
 def require_parameter(name: str, value: Times, allowed: str, test: Callable[[Any], Any]) -> None:
     """Refuse a parameter that is neither a number nor an array of them, or out of range."""
     shape = np.shape(value)
-    require(len(shape) <= 1, name, f"{allowed}: a number, or a one-dimensional array", value)
+    require(len(shape) <= 1 and 0 not in shape, name, f"{allowed}: a number, or a one-dimensional array with entries", value)
     require_values(name, value, shape, allowed, test)

@@ -19,6 +19,7 @@ TORCH = ns.MLP(1, width=4, parameterization="standard", initialization="torch")
 FLOW, DESCENT = ns.GradientFlow(3.0), ns.GradientDescent(0.1, 3)
 DATA = ns.Dataset.from_arrays(np.eye(4, 3), [1, -1, 1, -1])
 POINTS = np.ones((2, 3))
+POOL = ns.Pool(np.eye(4, 3), [1, -1, 1, -1])
 LATENTS = [[0.5, 0.5], [1.0, 1.0], [-0.5, -0.5], [-1.0, -2.0]]
 
 
@@ -110,6 +111,8 @@ RULES = [
     ("time", lambda: ns.GradientFlow(-1.0), ">= 0", "got -1.0"),
     ("time", lambda: ns.GradientFlow(np.nan), ">= 0", "got nan"),
     ("time", lambda: ns.GradientFlow([[1.0]]), "a number, or a one-dimensional array", "got [[1.0]]"),
+    ("time", lambda: ns.GradientFlow([]), "with entries", "got []"),
+    ("steps", lambda: ns.GradientDescent(0.1, []), "with entries", "got []"),
     ("time", lambda: ns.GradientFlow("long"), ">= 0", "got 'long'"),
     ("time", lambda: ns.GradientFlow(None), ">= 0", "got None"),
     ("learning_rate", lambda: ns.GradientDescent(0.0, 1), "positive and finite", "got 0.0"),
@@ -135,6 +138,18 @@ PREDICTIONS = [
     ("form", lambda: predict(num_samples=10, form="global"), "one of", "got 'global'"),
     ("tolerance", lambda: predict(num_samples=10, tolerance=0.0), "positive", "got 0.0"),
     ("key", lambda: predict(num_samples=10, method="monte_carlo"), "a jax.random key", "got None"),
+    (
+        "key",
+        lambda: predict(num_samples=10, method="monte_carlo", key=jax.random.split(KEY)),
+        "a single one",
+        "an array of shape (2,)",
+    ),
+    ("random_init", lambda: predict(random_init="no"), "True or False", "got 'no'"),
+    ("replace", lambda: predict(num_samples=10, method="monte_carlo", key=KEY, replace=1), "True or False", "got 1"),
+    ("activation", lambda: ns.MLP(1, activation=lambda a, b: a), "of one variable", "missing 1 required positional argument"),
+    ("model", lambda: predict(POOL, method="population_flow", test=POOL), "a law of latents", "got 'Pool'"),
+    ("indices", lambda: POOL.take([4]), "from -4 to 3", "got [4]"),
+    ("indices", lambda: POOL.take([]), "whole numbers", "got []"),
     ("num_samples", lambda: predict(method="monte_carlo", key=KEY), "an even integer", "got None"),
     ("num_samples", lambda: predict(num_samples=11, method="monte_carlo", key=KEY), "even", "got 11"),
     ("num_datasets", lambda: predict(num_samples=10, method="monte_carlo", key=KEY, num_datasets=1), ">= 2", "got 1"),

@@ -86,6 +86,8 @@ def _closes_over_traced(function: Callable[..., Any]) -> bool:
         traced, out = jax.make_jaxpr(function, return_shape=True)(jax.ShapeDtypeStruct(_GRID.shape, jnp.result_type(float)))
     except jax.errors.TracerArrayConversionError as error:
         raise ValueError(f"activation must be {allowed} (of jax.numpy, not numpy); got {function!r}") from error
+    except TypeError as error:
+        raise ValueError(f"activation must be {allowed}; got {function!r}, for which {error}") from error
     is_array = isinstance(out, jax.ShapeDtypeStruct) and out.shape == _GRID.shape
     require(is_array and jnp.issubdtype(out.dtype, jnp.floating), "activation", allowed, function)
     return is_traced(traced.consts)

@@ -157,8 +157,21 @@ class Pool(Law):
         return self.reweighted(weights)
 
     def take(self, indices: Any) -> Pool:
-        """Some of the samples, with their weights."""
+        """Some of the samples, with their weights.
+
+        Args:
+            indices: of the samples, whole numbers from -P to P - 1, or a mask (P,).
+
+        Raises:
+            ValueError: other indices, or none.
+        """
         indices = np.asarray(indices)
+        if indices.dtype == bool:
+            inside = indices.shape == (self.size,) and bool(np.any(indices))
+        else:
+            inside = indices.dtype.kind in "iu" and indices.ndim == 1 and len(indices) > 0
+            inside = inside and bool(np.all((-self.size <= indices) & (indices < self.size)))
+        require(inside, "indices", f"whole numbers from {-self.size} to {self.size - 1}, or a mask ({self.size},)", indices)
         attributes = {name: values[indices] for name, values in self.attributes.items()}
         return Pool(self.inputs[indices], self.labels[indices], attributes, self.weights[indices])
 

@@ -240,12 +240,12 @@ class PopulationFlow(Method):
             require(not half or num_samples % 2 == 0, "num_samples", "even, half of either class", num_samples)
             allowed = 'None with noisy labels and method="population_flow"'
             require(not law.flips_labels, "num_samples", allowed, num_samples)
-        allowed = 'an integer with method="population_flow" (infinitely wide networks: method="population")'
-        require_finite_network(kernel.network, allowed)
         nesting = (0, 0) if law.two_features is None else law.two_features.nesting
         require(not any(nesting), "nesting", '(0, 0) with method="population_flow"', nesting)
-        allowed = 'a law of latents in R^K, such as a GenerativeModel, with method="population_flow"'
-        require(law.latent_dim is not None, "model", allowed, type(law).__name__)
+        allowed = 'a law of latents in R^K, such as a GenerativeModel, with method="population_flow" (networks: train_ensemble)'
+        require(law.latent_dim is not None, "model", allowed, type(law).__name__.removeprefix("Indexed"))
+        allowed = 'an integer with method="population_flow" (infinitely wide networks: method="population")'
+        require_finite_network(kernel.network, allowed)
         key = require_key(self.key, 'a jax.random key with method="population_flow"')
         require_integer("num_inits", self.num_inits, 1)
         resolve_loss(self.loss)
