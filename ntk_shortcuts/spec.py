@@ -99,7 +99,7 @@ class Spec(Record):
 
 
 @functools.cache
-def _switches(kind: type[Spec]) -> tuple[str, ...]:
+def _switches(kind: Any) -> tuple[str, ...]:
     """Fields that are True or False."""
     return tuple(field.name for field in dataclasses.fields(kind) if field.type in (bool, "bool"))
 
