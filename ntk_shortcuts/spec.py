@@ -74,7 +74,7 @@ class Spec(Record):
 
     def __check_init__(self) -> None:
         """Refuse what is no switch where one is meant: any word would count as True."""
-        for name in _switches(type(self)):
+        for name in _switches(type(self)):  # pyright: ignore[reportArgumentType]  a class has a hash
             value = getattr(self, name)
             require(isinstance(value, bool | np.bool_), name, "True or False", value)
 
@@ -99,7 +99,7 @@ class Spec(Record):
 
 
 @functools.cache
-def _switches(kind: Any) -> tuple[str, ...]:
+def _switches(kind: type[Spec]) -> tuple[str, ...]:
     """Fields that are True or False."""
     return tuple(field.name for field in dataclasses.fields(kind) if field.type in (bool, "bool"))
 
