@@ -176,7 +176,9 @@ def checks() -> list[Check]:
         compare("t = inf: root mean square of random errors over the formula", 1.2, end, tolerance=0.3),
         compare("gradient flow, where it is between half of it and it", 0.85, flow, tolerance=0.45),
         # The code takes four roundings for one; outputs that are all rounding say how many there are, and processors differ.
-        compare("actual rounding over the expected, on the boundary: 1/16 to 4", np.log(0.5), np.log(size), tolerance=np.log(8)),
+        compare(
+            "actual rounding over the expected, on the boundary: 1/16 to 4", np.log(0.5), np.log(size), tolerance=np.log(8)
+        ),
     ]
 
 
