@@ -79,9 +79,9 @@ def steps() -> list[Step]:
         ),
         Step(
             r"What the modes left out would add themselves is taken to be as much as those do that are kept within two decades "
-            r"of them. Where parts fall by a factor c a decade, what is left out is at most that up to "
-            r"$c=1/\sqrt2$; where they grow, as with smooth kernels at infinite time far from the data, nothing bounds it, and "
-            r"this is what tells.",
+            r"of them, if the spectrum goes on in the two decades above (below a gap there is nothing, as with linear "
+            r"networks). Where parts fall by a factor c a decade, what is left out is at most that up to $c=1/\sqrt2$; where "
+            r"they grow, as with smooth kernels at infinite time far from the data, nothing bounds it, and this is what tells.",
             r"\delta m_0(x) = \sum_{\lambda_0\leq\lambda_i<100\lambda_0}g(\lambda_i)\,(k^\top v_i)(v_i^\top b),\qquad "
             r"\frac{c^2+c^3+\cdots}{1+c} = \frac{c^2}{1-c^2}\leq 1,\qquad \lambda_0 = M\epsilon\lambda_{\max}",
         ),
@@ -210,7 +210,8 @@ DERIVATION = Derivation(
         r"exact for $t=\infty$ and ridge 0; for gradient flow at most twice the error, and about it for descent below "
         r"$\eta\lambda=1$",
         "the code takes four roundings of the floating-point format for one: entries of kernels hold 2 to 8 (measured)",
-        "the modes left out add as much as the last ones kept, which is an estimate and no bound; on infinite data only",
+        "the modes left out add as much as the last ones kept, none below a gap of two decades: an estimate and no bound; on "
+        "infinite data only",
     ],
     builds_on=["D4.4"],
     code=["ntk_shortcuts.training.rounding.mean_rounding", "ntk_shortcuts.training.frozen_kernel.unresolved_part"],

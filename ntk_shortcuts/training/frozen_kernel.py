@@ -213,13 +213,17 @@ def unresolved_part(
     r"""What the modes that are left out would add to the mean, estimated: what the last ones kept do. Label D4.7.
 
     \[k(x)^T\sqrt w\sum_{\lambda_0\leq\lambda_i<100\lambda_0}g(\lambda_i)\,v_iv_i^T\sqrt w\,y,\qquad
-      \lambda_0=M\epsilon\lambda_{\max}:\]
+      \lambda_0=M\epsilon\lambda_{\max},\]
 
-    of smooth kernels at infinite time that is as much, at points that the data hardly reach; of others next to nothing.
+    if the spectrum reaches down to the cut, with eigenvalues in the two decades above these as well. Below a gap there is
+    nothing: a linear network's kernel has no more modes than inputs have directions. It is much for
+    smooth kernels at infinite time, at points that the data hardly reach.
     """
     eigenvalues, root = spectrum.eigenvalues, jnp.sqrt(kernel.weights)
     resolution = len(eigenvalues) * jnp.finfo(eigenvalues.dtype).eps * eigenvalues[-1]
-    last = jnp.where(eigenvalues < _NEAR * resolution, gains, 0) * (spectrum.vectors.T @ (root * targets))
+    above = eigenvalues / (_NEAR * resolution)
+    reaches = jnp.any((above >= 1) & (above < _NEAR))
+    last = jnp.where(reaches & (above < 1), gains, 0) * (spectrum.vectors.T @ (root * targets))
     return (last @ spectrum.vectors.T) @ (kernel.cross.ntk * root).T
 
 
