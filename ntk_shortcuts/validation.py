@@ -43,8 +43,7 @@ def require_integer(name: str, value: Any, minimum: int, allowed: str | None = N
 
 def require_key(value: Any, allowed: str = "a jax.random key") -> Any:
     """A key of `jax.random`, typed or of raw words."""
-    is_array = isinstance(value, jax.Array | np.ndarray)
-    require(is_array, "key", allowed, value)
+    require(isinstance(value, jax.Array | np.ndarray), "key", allowed, value)
     typed = jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
     require(value.ndim == (0 if typed else 1), "key", f"{allowed}, a single one", f"an array of shape {value.shape}")
     return value

@@ -216,8 +216,8 @@ def unresolved_part(
       \lambda_0=M\epsilon\lambda_{\max},\]
 
     if the spectrum reaches down to the cut, with eigenvalues in the two decades above these as well. Below a gap there is
-    nothing: a linear network's kernel has no more modes than inputs have directions. It is much for
-    smooth kernels at infinite time, at points that the data hardly reach.
+    nothing: a linear network's kernel has no more modes than inputs have directions. The part is large for smooth kernels at
+    infinite time, at points that the data hardly reach.
     """
     eigenvalues, root = spectrum.eigenvalues, jnp.sqrt(kernel.weights)
     resolution = len(eigenvalues) * jnp.finfo(eigenvalues.dtype).eps * eigenvalues[-1]
