@@ -12,9 +12,11 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
-from ntk_shortcuts.numerics import compiled, map_needed
+from ntk_shortcuts.numerics import compiled
 from ntk_shortcuts.padding import filled
 
 SEVERAL = 8
@@ -30,7 +32,17 @@ def compiled_each(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def program(present: jax.Array, *arguments: Any) -> Any:
         arrays, shared = eqx.partition(arguments, eqx.is_array)
-        return map_needed(lambda own: function(*eqx.combine(own, shared)), arrays, present)
+        once = jax.jit(lambda own: function(*eqx.combine(own, shared)), inline=True)  # traced once
+
+        def own(place: Any) -> Any:
+            return jax.tree.map(lambda leaf: lax.dynamic_index_in_dim(leaf, place, keepdims=False), arrays)
+
+        def added(place: jax.Array, results: Any) -> Any:
+            found = once(own(place))
+            return jax.tree.map(lambda leaf, one: lax.dynamic_update_index_in_dim(leaf, one, place, 0), results, found)
+
+        empty = jax.tree.map(lambda leaf: jnp.zeros((len(present), *leaf.shape), leaf.dtype), jax.eval_shape(once, own(0)))
+        return lax.fori_loop(0, jnp.sum(present), added, empty)
 
     program.__name__ = function.__name__
     return compiled(program)

@@ -69,7 +69,7 @@ def test_predict_runs_as_a_program():
     assert json.loads(done.stdout)["bias"] == pytest.approx(1.13, abs=0.01)
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     # Files, figures and trained networks are not asked for.
-    assert "jax" in imported and not imported & {"xarray", "pandas", "matplotlib", "scipy.stats", "diffrax", "sympy"}
+    assert "jax" in imported and not imported & {"xarray", "pandas", "matplotlib", "scipy.stats", "diffrax", "optax", "sympy"}
 
 
 @pytest.mark.parametrize("command", ["--help", "--version", "map --help"])

@@ -1,26 +1,6 @@
 """Trained networks beside predictions: ensembles, sweeps and maps, comparisons of theory with training, and image pools."""
 
-from ntk_shortcuts.experiments import images
-from ntk_shortcuts.experiments.ensembles import (
-    Ensemble,
-    LawEnsemble,
-    PoolEnsemble,
-    train_ensemble,
-    train_ensembles,
-    train_on_law,
-    train_on_pool,
-)
-from ntk_shortcuts.experiments.sweeps import bias_map, sweep
+import lazy_loader as _lazy_loader
 
-__all__ = [
-    "Ensemble",
-    "LawEnsemble",
-    "PoolEnsemble",
-    "bias_map",
-    "images",
-    "sweep",
-    "train_ensemble",
-    "train_ensembles",
-    "train_on_law",
-    "train_on_pool",
-]
+# As at the top: a sweep of predictions does not wait for what trains networks.
+__getattr__, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)

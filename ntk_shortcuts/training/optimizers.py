@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import equinox as eqx
 import jax
-import optax
 
 from ntk_shortcuts.spec import Spec
 from ntk_shortcuts.training.gradient_descent import GradientDescent
+
+if TYPE_CHECKING:
+    import optax
 
 
 class DescentOptimizer(Spec):
@@ -34,6 +36,8 @@ class DescentOptimizer(Spec):
         return cls(float(training.momentum), training.nesterov, float(training.weight_decay), training.decoupled)
 
     def __call__(self, learning_rate: Any) -> optax.GradientTransformation:
+        import optax
+
         shrink = [towards_start(self.weight_decay)] if self.weight_decay else []
         trace = [optax.trace(self.momentum, self.nesterov)] if self.momentum else []
         pulled = [*trace, *shrink] if self.decoupled else [*shrink, *trace]
@@ -50,4 +54,6 @@ def towards_start(strength: float) -> optax.GradientTransformation:
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         return jax.tree.map(lambda u, p, start: u + strength * (p - start), updates, params, state.params), state
 
-    return optax.GradientTransformation(_Start, update)
+    from optax import GradientTransformation
+
+    return GradientTransformation(_Start, update)

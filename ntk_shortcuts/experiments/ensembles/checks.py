@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from ntk_shortcuts.experiments.ensembles.sources import Source
 from ntk_shortcuts.laws.base import require_two_features
@@ -19,10 +18,10 @@ from ntk_shortcuts.training.losses import resolve_loss
 from ntk_shortcuts.training.optimizers import DescentOptimizer
 from ntk_shortcuts.validation import require, require_integer
 
-# Optimisers whose updates commute with rotations of the weights, so that the reduction to the plane is exact.
-ROTATION_INVARIANT = (optax.sgd,)
+if TYPE_CHECKING:
+    import optax
 
-Optimizer = Callable[[Any], optax.GradientTransformation]
+Optimizer: TypeAlias = "Callable[[Any], optax.GradientTransformation]"
 
 
 def checked_laws(models: Sequence[GenerativeModel]) -> list[GenerativeModel]:
@@ -60,7 +59,9 @@ def require_trainable(network: FiniteNetwork, num_samples: int, input_dim: int) 
 def chosen_optimizer(optimizer: Optimizer | None, training: GradientDescent) -> Optimizer:
     """The rule's own where none is given; one that is given has a rule of steps and rates only beside it."""
     if optimizer is None:
-        return optax.sgd if training.plain else DescentOptimizer.of(training)
+        from optax import sgd
+
+        return sgd if training.plain else DescentOptimizer.of(training)
     for name in ("momentum", "weight_decay"):
         allowed = "0 with optimizer=, which says itself what it does beside the rate"
         require(not getattr(training, name), name, allowed, getattr(training, name))
@@ -84,5 +85,10 @@ def reduces(plane: bool | None, optimizer: Optimizer, network: FiniteNetwork, so
         start = jax.eval_shape(lambda b: network.on_plane(network.init(jax.random.key(0), source.input_dim), b), basis)
         obstacle = "for a network without a reduction to the plane" if start is None else None
     require(not plane or obstacle is None, "plane", f"False or None {obstacle}", plane)
-    invariant = getattr(optimizer, "func", optimizer) in ROTATION_INVARIANT or isinstance(optimizer, DescentOptimizer)
-    return (invariant and obstacle is None) if plane is None else bool(plane)
+    if plane is not None:
+        return bool(plane)
+    from optax import sgd
+
+    # Its updates commute with rotations of the weights, so that the reduction to the plane is exact.
+    invariant = getattr(optimizer, "func", optimizer) is sgd or isinstance(optimizer, DescentOptimizer)
+    return invariant and obstacle is None

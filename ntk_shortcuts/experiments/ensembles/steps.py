@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 
 from ntk_shortcuts.experiments.ensembles.sources import TrainingData
 from ntk_shortcuts.networks.base import FiniteNetwork
 from ntk_shortcuts.numerics import compiled
 from ntk_shortcuts.training.losses import resolve_loss
 from ntk_shortcuts.typing import AnyArray, Key
+
+if TYPE_CHECKING:
+    import optax
 
 
 class Settings(eqx.Module):
@@ -125,6 +127,8 @@ def _step(settings: Settings, data: TrainingData, index: AnyArray, state: State)
         rows = order[jnp.minimum(position, count - 1)]
         x, y, offset = data.inputs[rows], data.labels[rows], state.initial[rows]
         weight = (position < count).astype(y.dtype)
+    from optax import apply_updates
+
     gradient = jax.grad(lambda params: _loss(settings, params, x, y, offset, weight))(state.params)
     updates, optimizer_state = settings.optimizer.update(gradient, state.optimizer_state, state.params)
-    return State(optax.apply_updates(state.params, updates), optimizer_state, order, state.initial, state.key)
+    return State(apply_updates(state.params, updates), optimizer_state, order, state.initial, state.key)

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from ntk_shortcuts.laws.kernel import LawKernel
 from ntk_shortcuts.methods.flow.equation import (
@@ -39,7 +38,10 @@ from ntk_shortcuts.training.losses import resolve_loss
 from ntk_shortcuts.typing import Array, Float, Int, Key
 from ntk_shortcuts.validation import require, require_integer
 
-Optimizer = Callable[[Any], optax.GradientTransformation] | optax.GradientTransformation
+if TYPE_CHECKING:
+    import optax
+
+Optimizer: TypeAlias = "Callable[[Any], optax.GradientTransformation] | optax.GradientTransformation"
 
 # Steps between two looks at a bar.
 _AT_ONCE = 200
@@ -60,7 +62,9 @@ class Descent(eqx.Module):
     @property
     def transformation(self) -> optax.GradientTransformation:
         """The optimiser at the rule's rate; one with a rate of its own as it is."""
-        if isinstance(self.optimizer, optax.GradientTransformation):
+        from optax import GradientTransformation
+
+        if isinstance(self.optimizer, GradientTransformation):
             return self.optimizer
         dtype = self.rules.dtype
         return self.optimizer(jax.tree.map(lambda rate: jnp.asarray(rate, dtype), self.learning_rate))
@@ -101,12 +105,14 @@ def require_optimizer(optimizer: Any, training: Any, momentum: Any, weight_decay
     for name, both in numbers.items():
         zero = not any(np.any(np.asarray(value)) for value in both)
         require(zero, name, "0 with optimizer=, which says itself what it does beside the rate", both)
+    from optax import GradientTransformation
+
     made = optimizer
     allowed = "an optax optimiser, or a function from the learning rate to one, such as optax.adam"
-    require(callable(optimizer) or isinstance(optimizer, optax.GradientTransformation), "optimizer", allowed, optimizer)
-    if not isinstance(optimizer, optax.GradientTransformation):
+    require(callable(optimizer) or isinstance(optimizer, GradientTransformation), "optimizer", allowed, optimizer)
+    if not isinstance(optimizer, GradientTransformation):
         made = optimizer(1e-3)
-    require(isinstance(made, optax.GradientTransformation), "optimizer", allowed, made)
+    require(isinstance(made, GradientTransformation), "optimizer", allowed, made)
 
 
 def require_batch_size(batch_size: Any, num_samples: int | None) -> None:
@@ -201,6 +207,8 @@ def _law(positive: jax.Array, weights: jax.Array) -> jax.Array:
 
 
 def _step(descent: Descent, index: jax.Array, member: Member, state: State) -> State:
+    from optax import apply_updates
+
     cost, start = resolve_loss(descent.rules.loss), member.start
     order, batch = draw_batch(descent, index, member, state.order)
     inputs, offset = start.inputs[batch.rows], start.offset[batch.rows]
@@ -210,7 +218,7 @@ def _step(descent: Descent, index: jax.Array, member: Member, state: State) -> S
         return jnp.sum(batch.positive * cost(outputs, 1.0) + batch.negative * cost(outputs, -1.0))
 
     updates, memory = descent.transformation.update(jax.grad(risk)(state.params), state.memory, state.params)
-    return State(optax.apply_updates(state.params, updates), memory, order)
+    return State(apply_updates(state.params, updates), memory, order)
 
 
 def draw_batch(descent: Descent, index: jax.Array, member: Member, order: jax.Array) -> tuple[jax.Array, Batch]:
