@@ -149,38 +149,22 @@ class Clusters(LatentLaw):
     @in_float64
     def factors(self) -> Float[Array, "G K K"]:
         """Lower-triangular Cholesky factors of the covariances."""
-        return jnp.stack([jnp.linalg.cholesky(matrix) for matrix in self.covariances])
+        return _factors(self)
 
     @in_float64
     def log_responsibilities(self, latents: Num[AnyArray, "n K"]) -> Float[Array, "n G"]:
         """Log P(cluster | z) at latents (n, K)."""
-        joint = self._log_joint(latents)
-        return joint - jax.scipy.special.logsumexp(joint, axis=1, keepdims=True)
+        return _log_responsibilities(self, as_points("latents", latents, dimension=self.features))
 
     @in_float64
     def density(self, latents: Num[AnyArray, "n K"]) -> Float[Array, "n"]:
         """Mixture density p(z) at latents (n, K)."""
-        return jnp.exp(jax.scipy.special.logsumexp(self._log_joint(latents), axis=1))
-
-    def _log_joint(self, latents: Num[AnyArray, "n K"]) -> Float[Array, "n G"]:
-        """Log of p_g N(z; m_g, S_g)."""
-        latents = as_points("latents", latents, dimension=self.features)
-        parts = [
-            jnp.log(share) + jax.scipy.stats.multivariate_normal.logpdf(latents, mean, matrix)
-            for share, mean, matrix in zip(
-                jnp.asarray(self.proportions), jnp.asarray(self.means), self.covariances, strict=True
-            )
-        ]
-        return jnp.stack(parts, axis=1)
+        return _density(self, as_points("latents", latents, dimension=self.features))
 
     @in_float64
     def class_expectation(self, latents: Num[AnyArray, "n K"]) -> Float[Array, "n"]:
         r"""\(E[y\mid z]=\tanh(\tfrac12\log\frac{P(+\mid z)}{P(-\mid z)})\) at latents (n, K). Label D14.2."""
-        logs, labels = self.log_responsibilities(latents), jnp.asarray(self.labels)
-        # Classes' logarithms rather than a sum of signed densities, which far out would be 0 / 0.
-        of_class = (jnp.where(labels == side, logs, -jnp.inf) for side in (1, -1))
-        positive, negative = (jax.scipy.special.logsumexp(part, axis=1) for part in of_class)
-        return jnp.tanh((positive - negative) / 2)
+        return _class_expectation(self, as_points("latents", latents, dimension=self.features))
 
     @in_float64
     def group_shares(self, points: Any) -> Float[Array, "n G"]:
@@ -262,8 +246,7 @@ class Clusters(LatentLaw):
         return self._tested(points, cluster, np.full(len(cluster), 1 / len(cluster)))
 
     def _of_clusters(self, count: int) -> TestPoints:
-        normal = jnp.asarray(sobol_normal(self.features, count))
-        points = jnp.concatenate([mean + normal @ factor.T for mean, factor in zip(jnp.asarray(self.means), self.factors)])  # noqa: B905
+        points = _of_normal(self, sobol_normal(self.features, count))
         cluster = np.repeat(np.arange(self.clusters), count)
         return self._tested(points, cluster, jnp.asarray(self.proportions)[cluster] / count)
 
@@ -288,18 +271,66 @@ class Clusters(LatentLaw):
     @in_float64
     def flattest(self) -> Any:
         """Of the inputs' second moment, the smallest eigenvalue over the largest."""
-        means, alpha = jnp.asarray(self.means), jnp.asarray(self.amplification)
-        moments = self.covariances + means[:, :, None] * means[:, None, :]
-        moment = alpha[:, None] * jnp.einsum("g,gij->ij", jnp.asarray(self.proportions), moments) * alpha
-        values = jnp.linalg.eigvalsh(moment)
-        return values[0] / values[-1]
+        return _flattest(self)
+
+
+# Each as one program: their operations would be compiled one by one, for every cluster and every number of points.
+
+
+@compiled
+def _factors(law: Clusters) -> jax.Array:
+    return jnp.stack([jnp.linalg.cholesky(matrix) for matrix in law.covariances])
+
+
+def _log_joint(law: Clusters, latents: jax.Array) -> jax.Array:
+    """Log of p_g N(z; m_g, S_g), (n, G)."""
+    parts = [
+        jnp.log(share) + jax.scipy.stats.multivariate_normal.logpdf(latents, mean, matrix)
+        for share, mean, matrix in zip(jnp.asarray(law.proportions), jnp.asarray(law.means), law.covariances, strict=True)
+    ]
+    return jnp.stack(parts, axis=1)
+
+
+@compiled
+def _density(law: Clusters, latents: jax.Array) -> jax.Array:
+    return jnp.exp(jax.scipy.special.logsumexp(_log_joint(law, latents), axis=1))
+
+
+@compiled
+def _log_responsibilities(law: Clusters, latents: jax.Array) -> jax.Array:
+    joint = _log_joint(law, latents)
+    return joint - jax.scipy.special.logsumexp(joint, axis=1, keepdims=True)
+
+
+@compiled
+def _class_expectation(law: Clusters, latents: jax.Array) -> jax.Array:
+    logs, labels = _log_responsibilities(law, latents), jnp.asarray(law.labels)
+    # Classes' logarithms rather than a sum of signed densities, which far out would be 0 / 0.
+    of_class = (jnp.where(labels == side, logs, -jnp.inf) for side in (1, -1))
+    positive, negative = (jax.scipy.special.logsumexp(part, axis=1) for part in of_class)
+    return jnp.tanh((positive - negative) / 2)
+
+
+@compiled
+def _of_normal(law: Clusters, normal: AnyArray) -> jax.Array:
+    """Points of every cluster, one after the other, from standard normal ones."""
+    points = jnp.asarray(law.means)[:, None] + jnp.einsum("nj,gij->gni", jnp.asarray(normal), _factors(law))
+    return points.reshape(-1, law.features)
+
+
+@compiled
+def _flattest(law: Clusters) -> jax.Array:
+    means, alpha = jnp.asarray(law.means), jnp.asarray(law.amplification)
+    moments = law.covariances + means[:, :, None] * means[:, None, :]
+    moment = alpha[:, None] * jnp.einsum("g,gij->ij", jnp.asarray(law.proportions), moments) * alpha
+    values = jnp.linalg.eigvalsh(moment)
+    return values[0] / values[-1]
 
 
 @compiled
 def _nodes(law: Clusters, size: int) -> Nodes:
     normal, weights = normal_rule(law.features, size, size)
-    means, factors = jnp.asarray(law.means), law.factors
-    points = jnp.concatenate([means[g] + normal @ factors[g].T for g in range(law.clusters)])
+    points = _of_normal(law, normal)
     shares = jnp.concatenate([share * weights for share in jnp.asarray(law.proportions)])
     return Nodes.of(points, shares, law.class_expectation(points))
 

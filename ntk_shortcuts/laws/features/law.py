@@ -28,6 +28,7 @@ from ntk_shortcuts.validation import as_points, require, require_integer, requir
 
 _MOST = 10
 _PROBES, _SIDE = 2048, 30
+_ndtri = jax.jit(ndtri)  # one program, not twenty
 
 
 class GaussianFeatures(LatentLaw):
@@ -111,7 +112,7 @@ class GaussianFeatures(LatentLaw):
     @in_float64
     def means(self) -> Float[Array, "K"]:
         """Mean mu of class +1; class -1 has -mu."""
-        return ndtri(jnp.asarray(self.predictivity))
+        return _ndtri(jnp.asarray(self.predictivity))
 
     @property
     @in_float64
@@ -229,10 +230,15 @@ class GaussianFeatures(LatentLaw):
     @in_float64
     def flattest(self) -> Any:
         """Of the inputs' second moment, the smallest eigenvalue over the largest."""
-        alpha, means = jnp.asarray(self.amplification), self.means
-        moment = alpha[:, None] * (self.covariance + jnp.outer(means, means)) * alpha
-        values = jnp.linalg.eigvalsh(moment)
-        return values[0] / values[-1]
+        return _flattest(self)
+
+
+@compiled
+def _flattest(law: GaussianFeatures) -> jax.Array:
+    alpha, means = jnp.asarray(law.amplification), law.means
+    moment = alpha[:, None] * (law.covariance + jnp.outer(means, means)) * alpha
+    values = jnp.linalg.eigvalsh(moment)
+    return values[0] / values[-1]
 
 
 @compiled

@@ -20,7 +20,7 @@ from scipy.special import roots_hermitenorm
 
 from ntk_shortcuts.kernels.activations.resolve import resolve_activation
 from ntk_shortcuts.kernels.moments import PairMoments
-from ntk_shortcuts.numerics import in_float64, is_traced, safe_divide, safe_sqrt, unit_vectors
+from ntk_shortcuts.numerics import compiled, in_float64, is_traced, safe_divide, safe_sqrt, unit_vectors
 from ntk_shortcuts.spec import Record
 from ntk_shortcuts.typing import AnyArray, Array, Float, Key, Num, Scalar
 from ntk_shortcuts.validation import as_points
@@ -103,12 +103,26 @@ def latent_moments(
     """
     if nesting == (0, 0):
         return PairMoments.from_scaled_plane(latents1, latents2, amplification)
+    biased = is_traced(bias) or bool(bias != 0)
+    return _nested_moments(latents1, latents2, amplification, nesting, gain, bias if biased else None)
+
+
+# As one program: its sixty operations would be compiled one by one, for every number of latents.
+@compiled
+def _nested_moments(
+    latents1: jax.Array,
+    latents2: jax.Array,
+    amplification: jax.Array,
+    nesting: tuple[int, int],
+    gain: jax.Array,
+    bias: jax.Array | None,
+) -> PairMoments:
     features = [_feature_moments(latents1[:, i], latents2[:, i], amplification[i], nesting[i], gain, bias) for i in range(2)]
     return _sum_of_independent(*features)
 
 
 def _feature_moments(
-    z1: jax.Array, z2: jax.Array, amplification: jax.Array, depth: int, gain: jax.Array, bias: jax.Array
+    z1: jax.Array, z2: jax.Array, amplification: jax.Array, depth: int, gain: jax.Array, bias: jax.Array | None
 ) -> PairMoments:
     e1, e2 = amplification * z1[:, None], amplification * z2[None, :]
     if depth == 0:
@@ -117,7 +131,7 @@ def _feature_moments(
     moments = _from_features(features1, features2)
     tanh = resolve_activation("tanh")
     for _ in range(depth - 1):
-        moments = tanh.dual(moments.affine(gain, bias)).moments
+        moments = tanh.dual(moments.affine(gain, jnp.zeros_like(gain) if bias is None else bias)).moments
     return moments
 
 
@@ -127,16 +141,17 @@ def _feature_moments(
 _STEP, _RANGE, _BIAS_NODES = 0.02, 8.5, 20
 
 
-def _tanh_features(e: jax.Array, gain: jax.Array, bias: jax.Array) -> jax.Array:
-    """tanh at every quadrature node, times the root of its weight: (n, nodes)."""
+def _tanh_features(e: jax.Array, gain: jax.Array, bias: jax.Array | None) -> jax.Array:
+    """tanh at every quadrature node, times the root of its weight: (n, nodes). Biases take nodes of their own; None: none."""
     nodes = np.arange(-_RANGE, _RANGE + _STEP / 2, _STEP)
     weights = np.exp(-(nodes**2) / 2)
-    biased = is_traced(bias) or bool(bias != 0)
-    bias_nodes, bias_weights = roots_hermitenorm(_BIAS_NODES) if biased else (np.zeros(1), np.ones(1))
+    bias_nodes, bias_weights = (np.zeros(1), np.ones(1)) if bias is None else roots_hermitenorm(_BIAS_NODES)
     root = jnp.asarray(np.sqrt(np.outer(weights / weights.sum(), bias_weights / bias_weights.sum())).ravel(), e.dtype)
     slope = jnp.asarray(np.repeat(nodes, len(bias_nodes)), e.dtype)
     offset = jnp.asarray(np.tile(bias_nodes, len(nodes)), e.dtype)
-    field = safe_sqrt(gain) * e[:, None] * slope[None, :] + safe_sqrt(bias) * offset[None, :]
+    field = safe_sqrt(gain) * e[:, None] * slope[None, :]
+    if bias is not None:
+        field += safe_sqrt(bias) * offset[None, :]
     return jnp.tanh(field) * root[None, :]
 
 
