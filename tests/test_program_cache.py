@@ -5,7 +5,13 @@ import os
 import subprocess
 import sys
 
+import equinox
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
+
+from ntk_shortcuts.methods.flow.equation import FlowRules, integrate
 
 PROGRAM = """
 import json, jax, ntk_shortcuts as ns
@@ -74,3 +80,22 @@ def test_a_place_of_jax_stays(tmp_path):
 def test_waiting_for_the_lock_in_vain_is_no_warning(tmp_path):
     silenced, heard = run(tmp_path, BUSY)
     assert silenced == [] and any("The file lock" in warning for warning in heard)
+
+
+def test_flows_call_nothing_in_python():
+    """A program that does is not kept. What the network itself checks stays a check."""
+    rules, before = FlowRules(0.0, 1e-4, "squared", False, False, 100, "float32"), equinox._errors.EQX_ON_ERROR
+    state, times = {"w": jnp.ones(3, jnp.float32)}, jnp.array([1.0, 2.0])
+
+    def flow(times, velocity=lambda _, p: jax.tree.map(jnp.negative, p)):
+        return integrate(state, velocity, lambda p: p["w"], times, rules)
+
+    def checked(time, p):
+        return {"w": -equinox.error_if(p["w"], jnp.any(p["w"] < 0.5), "below one half")}
+
+    assert "callback" not in str(jax.make_jaxpr(flow)(times))
+    seen, last, _ = flow(times)
+    assert last == 2.0 and np.allclose(seen, np.exp([[-1.0], [-2.0]]), atol=1e-3)
+    with pytest.raises(Exception, match="below one half"):
+        jax.block_until_ready(equinox.filter_jit(flow)(times, checked))
+    assert equinox._errors.EQX_ON_ERROR == before == "raise"

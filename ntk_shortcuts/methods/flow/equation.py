@@ -6,7 +6,9 @@ quadrature nodes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import importlib
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -254,25 +256,52 @@ def integrate(state: Any, velocity: Callable, observed: Callable, times: jax.Arr
     controller = diffrax.PIDController(rtol=tolerance, atol=tolerance, norm=euclidean_norm)
     if rules.batches is not None:
         controller = diffrax.ClipStepSizeController(controller, jump_ts=rules.batches.ends.astype(dtype))
-    solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(lambda t, vector, args: ravel_pytree(velocity(t, restore(vector)))[0]),
-        RungeKuttaChebyshev(),
-        t0=jnp.zeros((), dtype),
-        t1=end,
-        # Small enough for any network of use, and grown tenfold a step: diffrax's own choice is a further copy of the field.
-        dt0=1e-5 * end,
-        y0=flat,
-        saveat=diffrax.SaveAt(
-            subs=[
-                diffrax.SubSaveAt(ts=times, fn=lambda t, vector, args: observed(restore(vector))),
-                diffrax.SubSaveAt(t1=True, fn=lambda t, *_: t),
-            ]
-        ),
-        stepsize_controller=controller,
-        # Derivatives are made beside the flow, not through the solver.
-        adjoint=diffrax.ForwardMode(),
-        max_steps=rules.max_steps,
-        throw=False,
-    )
+    with _on_error("off") as chosen:
+
+        def field(time: Scalar, vector: jax.Array, _: Any) -> jax.Array:
+            with _on_error(chosen):
+                return ravel_pytree(velocity(time, restore(vector)))[0]
+
+        def seen_at(_: Scalar, vector: jax.Array, __: Any) -> Any:
+            with _on_error(chosen):
+                return observed(restore(vector))
+
+        solution = diffrax.diffeqsolve(
+            diffrax.ODETerm(field),
+            RungeKuttaChebyshev(),
+            t0=jnp.zeros((), dtype),
+            t1=end,
+            # Small enough for any network of use, grown tenfold a step: diffrax's own choice is one more copy of the field.
+            dt0=1e-5 * end,
+            y0=flat,
+            saveat=diffrax.SaveAt(
+                subs=[diffrax.SubSaveAt(ts=times, fn=seen_at), diffrax.SubSaveAt(t1=True, fn=lambda t, *_: t)]
+            ),
+            stepsize_controller=controller,
+            # Derivatives are made beside the flow, not through the solver.
+            adjoint=diffrax.ForwardMode(),
+            max_steps=rules.max_steps,
+            throw=False,
+        )
     seen, last = solution.ys  # pyright: ignore[reportGeneralTypeIssues]  saved, as asked for
     return seen, last[0], solution.stats["num_steps"]
+
+
+@contextlib.contextmanager
+def _on_error(action: Any) -> Iterator[Any]:
+    """What equinox' checks do that are traced inside, and hands out what they did before.
+
+    diffrax checks that times are sorted and within the flow, as they are here. A check that may raise is a call from the
+    program to Python, and JAX keeps no such program on disk. Equinox has a switch for a whole process only (0.13); where what
+    it sets is gone, the checks stay.
+    """
+    errors: Any = importlib.import_module("equinox._errors")
+    before = getattr(errors, "EQX_ON_ERROR", None)
+    if before is None:
+        yield None
+        return
+    errors.EQX_ON_ERROR = action
+    try:
+        yield before
+    finally:
+        errors.EQX_ON_ERROR = before
