@@ -1,5 +1,6 @@
 """D13.6: a mean over networks by two rules. Run by itself, or as `ntk-shortcuts derive D13.6`."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import sympy as sp
@@ -47,13 +48,16 @@ def _trials(number: int, spread: float, group: int) -> tuple[np.ndarray, np.ndar
     shared = np.repeat(rng.normal(size=(number, COUNT // group)), group, axis=1)
     coarse = (shared + rng.normal(size=(number, COUNT))) / np.sqrt(2)
     fine = coarse + 0.3 + spread * rng.normal(size=(number, COUNT))
-    found = []
-    for c, f in zip(coarse, fine, strict=True):
-        values = jnp.asarray(np.concatenate([f[:FIRST], c[FIRST:]])[:, None])
-        outputs = SampledOutputs(values=values, coarse=jnp.asarray(c[:FIRST, None]), group=group)
+
+    @jax.vmap
+    def mean_of(coarse: jax.Array, fine: jax.Array) -> tuple[jax.Array, jax.Array]:
+        values = jnp.concatenate([fine[:FIRST], coarse[FIRST:]])[:, None]
+        outputs = SampledOutputs(values=values, coarse=coarse[:FIRST, None], group=group)
         mean = outputs.average(lambda of: jnp.asarray(of.values)[:, 0])
-        found.append((float(mean.value), float(np.asarray(mean.error))))
-    return tuple(np.array(found).T)
+        return mean.value, mean.error
+
+    means, errors = mean_of(jnp.asarray(coarse), jnp.asarray(fine))
+    return np.asarray(means), np.asarray(errors)
 
 
 def _checks_of(group: int) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from ntk_shortcuts.derivation import Check, Derivation, Step, compare, main
 from ntk_shortcuts.metrics import Reliance, Reliances
 from ntk_shortcuts.nodes.gaussian import sobol_box
 from ntk_shortcuts.nodes.test_points import TestPoints
+from ntk_shortcuts.numerics import in_float64
 
 p1, p2, p3 = sp.symbols("p1 p2 p3", positive=True)
 t, s = sp.symbols("t s", real=True)
@@ -76,6 +77,7 @@ def _read(metric: Reliances, direction: np.ndarray, points: np.ndarray) -> np.nd
     return np.asarray(metric.of_signs(np.sign(points @ direction), test))
 
 
+@in_float64
 def checks() -> list[Check]:
     rng = np.random.default_rng(0)
     exact, got, expected, predicted = [], [], [], []
@@ -87,7 +89,9 @@ def checks() -> list[Check]:
         np.fill_diagonal(matrix, 1.0)
         law = ns.GaussianFeatures(rng.uniform(0.55, 0.95, features), correlation=matrix)
         with mpmath.workdps(40):
-            exact += [float(x) for x in mpmath.lu_solve(mpmath.matrix(matrix.tolist()), mpmath.matrix(list(law.means)))]
+            exact += [
+                float(x) for x in mpmath.lu_solve(mpmath.matrix(matrix.tolist()), mpmath.matrix(np.asarray(law.means).tolist()))
+            ]
         got += list(law.bayes_direction)
         points = rng.normal(size=(20, features))
         densities = [multivariate_normal(y * np.asarray(law.means), matrix).pdf(points) for y in (1, -1)]

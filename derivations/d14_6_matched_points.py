@@ -76,6 +76,7 @@ def _learnt(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return direction / np.linalg.norm(direction)
 
 
+@in_float64
 def _bias(law: ns.GaussianFeatures, direction: np.ndarray) -> float:
     """The largest bias of a linear classifier."""
     test, metric = law.test_points(), Reliances(law.features, law.core)

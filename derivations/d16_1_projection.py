@@ -26,15 +26,18 @@ def steps() -> list[Step]:
     root = sp.Matrix(size, size, lambda i, j: (3 * i + 5 * j + i * j) % 7 - 2)
     matrix = root * root.T + sp.eye(size)
     space = sp.Matrix.hstack(columns, matrix * columns)  # of two blocks, in a basis that need not be orthonormal
-    y, k = columns[:, 0], columns[:, 1]
-    shifted = matrix - s * sp.eye(size)
-    inner = (space.T * shifted * space).inv()
-    residual = {name: b - shifted * space * inner * space.T * b for name, b in (("y", y), ("k", k))}
-    assert all(sp.cancel(entry) == 0 for r in residual.values() for entry in space.T * r)
+    # Matrices of quotients of polynomials in s, which are reduced at every step.
+    shifted, basis, y, k = (
+        part.to_DM().convert_to(sp.QQ.frac_field(s))
+        for part in (matrix - s * sp.eye(size), space, columns[:, 0], columns[:, 1])
+    )
+    inner = (basis.transpose() * shifted * basis).inv()
+    residual = {name: b - shifted * basis * inner * basis.transpose() * b for name, b in (("y", y), ("k", k))}
+    assert all((basis.transpose() * r).is_zero_matrix for r in residual.values())
     inverse = shifted.inv()
-    left_out = (k.T * inverse * y)[0] - (k.T * space * inner * space.T * y)[0]
-    identity = (residual["k"].T * inverse * residual["y"])[0]
-    assert sp.cancel(left_out - identity) == 0 and sp.cancel(left_out) != 0
+    left_out = k.transpose() * inverse * y - k.transpose() * basis * inner * basis.transpose() * y
+    identity = residual["k"].transpose() * inverse * residual["y"]
+    assert (left_out - identity).is_zero_matrix and not left_out.is_zero_matrix
     # Block Lanczos: what is beyond the space is in the image of the last block alone.
     orthogonal = sp.eye(size) - space * (space.T * space).inv() * space.T
     assert (orthogonal * matrix * columns).applyfunc(sp.cancel).is_zero_matrix

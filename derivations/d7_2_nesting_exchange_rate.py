@@ -92,17 +92,17 @@ def steps() -> list[Step]:
     ]
 
 
-def _label_rule(mean: float) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights of N(mean, 1); at rounding for the smooth kernels of moderate alpha."""
-    nodes = np.arange(-8.5, 8.55, 0.1)
+def _label_rule(mean: float, spacing: float) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights of N(mean, 1)."""
+    nodes = np.arange(-8.5, 8.55, spacing)
     weights = np.exp(-(nodes**2) / 2)
     return mean + nodes, weights / weights.sum()
 
 
-def _from_code(strength: float, depth: int, rho: float, weight: float = 1.0) -> float:
+def _from_code(strength: float, depth: int, rho: float, weight: float = 1.0, spacing: float = 0.25) -> float:
     model = ns.GenerativeModel((rho, 0.9), (strength, 1.0), nesting=(depth, 0), nesting_gain=weight)
     mean = float(model.means[0])
-    nodes, weights = _label_rule(mean)
+    nodes, weights = _label_rule(mean, spacing)
     gram = np.asarray(model.gram(np.stack([nodes, np.zeros_like(nodes)], axis=1)))
     return float(weights @ gram @ weights) / mean**2
 
@@ -127,8 +127,8 @@ def _saturation(depth: int, weight: float = 1.0) -> float:
 @in_float64
 def checks() -> list[Check]:
     mean = float(ns.GenerativeModel((0.85, 0.9)).means[0])
-    strengths = (1e-3, 0.2, 0.7, 1.0)  # the label rule is at rounding up to there
-    swapped = [_from_code(s, 1, 0.85) / _one_layer(s, mean) - 1 for s in strengths]
+    strengths = (1e-3, 0.2, 0.7, 1.0)  # a spacing of 0.1 is at rounding up to there
+    swapped = [_from_code(s, 1, 0.85, spacing=0.1) / _one_layer(s, mean) - 1 for s in strengths]
     # The coefficient of alpha^4 by Richardson's extrapolation in alpha^2, up to three layers and two gains.
     coefficients = []
     for depth, weight in ((1, 1.0), (2, 1.0), (3, 1.5)):
@@ -158,7 +158,7 @@ def _matched(strength: float, depth: int, core: float) -> float:
     """
     model = ns.GenerativeModel((0.85, 0.9), (strength, core), nesting=(depth, 0))
     means = np.asarray(model.means)
-    nodes, weights = _label_rule(means[0])
+    nodes, weights = _label_rule(means[0], 0.25)
     probes = (np.arange(150) + 0.5) / 150 * 3 * means[0]
     latents, other_latents = (np.stack([v, np.zeros_like(v)], axis=1) for v in (probes, nodes))
     response = np.asarray(model.gram(latents, other_latents)) @ weights

@@ -252,19 +252,21 @@ def derive(derivation: Derivation, folder: Path | None = None) -> Derived:
     return Derived(derivation, steps, checks, page, time.perf_counter() - began)
 
 
-def derive_all(folder: Path, gallery_folder: Path, progress: Callable[[int, int], Any]) -> list[Derived]:
+def derive_all(folder: Path, gallery_folder: Path | None, progress: Callable[[int, int], Any]) -> list[Derived]:
     """All derivations, and the figures of the gallery, side by side in as many processes as there are processors.
 
     Args:
+        gallery_folder: None: without the gallery, which takes half as long again.
         progress: called as `progress(done, total)` after each of them.
     """
-    entries, drawings = load_derivations(), gallery()
+    entries = load_derivations()
     folder.mkdir(parents=True, exist_ok=True)
-    gallery_folder.mkdir(parents=True, exist_ok=True)
+    if gallery_folder is not None:
+        gallery_folder.mkdir(parents=True, exist_ok=True)
     # Fresh processes: JAX's threads do not survive a fork.
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
         running = {label: pool.submit(_derived, label, folder) for label in entries}
-        drawn = [pool.submit(_drawn, number, gallery_folder) for number in range(len(drawings))]
+        drawn = [] if gallery_folder is None else [pool.submit(_drawn, i, gallery_folder) for i in range(len(gallery()))]
         for done, finished in enumerate(as_completed([*running.values(), *drawn]), 1):
             finished.result()
             progress(done, len(running) + len(drawn))

@@ -196,6 +196,7 @@ def test_failed_check_is_exit_status_1(tmp_path, capsys, monkeypatch, in_threads
     _only(monkeypatch, wrong, list)
     status, out, err = _derive("--all", "--output", tmp_path, capsys=capsys)
     assert status == 1 and "D1.1 (shifted)" in err and "| no |" in out
+    assert not (tmp_path / "gallery").exists()  # without a folder for it
 
 
 def test_all_draws_the_gallery(tmp_path, capsys, monkeypatch, in_threads):

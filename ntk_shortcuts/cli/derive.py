@@ -28,7 +28,7 @@ class DeriveOptions:
     everything: Annotated[bool, typer.Option("--all", help="All labels; prints one row for each.")] = False
     output: Annotated[Path, typer.Option(metavar="FOLDER", help="Made if missing.")] = Path("derived")
     gallery: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="With --all: of the gallery's figures. [default: OUTPUT/gallery]")
+        Path | None, typer.Option(metavar="FOLDER", help="With --all: draw the gallery too, into this folder.")
     ] = None
 
     def check(self) -> None:
@@ -36,21 +36,17 @@ class DeriveOptions:
             raise ValueError(f"label must not be given with --all; got {' '.join(self.labels)}")
         if self.gallery is not None and not self.everything:
             raise ValueError(f"gallery must be given with --all; got {str(self.gallery)!r}")
-        for name, folder in (("output", self.output), ("gallery", self.gallery_folder)):
-            if folder.exists() and not folder.is_dir():
+        for name, folder in (("output", self.output), ("gallery", self.gallery)):
+            if folder is not None and folder.exists() and not folder.is_dir():
                 raise ValueError(f"{name} must be a folder; got {str(folder)!r}")
-
-    @property
-    def gallery_folder(self) -> Path:
-        return self.gallery or self.output / "gallery"
 
 
 @takes_options()
 def derive(chosen: DeriveOptions, output: JsonOption) -> None:
     """Derive formulas symbolically, check them against the code, and draw them; without a label, list what there is.
 
-    Writes LABEL.md and LABEL.png into the output folder, and the row of its index.md if there is one; --all writes that page,
-    and draws the figures of the gallery as well. Exit status 1 if a check fails.
+    Writes LABEL.md and LABEL.png into the output folder, and the row of its index.md if there is one; --all writes that page.
+    Exit status 1 if a check fails.
     """
     from ntk_shortcuts import derivation as derivations
 
@@ -81,12 +77,12 @@ def derive(chosen: DeriveOptions, output: JsonOption) -> None:
 
 
 def _derived(chosen: DeriveOptions) -> list[Any]:
-    """The derivations, written to the output folder, and with --all the figures of the gallery."""
+    """The derivations, written to the output folder, and the figures of the gallery where a folder for them is given."""
     from ntk_shortcuts import derivation as derivations
 
     with ProgressBar("deriving") as progress:
         if not chosen.labels:
-            return derivations.derive_all(chosen.output, chosen.gallery_folder, progress)
+            return derivations.derive_all(chosen.output, chosen.gallery, progress)
         entries, done = derivations.select(chosen.labels), []
         chosen.output.mkdir(parents=True, exist_ok=True)
         for number, entry in enumerate(entries, 1):
