@@ -26,8 +26,8 @@ SEVERAL = 8
 def compiled_each(function: Callable[..., Any]) -> Callable[..., Any]:
     """A compiled program that evaluates a function along the first axes of its arguments' arrays.
 
-    It is called as `program(present, *arguments)`: where `present` (n,) is False nothing is done, and the results are 0. What
-    is no array is the same for all.
+    It is called as `program(present, *arguments)`: `present` (n,) is True of the first so many. For the rest nothing is done,
+    and their results are 0. What is no array is the same for all.
     """
 
     def program(present: jax.Array, *arguments: Any) -> Any:
