@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntk_shortcuts.methods.flow.equation import FlowRules, integrate
+from ntk_shortcuts.methods.flow.equation import FlowRules, _on_error, integrate
 
 PROGRAM = """
 import json, jax, ntk_shortcuts as ns
@@ -99,3 +99,9 @@ def test_flows_call_nothing_in_python():
     with pytest.raises(Exception, match="below one half"):
         jax.block_until_ready(equinox.filter_jit(flow)(times, checked))
     assert equinox._errors.EQX_ON_ERROR == before == "raise"
+
+
+def test_another_equinox_without_that_switch_is_left_alone(monkeypatch):
+    monkeypatch.delattr(equinox._errors, "EQX_ON_ERROR")
+    with _on_error("off") as before:
+        assert before is None and not hasattr(equinox._errors, "EQX_ON_ERROR")
