@@ -1,5 +1,10 @@
 """Several questions side by side: the answers, issues and errors that each has alone, and no more calls than it takes."""
 
+import ast
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -82,3 +87,59 @@ def test_problems_of_one_form_share_calls():
     found = in_batches(counted, problems, most=4)
     assert [one["value"].tolist() for one in found] == [*([2.0 * i] * 2 for i in range(5)), [3.0] * 2, [2.0] * 3]
     assert calls == [[True] * 4, [True, False, False, False], [True], [True]]
+
+
+def test_a_single_problem_takes_the_program_that_is_there():
+    rooms = []
+    twice = compiled_each(lambda x: 2 * x)
+
+    def counted(present, *arguments):
+        rooms.append(len(present))
+        return twice(present, *arguments)
+
+    one, several = [(np.ones(2),)], [(np.full(2, float(i)),) for i in range(3)]
+    for problems in (one, several, one, [(np.ones(5),)]):
+        found = in_batches(counted, problems, most=4)
+        assert [x.tolist() for x in found] == [(2 * x).tolist() for (x,) in problems]
+    assert rooms == [1, 4, 4, 1]
+
+
+THREADS = """
+import threading, scipy.linalg
+from threadpoolctl import ThreadpoolController
+from ntk_shortcuts.lapack_threads import one_lapack_thread
+
+def count():
+    return max(library["num_threads"] for library in ThreadpoolController().info() if library["user_api"] == "blas")
+
+counts, entered, left = [count()], threading.Event(), threading.Event()
+
+def other():
+    with one_lapack_thread():
+        entered.set()
+        left.wait()
+
+worker = threading.Thread(target=other)
+with one_lapack_thread():
+    worker.start()
+    entered.wait()
+    counts.append(count())
+left.set()
+worker.join()
+counts.append(count())
+try:
+    with one_lapack_thread():
+        raise KeyError
+except KeyError:
+    counts.append(count())
+print(counts)
+"""
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="LAPACK has one thread anyhow")
+@pytest.mark.parametrize(("said", "expected"), [(None, [True, False, True, True]), ("2", [True] * 4)])
+def test_lapack_has_one_thread_for_small_problems_and_then_what_it_had(said, expected):
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    environment |= {} if said is None else {"OPENBLAS_NUM_THREADS": said}
+    done = subprocess.run([sys.executable, "-c", THREADS], env=environment, capture_output=True, text=True, check=True)
+    assert [count > 1 for count in ast.literal_eval(done.stdout)] == expected

@@ -19,6 +19,7 @@ ROOMS = [
         "program_cache",
         "padding",
         "numerics",
+        "lapack_threads",
         "batches",
         "validation",
         "memory",

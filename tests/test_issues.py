@@ -144,6 +144,32 @@ def test_several_issues_are_one_warning():
     assert str(warning.message).count(" | ") == 1
 
 
+def test_a_sweep_says_each_kind_once_with_the_largest():
+    """Of three points two have a better shortcut, and all a network that cannot see the target. An error silences nothing."""
+
+    def call():
+        axes = {"shortcut_predictivity": [0.8, 0.95, 0.9]}
+        return ns.sweep(axes, ns.GenerativeModel((0.9, 0.85)), EVEN, FLOW, method="leading_order")
+
+    _, warning = said_by(call)
+    assert warning.category is ns.UntrustedPredictionWarning
+    alone, _ = said_by(lambda: ns.predict_bias(ns.GenerativeModel((0.95, 0.85)), EVEN, FLOW, method="leading_order"))
+    found = str(warning.message).split(" | ")
+    counted = zip((3, 2), alone.issues, strict=True)
+    assert found == [f"{count} predictions, of which the largest: {issue}" for count, issue in counted]
+
+    def interrupted(done, total):
+        raise KeyError
+
+    def stopped():
+        axes = {"shortcut_predictivity": [0.95]}
+        with pytest.raises(KeyError):
+            ns.sweep(axes, ns.GenerativeModel((0.9, 0.85)), ns.MLP(0), FLOW, method="leading_order", progress=interrupted)
+
+    _, warning = said_by(stopped)
+    assert str(warning.message).startswith("the shortcut is the more predictive feature")
+
+
 def test_a_prediction_without_issues_is_silent():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -26,7 +26,7 @@ from ntk_shortcuts.issues.training import (
     UnstableSteps,
     WidthIgnored,
 )
-from ntk_shortcuts.issues.warn import give, give_deprecation, warn_user
+from ntk_shortcuts.issues.warn import give, give_deprecation, said_together, warn_user
 
 __all__ = [
     "LAZINESS",
@@ -60,5 +60,6 @@ __all__ = [
     "WidthIgnored",
     "give",
     "give_deprecation",
+    "said_together",
     "warn_user",
 ]

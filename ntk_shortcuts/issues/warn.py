@@ -8,7 +8,8 @@ import importlib.util
 import os
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 
 from ntk_shortcuts.issues.base import Issue
@@ -18,13 +19,43 @@ _PACKAGE = Path(__file__).parents[1]
 _BETWEEN = ("equinox", "jax", "jaxtyping", "beartype")
 
 
+_kept: ContextVar[list[Issue] | None] = ContextVar("_kept", default=None)
+
+
 def give(issues: Iterable[Issue]) -> None:
     """Say all issues in one warning, at the line of the user's code that led here."""
     issues = tuple(issues)
-    if not issues:
-        return
-    categories = {issue.category for issue in issues}
-    warn_user(" | ".join(map(str, issues)), max(categories, key=lambda category: len(category.__mro__)))
+    kept = _kept.get()
+    if kept is not None:
+        kept.extend(issues)
+    elif issues:
+        warn_user(" | ".join(map(str, issues)), _common_category(issues))
+
+
+@contextlib.contextmanager
+def said_together() -> Iterator[None]:
+    """Issues of many predictions in one warning behind them: each kind once, with how often it was met and the largest."""
+    kept: list[Issue] = []
+    token = _kept.set(kept)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+        kinds: dict[str, list[Issue]] = {}
+        for issue in kept:
+            kinds.setdefault(issue.kind, []).append(issue)
+        if kinds:
+            warn_user(" | ".join(map(_largest, kinds.values())), _common_category(kept))
+
+
+def _largest(issues: Sequence[Issue]) -> str:
+    largest = max(issues, key=lambda issue: issue.size)
+    return str(largest) if len(issues) == 1 else f"{len(issues)} predictions, of which the largest: {largest}"
+
+
+def _common_category(issues: Iterable[Issue]) -> type[Warning]:
+    """The most special one of all."""
+    return max({issue.category for issue in issues}, key=lambda category: len(category.__mro__))
 
 
 def warn_user(message: str, category: type[Warning]) -> None:

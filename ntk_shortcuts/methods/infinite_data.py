@@ -200,15 +200,7 @@ def _in_one(kernel: LawKernel, rule: SpectralFilter, *arguments: Any) -> OutputL
 def _outputs(
     problems: Sequence[_Folded], nodes: Sequence[Nodes], options: _Options
 ) -> list[tuple[GaussianOutputs, SpectralDiagnostics, Any]]:
-    """Outputs for the enlarged rules, what they did to the spectra, and the kernels' own errors.
-
-    Neither the rule nor the number of times is in the large programs, so that others need no new one.
-    """
-
-    def together(present: Bool[AnyArray, "room"], unfold: Unfold, rule: SpectralFilter, *arguments: Any) -> tuple:
-        operator, spectra = _diagonalised_each(present, *arguments)
-        law = _law_of_gains_each(present, operator, spectra, _gains_each(present, rule, spectra))
-        return GaussianOutputs(*unfold(law.mean, law.variance, law.error)), law.spectrum, operator.error
+    """Outputs for the enlarged rules, what they did to the spectra, and the kernels' own errors."""
 
     asked = [
         (problem.unfold, problem.question.training.enlarged(), problem.sectors, problem.points, rule, *options)
@@ -216,4 +208,11 @@ def _outputs(
     ]
     largest = max(rule.count * (rule.count + len(problem.points)) for problem, rule in zip(problems, nodes, strict=True))
     with compiling_kernels():
-        return in_batches(together, asked, SEVERAL if largest <= _SMALL else 1)
+        return in_batches(_together, asked, SEVERAL if largest <= _SMALL else 1)
+
+
+def _together(present: Bool[AnyArray, "room"], unfold: Unfold, rule: SpectralFilter, *arguments: Any) -> tuple:
+    """Neither the rule nor the number of times is in the large programs, so that others need no new one."""
+    operator, spectra = _diagonalised_each(present, *arguments)
+    law = _law_of_gains_each(present, operator, spectra, _gains_each(present, rule, spectra))
+    return GaussianOutputs(*unfold(law.mean, law.variance, law.error)), law.spectrum, operator.error

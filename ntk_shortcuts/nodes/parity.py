@@ -16,7 +16,7 @@ import numpy as np
 
 from ntk_shortcuts.kernels.recursion import Kernels
 from ntk_shortcuts.nodes.base import Nodes, SampleWeight, evaluate_weight
-from ntk_shortcuts.numerics import compiled, is_traced
+from ntk_shortcuts.numerics import as_jax, compiled, is_traced
 from ntk_shortcuts.spec import Spec
 from ntk_shortcuts.typing import AnyArray
 from ntk_shortcuts.validation import require
@@ -103,11 +103,9 @@ class OddEven(Parity):
 
     def fold(self, points: jax.Array) -> tuple[jax.Array, Unfold]:
         """A grid that holds -z in reverse order is solved on its first half, any other set as it is."""
-        mirrored = not is_traced(points) and len(points) % 2 == 0 and np.array_equal(points, -np.asarray(points)[::-1])
-        if not mirrored:
+        if is_traced(points) or len(points) % 2 or not np.array_equal(points, -np.asarray(points)[::-1]):
             return super().fold(points)
-
-        return points[: len(points) // 2], _unfold
+        return as_jax(np.asarray(points)[: len(points) // 2]), _unfold
 
     def whole(self, nodes: Nodes) -> Nodes:
         """Both nodes of each pair, the mirrored ones behind."""

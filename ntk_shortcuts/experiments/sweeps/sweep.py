@@ -15,7 +15,7 @@ from ntk_shortcuts.experiments.sweeps.grid import Point, checked_grid
 from ntk_shortcuts.experiments.sweeps.identity import sweep_attributes
 from ntk_shortcuts.experiments.sweeps.store import Store
 from ntk_shortcuts.experiments.sweeps.table import SweepTable
-from ntk_shortcuts.issues import Issue, give
+from ntk_shortcuts.issues import Issue, give, said_together
 from ntk_shortcuts.laws.base import Law
 from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.laws.two_features.model import GenerativeModel
@@ -82,6 +82,8 @@ def sweep(
         ImportError: `store` or a Client without the extra `dask`.
 
     Warns:
+        UntrustedPredictionWarning: what keeps predictions from being trusted, once for all of this process: each kind of issue
+            with the number of predictions and the largest.
         UserWarning: the points of `compute` had different names; says which points lack which.
 
     Example:
@@ -123,10 +125,11 @@ def sweep(
         table.attach(Store(store))
     function = functools.partial(evaluate, method=method, compute=compute, options=options)
     tasks = (((index, inner), grid.point(index, inner)) for index, inner in table.pending())
-    for (index, inner), values in results(client, function, tasks):
-        table.put(index, inner, values)
-        if progress is not None:
-            progress(*table.counts())
+    with said_together():
+        for (index, inner), values in results(client, function, tasks):
+            table.put(index, inner, values)
+            if progress is not None:
+                progress(*table.counts())
     if compute is not None and (lacking := table.lacking()):
         give([MissingNames(len({index for indices in lacking.values() for index in indices}), _places(table, lacking))])
     from ntk_shortcuts.experiments.sweeps.result import SweepResult

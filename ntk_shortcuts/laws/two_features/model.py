@@ -168,9 +168,7 @@ class GenerativeModel(DataLaw):
     @in_float64
     def bayes_direction(self) -> Float[Array, "2"]:
         r"""\(w^*=\Sigma^{-1}\mu\): the Bayes-optimal classifier is sign(w* . z). Label D1.2."""
-        sigma, means = jnp.asarray(self.correlation), self.means
-        # mu_s - sigma mu_c, accurate also where both are equal and sigma is nearly 1.
-        return ((means - means[::-1]) + (1 - sigma) * means[::-1]) / ((1 - sigma) * (1 + sigma))
+        return _bayes_direction(self.means, self.correlation)
 
     @property
     @in_float64
@@ -359,17 +357,29 @@ class GenerativeModel(DataLaw):
             network.require_resolved(lambda: self.latent_moments(self.probe_grid(2)).variance1[0], self.input_dim)
 
     @property
+    @in_float64
     def flattest(self) -> Any:
         """The ratio of the eigenvalues of the inputs' second moment; None with nesting."""
         if self.nesting != (0, 0):
             return None
-        large, small = self.second_moment_eigenvalues
-        return small / large
+        return _flattest(self.amplification, self.means, self.correlation)
 
     @property
     def two_features(self) -> GenerativeModel:
         """Itself."""
         return self
+
+
+@compiled
+def _bayes_direction(means: Any, sigma: Any) -> jax.Array:
+    # mu_s - sigma mu_c, accurate also where both are equal and sigma is nearly 1.
+    return ((means - means[::-1]) + (1 - sigma) * means[::-1]) / ((1 - sigma) * (1 + sigma))
+
+
+@compiled
+def _flattest(*features: Any) -> jax.Array:
+    large, small = _second_moment_eigenvalues(*features)
+    return small / large
 
 
 @compiled
