@@ -265,13 +265,14 @@ def derive_all(folder: Path, gallery_folder: Path | None, progress: Callable[[in
         gallery_folder.mkdir(parents=True, exist_ok=True)
     # Fresh processes: JAX's threads do not survive a fork.
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-        running = {label: pool.submit(_derived, label, folder) for label in entries}
+        # The last ones take longest: what begins first has no others to wait for at the end.
+        running = {label: pool.submit(_derived, label, folder) for label in reversed(entries)}
         drawn = [] if gallery_folder is None else [pool.submit(_drawn, i, gallery_folder) for i in range(len(gallery()))]
         for done, finished in enumerate(as_completed([*running.values(), *drawn]), 1):
             finished.result()
             progress(done, len(running) + len(drawn))
     # What a derivation is made of are functions of its script, which do not travel between processes.
-    return [Derived(entries[label], *future.result()) for label, future in running.items()]
+    return [Derived(entry, *running[label].result()) for label, entry in entries.items()]
 
 
 def _derived(label: str, folder: Path) -> tuple[list[Step], Sequence[Check], str, float]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ntk_shortcuts.cli.engine import many_small_problems
 from ntk_shortcuts.cli.options import JsonOption, takes_options
 from ntk_shortcuts.cli.options.names import completed, derivation_labels
 from ntk_shortcuts.cli.printing import print_json, print_table, report_written
@@ -48,6 +49,8 @@ def derive(chosen: DeriveOptions, output: JsonOption) -> None:
     Writes LABEL.md and LABEL.png into the output folder, and the row of its index.md if there is one; --all writes that page.
     Exit status 1 if a check fails.
     """
+    if chosen.everything:
+        many_small_problems()
     from ntk_shortcuts import derivation as derivations
 
     chosen.check()
