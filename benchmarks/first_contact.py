@@ -34,7 +34,7 @@ import jax
 jax.monitoring.register_event_duration_secs_listener(listen)
 atexit.register(lambda: open(os.environ["COUNT"], "w").write(str(len(names))))
 """
-COMMAND = "from ntk_shortcuts.cli import main; sys.exit(main(%r))"
+COMMAND = "from ntk_shortcuts.cli import main; sys.argv[1:] = %r; sys.exit(main())"
 AVERAGES = """
 import numpy as np, ntk_shortcuts as ns
 ns.bias_map(ns.GenerativeModel(amplification=(4.0, 1.0)), ns.MLP(3), ns.GradientFlow([3.0, 30.0, 300.0]),
