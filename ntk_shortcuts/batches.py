@@ -46,6 +46,8 @@ def compiled_each(function: Callable[..., Any]) -> Callable[..., Any]:
             found = once(own(place))
             return jax.tree.map(lambda leaf, one: lax.dynamic_update_index_in_dim(leaf, one, place, 0), results, found)
 
+        if len(present) == 1:  # a loop of one takes longer, to compile and to run
+            return jax.tree.map(lambda leaf: leaf[None], once(own(0)))
         empty = jax.tree.map(lambda leaf: jnp.zeros((len(present), *leaf.shape), leaf.dtype), jax.eval_shape(once, own(0)))
         return lax.fori_loop(0, jnp.sum(present), added, empty)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeVar
 
 import equinox as eqx
@@ -52,6 +52,16 @@ _call = _Call()
 _nothing = jax.jit(lambda: 0.0)
 
 
+@contextlib.contextmanager
+def in_no_trace() -> Iterator[None]:
+    """Within it functions of concrete values have concrete results, also inside a JAX transformation.
+
+    Outside of all transformations nothing is done: there a program that is traced would have its constants compiled one by one.
+    """
+    with jax.ensure_compile_time_eval() if isinstance(_nothing(), Tracer) else contextlib.nullcontext():
+        yield
+
+
 def in_float64(function: Function) -> Function:
     """Run a function of the theory in float64 whatever the user's global setting is, and return NumPy's arrays.
 
@@ -66,8 +76,7 @@ def in_float64(function: Function) -> Function:
         if _call.inside or is_traced(args, kwargs):
             return function(*args, **kwargs)
         with contextlib.ExitStack() as stack:
-            if isinstance(_nothing(), Tracer):
-                stack.enter_context(jax.ensure_compile_time_eval())
+            stack.enter_context(in_no_trace())
             if not jax.config.read("jax_enable_x64"):
                 stack.enter_context(jax.enable_x64(True))
             stack.enter_context(compiling_shown())

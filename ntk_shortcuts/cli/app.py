@@ -51,7 +51,7 @@ _UsageProblem = typer.BadParameter.__mro__[2]
 
 
 def _hurry() -> None:
-    """Python looks for garbage rarely, and not when the process ends: of 8 s for README's map it took one, and freed nothing."""
+    """Python looks for garbage rarely, and not when the process ends: of the 8 s of README's map that took one."""
     gc.set_threshold(50_000)
     atexit.register(gc.freeze)
 

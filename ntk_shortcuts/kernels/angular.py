@@ -17,7 +17,7 @@ from ntk_shortcuts.kernels.activations.base import Activation
 from ntk_shortcuts.kernels.blocks import Block
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.kernels.recursion import AffineLayer, Kernels, Layers, RepeatedLayers, mlp_kernels
-from ntk_shortcuts.numerics import angle, compiled, is_traced, safe_sqrt, split_horner
+from ntk_shortcuts.numerics import angle, compiled, in_no_trace, is_traced, safe_sqrt, split_horner
 from ntk_shortcuts.spec import Record
 from ntk_shortcuts.typing import AnyArray, Array, Float, Scalar
 
@@ -75,7 +75,7 @@ class AngularKernels(Record):
 def _cached_fit(structure: Any, leaves: tuple[float, ...], input_dim: int) -> AngularKernels:
     """Of one network, whatever law meets it."""
     layers, activation, block = jax.tree.unflatten(structure, [np.asarray(leaf) for leaf in leaves])
-    with jax.ensure_compile_time_eval(), jax.enable_x64(True):
+    with in_no_trace(), jax.enable_x64(True):
         return jax.tree.map(np.asarray, _fit(layers, activation, input_dim, block))
 
 
@@ -160,7 +160,7 @@ def angle_series(
 def _cached_series(structure: Any, leaves: tuple[float, ...], input_dim: int, dtype: str) -> AngleSeries | None:
     layers, activation, block = jax.tree.unflatten(structure, [np.asarray(leaf) for leaf in leaves])
     checks = np.cos(np.pi * (np.arange(97) + 0.37) / 97)
-    with jax.ensure_compile_time_eval(), jax.enable_x64(True):
+    with in_no_trace(), jax.enable_x64(True):
         repeated = RepeatedLayers.of(layers, activation, block)
         angles = np.concatenate([np.cos(_ARGUMENTS), checks])
         exact = _exact_profile(angles, repeated, activation, np.asarray(float(input_dim)), block)

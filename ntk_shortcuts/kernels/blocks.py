@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.numerics import safe_divide, safe_sqrt
 from ntk_shortcuts.spec import Record
-from ntk_shortcuts.typing import Array, Float, Scalar
+from ntk_shortcuts.typing import AnyArray, Array, Float, Scalar
 
 NORMALIZATIONS = ("layer",)
 
@@ -72,7 +72,7 @@ class Block(Record):
         factor = jnp.asarray(self.residual, update[1].dtype) ** 2
         return before[0].plus(update[0].affine(factor, jnp.zeros_like(factor))), before[1] + factor * update[1]
 
-    def seen_variance(self, variance: jax.Array) -> jax.Array:
+    def seen_variance(self, variance: AnyArray) -> AnyArray:
         """:meth:`seen` of a variance."""
         return variance if self.normalization is None else jnp.where(variance > 0, 1.0, 0.0)
 

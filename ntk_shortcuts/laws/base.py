@@ -25,7 +25,7 @@ from ntk_shortcuts.nodes.parity import Parity, Sectors
 from ntk_shortcuts.nodes.test_points import TestPoints, labelled
 from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.spec import Spec
-from ntk_shortcuts.typing import Int, Key
+from ntk_shortcuts.typing import AnyArray, Int, Key
 from ntk_shortcuts.validation import require
 
 PURPOSES = ("operator", "resolvents", "spectrum", "influence")
@@ -62,7 +62,7 @@ class SplitKernels(SectorKernels):
     network: Network
 
     def __call__(self, points1: jax.Array, points2: jax.Array) -> Sectors:
-        def between(first: jax.Array, second: jax.Array) -> Kernels:
+        def between(first: AnyArray, second: AnyArray) -> Kernels:
             return self.network.kernels(self.law.inputs(first), self.law.inputs(second))
 
         return self.law.parity.split(between, points1, points2)

@@ -349,10 +349,10 @@ class MLP(FullyConnected):
         if not isinstance(self.activation, Quadrature) or is_traced(self):
             return
         first, *rest = self.layers(input_dim)
-        at, error = jnp.asarray(first.weight_variance * largest_square() / input_dim + first.bias_variance), 0.0
+        at, error = np.asarray(first.weight_variance * np.asarray(largest_square()) / input_dim + first.bias_variance), 0.0
         for layer in rest:
-            after, found = self.activation.second_moment(self.block.seen_variance(at))
-            at = jnp.asarray(self.block.joined_number(at, layer.weight_variance * after + layer.bias_variance))
+            after, found = map(np.asarray, self.activation.second_moment(np.asarray(self.block.seen_variance(at))))
+            at = np.asarray(self.block.joined_number(at, layer.weight_variance * after + layer.bias_variance))
             error = max(error, float(found))
         self._require_resolved(error, _RESOLVED)
 

@@ -22,7 +22,7 @@ from ntk_shortcuts.typing import AnyArray
 from ntk_shortcuts.validation import require
 
 Sectors = tuple[Kernels, ...]
-PointKernels = Callable[[jax.Array, jax.Array], Kernels]
+PointKernels = Callable[[AnyArray, AnyArray], Kernels]
 Unfold = Callable[[AnyArray, AnyArray | None, Any], tuple]
 
 
@@ -122,7 +122,7 @@ class OddEven(Parity):
 
     def require_symmetric(self, kernels: PointKernels, points: jax.Array) -> None:
         """Refuse a kernel that is not symmetric under (x, x') -> (-x, -x')."""
-        some = points[:: max(1, points.shape[0] // 4)]
+        some = np.asarray(points)[:: max(1, points.shape[0] // 4)]
         there, back = (np.asarray(kernels(z, z).ntk) for z in (some, -some))
         change, size = np.max(np.abs(there - back)), np.max(np.abs(there))
         require(

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_shortcuts.axes import Axis, declare_axes
-from ntk_shortcuts.numerics import real_leaf
+from ntk_shortcuts.numerics import compiled, is_traced, real_leaf
 from ntk_shortcuts.training.contours import hankel
 from ntk_shortcuts.training.learner import Learner
 from ntk_shortcuts.training.rules import NEGLIGIBLE, RationalFilter, TrainingRule, expanded, require_parameter
@@ -60,16 +60,23 @@ class GradientFlow(TrainingRule):
         \(u=(k+\frac12)\frac3n\), k = 0..n-1: error about 4 x 8.1^-n / lambda for all t: 1e-5 at n = 6.
         Label D4.5.
         """
-        time = jnp.asarray(self.time)
-        # The limit t = infinity: one real pole just left of the spectrum.
-        last = NEGLIGIBLE / largest_eigenvalue
-        finite = (time < last)[..., None]
-        safe_time = jnp.where((time < last) & (time > 0), time, 1.0)[..., None]
-        unit_poles, residues = hankel(nodes)
-        limit = -1 / last + 0j
-        residues = jnp.where(finite, residues, jnp.asarray(np.eye(1, len(residues))[0] + 0j))
-        residues = jnp.where((time > 0)[..., None], residues, 0)
-        return RationalFilter(jnp.where(finite, unit_poles / safe_time, limit), residues)
+        largest = largest_eigenvalue if is_traced(largest_eigenvalue) else np.asarray(largest_eigenvalue, np.float64)
+        return _hankel_rule(self.time, largest, nodes)
+
+
+# As one program: its ten operations would be compiled one by one.
+@compiled
+def _hankel_rule(time: Any, largest_eigenvalue: Any, nodes: int) -> RationalFilter:
+    time = jnp.asarray(time)
+    # The limit t = infinity: one real pole just left of the spectrum.
+    last = NEGLIGIBLE / largest_eigenvalue
+    finite = (time < last)[..., None]
+    safe_time = jnp.where((time < last) & (time > 0), time, 1.0)[..., None]
+    unit_poles, residues = hankel(nodes)
+    limit = -1 / last + 0j
+    residues = jnp.where(finite, residues, jnp.asarray(np.eye(1, len(residues))[0] + 0j))
+    residues = jnp.where((time > 0)[..., None], residues, 0)
+    return RationalFilter(jnp.where(finite, unit_poles / safe_time, limit), residues)
 
 
 declare_axes(GradientFlow, "training", "GradientFlow", {"time": Axis("training time", at_once=True)})

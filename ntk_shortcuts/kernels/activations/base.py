@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from ntk_shortcuts.kernels.moments import PairMoments
-from ntk_shortcuts.numerics import compiled, is_traced
+from ntk_shortcuts.numerics import compiled, in_no_trace, is_traced
 from ntk_shortcuts.spec import Record, Spec
 
 ELEMENTWISE_BLOCK = (256, 512)
@@ -80,6 +80,6 @@ def _values(activation: Activation, x: Any) -> jax.Array:
 def _looks_even(activation: Activation) -> bool:
     points = np.linspace(0.05, 5.0, 23)
     # Inside a transformation too, of which an activation without tracers is a constant.
-    with jax.ensure_compile_time_eval():
+    with in_no_trace():
         there, back = (np.asarray(_values(activation, sign * points)) for sign in (1, -1))
     return bool(np.all(np.abs(there - back) <= 1e-5 * np.max(np.abs(there))))

@@ -14,7 +14,8 @@ import numpy as np
 from ntk_shortcuts.kernels.activations.base import Activation, Dual
 from ntk_shortcuts.kernels.activations.registry import register
 from ntk_shortcuts.kernels.moments import PairMoments
-from ntk_shortcuts.numerics import safe_divide, safe_sqrt
+from ntk_shortcuts.numerics import compiled, safe_divide, safe_sqrt
+from ntk_shortcuts.typing import AnyArray
 
 DEFAULT_DEGREE = 1000
 
@@ -98,10 +99,9 @@ class Quadrature(Activation):
             jnp.maximum(error1, error2),
         )
 
-    def second_moment(self, variance: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def second_moment(self, variance: AnyArray) -> tuple[jax.Array, jax.Array]:
         """E phi^2 at each variance, and the largest quadrature error."""
-        value, _, error = self._coefficients(variance)
-        return jnp.sum(value**2, axis=0), error
+        return _second_moment(self, variance)
 
     def _coefficients(self, variance: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Hermite coefficients of phi and phi' at each variance, (degree, *shape), and the relative mass dropped."""
@@ -122,6 +122,13 @@ class Quadrature(Activation):
             coefficients.append(projected)
         errors.append(_unresolved(safe_sqrt(variance), *coefficients))
         return coefficients[0].astype(given), coefficients[1].astype(given), jnp.max(jnp.stack(errors)).astype(given)
+
+
+# As one program: its forty operations would be compiled one by one.
+@compiled
+def _second_moment(activation: Quadrature, variance: AnyArray) -> tuple[jax.Array, jax.Array]:
+    value, _, error = activation._coefficients(jnp.asarray(variance))
+    return jnp.sum(value**2, axis=0), error
 
 
 def _unresolved(scale: jax.Array, value: jax.Array, slope: jax.Array) -> jax.Array:

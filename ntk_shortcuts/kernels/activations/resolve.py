@@ -16,7 +16,8 @@ from ntk_shortcuts.kernels.activations.base import Activation
 from ntk_shortcuts.kernels.activations.hermite import Quadrature
 from ntk_shortcuts.kernels.activations.piecewise_linear import LeakyReLU
 from ntk_shortcuts.kernels.activations.registry import activation_named, activation_of, known_activations
-from ntk_shortcuts.numerics import in_float64, is_traced
+from ntk_shortcuts.numerics import compiled, in_float64, in_no_trace, is_traced
+from ntk_shortcuts.typing import AnyArray
 from ntk_shortcuts.validation import require
 
 ActivationLike: TypeAlias = str | Activation | Callable[[jax.Array], jax.Array]
@@ -118,10 +119,14 @@ def _known_on_grid(name: str) -> tuple[np.ndarray, np.ndarray]:
 @in_float64
 def _on_grid(function: Callable[..., Any]) -> tuple[np.ndarray, np.ndarray]:
     """Values and derivatives on the grid."""
-    with jax.ensure_compile_time_eval():  # also where a network is made inside a transformation
-        points = jnp.asarray(_GRID)
-        values, slopes = jax.jvp(function, (points,), (jnp.ones_like(points),))
+    with in_no_trace():  # also where a network is made inside a transformation
+        values, slopes = _with_slopes(function, _GRID)
         return np.asarray(values), np.asarray(slopes)
+
+
+@compiled
+def _with_slopes(function: Callable[..., Any], points: AnyArray) -> tuple[jax.Array, jax.Array]:
+    return jax.jvp(function, (jnp.asarray(points),), (jnp.ones_like(points),))
 
 
 def _quadrature_of(function: Callable[..., Any]) -> Quadrature:
@@ -141,5 +146,5 @@ def _quadrature_of(function: Callable[..., Any]) -> Quadrature:
 
 @in_float64
 def _error_of(quadrature: Quadrature) -> float:
-    with jax.ensure_compile_time_eval():
-        return float(quadrature.second_moment(jnp.asarray(_VARIANCES))[1])
+    with in_no_trace():
+        return float(quadrature.second_moment(np.asarray(_VARIANCES))[1])

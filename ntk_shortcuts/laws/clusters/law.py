@@ -264,7 +264,7 @@ class Clusters(LatentLaw):
     def require_resolved(self, network: Network) -> None:
         """At the farthest test point."""
         if not is_traced(self, network):
-            squares = lambda: jnp.max(jnp.sum((self.amplification * self.test_points().points) ** 2, axis=1))  # noqa: E731
+            squares = lambda: np.max(np.sum((np.asarray(self.amplification) * self.test_points().points) ** 2, axis=1))  # noqa: E731
             network.require_resolved(squares, self.input_dim)
 
     @property

@@ -224,7 +224,7 @@ class GaussianFeatures(LatentLaw):
     def require_resolved(self, network: Network) -> None:
         """At the corner of the probes' box, the largest of inputs."""
         if not is_traced(self, network):
-            network.require_resolved(lambda: jnp.sum((3 * self.amplification * self.means) ** 2), self.input_dim)
+            network.require_resolved(lambda: np.sum((3 * np.asarray(self.amplification) * self.means) ** 2), self.input_dim)
 
     @property
     @in_float64

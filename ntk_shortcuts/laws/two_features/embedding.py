@@ -38,21 +38,26 @@ class Embedding(Record):
     @in_float64
     def __call__(self, latents: Num[AnyArray, "n K"] | Sequence[Sequence[float]]) -> Float[Array, "n d"]:
         """Inputs of latents (n, K)."""
-        latents = as_points("latents", latents, dimension=len(self.layers))
-        dtype = latents.dtype
-        total = jnp.zeros((), dtype)
-        for feature, layers in enumerate(self.layers):
-            hidden = (
-                jnp.asarray(self.amplification, dtype)[feature]
-                * latents[:, feature, None]
-                * self.directions.astype(dtype)[feature][None, :]
-            )
-            for weights, offsets in layers:
-                field = jnp.sqrt(jnp.asarray(self.gain, dtype)) * hidden @ weights.astype(dtype).T
-                field = field + jnp.sqrt(jnp.asarray(self.bias, dtype)) * offsets.astype(dtype)[None, :]
-                hidden = jnp.tanh(field) / np.sqrt(offsets.shape[0])
-            total = total + hidden
-        return total
+        return _embedded(self, as_points("latents", latents, dimension=len(self.layers)))
+
+
+# As one program: its operations would be compiled one by one, for every number of latents.
+@compiled
+def _embedded(embedding: Embedding, latents: jax.Array) -> jax.Array:
+    dtype = latents.dtype
+    total = jnp.zeros((), dtype)
+    for feature, layers in enumerate(embedding.layers):
+        hidden = (
+            jnp.asarray(embedding.amplification, dtype)[feature]
+            * latents[:, feature, None]
+            * embedding.directions.astype(dtype)[feature][None, :]
+        )
+        for weights, offsets in layers:
+            field = jnp.sqrt(jnp.asarray(embedding.gain, dtype)) * hidden @ weights.astype(dtype).T
+            field = field + jnp.sqrt(jnp.asarray(embedding.bias, dtype)) * offsets.astype(dtype)[None, :]
+            hidden = jnp.tanh(field) / np.sqrt(offsets.shape[0])
+        total = total + hidden
+    return total
 
 
 def draw_embedding(

@@ -354,7 +354,7 @@ class GenerativeModel(DataLaw):
     def require_resolved(self, network: Network) -> None:
         """At the corner of the probe grid, the largest of inputs."""
         if not is_traced(self, network):
-            network.require_resolved(lambda: self.latent_moments(self.probe_grid(2)).variance1[0], self.input_dim)
+            network.require_resolved(lambda: _largest_square(self), self.input_dim)
 
     @property
     @in_float64
@@ -368,6 +368,11 @@ class GenerativeModel(DataLaw):
     def two_features(self) -> GenerativeModel:
         """Itself."""
         return self
+
+
+@compiled
+def _largest_square(model: GenerativeModel) -> jax.Array:
+    return model.latent_moments(model.probe_grid(2)).variance1[0]
 
 
 @compiled

@@ -212,7 +212,7 @@ class DatasetAveraged(Method):
             issues.append(FewSamples(float(num_samples), diagnostics["finite_size_error"]))
         if not few and not trusted:
             issues.append(UntrustedAverage(change, float(self.tolerance), residual, margin, filter_error))
-        largest, *_, smallest = np.asarray(spectra.basis.eigenvalues[0, :modes])
+        largest, *_, smallest = np.asarray(spectra.basis.eigenvalues)[0, :modes]
         resolved = max(resolution(spectra), smallest / largest)
         issues += unresolved_direction(kernel.law, training, largest, resolved, num_samples)
         return rounding_notes(found.outputs, found.moved).with_notes(diagnostics, tuple(issues))
