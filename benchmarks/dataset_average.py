@@ -1,6 +1,6 @@
 """The analytic average over data sets against brute force: exact solutions over sampled data sets.
 
-    python benchmarks/dataset_average.py --output benchmarks/results/dataset_average.jsonl [--configurations 64] [--minutes 40]
+    python benchmarks/dataset_average.py [--output FILE] [--configurations 64] [--minutes 40]
 
 One record per configuration, written as it is finished; a second run goes on where the first stopped. The brute force uses
 the large-d Gram on latents and draws data sets until the standard error of the bias is 0.006 at every time, or 1600 of
@@ -398,7 +398,7 @@ def figures() -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=pathlib.Path, required=True)
+    parser.add_argument("--output", type=pathlib.Path, default=RECORDS)
     parser.add_argument("--configurations", type=int, default=64)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--standard-error", type=float, default=0.006)

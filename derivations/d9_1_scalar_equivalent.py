@@ -189,7 +189,7 @@ DERIVATION = Derivation(
     label="D9.1",
     title="Deterministic equivalent of kernel regression, scalar form",
     statement=r"With $\lambda_i, \phi_i$ the eigenvalues and eigenfunctions of the kernel under the data law, the resolvent "
-    r"predictor at $s$ (ridge $\delta$: $s = -\delta/N$) on $N$ samples has mean $\sum_i\frac{\lambda_i}{\lambda_i + "
+    r"predictor at $s$ (a ridge of strength $-sN$) on $N$ samples has mean $\sum_i\frac{\lambda_i}{\lambda_i + "
     r"\kappa}c_i\phi_i$, with $\kappa = -s + \frac1N\sum_i\frac{\lambda_i\kappa}{\lambda_i + \kappa}$.",
     assumptions=[
         r"independent samples; to leading order in $1/N$",

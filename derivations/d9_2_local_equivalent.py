@@ -37,6 +37,11 @@ def steps() -> list[Step]:
     # kappa the same everywhere and phi_i^2 -> 1: the scalar form D9.1.
     lam, kappa = sp.symbols("lambda kappa", positive=True)
     assert sp.simplify(lam / (1 + lam / kappa) - lam * kappa / (lam + kappa)) == 0
+    # A filter of a matrix is the sum of its resolvents.
+    poles, residues, matrix = sp.symbols("s_1:3"), sp.symbols("c_1:3"), sp.diag(*sp.symbols("lambda_1:3", positive=True))
+    of_matrix = sum((c * (matrix - z * sp.eye(2)).inv() for c, z in zip(residues, poles, strict=True)), sp.zeros(2, 2))
+    of_modes = [sum(c / (mode - z) for c, z in zip(residues, poles, strict=True)) for mode in matrix.diagonal()]
+    assert sp.simplify(of_matrix - sp.diag(*of_modes)) == sp.zeros(2, 2)
     return [
         Step(
             r"As in D9.1, but the leverage $\delta(z)$ keeps its dependence on where the sample lies:",
@@ -57,6 +62,11 @@ def steps() -> list[Step]:
             r"\kappa(r\omega) = -s + r^2\eta(\omega),\qquad \eta(\omega) = \tfrac1NH(\omega, \omega)",
         ),
         Step(r"The fixed point itself is", r"\kappa(z) = -s + \tfrac1NH(z, z)"),
+        Step(
+            r"A rule whose filter is a sum of resolvents, $g(\lambda) = \mathrm{Re}\sum_kc_k/(\lambda - s_k)$ (D4.5), is "
+            r"linear in them, and so is its mean:",
+            r"m(x) = \mathrm{Re}\sum_kc_kf_k(x),\qquad f_k(x) = \int p\,\frac{H_k(x, z)}{\kappa_k(z)}\,f^*(z)\,dz",
+        ),
     ]
 
 
@@ -201,7 +211,7 @@ DERIVATION = Derivation(
         r"the leverage of a sample at $z$ is replaced by its mean over the other samples, at that $z$",
         r"$s < 0$, or $\mathrm{Im}\,s > 0$, where the fixed point with $\mathrm{Im}\,\kappa < 0$ is unique",
     ],
-    builds_on=["D9.1"],
+    builds_on=["D4.5", "D9.1"],
     evidence={"theory against training": "../evidence/validate.md"},
     code=["ntk_shortcuts.methods.average.deterministic_equivalent.averaged_resolvent"],
     source="this project; the scalar form is that of Simon et al. (2021), Canatar, Bordelon & Pehlevan (2021)",

@@ -342,7 +342,8 @@ def index_markdown(results: Sequence[Derived], earlier: str = "") -> str:
     lines = [
         "# Derivations",
         "",
-        f"{len(listed)} results, each derived with sympy and compared with the code. `ntk-shortcuts derive LABEL` prints one;",
+        f"{len(listed)} results, each with its algebra asserted by sympy and its formulas compared with the code. "
+        "`ntk-shortcuts derive LABEL` prints one;",
         "`ntk-shortcuts derive --all --output FOLDER` makes all pages and figures. Discrepancies are relative to",
         "max(1, |value|); those of sampled checks are z-scores.",
         "",

@@ -15,6 +15,7 @@ import pytest
 
 import ntk_shortcuts
 from ntk_shortcuts import issues
+from ntk_shortcuts.kernels import Quadrature, known_activations, resolve_activation
 
 ROOT = pathlib.Path(__file__).parents[1]
 # It registers an activation and a method: run in a process of its own only, where nobody else meets their names.
@@ -96,6 +97,14 @@ def test_every_public_name_is_on_one_page():
         own = set(module.__all__) - set(ntk_shortcuts.__all__) - TABLES
         listed |= set() if f"ntk_shortcuts.{namespace}" in shown else {f"ntk_shortcuts.{namespace}.{name}" for name in own}
     assert sorted(listed - set(shown)) == [] and len(shown) == len(set(shown))
+
+
+def test_the_table_of_activations_is_that_of_the_code():
+    """Names in order, and which have a closed form."""
+    rows = dict(re.findall(r"^\| `(\w+)` \|.*\| (closed form|Hermite series)", REFERENCE["activations.md"], re.M))
+    known = {name: resolve_activation(name) for name in known_activations()}
+    series = {name: "Hermite series" if isinstance(found, Quadrature) else "closed form" for name, found in known.items()}
+    assert list(rows.items()) == list(series.items())
 
 
 def _exists(name):
