@@ -76,6 +76,7 @@ PREDICTIONS = {
     "UnstableSteps": lambda: ns.predict_bias(MODEL, ns.MLP(0), ns.GradientDescent(lambda k: 99.0 / (1 + k), 9), dataset=data(), **FEW_PROBES),  # noqa: E501
     "SharedSamples": lambda: ns.predict(network=ns.MLP(1), **on_pool(first=18)),
     "ConstantInputs": lambda: ns.predict(network=ns.MLP(1), **on_pool(inputs=BROKEN)),
+    "AttributeCodes": lambda: ns.predict(network=ns.MLP(1), **on_pool(attribute=np.resize([0, 0, 1, 1], 24))),
     "AttributeIsLabel": lambda: ns.predict(network=ns.MLP(1), **on_pool(attribute=POOL_LABELS)),
     "EmptyGroups": lambda: ns.predict(network=ns.MLP(1), **on_pool(tested=(16, 17, 20, 21))),
     "WidthIgnored": lambda: ns.predict(network=ns.MLP(1, width=64), **on_pool()),

@@ -176,6 +176,22 @@ def kinds(pool, test):
     return {issue.kind: issue for issue in notes_on(pool, test)}
 
 
+def test_an_attribute_of_other_codes_than_the_labels_is_said_and_has_no_agreement():
+    def of(values):
+        pool = ns.Pool(POOL.inputs, POOL.labels, {"patch": values})
+        return pool, kinds(pool, pool).get("AttributeCodes")
+
+    zeros = (PATCH[:16] + 1) // 2
+    pool, found = of(zeros)
+    assert found.size == np.sum(zeros == 0) and "patch has the values 0, 1, labels -1, 1" in found.what
+    allowed = r"attributes\['patch'\] must be of the codes of the labels, \(-1, 1\).*got \(0, 1\)"
+    with pytest.raises(ValueError, match=allowed):
+        pool.with_agreement(0.9)
+    _, found = of(np.ones(16, int))
+    assert found.size == 16 and "patch has the values 1 alone" in found.what
+    assert of(np.arange(16))[1] is None and of(PATCH[:16])[1] is None
+
+
 def test_issues_of_pools_and_test_samples():
     assert kinds(POOL, TEST) == {}
     both = ns.Pool(np.r_[INPUTS[16:], INPUTS[:3]], np.r_[LABELS[16:], LABELS[:3]], {"patch": np.r_[PATCH[16:], PATCH[:3]]})

@@ -16,7 +16,7 @@ from ntk_shortcuts.issues.numerical import (
     UnresolvedDirection,
     UnresolvedLabels,
 )
-from ntk_shortcuts.issues.pool import AttributeIsLabel, ConstantInputs, EmptyGroups, SharedSamples
+from ntk_shortcuts.issues.pool import AttributeCodes, AttributeIsLabel, ConstantInputs, EmptyGroups, SharedSamples
 from ntk_shortcuts.issues.training import (
     LAZINESS,
     Divergence,
@@ -32,6 +32,7 @@ __all__ = [
     "LAZINESS",
     "ROUNDING_OF_BIAS",
     "ROUNDING_OF_OUTPUTS",
+    "AttributeCodes",
     "AttributeIsLabel",
     "ConstantInputs",
     "Divergence",

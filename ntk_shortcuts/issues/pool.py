@@ -58,6 +58,31 @@ class AttributeIsLabel(Issue):
 
 
 @dataclasses.dataclass(frozen=True)
+class AttributeCodes(Issue):
+    """An attribute agrees with the label where both have the same code, and `size` samples have a code that no label has; or
+    all have one."""
+
+    attribute: str
+    values: tuple[int, ...]
+    labels: tuple[int, ...]
+
+    @property
+    def what(self) -> str:
+        values, labels = (", ".join(map(str, known)) for known in (self.values, self.labels))
+        one = " alone" if len(self.values) == 1 else ""
+        return (
+            f"{self.attribute} has the values {values}{one}, labels {labels}: an attribute agrees with the label where their "
+            f"codes are the same, so that agreement with {self.attribute} and reliance on it mean nothing here"
+        )
+
+    @property
+    def advice(self) -> str:
+        if len(self.values) == 1:
+            return "leave it out, or take samples of both kinds"
+        return "give it the codes of the labels; accuracies of groups are right as they are"
+
+
+@dataclasses.dataclass(frozen=True)
 class EmptyGroups(Issue):
     """`size` groups have no test sample."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ntk_shortcuts.issues import AttributeIsLabel, ConstantInputs, EmptyGroups, Issue, SharedSamples
+from ntk_shortcuts.issues import AttributeCodes, AttributeIsLabel, ConstantInputs, EmptyGroups, Issue, SharedSamples
 from ntk_shortcuts.validation import require
 
 
@@ -37,6 +37,8 @@ def notes_on(pool: Any, test: Any) -> tuple[Issue, ...]:
         weighted = pool.weights > 0
         if np.array_equal(values[weighted], pool.labels[weighted]):
             found.append(AttributeIsLabel(float(np.sum(weighted)), name))
+        if strangers := other_codes(pool, name):
+            found.append(strangers)
     names = ("label", *pool.attributes)
     values = (np.union1d(a, b).tolist() for a, b in zip(_columns(pool), _columns(test), strict=True))
     present = set(zip(*(column.tolist() for column in _columns(test)), strict=True))
@@ -44,6 +46,18 @@ def notes_on(pool: Any, test: Any) -> tuple[Issue, ...]:
     if missing:
         found.append(EmptyGroups(float(len(missing)), names, missing))
     return tuple(found)
+
+
+def other_codes(pool: Any, name: str) -> AttributeCodes | None:
+    """The issue of an attribute of no more values than there are classes, but others, or of one value alone.
+
+    One of more values cannot agree with the label, and nobody means it to.
+    """
+    codes = tuple(np.unique(pool.attributes[name]).tolist())
+    strange = ~np.isin(pool.attributes[name], pool.labels)
+    if len(codes) > 1 and (len(codes) > len(pool.classes) or not np.any(strange)):
+        return None
+    return AttributeCodes(float(np.sum(strange)) if len(codes) > 1 else float(pool.size), name, codes, pool.classes)
 
 
 def _columns(pool: Any) -> list[np.ndarray]:

@@ -13,7 +13,7 @@ from ntk_shortcuts.axes import Axis, declare_axes
 from ntk_shortcuts.issues import Issue, WidthIgnored
 from ntk_shortcuts.laws.attributes import named_attributes
 from ntk_shortcuts.laws.base import DataLaw, Law
-from ntk_shortcuts.laws.pool.checks import notes_on, require_alike
+from ntk_shortcuts.laws.pool.checks import notes_on, other_codes, require_alike
 from ntk_shortcuts.laws.pool.indexed import IndexedPool, groups_of
 from ntk_shortcuts.networks.base import Network
 from ntk_shortcuts.networks.gram import numbered_network
@@ -116,10 +116,19 @@ class Pool(Law):
             attribute: its name, where there are several.
 
         Raises:
-            ValueError: an agreement out of range; a class without samples on one side, which no weights can balance.
+            ValueError: an agreement out of range; an attribute of other codes than the labels'; a class without samples on one
+                side, which no weights can balance.
         """
         require_values("agreement", agreement, (), "in [0, 1]", lambda v: (v >= 0) & (v <= 1))
         name = self.attribute(attribute)
+        values = np.unique(self.attributes[name])
+        same = other_codes(self, name) is None or len(values) == 1
+        require(
+            same,
+            f"attributes[{name!r}]",
+            f"of the codes of the labels, {self.classes}, to agree with them",
+            tuple(values.tolist()),
+        )
         agrees = self.attributes[name] == self.labels
         weights = np.zeros(self.size)
         for value in self.classes:
