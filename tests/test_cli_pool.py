@@ -85,6 +85,7 @@ def test_other_methods_and_the_table(capsys, one, method):
     ("line", "words"),
     [
         ("audit nowhere.npz", "error: pool must be an .npz file; there is no 'nowhere.npz'"),
+        ("audit .", "error: pool must be an .npz file; '.' is a folder (ntk_shortcuts.laws.pool_from_folder reads images"),
         ("audit {path} --agreement 0.9", "attribute must be one of patch, kind; got None"),
         ("audit {path} --attribute patch", "attribute must be given with --agreement"),
         ("audit {path} --modes 0", "modes must be an integer >= 1"),

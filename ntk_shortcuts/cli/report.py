@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ntk_shortcuts.cli.options import AgreementOptions, FileOptions, NetworkOptions, read_file, takes_options
+from ntk_shortcuts.cli.options import AgreementOptions, NetworkOptions, PageOptions, read_file, takes_options
 from ntk_shortcuts.cli.options.numbers import Numbers, all_values, numbers_option
 from ntk_shortcuts.cli.printing import report_written
 
@@ -26,7 +26,7 @@ class ReportOptions:
 
 
 @takes_options()
-def report(asked: ReportOptions, weights: AgreementOptions, network: NetworkOptions, files: FileOptions) -> None:
+def report(asked: ReportOptions, weights: AgreementOptions, network: NetworkOptions, files: PageOptions) -> None:
     """What is learnt first, which group suffers and what helps: one HTML page with figures."""
     paths = files.paths((".html",), "a report", default="report.html")
     import jax

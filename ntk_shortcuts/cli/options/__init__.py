@@ -4,7 +4,7 @@ from ntk_shortcuts.cli.options.groups import takes_options
 from ntk_shortcuts.cli.options.law import LawFileOptions, LawOptions
 from ntk_shortcuts.cli.options.method import MethodOptions
 from ntk_shortcuts.cli.options.network import NetworkOptions
-from ntk_shortcuts.cli.options.output import DATA_SUFFIXES, FIGURE_SUFFIXES, SUFFIXES, FileOptions, JsonOption
+from ntk_shortcuts.cli.options.output import DATA_SUFFIXES, FIGURE_SUFFIXES, SUFFIXES, FileOptions, JsonOption, PageOptions
 from ntk_shortcuts.cli.options.pool import AgreementOptions, PoolOptions, read_file
 from ntk_shortcuts.cli.options.rule import RuleOptions
 
@@ -19,6 +19,7 @@ __all__ = [
     "LawOptions",
     "MethodOptions",
     "NetworkOptions",
+    "PageOptions",
     "PoolOptions",
     "RuleOptions",
     "read_file",

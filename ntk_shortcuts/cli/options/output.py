@@ -41,3 +41,12 @@ class FileOptions:
             if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
                 raise ValueError(f"output must be a file that can be written; got {str(path)!r}")
         return paths
+
+
+@dataclass(frozen=True)
+class PageOptions(FileOptions):
+    """The pages to write."""
+
+    output: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Write .html; may be repeated. report.html by default.")
+    ] = None

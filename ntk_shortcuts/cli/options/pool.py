@@ -72,6 +72,9 @@ def read_file(name: str, path: Path) -> Pool:
     """
     from ntk_shortcuts.laws.pool.readers import read_pool
 
+    if path.is_dir():
+        way = "ntk_shortcuts.laws.pool_from_folder reads images and write_pool makes the file"
+        raise ValueError(f"{name} must be an .npz file; {str(path)!r} is a folder ({way})")
     if not path.is_file():
         raise ValueError(f"{name} must be an .npz file; there is no {str(path)!r}")
     return read_pool(path)
