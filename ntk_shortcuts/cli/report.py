@@ -19,7 +19,7 @@ class ReportOptions:
 
     pool: Annotated[Path, typer.Argument(metavar="FILE", help="An .npz with inputs, labels and attributes by name.")]
     num_samples: Annotated[int, typer.Option(help="Samples of a data set.")] = 200
-    time: Annotated[list[Numbers] | None, numbers_option("T", "Training times; 3, 30 and 300 by default.")] = None
+    time: Annotated[list[Numbers] | None, numbers_option("T", "Training times, two or more; 3, 30 and 300 by default.")] = None
     test_fraction: Annotated[float, typer.Option(help="Of each group of the pool: samples to test on.")] = 0.3
     draws: Annotated[int, typer.Option(help="Of rare groups: data sets drawn.")] = 50
     seed: Annotated[int, typer.Option(help="Of the split and the draws.")] = 0

@@ -63,6 +63,10 @@ class Network(Spec):
         """NNGP and NTK of each input (n, ...) with itself, (n,) each."""
         return own_kernels(self, x)
 
+    def own_traced(self, x: jax.Array) -> Kernels:
+        """The same within a compiled program; by default a kernel of one point for each."""
+        return _one_by_one(self, x)
+
     def of_any_depth(self) -> Network:
         """The same kernels from numbers alone, where the network can, so that others of its kind share compiled programs; by
         default itself."""
@@ -158,6 +162,11 @@ def own_kernels(network: Any, points: Any) -> Kernels:
 
 @compiled
 def _own(network: Any, points: jax.Array) -> Kernels:
+    found = network.own_traced(points) if isinstance(network, Network) else _one_by_one(network, points)
+    return Kernels(found.nngp, found.ntk, jnp.broadcast_to(found.quadrature_error, found.ntk.shape))
+
+
+def _one_by_one(network: Any, points: jax.Array) -> Kernels:
     own = jax.vmap(lambda point: network.kernels(point[None]))(points)
     return Kernels(own.nngp[:, 0, 0], own.ntk[:, 0, 0], jnp.asarray(own.quadrature_error))
 

@@ -206,6 +206,14 @@ class MLP(FullyConnected):
             others = seen[0].astype(points.dtype)
         return self._without_initial_outputs(self._between(points, others, scale, first.input_dim, layers))
 
+    def own_traced(self, x: jax.Array) -> Kernels:
+        return self.own_of_layers(x, self.layers(x.shape[1]))
+
+    def own_of_layers(self, x: jax.Array, layers: Layers) -> Kernels:
+        """Of each input with itself, between other affine layers than the network's own: a recursion of variances alone."""
+        moments = PairMoments.diagonal(jnp.sum(x**2, axis=1))
+        return self._without_initial_outputs(mlp_kernels(moments, layers, self.activation, x.shape[1], self.block))
+
     def of_any_depth(self) -> Network:
         if self.depth == 0 or isinstance(self.activation, Linear) or is_traced(self):
             return self
@@ -407,9 +415,14 @@ class AnyDepth(Network):
 
     def kernels(self, x1: Any, x2: Any = None) -> Kernels:
         first, second = two_inputs(x1, x2)
-        layers = self.network.layers(first.input_dim)
-        repeated = RepeatedLayers(layers[0], layers[1], self.hidden, layers[-1])
-        return self.network.kernels_of_layers(first, second, repeated)
+        return self.network.kernels_of_layers(first, second, self._layers(first.input_dim))
+
+    def own_traced(self, x: jax.Array) -> Kernels:
+        return self.network.own_of_layers(x, self._layers(x.shape[1]))
+
+    def _layers(self, input_dim: int) -> RepeatedLayers:
+        layers = self.network.layers(input_dim)
+        return RepeatedLayers(layers[0], layers[1], self.hidden, layers[-1])
 
 
 declare_axes(
