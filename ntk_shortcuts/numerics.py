@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
 import equinox as eqx
@@ -52,14 +52,12 @@ _call = _Call()
 _nothing = jax.jit(lambda: 0.0)
 
 
-@contextlib.contextmanager
-def in_no_trace() -> Iterator[None]:
+def in_no_trace() -> contextlib.AbstractContextManager[Any]:
     """Within it functions of concrete values have concrete results, also inside a JAX transformation.
 
     Outside of all transformations nothing is done: there a program that is traced would have its constants compiled one by one.
     """
-    with jax.ensure_compile_time_eval() if isinstance(_nothing(), Tracer) else contextlib.nullcontext():
-        yield
+    return jax.ensure_compile_time_eval() if isinstance(_nothing(), Tracer) else contextlib.nullcontext()
 
 
 def in_float64(function: Function) -> Function:

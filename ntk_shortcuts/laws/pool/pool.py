@@ -121,14 +121,9 @@ class Pool(Law):
         """
         require_values("agreement", agreement, (), "in [0, 1]", lambda v: (v >= 0) & (v <= 1))
         name = self.attribute(attribute)
-        values = np.unique(self.attributes[name])
-        same = other_codes(self, name) is None or len(values) == 1
-        require(
-            same,
-            f"attributes[{name!r}]",
-            f"of the codes of the labels, {self.classes}, to agree with them",
-            tuple(values.tolist()),
-        )
+        strange = other_codes(self, name)
+        allowed = f"of the codes of the labels, {self.classes}, to agree with them"
+        require(strange is None or len(strange.values) == 1, f"attributes[{name!r}]", allowed, strange and strange.values)
         agrees = self.attributes[name] == self.labels
         weights = np.zeros(self.size)
         for value in self.classes:
