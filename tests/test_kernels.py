@@ -9,6 +9,7 @@ from scipy.integrate import quad
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.kernels import register
+from ntk_shortcuts.kernels.activations.hermite import _hermite_sums
 from ntk_shortcuts.kernels.activations.resolve import resolve_activation
 from ntk_shortcuts.kernels.moments import PairMoments
 from ntk_shortcuts.kernels.recursion import mlp_kernels
@@ -134,6 +135,20 @@ def test_second_moment_of_a_quadrature_is_the_integral(variance):
     moment, error = ns.kernels.Quadrature(jnp.tanh).second_moment(jnp.asarray([variance]))
     expected = quad(lambda a: np.tanh(a * np.sqrt(variance)) ** 2 * np.exp(-(a**2) / 2) / np.sqrt(2 * np.pi), -12, 12)[0]
     assert abs(float(moment[0]) / expected - 1) <= max(float(error), 1e-12)
+
+
+def test_terms_that_are_skipped_are_below_rounding():
+    sums, tanh = jax.jit(_hermite_sums), ns.kernels.Quadrature(jnp.tanh)
+    c = np.array([-1.0, -0.4, 0.0, 1e-9, 0.7, 1 - 1e-12, 1.0])
+    for variance in (0.01, 0.3, 2.0, 30.0):
+        value, slope = (np.asarray(part) for part in tanh._coefficients(jnp.asarray([variance, 1.1 * variance]))[:2])
+        products, powers = [part[:, :1] * part[:, 1:] for part in (value, slope)], c ** np.arange(tanh.degree)[:, None]
+        # (1 - c^k) / (1 - c) is the sum of the powers below the k-th.
+        below = np.concatenate([np.zeros((1, len(c))), np.cumsum(powers, axis=0)[:-1]])
+        expected = [np.sum(a * b, axis=0) for a, b in zip((*products, products[0]), (powers, powers, below), strict=True)]
+        found = sums(c, *(jnp.asarray(part[:, i : i + 1]) for part in (value, slope) for i in (0, 1)))
+        for ours, direct in zip(found, expected, strict=True):
+            np.testing.assert_allclose(ours, direct, rtol=1e-12, atol=1e-15 * np.max(np.abs(direct)))
 
 
 def test_an_activation_unresolved_at_the_probes_is_refused():

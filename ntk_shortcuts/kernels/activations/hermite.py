@@ -144,6 +144,8 @@ def _unresolved(scale: jax.Array, value: jax.Array, slope: jax.Array) -> jax.Arr
 
 
 _CHUNK = 50
+# Of a rounding; much less (eps itself) is below the noise of hundreds of coefficients, and no chunk would be skipped.
+_NEGLIGIBLE = 1e-3
 
 
 def _hermite_sums(
@@ -151,8 +153,9 @@ def _hermite_sums(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """sum_k a_k b_k c^k of the values and of the slopes, and sum_k a_k b_k (1 - c^k)/(1 - c) of the values.
 
-    Horner's scheme in chunks, from the highest term down; a chunk is skipped while the mass of all terms from it on is at
-    rounding for every point. The chunks are recomputed in reverse mode, so that memory does not grow with the degree.
+    Horner's scheme in chunks, from the highest term down; a chunk is skipped while the mass of all terms from it on is below
+    a thousandth of a rounding of the whole for every point: no more of the sums is lost, by Cauchy-Schwarz. The chunks are
+    recomputed in reverse mode, so that memory does not grow with the degree.
     """
     chunks = -(-value1.shape[0] // _CHUNK)
 
@@ -163,7 +166,7 @@ def _hermite_sums(
     def significant(coefficients: jax.Array) -> jax.Array:
         mass = jnp.sum(jax.lax.stop_gradient(coefficients) ** 2, axis=1)
         remaining = jnp.cumsum(mass[::-1], axis=0)[::-1]
-        threshold = jnp.finfo(mass.dtype).eps ** 2 * remaining[:1]
+        threshold = _NEGLIGIBLE * jnp.finfo(mass.dtype).eps * remaining[:1]
         return jnp.any(remaining > threshold, axis=tuple(range(1, mass.ndim)))
 
     terms = [chunked(coefficients) for coefficients in (value1, value2, slope1, slope2)]
@@ -171,7 +174,7 @@ def _hermite_sums(
 
     @jax.checkpoint
     def add_chunk(sums: tuple[jax.Array, ...], chunk: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        return jax.lax.scan(functools.partial(_horner, correlation), sums, chunk, reverse=True, unroll=10)[0]
+        return jax.lax.scan(functools.partial(_horner, correlation), sums, chunk, reverse=True, unroll=_CHUNK // 2)[0]
 
     def step(sums: tuple[jax.Array, ...], chunk: tuple[jax.Array, ...]):
         return jax.lax.cond(chunk[0], add_chunk, lambda sums, _: sums, sums, chunk[1:]), None
