@@ -88,7 +88,7 @@ def checks() -> list[Check]:
             for factor in (0.999, 1.001)
         ]
         found.append(Check(f"{name}: what is left just below the bound", left[0], 1e-3))
-        found.append(Check(f"{name}: one over what is left just above, which must be larger", 1 / left[1], 1e-3))
+        found.append(Check(f"{name}: it grows just above the bound, 1 / what is left", 1 / left[1], 1e-3))
     return found
 
 

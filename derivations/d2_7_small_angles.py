@@ -116,7 +116,7 @@ def checks() -> list[Check]:
         compare("NNGP: cubic coefficient L/(3 pi) against a fit", layers / (3 * np.pi), cubic, 1e-6),
         compare("NTK: linear coefficient -L(L+1)/(2 pi) against a fit", -layers * (layers + 1) / (2 * np.pi), linear, 1e-6),
         Check("erf, L = 2: what even powers to theta^14 leave of the NTK", float(smooth)),
-        Check("the same of ReLU, L = 3, which must be left over: 1e-3 divided by it", float(1e-3 / kinked), 1.0),
+        Check("ReLU, L = 3, whose odd powers are left: 1e-3 / what they leave", float(1e-3 / kinked), 1.0),
     ]
 
 

@@ -97,6 +97,16 @@ def compare(name: str, expected: Any, got: Any, tolerance: float = 1e-12) -> Che
     return Check(name, float(np.max(error)), tolerance)
 
 
+def told_apart(wrong: str, score: float, limit: float = 4.0) -> Check:
+    """Check that something wrong is seen to be so: its z-score is above the limit that the right one is within.
+
+    Example:
+        >>> told_apart("twice the variance", score=8.0)
+        Check(name='wrong on purpose, twice the variance: 4 / its z-score', discrepancy=0.5, tolerance=1.0)
+    """
+    return Check(f"wrong on purpose, {wrong}: {limit:g} / its z-score", limit / score, 1.0)
+
+
 def lines(*formulas: str) -> str:
     r"""One display of several lines of LaTeX, for what is wider than a page.
 

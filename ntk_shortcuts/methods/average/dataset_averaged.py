@@ -97,7 +97,7 @@ class DatasetAveraged(Method):
 
     Numerics: about 10 samples at least; corrections are of relative order 1/N. Under a JAX transformation the second rule
     is used with 64 modes per sector and no refinement. Source: Simon et al. (2021), Canatar et al. (2021) for the scalar
-    form; the local form, gradient flow and the variance were worked out for this package. Label D9.3.
+    form; the local form, gradient flow and the variance were worked out for this package. Labels D9.3 and D9.4.
 
     Example:
         >>> from ntk_shortcuts import MLP, GenerativeModel, GradientFlow, predict_bias

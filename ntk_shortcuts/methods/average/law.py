@@ -57,7 +57,7 @@ def averaged_law(
     num_samples: Any,
     switches: Switches,
 ) -> AveragedLaw:
-    """Mean and variance from the K resolvents of one filter. Label D9.3."""
+    """Mean and variance from the K resolvents of one filter. Labels D9.3 and D9.4."""
     weights, radius, targets = nodes.weights, nodes.radius, nodes.targets
     inverse = resolvents.inverse_kappa  # (K, nodes, radii)
     density = jnp.sum(weights * radius**2 * inverse, axis=-1)  # (K, nodes)

@@ -1,0 +1,286 @@
+"""D9.4: the output at initialisation, and feedback of the variance. Run by itself, or as `ntk-shortcuts derive D9.4`."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import sympy as sp
+from d9_3_variance_over_data_sets import KERNEL, PROBES, RULE, _gram, _kappa, _nodes, _parts, _smoothed, _variance
+
+import ntk_shortcuts as ns
+from ntk_shortcuts.derivation import Check, Derivation, Step, compare, lines, main, told_apart
+from ntk_shortcuts.laws.eigenfunctions import sector_features, sector_spectra
+from ntk_shortcuts.laws.two_features.polar import latent_rays
+from ntk_shortcuts.methods.average.deterministic_equivalent import averaged_resolvent, scalar_kappa
+from ntk_shortcuts.methods.average.law import Switches, averaged_law
+from ntk_shortcuts.numerics import in_float64
+
+
+def _split_residual() -> sp.Expr:
+    """Variance of W y + (1 - W) f_0 over two data sets and f_0, minus its three parts; a point x and two inputs."""
+    prior = sp.Symbol("K_x", real=True)
+    row = sp.Matrix([sp.symbols("k_1:3", real=True)])  # K(x, X)
+    own = sp.Matrix(2, 2, lambda i, j: sp.Symbol(f"K_{min(i, j)}{max(i, j)}", real=True))
+    maps = [sp.Matrix([sp.symbols(f"w{n}_1:3", real=True)]) for n in range(2)]
+    labels = [sp.Matrix(sp.symbols(f"y{n}_1:3", real=True)) for n in range(2)]
+
+    def remaining(W: sp.Matrix) -> sp.Expr:
+        return (sp.Matrix([[prior]]) - 2 * W * row.T + W * own * W.T)[0]
+
+    learnt = [(W * y)[0] for W, y in zip(maps, labels, strict=True)]
+    mean, average = sum(learnt) / 2, (maps[0] + maps[1]) / 2
+    whole = sum((m - mean) ** 2 + remaining(W) for m, W in zip(learnt, maps, strict=True)) / 2
+    moved = sum(((W - average) * own * (W - average).T)[0] for W in maps) / 2
+    return sp.expand(whole - (sum((m - mean) ** 2 for m in learnt) / 2 + remaining(average) + moved))
+
+
+def steps() -> list[Step]:
+    assert _split_residual() == 0
+    # Averages over one class, a + c b of a target without noise: half the sum of their squares.
+    a, b, m, F = sp.symbols("a b m F", real=True)
+    by_class = [(1 + c * m) * F for c in (1, -1)]
+    assert sp.expand(sum(by_class) / 2 - F) == 0 and sp.expand((by_class[0] - by_class[1]) / 2 - m * F) == 0
+    assert sp.expand(sum((a + c * b) ** 2 for c in (1, -1)) / 2 - (a**2 + b**2)) == 0
+    # A residual that is off by e, of mean 0 and variance v, independent of the sample.
+    y, A, B, e, v = sp.symbols("y A B e v", real=True)
+    square = sp.Poly(sp.expand((A * (y - e) - B) ** 2), e)
+    over_e = square.coeff_monomial(1) + v * square.coeff_monomial(e**2)
+    assert sp.expand(over_e - ((y * A - B) ** 2 + A**2 * v)) == 0
+    # The scalar form: v = gamma (E + v).
+    gamma, E = sp.symbols("gamma E", positive=True)
+    (whole,) = sp.solve(sp.Eq(v, gamma * (E + v)), v)
+    assert sp.simplify(E + whole - E / (1 - gamma)) == 0
+    return [
+        Step(
+            r"A data set acts on targets by a linear map $W$, and the trained network is $f = f_0 + W(y - f_0)$ (D4.4) with "
+            r"a random $f_0$ of covariance $K$, independent of the data. With the mean map $\bar W$ and functions at $x$ "
+            r"(checked with two data sets of two samples),",
+            lines(
+                r"\mathrm{Var} f = \mathrm{Var}(Wy) + R + E_{f_0}\mathrm{Var}(Wf_0),",
+                r"R = K(x, x) - 2(\bar WK)(x, x) + (\bar WK\bar W^T)(x, x)",
+            ),
+        ),
+        Step(
+            r"The mean map is that of D9.2.6, of any target $h$ in the place of $f^*$:",
+            r"(\bar Wh)(x) = \mathrm{Re}\sum_kc_k(W_kh)(x),\qquad (W_kh)(x) = \int p\,\frac{H_k(x, z)}{\kappa_k(z)}\,h(z)\,dz",
+        ),
+        Step(
+            r"$\mathrm{Var}(Wf_0)$ is D9.3 for the target $h = f_0$, which has no label noise. Its influence is linear in "
+            r"$h$, and with $K = \sum_q\varphi_q\varphi_q^T$ the mean over $f_0$ is a sum over $h = \varphi_q$ ($a$ and $b$ as "
+            r"in D9.3, for $N/2$ samples of each class; $b_q = 0$ for independent labels):",
+            lines(
+                r"F_h(x; z) = \mathrm{Re}\sum_kc_k\frac{H_k(x, z)}{\kappa_k(z)}\,\big(h(z) - (W_kh)(z)\big),",
+                r"E_{f_0}\mathrm{Var}(Wf_0) = \frac1N\sum_q\Big(\int p\,F_{\varphi_q}^2 - a_q^2 - b_q^2\Big),",
+                r"a_q = \int p\,F_{\varphi_q},\quad b_q = \int p\,f^*F_{\varphi_q}",
+            ),
+        ),
+        Step(
+            r"The residual of a sample is $y - f_-(z)$ with the network trained on the *other* samples, which varies from data "
+            r"set to data set by $v(z) = \mathrm{Var} f(z)$, independently of the sample. With $F = yA - B$ (D9.3),",
+            r"E[F^2 \mid z] = (1 - f^{*2})A^2 + (f^*A - B)^2 + A^2v(z)",
+        ),
+        Step(
+            r"So the variance over data sets feeds back into itself, as a geometric series:",
+            r"v(x) = v_0(x) + \frac1N\int p(z)\,A(x, z)^2\,v(z)\,dz",
+        ),
+        Step(
+            r"In the scalar form (D9.1) one resolvent has $A = \sum_iL_i\phi_i(x)\phi_i(z)$ and $\phi_i^2 \to 1$, so that $v = "
+            r"\gamma(\mathcal E + v)$ with the mean squared residual $\mathcal E$ of the mean, and the test error is the known "
+            r"one:",
+            r"\mathcal E + v = \frac{\mathcal E}{1 - \gamma},\qquad \gamma = \frac1N\sum_iL_i^2",
+        ),
+    ]
+
+
+@jax.jit
+def _code(poles, residues, samples):
+    """Nodes of a small rule, and the code's two variances with each part switched off, with none and both, at the probes."""
+    rays = latent_rays(KERNEL.law, *RULE, True)
+    spectra = sector_spectra(KERNEL.in_sectors(), rays)
+    features = sector_features(KERNEL.in_sectors(), rays, jnp.asarray(PROBES), RULE[0], RULE[0], spectra)
+
+    def at_one_pole(pole):
+        start = scalar_kappa(pole, spectra.basis.eigenvalues.ravel(), samples)
+        return averaged_resolvent(pole, start, rays, features, samples)
+
+    resolvents = jax.lax.map(at_one_pole, poles)
+
+    def with_parts(random_init: float, feedback: float, balanced: float) -> tuple[jax.Array, jax.Array]:
+        switches = Switches(random_init, balanced=balanced, feedback=feedback, uniform_noise=0.0)
+        law = averaged_law(residues, resolvents, rays, features, KERNEL.parity, samples, switches)
+        return law.data_variance, law.variance - law.data_variance
+
+    return rays, {flags: with_parts(*flags) for flags in _SWITCHED}
+
+
+# The code's switches random_init, feedback and balanced.
+_SWITCHED = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0.0, 0.0))
+
+
+@jax.jit
+def _nngp(points1, points2):
+    return KERNEL(points1, points2).nngp
+
+
+class _Plane:
+    """All nodes in the plane with their Gram matrices, and the probes."""
+
+    def __init__(self, rays):
+        self.points, self.weights, self.targets = _nodes(rays)
+        self.gram, self.cross = (np.asarray(_gram(points, self.points)) for points in (self.points, PROBES))
+        self.prior, self.prior_cross = (np.asarray(_nngp(points, self.points)) for points in (self.points, PROBES))
+        self.prior_own = np.diag(np.asarray(_nngp(PROBES, PROBES)))
+
+    def remaining(self, map_: np.ndarray) -> np.ndarray:
+        """Variance of (1 - W) f_0 at the probes, of maps (..., probes, nodes)."""
+        change = np.sum((map_ @ self.prior - 2 * self.prior_cross) * map_, axis=-1)
+        return self.prior_own + change
+
+    def initial_parts(self, poles, residues, samples: int, balanced: bool) -> tuple[np.ndarray, np.ndarray]:
+        """What the random output leaves behind, and what it adds to the variance over data sets."""
+        whole, influence = np.zeros(self.cross.shape), 0.0
+        for pole, residue in zip(poles, residues, strict=True):
+            density = self.weights / _kappa(pole, self.gram, self.weights, samples)
+            section = _smoothed(self.cross, self.gram, density)
+            left_over = np.eye(len(density)) - _smoothed(self.gram, self.gram, density) * density
+            whole += (residue * section * density).real
+            # (probes, samples' nodes, target's nodes): linear in the target.
+            influence += (residue * (section * density / self.weights)[:, :, None] * left_over).real
+        moments = np.einsum("xzu,uv,xzv->xz", influence, self.prior, influence, optimize=True)
+        together = np.einsum("z,xzu->xu", self.weights, influence)
+        apart = balanced * np.einsum("z,xzu->xu", self.weights * self.targets, influence)
+        averages = sum(np.sum((part @ self.prior) * part, axis=1) for part in (together, apart))
+        return self.remaining(whole), (moments @ self.weights - averages) / samples
+
+    def variance(self, poles, residues, samples: int, feedback: bool = True) -> np.ndarray:
+        """Over data sets, at the probes, of the output averaged over initialisations."""
+
+        def parts_at(cross: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            _, label, residual = _parts(poles, residues, self.gram, cross, self.weights, self.targets, samples)
+            passed = label**2 * self.weights / samples
+            return _variance(label, residual, self.weights, self.targets, samples), passed
+
+        first, passed = parts_at(self.cross)
+        if not feedback:
+            return first
+        first_at_nodes, passed_at_nodes = parts_at(self.gram)
+        return first + passed @ np.linalg.solve(np.eye(len(self.points)) - passed_at_nodes, first_at_nodes)
+
+
+def _sampled(plane: _Plane, strength: float, samples: int, data_sets: int) -> tuple[np.ndarray, np.ndarray]:
+    """Squares (data sets, probes) of deviations of the outputs averaged over initialisations, and what is left of f_0.
+
+    Kernel ridge regression on balanced data sets that are drawn from the nodes.
+    """
+    random = np.random.default_rng(0)
+    outputs, left = [], []
+    for _ in range(data_sets):
+        laws = (plane.weights * (1 + c * plane.targets) for c in (1, -1))
+        positive, negative = (random.multinomial(samples // 2, law / law.sum()) for law in laws)
+        counts = positive + negative
+        system = counts[:, None] * plane.gram / samples + strength / samples * np.eye(len(counts))
+        solved = np.linalg.solve(system.T, plane.cross.T).T / samples
+        outputs.append(solved @ (positive - negative))
+        left.append(plane.remaining(solved * counts))
+    return (np.array(outputs) - np.mean(outputs, axis=0)) ** 2, np.array(left)
+
+
+def _score(samples: np.ndarray, expected: np.ndarray) -> float:
+    errors = samples.std(axis=0) / np.sqrt(len(samples))
+    return float(np.max(np.abs(samples.mean(axis=0) - expected) / errors))
+
+
+@in_float64
+def checks() -> list[Check]:
+    samples, found = 60, []
+    filter_ = ns.GradientFlow(30.0).rational(samples, 1.0, 6)
+    poles, residues = np.asarray(filter_.poles), np.asarray(filter_.residues)
+    rays, code = _code(poles, residues, float(samples))
+    plane = _Plane(rays)
+    for name, balanced in (("balanced", 1.0), ("independent labels", 0.0)):
+        left, moved = plane.initial_parts(poles, residues, samples, bool(balanced))
+        (plain, _), (whole, got) = code[0.0, 0.0, balanced], code[1.0, 0.0, balanced]
+        found.append(compare(f"gradient flow, {name}: what is left of the initial output", np.ones(3), got / left, 1e-8))
+        found.append(
+            compare(f"gradient flow, {name}: variance of what is learnt of it", np.ones(3), (whole - plain) / moved, 1e-8)
+        )
+    # The code sums eight terms of the series.
+    exact = plane.variance(poles, residues, samples)
+    found.append(compare("gradient flow: variance with feedback", np.ones(3), code[0.0, 1.0, 1.0][0] / exact, 1e-6))
+    plane.weights = plane.weights / plane.weights.sum()
+    samples, strength = 120, 0.1
+    ridge = [-strength / samples], [1.0]
+    squares, left = _sampled(plane, strength, samples, 6000)
+    remaining, moved = plane.initial_parts(*ridge, samples, True)
+    data = {feedback: plane.variance(*ridge, samples, feedback) for feedback in (True, False)}
+    # Fewer data sets for what is left of the initial output: its next order in 1/N is 3 %, and would show.
+    return [
+        *found,
+        Check("z-score of the variance over 6000 data sets, N = 120", _score(squares, data[True]), 4.0),
+        told_apart("without feedback", _score(squares, data[False])),
+        Check("z-score of the variance over f_0 in 1000 data sets", _score(left[:1000], remaining + moved), 4.0),
+        told_apart("without what is learnt of f_0", _score(left[:1000], remaining)),
+    ]
+
+
+@in_float64
+def figure():
+    from matplotlib.figure import Figure
+
+    drawing = Figure(figsize=(8.4, 3.6), dpi=150, layout="constrained")
+    spread, initial = drawing.subplots(1, 2)
+    plane = _Plane(_code(np.array([-0.1 + 0j] * 6), np.ones(6) + 0j, 60.0)[0])
+    plane.weights = plane.weights / plane.weights.sum()
+    counts, at = np.array([20, 40, 80, 160]), 1
+    fed, relative, errors, whole, remaining, left, left_errors = ([] for _ in range(7))
+    for count in counts:
+        squares, remainders = _sampled(plane, 0.001 * count, int(count), 3000)
+        poles = [-0.001], [1.0]
+        alone = plane.variance(*poles, int(count), feedback=False)[at]
+        fed.append(plane.variance(*poles, int(count))[at] / alone)
+        relative.append(squares.mean(axis=0)[at] / alone)
+        errors.append(2 * squares.std(axis=0)[at] / alone / np.sqrt(len(squares)))
+        kept, moved = (part[at] for part in plane.initial_parts(*poles, int(count), True))
+        remaining.append(kept)
+        whole.append(kept + moved)
+        left.append(remainders.mean(axis=0)[at])
+        left_errors.append(2 * remainders.std(axis=0)[at] / np.sqrt(len(remainders)))
+    sampled = {"fmt": "o", "mfc": "none", "color": "C0", "label": "3000 data sets, two standard errors"}
+    spread.plot(counts, fed, "-", color="C0", label="with feedback")
+    spread.plot(counts, np.ones(len(counts)), "--", color="C1", label="without (D9.3)")
+    spread.errorbar(counts, relative, errors, **sampled)
+    spread.set(title="Variance over data sets, z = (2, -1)", ylabel="over that without feedback", ylim=(0.8, None))
+    initial.plot(counts, whole, "-", color="C0", label="and what data sets learn of it")
+    initial.plot(counts, remaining, "--", color="C1", label="what the mean map leaves")
+    initial.errorbar(counts, left, left_errors, **sampled)
+    initial.set(title="Variance over initialisations, z = (2, -1)", ylabel="variance of the output", ylim=(0, None))
+    for axes in (spread, initial):
+        axes.set(xlabel="samples N", xscale="log")
+        axes.set_xticks(counts, [str(count) for count in counts])
+        axes.minorticks_off()
+        axes.legend(frameon=False)
+    return drawing
+
+
+DERIVATION = Derivation(
+    label="D9.4",
+    title="Variance over data sets: the output at initialisation, and feedback",
+    statement=r"The random output at initialisation adds to the variance what the mean map of targets to outputs leaves of "
+    r"it, and the variance over data sets of what is learnt of it. The predictor's own variance acts as noise in the "
+    r"residuals: $v = v_0 + \frac1N\int p\,A^2v$.",
+    assumptions=[
+        r"those of D9.2; variance to leading order in $1/N$",
+        r"feedback: one variance $v(z)$ stands for the covariances of the filter's resolvents, which is exact for one of them",
+    ],
+    builds_on=["D4.4", "D9.1", "D9.2", "D9.3"],
+    code=[
+        "ntk_shortcuts.methods.average.law.averaged_law",
+        "ntk_shortcuts.methods.average.dataset_averaged.DatasetAveraged",
+    ],
+    source="this project; the scalar form's 1/(1 - gamma): Canatar, Bordelon & Pehlevan (2021), Simon et al. (2021)",
+    steps=steps,
+    checks=checks,
+    figure=figure,
+)
+
+if __name__ == "__main__":
+    main(DERIVATION)
