@@ -45,6 +45,7 @@ def on_pool(first=16, tested=range(16, 24), inputs=POOL_INPUTS, attribute=POOL_A
     return {"law": pool.take(np.arange(first)), "test": test, "num_samples": 8, "training": FLOW, "check_laziness": False}
 
 
+OPPOSED = np.where(np.arange(24) % 8, -1, 1) * POOL_LABELS
 HUGE = ns.MLP(0, weight_variance=1e12)
 
 
@@ -77,6 +78,7 @@ PREDICTIONS = {
     "SharedSamples": lambda: ns.predict(network=ns.MLP(1), **on_pool(first=18)),
     "ConstantInputs": lambda: ns.predict(network=ns.MLP(1), **on_pool(inputs=BROKEN)),
     "AttributeCodes": lambda: ns.predict(network=ns.MLP(1), **on_pool(attribute=np.resize([0, 0, 1, 1], 24))),
+    "OpposedAttribute": lambda: ns.predict(network=ns.MLP(1), **on_pool(attribute=OPPOSED)),
     "AttributeIsLabel": lambda: ns.predict(network=ns.MLP(1), **on_pool(attribute=POOL_LABELS)),
     "EmptyGroups": lambda: ns.predict(network=ns.MLP(1), **on_pool(tested=(16, 17, 20, 21))),
     "WidthIgnored": lambda: ns.predict(network=ns.MLP(1, width=64), **on_pool()),

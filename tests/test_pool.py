@@ -192,6 +192,25 @@ def test_an_attribute_of_other_codes_than_the_labels_is_said_and_has_no_agreemen
     assert of(np.arange(16))[1] is None and of(PATCH[:16])[1] is None
 
 
+@pytest.mark.filterwarnings("ignore:24 of the 24 test samples")
+def test_an_attribute_that_stands_for_the_other_class_is_said():
+    inputs = np.stack([3.0 * PATCH, 0.3 * LABELS], axis=1) + 0.1 * INPUTS[:, :2]
+
+    def reliance(agreement, codes):
+        pool = ns.Pool(inputs, LABELS, {"patch": PATCH}).with_agreement(agreement)
+        pool = ns.Pool(inputs, LABELS, {"patch": codes * PATCH}, pool.weights)
+        return kinds(pool, pool), ns.predict(pool, ns.MLP(1), ns.GradientFlow(1.0), test=pool, check_laziness=False).reliance
+
+    with pytest.warns(ns.UntrustedPredictionWarning, match="with these codes it stands for the other class"):
+        found, opposed = reliance(0.2, 1)
+    assert found["OpposedAttribute"].what.startswith("patch agrees with the label on 20 % of the weight")
+    assert opposed < -0.5
+    for agreement, codes in ((0.2, -1), (0.3, 1)):
+        found, _ = reliance(agreement, codes)
+        assert "OpposedAttribute" not in found
+    assert reliance(0.2, -1)[1] > 0.5
+
+
 def test_issues_of_pools_and_test_samples():
     assert kinds(POOL, TEST) == {}
     both = ns.Pool(np.r_[INPUTS[16:], INPUTS[:3]], np.r_[LABELS[16:], LABELS[:3]], {"patch": np.r_[PATCH[16:], PATCH[:3]]})

@@ -16,7 +16,14 @@ from ntk_shortcuts.issues.numerical import (
     UnresolvedDirection,
     UnresolvedLabels,
 )
-from ntk_shortcuts.issues.pool import AttributeCodes, AttributeIsLabel, ConstantInputs, EmptyGroups, SharedSamples
+from ntk_shortcuts.issues.pool import (
+    AttributeCodes,
+    AttributeIsLabel,
+    ConstantInputs,
+    EmptyGroups,
+    OpposedAttribute,
+    SharedSamples,
+)
 from ntk_shortcuts.issues.training import (
     LAZINESS,
     Divergence,
@@ -43,6 +50,7 @@ __all__ = [
     "LazinessGap",
     "LostOutputs",
     "LowRank",
+    "OpposedAttribute",
     "OutOfSteps",
     "PoorFit",
     "RoundedOutputs",

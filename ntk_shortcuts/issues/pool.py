@@ -83,6 +83,24 @@ class AttributeCodes(Issue):
 
 
 @dataclasses.dataclass(frozen=True)
+class OpposedAttribute(Issue):
+    """An attribute of two values agrees with the label on a part `size` of the weight, below a quarter."""
+
+    attribute: str
+
+    @property
+    def what(self) -> str:
+        return (
+            f"{self.attribute} agrees with the label on {100 * self.size:.3g} % of the weight: with these codes it stands for "
+            "the other class, and a network that follows it has a negative reliance"
+        )
+
+    @property
+    def advice(self) -> str:
+        return "swap its codes if it is meant to indicate the class"
+
+
+@dataclasses.dataclass(frozen=True)
 class EmptyGroups(Issue):
     """`size` groups have no test sample."""
 

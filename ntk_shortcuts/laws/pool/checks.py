@@ -7,8 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from ntk_shortcuts.issues import AttributeCodes, AttributeIsLabel, ConstantInputs, EmptyGroups, Issue, SharedSamples
+from ntk_shortcuts.issues import (
+    AttributeCodes,
+    AttributeIsLabel,
+    ConstantInputs,
+    EmptyGroups,
+    Issue,
+    OpposedAttribute,
+    SharedSamples,
+)
 from ntk_shortcuts.validation import require
+
+# Agreements below it are of attributes that indicate the other class.
+_OPPOSED = 0.25
 
 
 def require_alike(pool: Any, test: Any) -> None:
@@ -39,6 +50,8 @@ def notes_on(pool: Any, test: Any) -> tuple[Issue, ...]:
             found.append(AttributeIsLabel(float(np.sum(weighted)), name))
         if strangers := other_codes(pool, name):
             found.append(strangers)
+        elif len(np.unique(values)) == 2 == len(pool.classes) and (agreement := pool.agreement(name)) < _OPPOSED:
+            found.append(OpposedAttribute(agreement, name))
     names = ("label", *pool.attributes)
     values = (np.union1d(a, b).tolist() for a, b in zip(_columns(pool), _columns(test), strict=True))
     present = set(zip(*(column.tolist() for column in _columns(test)), strict=True))

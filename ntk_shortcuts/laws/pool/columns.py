@@ -40,10 +40,10 @@ def column_of(frame: Any, name: Any, argument: str) -> list:
     return found
 
 
-def coded(column: Any, name: str, codes: Mapping[str, int] | None = None) -> np.ndarray:
+def coded(column: Any, name: str, codes: Mapping[Any, int] | None = None) -> np.ndarray:
     """Integers (P,): whole numbers as they are, also where they are text as in CSV files; names by :func:`value_codes`.
 
-    `codes` has other numbers for the names.
+    `codes` has other numbers for the names, or for the numbers.
 
     Raises:
         ValueError: an empty cell, a number that is not whole, or a name that the codes lack.
@@ -52,11 +52,13 @@ def coded(column: Any, name: str, codes: Mapping[str, int] | None = None) -> np.
     require(values.ndim == 1, called, "of one dimension", values)
     if values.dtype.kind not in "OUSTb":
         require(values.dtype.kind in "iuf", called, "of integers or names", f"dtype {values.dtype}")
-        return _whole(values, called)
+        if codes is None:
+            return _whole(values, called)
     for row, cell in enumerate(column):
         require(not _is_missing(cell), called, "without empty cells", f"one in row {row} (counted from 0)")
-    names = [str(cell).strip() for cell in column]
+    names = [_word(cell) for cell in column]
     if codes is not None:
+        codes = {_word(key): code for key, code in codes.items()}
         there, called = sorted(set(names)), f"codes[{name!r}]"
         lacking = [cell for cell in there if cell not in codes]
         require(not lacking, called, f"a number for every name in the column ({there})", f"none for {lacking}")
@@ -67,6 +69,12 @@ def coded(column: Any, name: str, codes: Mapping[str, int] | None = None) -> np.
         codes = value_codes(names, called)
         return np.array([codes[cell] for cell in names])
     return _whole(numbers, called)
+
+
+def _word(cell: Any) -> str:
+    """A cell as text; 1 and 1.0 are the same."""
+    number = isinstance(cell, int | float | np.number) and not isinstance(cell, bool)
+    return str(int(cell)) if number and float(cell).is_integer() else str(cell).strip()
 
 
 def _whole(numbers: np.ndarray, called: str) -> np.ndarray:

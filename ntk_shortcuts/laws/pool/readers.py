@@ -68,7 +68,7 @@ def pool_from_frame(
     attributes: str | Sequence[str] = (),
     features: str | Sequence[str],
     weights: str | None = None,
-    codes: Mapping[str, Mapping[str, int]] | None = None,
+    codes: Mapping[str, Mapping[Any, int]] | None = None,
 ) -> Pool:
     """A pool from a data frame, pandas' or another that has `columns` and `frame[name]`, or from a mapping of columns.
 
@@ -79,8 +79,8 @@ def pool_from_frame(
         attributes: names of columns, or one name; their values are treated in the same way.
         features: names of the columns of numbers that are the inputs (P, d), in this order.
         weights: name of a column, or None for equal weights.
-        codes: for columns of names, the number of each name, as `{"bird": {"wren": -1, "gull": 1}}`; columns without
-            get those of :func:`value_codes`, the rule above.
+        codes: the number of each name, or of each number, as `{"bird": {"wren": -1, "gull": 1}, "water": {0: -1, 1: 1}}`;
+            columns of names without get those of :func:`value_codes`, the rule above.
 
     Raises:
         ValueError: an empty frame, a column that is not there, cells that are empty, or not numbers where they must be.
@@ -108,7 +108,7 @@ def pool_from_folder(
     attributes: str | Sequence[str] = (),
     file: str = "file",
     weights: str | None = None,
-    codes: Mapping[str, Mapping[str, int]] | None = None,
+    codes: Mapping[str, Mapping[Any, int]] | None = None,
     size: tuple[int, int] | None = None,
     mode: str | None = None,
 ) -> Pool:
@@ -159,7 +159,7 @@ def _pool(
     attributes: Mapping[str, Any],
     weights: Any,
     label: str,
-    codes: Mapping[str, Mapping[str, int]] | None = None,
+    codes: Mapping[str, Mapping[Any, int]] | None = None,
 ) -> Pool:
     codes, known = codes or {}, [label, *attributes]
     unknown = sorted(set(codes) - set(known))
