@@ -96,7 +96,13 @@ def _stacked(problems: Sequence[Any], size: int) -> Any:
     """Problems of one form with their arrays along a new first axis, the last one's repeated up to the size."""
 
     def together(*leaves: Any) -> Any:
-        return filled(np.stack(leaves), size, repeat=True) if _is_array(leaves[0]) else leaves[0]
+        first = leaves[0]
+        if not _is_array(first):
+            return first
+        if jnp.issubdtype(first.dtype, jax.dtypes.prng_key):  # which NumPy has none of
+            data = together(*map(jax.random.key_data, leaves))
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(first))
+        return filled(np.stack(leaves), size, repeat=True)
 
     return jax.tree.map(together, *problems)
 

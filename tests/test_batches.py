@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
@@ -34,6 +35,15 @@ def test_predictions_side_by_side_are_those_one_by_one():
         np.testing.assert_allclose(found.bias, alone.bias, atol=1e-12)
         assert found.diagnostics == pytest.approx(alone.diagnostics, rel=1e-9, abs=1e-15)
         assert [type(issue) for issue in found.issues] == [type(issue) for issue in alone.issues]
+
+
+@pytest.mark.parametrize("most", [1, 4])
+def test_random_keys_are_stacked_like_other_arrays(most):
+    """Networks from stax hold one, whatever their kernels take of it."""
+    drawn = compiled_each(lambda key, size: size * jax.random.normal(key))
+    keys = jax.random.split(jax.random.key(3), 2)
+    found = in_batches(drawn, [(key, np.asarray(size)) for key, size in zip(keys, (1.0, 2.0), strict=True)], most)
+    np.testing.assert_allclose(found, [jax.random.normal(keys[0]), 2 * jax.random.normal(keys[1])], rtol=1e-6)
 
 
 def test_a_question_that_fails_leaves_those_before_it():

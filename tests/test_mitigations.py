@@ -9,6 +9,7 @@ from tolerances import ROUNDING, SIGMAS
 import ntk_shortcuts as ns
 from ntk_shortcuts.analysis.remedies import registry
 from ntk_shortcuts.analysis.remedies.inputs import whitening, without_attribute
+from ntk_shortcuts.metrics.sample_noise import deviations_by_sample
 
 pytestmark = pytest.mark.xdist_group("mitigations")
 
@@ -127,7 +128,48 @@ def test_the_table_says_where_each_is_best(exact):
     words = exact.attrs["recommendation"]
     assert words.startswith(f"{exact.mitigation.values[order[0]]} at time ") and str(exact.mitigation.values[order[1]]) in words
     assert exact.attrs["margin"] == pytest.approx(float(exact.best[order[0]] - exact.best[order[1]]))
-    assert exact.attrs["margin_error"] == pytest.approx(np.hypot(*exact.best_error.values[order[:2]]))
+    draws, tested = (np.asarray(exact[name])[order[:2]] for name in ("best_error", "best_test_error"))
+    of_pair = np.sqrt(exact.attrs["margin_error"] ** 2 - np.sum(draws**2))
+    assert abs(tested[0] - tested[1]) <= of_pair <= np.sum(tested)
+
+
+def test_errors_over_test_samples_are_those_of_the_jackknife(pools):
+    """Of a group's accuracy and of the difference of two classifiers', leaving out one sample of the group after another."""
+    _, test = pools
+    points, rng = test.test_points(test), np.random.default_rng(0)
+    numbers = np.asarray(points.groups.number)
+    one, two = rng.uniform(size=(2, len(numbers)))
+    for group in range(points.groups.count):
+        members = np.flatnonzero(numbers == group)
+        for right in (one, one - two):
+            left_out = [np.mean(np.delete(right[members], i)) for i in range(len(members))]
+            expected = np.sqrt((len(members) - 1) * np.mean((left_out - np.mean(left_out)) ** 2))
+            assert np.linalg.norm(deviations_by_sample(right, points, group)) == pytest.approx(expected, rel=1e-9)
+        np.testing.assert_allclose(
+            deviations_by_sample(one - two, points, group),
+            deviations_by_sample(one, points, group) - deviations_by_sample(two, points, group),
+            atol=1e-12,
+        )
+
+
+def test_a_margin_is_judged_by_the_test_samples_too(pools):
+    pool, test = pools
+    options = {"num_samples": 40, "method": "monte_carlo", "key": jax.random.key(0), "num_datasets": 2}
+
+    def with_fewer(case):
+        return case._replace(test=case.test.take(np.arange(0, len(case.test.labels) - 1)))
+
+    def found(tested, **more):
+        return ns.mitigations(pool, ns.MLP(0), [3.0], test=tested, only=["none", *more], more=more, **options)
+
+    # The same classifier, on the same samples and on fewer: the margin's error is that of draws alone, and more.
+    same, fewer = found(test, same=lambda case: case._replace(num_samples=40)), found(test, fewer=with_fewer)
+    assert float(same.best_test_error[0]) > 0.02
+    assert same.attrs["margin_error"] == pytest.approx(np.hypot(*same.best_error.values))
+    assert fewer.attrs["margin_error"] == pytest.approx(np.linalg.norm([*fewer.best_error, *fewer.best_test_error]))
+    first = [members[0] for members in test.groups.values()]
+    single = found(test.take(np.array(first)), early_stopping=registry.MITIGATIONS["early_stopping"])
+    assert "one test sample: no standard error" in single.attrs["recommendation"] and np.isnan(single.best_test_error[0])
 
 
 def test_a_row_is_the_prediction_on_the_changed_pool(pools, exact):

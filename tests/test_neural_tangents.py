@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ntk_shortcuts import GradientFlow, predict_bias, sweep
 from ntk_shortcuts.kernels import Kernels, neural_tangents
 from ntk_shortcuts.laws import GenerativeModel, LawKernel
 from ntk_shortcuts.networks import neural_tangents as loader
@@ -203,6 +204,11 @@ def test_from_stax_equals_the_mlp_it_describes(rng):
     np.testing.assert_allclose(theirs.nngp, ours.nngp, rtol=1e-10)
     np.testing.assert_allclose(theirs.ntk, ours.ntk, rtol=1e-10)
     assert theirs.quadrature_error == 0
+    # Through the whole house, alone and in a sweep, whose batches stack what a network holds.
+    axes, options = {"amplification_ratio": [1.0, 3.0]}, {"training": GradientFlow(30.0), "tolerance": 0.1}
+    biases = [sweep(axes, model, net, **options).bias for net in (network, mlp)]
+    np.testing.assert_allclose(*biases, rtol=1e-9)
+    assert predict_bias(model, network, **options).bias == pytest.approx(float(biases[1][1]), rel=1e-9)
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ntk_shortcuts.analysis.remedies.registry import MITIGATIONS, Case, Mitigati
 from ntk_shortcuts.entry import predict
 from ntk_shortcuts.laws.pool import Pool
 from ntk_shortcuts.metrics.groups import GroupAccuracy
+from ntk_shortcuts.metrics.sample_noise import Rightness, deviations_by_sample
 from ntk_shortcuts.networks.base import as_network
 from ntk_shortcuts.progress import steps
 from ntk_shortcuts.results.arrays import TIME_UNITS, coordinate, variable
@@ -19,7 +20,7 @@ from ntk_shortcuts.results.base import origin_of
 from ntk_shortcuts.results.prediction import Prediction
 from ntk_shortcuts.training.gradient_flow import GradientFlow
 from ntk_shortcuts.training.rules import TrainingRule
-from ntk_shortcuts.validation import require, require_integer
+from ntk_shortcuts.validation import require, require_integer, required
 
 if TYPE_CHECKING:
     from ntk_shortcuts.analysis.tables import Mitigations
@@ -30,7 +31,8 @@ _LONG_NAMES = {
     "accuracy": "accuracy under the test weights",
     "final": "worst group at the end",
     "best": "worst group at the best time, at the end for none",
-    "best_error": "standard error of best",
+    "best_error": "standard error of best, over draws",
+    "best_test_error": "standard error of best, over test samples",
     "num_samples": "samples of a data set",
 }
 
@@ -74,8 +76,10 @@ def mitigations(
     Returns:
         An `xarray.Dataset` with a `.plot()` that draws it, over `mitigation` and `time` (or what the rule's array is):
         `worst_group_accuracy`, its `standard_error` over draws where there are any, and `accuracy`; by mitigation `final`,
-        `best` with `best_error` and `best_time`, and `num_samples`. For `none`, `best` is `final`. Attributes: `recommendation`
-        in words, with `margin` over the runner-up and `margin_error`, its standard error as if the two were independent.
+        `best` and `best_time`, standard errors `best_error` over draws and `best_test_error` over test samples (NaN where the
+        worst group has one), and `num_samples`. For `none`, `best` is `final`. Attributes: `recommendation` in words, with
+        `margin` over the runner-up and `margin_error`, its standard error over both: draws as if the two had their own, test
+        samples as they share them. That `best` is the largest of several numbers is not in it.
 
     Raises:
         ValueError: a pool without attributes, an unknown name, or what :func:`ntk_shortcuts.predict` refuses.
@@ -106,7 +110,7 @@ def mitigations(
     chosen = pool.attribute(attribute) if matters else next(iter(pool.attributes))
     case = Case(pool, test, as_network(network), num_samples, chosen)
 
-    rows: list[dict[str, np.ndarray]] = []
+    rows: list[_Row] = []
     evaluated: list[tuple[Case, Prediction]] = []
     for name in steps(names, "mitigations"):
         changed = known[name](case)
@@ -132,34 +136,55 @@ def _axis_of(rule: TrainingRule) -> tuple[str, np.ndarray]:
     return name, np.atleast_1d(parameters[name])
 
 
-def _row(prediction: Prediction, case: Case) -> dict[str, np.ndarray]:
-    """Accuracies at each time, and the number of the time at which training stops."""
+class _Row(NamedTuple):
+    """A mitigation: numbers at each time, the `stop` at which training ends, what each test sample adds to the error of the
+    worst group's accuracy there, and the test samples' groups."""
+
+    along: dict[str, np.ndarray]
+    stop: int
+    num_samples: int
+    deviations: np.ndarray
+    groups: np.ndarray
+
+    @property
+    def test_error(self) -> float:
+        return float(np.linalg.norm(self.deviations))
+
+    def gap_error(self, other: _Row) -> float:
+        """Of the difference of two accuracies, over test samples: the same ones, if their groups are."""
+        if not np.array_equal(self.groups, other.groups):
+            return float(np.hypot(self.test_error, other.test_error))
+        return float(np.linalg.norm(self.deviations - other.deviations))
+
+
+def _row(prediction: Prediction, case: Case) -> _Row:
     groups = np.atleast_2d(np.asarray(prediction.read(GroupAccuracy())))
     errors = np.atleast_2d(np.asarray(prediction.standard_error(GroupAccuracy())))
     place = np.nanargmin(groups, axis=1)[:, None]
-    row = {
-        "worst_group_accuracy": np.take_along_axis(groups, place, axis=1)[:, 0],
+    worst = np.take_along_axis(groups, place, axis=1)[:, 0]
+    along = {
+        "worst_group_accuracy": worst,
         "standard_error": np.take_along_axis(errors, place, axis=1)[:, 0],
         "accuracy": np.atleast_1d(prediction.accuracy),
-        "num_samples": np.asarray(case.num_samples),
     }
-    worst = row["worst_group_accuracy"]
-    row["stop"] = np.asarray(int(np.argmax(worst)) if case.stops else len(worst) - 1)
-    return row
+    stop = int(np.argmax(worst)) if case.stops else len(worst) - 1
+    right = np.atleast_2d(np.asarray(prediction.read(Rightness())))[stop]
+    deviations = deviations_by_sample(right, prediction.points, int(place[stop, 0]))
+    numbers = required(prediction.points.groups, "test", "samples of groups").number
+    return _Row(along, stop, case.num_samples, deviations, np.asarray(numbers))
 
 
-def _table(
-    names: list[str], axis: str, values: np.ndarray, rows: list[dict[str, np.ndarray]], about: dict[str, Any]
-) -> Mitigations:
-    along = {name: np.stack([row[name] for row in rows]) for name in ("worst_group_accuracy", "standard_error", "accuracy")}
-    stops = np.array([int(row["stop"]) for row in rows])
+def _table(names: list[str], axis: str, values: np.ndarray, rows: list[_Row], about: dict[str, Any]) -> Mitigations:
+    along = {name: np.stack([row.along[name] for row in rows]) for name in rows[0].along}
+    stops = np.array([row.stop for row in rows])
     every = np.arange(len(names))
     best, errors = along["worst_group_accuracy"][every, stops], along["standard_error"][every, stops]
     single = {
         "final": along["worst_group_accuracy"][:, -1],
         "best": best,
         "best_error": errors,
-        "num_samples": np.array([int(row["num_samples"]) for row in rows]),
+        "best_test_error": np.array([row.test_error for row in rows]),
+        "num_samples": np.array([row.num_samples for row in rows]),
     }
     data = {name: variable(("mitigation", axis), value, _LONG_NAMES[name]) for name, value in along.items()}
     data |= {name: variable(("mitigation",), value, _LONG_NAMES[name]) for name, value in single.items()}
@@ -167,11 +192,13 @@ def _table(
     data[f"best_{axis}"] = variable(("mitigation",), values[stops], f"{axis} at which it is best", units)
     from ntk_shortcuts.analysis.tables import Mitigations
 
-    said = _recommended(names, axis, values[stops], best, errors)
+    said = _recommended(names, axis, values[stops], best, errors, rows)
     return Mitigations(data, {"mitigation": names, axis: coordinate(axis, values)}, {**said, **about})
 
 
-def _recommended(names: list[str], axis: str, at: np.ndarray, best: np.ndarray, errors: np.ndarray) -> dict[str, Any]:
+def _recommended(
+    names: list[str], axis: str, at: np.ndarray, best: np.ndarray, errors: np.ndarray, rows: list[_Row]
+) -> dict[str, Any]:
     order = np.argsort(-best, kind="stable")
     first = order[0]
     words = f"{names[first]} at {axis} {at[first]:.4g}: worst group {best[first]:.3f}"
@@ -179,8 +206,11 @@ def _recommended(names: list[str], axis: str, at: np.ndarray, best: np.ndarray, 
         return {"recommendation": words}
     second = order[1]
     margin, error = float(best[first] - best[second]), float(np.hypot(errors[first], errors[second]))
+    error = float(np.hypot(error, rows[first].gap_error(rows[second])))
     words += f", {margin:.3f} above {names[second]}"
-    if error > 0:
-        within = ", within what draws decide" if margin < 2 * error else ""
+    if np.isnan(error):
+        words += " (the worst group has one test sample: no standard error)"
+    elif error > 0:
+        within = ", within what draws and test samples decide" if margin < 2 * error else ""
         words += f" (standard error {error:.3f}{within})"
     return {"recommendation": words, "margin": margin, "margin_error": error}

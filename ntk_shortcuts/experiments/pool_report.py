@@ -92,7 +92,7 @@ def pool_report(
         audited.to_dataframe().round(3).to_html(border=0),
         "<h2>What helps</h2>",
         _image(compared.plot(), "Accuracy of the worst group under each mitigation"),
-        compared[["final", "best", "best_error", "best_time"]].to_dataframe().round(3).to_html(border=0),
+        compared[["final", "best", "best_error", "best_test_error", "best_time"]].to_dataframe().round(3).to_html(border=0),
     ]
     head = (
         f"<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'><title>Pool report</title><style>{_STYLE}</style></head>"

@@ -36,7 +36,7 @@ class GroupAccuracy(Metric):
     axes: ClassVar[int] = 1
 
     def of_signs(self, signs: Float[Array, "*batch n"], points: TestPoints) -> Float[Array, "*batch groups"]:
-        return right(signs, points) @ jnp.asarray(_shares(points), signs.dtype)
+        return right(signs, points) @ jnp.asarray(group_shares(points), signs.dtype)
 
 
 class BalancedAccuracy(Metric):
@@ -86,7 +86,7 @@ class AttributeReliance(Metric):
         return 1 - 2 * (right(signs, points) @ shares)
 
 
-def _shares(points: TestPoints) -> Any:
+def group_shares(points: TestPoints) -> Any:
     """What each point counts in its group's mean, (n, groups); NaN in groups without points."""
     groups = required(points.groups, "points", _KNOWN)
     weights = jnp.asarray(required(points.weights, "points", _KNOWN))

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def plot_mitigations(mitigations: Any, ax: Any = None) -> Figure:
     """Accuracies of the worst group along the rule's array, and on the right each mitigation's best, highest on top.
 
-    A marker shows where training stops. Bands and bars are one standard error, where there is one. The early-stopping line is
-    that of no mitigation, and drawn once.
+    A marker shows where training stops. Bands are one standard error over draws, where there are any; bars one over draws and
+    test samples. The early-stopping line is that of no mitigation, and drawn once.
 
     Args:
         mitigations: of :func:`ntk_shortcuts.mitigations`.
@@ -47,7 +47,8 @@ def _draw_curves(axes: Axes, mitigations: Any) -> None:
 
 def _draw_best(axes: Axes, mitigations: Any) -> None:
     names = _names(mitigations)
-    best, spread = (np.asarray(mitigations[name], float) for name in ("best", "best_error"))
+    best, *errors = (np.asarray(mitigations[name], float) for name in ("best", "best_error", "best_test_error"))
+    spread = np.hypot(*errors)
     order = np.argsort(best, kind="stable")
     for row, place in enumerate(order):
         colour, marker = _style(int(place), names[place])
