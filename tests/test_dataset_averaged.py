@@ -242,6 +242,12 @@ def test_diagnostics_are_reported():
     assert few.diagnostics["data_std"] > d["data_std"]
 
 
+def test_parts_of_a_kernel_that_is_zero_are_not_counted_as_dropped():
+    """A linear network has no even functions: what rounding leaves of them is nothing to drop."""
+    found = ns.predict_bias(ns.GenerativeModel(), ns.MLP(0), ns.GradientFlow(3.0), 100, tolerance=0.1)
+    assert 0 <= found.diagnostics["initial_mass_dropped"] < 1e-12
+
+
 @pytest.mark.slow
 @pytest.mark.branches
 def test_modes_that_cannot_be_learnt_are_left_out():

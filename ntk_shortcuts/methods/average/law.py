@@ -121,8 +121,18 @@ def averaged_law(
         margin=jnp.min(resolvents.margin),
         iterations=jnp.max(resolvents.iterations),
         filter_error=jnp.zeros(()),
-        nngp_dropped=jnp.max(features.nngp_dropped),
+        nngp_dropped=_dropped(features, nodes),
     )
+
+
+# Of the variance at initialisation, what rounding leaves in the sector of functions that the network cannot have.
+_NOTHING = 1e-12
+
+
+def _dropped(features: SectorFeatures, nodes: Nodes) -> jax.Array:
+    """The largest fraction of the NNGP kernel left out in a sector that holds any of it."""
+    held = jnp.sum(nodes.mass * jnp.diagonal(features.nngp_nodes, axis1=1, axis2=2), axis=1)
+    return jnp.max(jnp.where(held > _NOTHING * jnp.sum(held), features.nngp_dropped, 0))
 
 
 def _contract(solution: jax.Array, parts: jax.Array) -> jax.Array:
