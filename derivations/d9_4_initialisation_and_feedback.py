@@ -1,5 +1,8 @@
 """D9.4: the output at initialisation, and feedback of the variance. Run by itself, or as `ntk-shortcuts derive D9.4`."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,9 +54,9 @@ def steps() -> list[Step]:
     assert sp.simplify(E + whole - E / (1 - gamma)) == 0
     return [
         Step(
-            r"A data set acts on targets by a linear map $W$, and the trained network is $f = f_0 + W(y - f_0)$ (D4.4) with "
-            r"a random $f_0$ of covariance $K$, independent of the data. With the mean map $\bar W$ and functions at $x$ "
-            r"(checked with two data sets of two samples),",
+            r"A data set acts on targets by a linear map $W$ of its inputs alone (the kernel does not move), and the trained "
+            r"network is $f = f_0 + W(y - f_0)$ (D4.4), with a random $f_0$ of mean 0 and covariance $K$, independent of the "
+            r"data. With the mean map $\bar W$, and everything at a point $x$ (checked with two data sets of two samples),",
             lines(
                 r"\mathrm{Var} f = \mathrm{Var}(Wy) + R + E_{f_0}\mathrm{Var}(Wf_0),",
                 r"R = K(x, x) - 2(\bar WK)(x, x) + (\bar WK\bar W^T)(x, x)",
@@ -65,27 +68,29 @@ def steps() -> list[Step]:
         ),
         Step(
             r"$\mathrm{Var}(Wf_0)$ is D9.3 for the target $h = f_0$, which has no label noise. Its influence is linear in "
-            r"$h$, and with $K = \sum_q\varphi_q\varphi_q^T$ the mean over $f_0$ is a sum over $h = \varphi_q$ ($a$ and $b$ as "
+            r"$h$, and with $K = \sum_q\chi_q\chi_q^T$ the mean over $f_0$ is a sum over $h = \chi_q$ ($a$ and $b$ as "
             r"in D9.3, for $N/2$ samples of each class; $b_q = 0$ for independent labels):",
             lines(
                 r"F_h(x; z) = \mathrm{Re}\sum_kc_k\frac{H_k(x, z)}{\kappa_k(z)}\,\big(h(z) - (W_kh)(z)\big),",
-                r"E_{f_0}\mathrm{Var}(Wf_0) = \frac1N\sum_q\Big(\int p\,F_{\varphi_q}^2 - a_q^2 - b_q^2\Big),",
-                r"a_q = \int p\,F_{\varphi_q},\quad b_q = \int p\,f^*F_{\varphi_q}",
+                r"E_{f_0}\mathrm{Var}(Wf_0) = \frac1N\sum_q\Big(\int p\,F_{\chi_q}^2 - a_q^2 - b_q^2\Big),",
+                r"a_q = \int p\,F_{\chi_q},\quad b_q = \int p\,f^*F_{\chi_q}",
             ),
         ),
         Step(
             r"The residual of a sample is $y - f_-(z)$ with the network trained on the *other* samples, which varies from data "
-            r"set to data set by $v(z) = \mathrm{Var} f(z)$, independently of the sample. With $F = yA - B$ (D9.3),",
+            r"set to data set, independently of the sample. Let $v$ be this variance over data sets, without $R$, which the "
+            r"influences of step 3 have already. With $F = yA - B$ (D9.3),",
             r"E[F^2 \mid z] = (1 - f^{*2})A^2 + (f^*A - B)^2 + A^2v(z)",
         ),
         Step(
-            r"So the variance over data sets feeds back into itself, as a geometric series:",
+            r"So the variance over data sets feeds back into itself, as a geometric series that begins with $v_0$, D9.3 and "
+            r"what step 3 adds to it:",
             r"v(x) = v_0(x) + \frac1N\int p(z)\,A(x, z)^2\,v(z)\,dz",
         ),
         Step(
-            r"In the scalar form (D9.1) one resolvent has $A = \sum_iL_i\phi_i(x)\phi_i(z)$ and $\phi_i^2 \to 1$, so that $v = "
-            r"\gamma(\mathcal E + v)$ with the mean squared residual $\mathcal E$ of the mean, and the test error is the known "
-            r"one:",
+            r"In the scalar form (D9.1) one resolvent has $A = \sum_iL_i\phi_i(x)\phi_i(z)$ and $\phi_i\phi_j \to "
+            r"\delta_{ij}$. Without what $a$ and $b$ take off, $v = \gamma(\mathcal E + v)$ with the mean squared residual "
+            r"$\mathcal E$ of the mean, and the test error is the known one:",
             r"\mathcal E + v = \frac{\mathcal E}{1 - \gamma},\qquad \gamma = \frac1N\sum_iL_i^2",
         ),
     ]
@@ -113,7 +118,7 @@ def _code(poles, residues, samples):
 
 
 # The code's switches random_init, feedback and balanced.
-_SWITCHED = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0.0, 0.0))
+_SWITCHED = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0.0, 0.0))
 
 
 @jax.jit
@@ -135,35 +140,43 @@ class _Plane:
         change = np.sum((map_ @ self.prior - 2 * self.prior_cross) * map_, axis=-1)
         return self.prior_own + change
 
-    def initial_parts(self, poles, residues, samples: int, balanced: bool) -> tuple[np.ndarray, np.ndarray]:
-        """What the random output leaves behind, and what it adds to the variance over data sets."""
-        whole, influence = np.zeros(self.cross.shape), 0.0
+    def left(self, poles, residues, samples: int) -> np.ndarray:
+        """What the mean map leaves of the initial output's variance, at the probes."""
+        whole = np.zeros(self.cross.shape)
         for pole, residue in zip(poles, residues, strict=True):
             density = self.weights / _kappa(pole, self.gram, self.weights, samples)
-            section = _smoothed(self.cross, self.gram, density)
+            whole += (residue * _smoothed(self.cross, self.gram, density) * density).real
+        return self.remaining(whole)
+
+    def learnt(self, poles, residues, samples: int, balanced: bool, cross: np.ndarray) -> np.ndarray:
+        """What the initial output adds to the variance over data sets, at points with kernels `cross` to the nodes."""
+        influence: Any = 0.0
+        for pole, residue in zip(poles, residues, strict=True):
+            density = self.weights / _kappa(pole, self.gram, self.weights, samples)
+            section = _smoothed(cross, self.gram, density)
             left_over = np.eye(len(density)) - _smoothed(self.gram, self.gram, density) * density
-            whole += (residue * section * density).real
-            # (probes, samples' nodes, target's nodes): linear in the target.
-            influence += (residue * (section * density / self.weights)[:, :, None] * left_over).real
-        moments = np.einsum("xzu,uv,xzv->xz", influence, self.prior, influence, optimize=True)
+            # (points, samples' nodes, target's nodes): linear in the target.
+            influence = influence + (residue * (section * density / self.weights)[:, :, None] * left_over).real
+        moments = np.einsum("xzu,xzu->xz", influence @ self.prior, influence)
         together = np.einsum("z,xzu->xu", self.weights, influence)
         apart = balanced * np.einsum("z,xzu->xu", self.weights * self.targets, influence)
         averages = sum(np.sum((part @ self.prior) * part, axis=1) for part in (together, apart))
-        return self.remaining(whole), (moments @ self.weights - averages) / samples
+        return (moments @ self.weights - averages) / samples
 
-    def variance(self, poles, residues, samples: int, feedback: bool = True) -> np.ndarray:
-        """Over data sets, at the probes, of the output averaged over initialisations."""
+    def of_labels(self, poles, residues, samples: int, cross: np.ndarray) -> np.ndarray:
+        """The variance over balanced data sets of D9.3, at points with kernels `cross` to the nodes."""
+        _, label, residual = _parts(poles, residues, self.gram, cross, self.weights, self.targets, samples)
+        return _variance(label, residual, self.weights, self.targets, samples)
 
-        def parts_at(cross: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            _, label, residual = _parts(poles, residues, self.gram, cross, self.weights, self.targets, samples)
-            passed = label**2 * self.weights / samples
-            return _variance(label, residual, self.weights, self.targets, samples), passed
+    def fed_back(self, poles, residues, samples: int, first: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """v = v_0 + B v at the probes, solved at the nodes, from v_0 = first(cross) at points."""
 
-        first, passed = parts_at(self.cross)
-        if not feedback:
-            return first
-        first_at_nodes, passed_at_nodes = parts_at(self.gram)
-        return first + passed @ np.linalg.solve(np.eye(len(self.points)) - passed_at_nodes, first_at_nodes)
+        def passed(cross: np.ndarray) -> np.ndarray:
+            _, label, _ = _parts(poles, residues, self.gram, cross, self.weights, self.targets, samples)
+            return label**2 * self.weights / samples
+
+        at_nodes = np.linalg.solve(np.eye(len(self.points)) - passed(self.gram), first(self.gram))
+        return first(self.cross) + passed(self.cross) @ at_nodes
 
 
 def _sampled(plane: _Plane, strength: float, samples: int, data_sets: int) -> tuple[np.ndarray, np.ndarray]:
@@ -193,31 +206,35 @@ def _score(samples: np.ndarray, expected: np.ndarray) -> float:
 def checks() -> list[Check]:
     samples, found = 60, []
     filter_ = ns.GradientFlow(30.0).rational(samples, 1.0, 6)
-    poles, residues = np.asarray(filter_.poles), np.asarray(filter_.residues)
-    rays, code = _code(poles, residues, float(samples))
+    flow = np.asarray(filter_.poles), np.asarray(filter_.residues), samples
+    rays, code = _code(*flow[:2], float(samples))
     plane = _Plane(rays)
     for name, balanced in (("balanced", 1.0), ("independent labels", 0.0)):
-        left, moved = plane.initial_parts(poles, residues, samples, bool(balanced))
+        left, learnt = plane.left(*flow), plane.learnt(*flow, bool(balanced), plane.cross)
         (plain, _), (whole, got) = code[0.0, 0.0, balanced], code[1.0, 0.0, balanced]
         found.append(compare(f"gradient flow, {name}: what is left of the initial output", np.ones(3), got / left, 1e-8))
-        found.append(
-            compare(f"gradient flow, {name}: variance of what is learnt of it", np.ones(3), (whole - plain) / moved, 1e-8)
+        added = (whole - plain) / learnt
+        found.append(compare(f"gradient flow, {name}: variance of what is learnt of it", np.ones(3), added, 1e-8))
+    # The code sums ten terms of the series.
+    for name, start in (("", 0.0), (" and the initial output", 1.0)):
+        exact = plane.fed_back(
+            *flow, lambda cross, start=start: plane.of_labels(*flow, cross) + start * plane.learnt(*flow, True, cross)
         )
-    # The code sums eight terms of the series.
-    exact = plane.variance(poles, residues, samples)
-    found.append(compare("gradient flow: variance with feedback", np.ones(3), code[0.0, 1.0, 1.0][0] / exact, 1e-6))
+        got = code[start, 1.0, 1.0][0]
+        found.append(compare(f"gradient flow: variance with feedback{name}", np.ones(3), got / exact, 1e-6))
     plane.weights = plane.weights / plane.weights.sum()
     samples, strength = 120, 0.1
-    ridge = [-strength / samples], [1.0]
+    ridge = [-strength / samples], [1.0], samples
     squares, left = _sampled(plane, strength, samples, 6000)
-    remaining, moved = plane.initial_parts(*ridge, samples, True)
-    data = {feedback: plane.variance(*ridge, samples, feedback) for feedback in (True, False)}
-    # Fewer data sets for what is left of the initial output: its next order in 1/N is 3 %, and would show.
+    alone, remaining = plane.of_labels(*ridge, plane.cross), plane.left(*ridge)
+    fed = plane.fed_back(*ridge, lambda cross: plane.of_labels(*ridge, cross))
+    learnt = plane.fed_back(*ridge, lambda cross: plane.learnt(*ridge, True, cross))
+    missing = np.abs(left.mean(axis=0) / (remaining + learnt) - 1)
     return [
         *found,
-        Check("z-score of the variance over 6000 data sets, N = 120", _score(squares, data[True]), 4.0),
-        told_apart("without feedback", _score(squares, data[False])),
-        Check("z-score of the variance over f_0 in 1000 data sets", _score(left[:1000], remaining + moved), 4.0),
+        Check("z-score of the variance over 6000 data sets, N = 120", _score(squares, fed), 4.0),
+        told_apart("without feedback", _score(squares, alone)),
+        Check("variance over f_0 beyond the formula, of next order in 1/N = 1/120: part of it", float(np.max(missing)), 0.04),
         told_apart("without what is learnt of f_0", _score(left[:1000], remaining)),
     ]
 
@@ -234,14 +251,14 @@ def figure():
     fed, relative, errors, whole, remaining, left, left_errors = ([] for _ in range(7))
     for count in counts:
         squares, remainders = _sampled(plane, 0.001 * count, int(count), 3000)
-        poles = [-0.001], [1.0]
-        alone = plane.variance(*poles, int(count), feedback=False)[at]
-        fed.append(plane.variance(*poles, int(count))[at] / alone)
+        ridge = [-0.001], [1.0], int(count)
+        alone = plane.of_labels(*ridge, plane.cross)[at]
+        fed.append(plane.fed_back(*ridge, lambda cross, ridge=ridge: plane.of_labels(*ridge, cross))[at] / alone)
         relative.append(squares.mean(axis=0)[at] / alone)
         errors.append(2 * squares.std(axis=0)[at] / alone / np.sqrt(len(squares)))
-        kept, moved = (part[at] for part in plane.initial_parts(*poles, int(count), True))
-        remaining.append(kept)
-        whole.append(kept + moved)
+        remaining.append(plane.left(*ridge)[at])
+        learnt = plane.fed_back(*ridge, lambda cross, ridge=ridge: plane.learnt(*ridge, True, cross))[at]
+        whole.append(remaining[-1] + learnt)
         left.append(remainders.mean(axis=0)[at])
         left_errors.append(2 * remainders.std(axis=0)[at] / np.sqrt(len(remainders)))
     sampled = {"fmt": "o", "mfc": "none", "color": "C0", "label": "3000 data sets, two standard errors"}
@@ -264,11 +281,14 @@ def figure():
 DERIVATION = Derivation(
     label="D9.4",
     title="Variance over data sets: the output at initialisation, and feedback",
-    statement=r"The random output at initialisation adds to the variance what the mean map of targets to outputs leaves of "
-    r"it, and the variance over data sets of what is learnt of it. The predictor's own variance acts as noise in the "
-    r"residuals: $v = v_0 + \frac1N\int p\,A^2v$.",
+    statement=r"The random output $f_0$ at initialisation adds to the variance $R$, what the mean map of targets to outputs "
+    r"leaves of it, and $E_{f_0}\mathrm{Var}(Wf_0)$, the variance over data sets of what they learn of it. The variance $v$ over "
+    r"data sets is noise in the residuals of samples: $v = v_0 + \frac1N\int p\,A^2v$.",
     assumptions=[
-        r"those of D9.2; variance to leading order in $1/N$",
+        r"those of D9.2, which $N/2$ samples of each class change at relative order $1/N$ only; a frozen kernel",
+        r"the first two parts to leading order in $1/N$; where training leaves little of $f_0$, higher orders are as large",
+        r"feedback is the leading term in $1/N$ at a given $\gamma$ (step 6), a sum over the modes that are learnt; terms of "
+        r"the same order in $1/N$ without such a sum are left out",
         r"feedback: one variance $v(z)$ stands for the covariances of the filter's resolvents, which is exact for one of them",
     ],
     builds_on=["D4.4", "D9.1", "D9.2", "D9.3"],

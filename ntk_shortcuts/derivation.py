@@ -104,7 +104,7 @@ def told_apart(wrong: str, score: float, limit: float = 4.0) -> Check:
         >>> told_apart("twice the variance", score=8.0)
         Check(name='wrong on purpose, twice the variance: 4 / its z-score', discrepancy=0.5, tolerance=1.0)
     """
-    return Check(f"wrong on purpose, {wrong}: {limit:g} / its z-score", limit / score, 1.0)
+    return Check(f"wrong on purpose, {wrong}: {limit:g} / its z-score", limit / score if score else math.inf, 1.0)
 
 
 def lines(*formulas: str) -> str:

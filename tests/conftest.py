@@ -10,9 +10,7 @@ from threadpoolctl import threadpool_limits
 # without optimisation, other processes' as well. With an empty `XLA_FLAGS` the tests run as users' code does; CI runs those of
 # kernels so. One thread a program: two workers have a core each, and XLA's pool of threads has been seen to wait for ever for
 # a program that was mapped (jaxlib 0.10.2, once in thousands of tests, with every thread idle).
-UNOPTIMIZED = (
-    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_multi_thread_eigen=false"
-)
+UNOPTIMIZED = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_multi_thread_eigen=false"
 os.environ.setdefault("XLA_FLAGS", UNOPTIMIZED)
 # What a test takes does not depend on what was run before it.
 os.environ["NTK_SHORTCUTS_CACHE"] = "off"

@@ -128,7 +128,7 @@ def test_the_table_says_where_each_is_best(exact):
     words = exact.attrs["recommendation"]
     assert words.startswith(f"{exact.mitigation.values[order[0]]} at time ") and str(exact.mitigation.values[order[1]]) in words
     assert exact.attrs["margin"] == pytest.approx(float(exact.best[order[0]] - exact.best[order[1]]))
-    draws, tested = (np.asarray(exact[name])[order[:2]] for name in ("best_error", "best_test_error"))
+    draws, tested = (np.asarray(exact[name])[order[:2]] for name in ("best_error", "best_error_test_samples"))
     of_pair = np.sqrt(exact.attrs["margin_error"] ** 2 - np.sum(draws**2))
     assert abs(tested[0] - tested[1]) <= of_pair <= np.sum(tested)
 
@@ -141,7 +141,7 @@ def test_errors_over_test_samples_are_those_of_the_jackknife(pools):
     one, two = rng.uniform(size=(2, len(numbers)))
     for group in range(points.groups.count):
         members = np.flatnonzero(numbers == group)
-        for right in (one, one - two):
+        for right in (one, one - two):  # of equal weights
             left_out = [np.mean(np.delete(right[members], i)) for i in range(len(members))]
             expected = np.sqrt((len(members) - 1) * np.mean((left_out - np.mean(left_out)) ** 2))
             assert np.linalg.norm(deviations_by_sample(right, points, group)) == pytest.approx(expected, rel=1e-9)
@@ -150,6 +150,20 @@ def test_errors_over_test_samples_are_those_of_the_jackknife(pools):
             deviations_by_sample(one, points, group) - deviations_by_sample(two, points, group),
             atol=1e-12,
         )
+
+
+def test_errors_over_weighted_test_samples_are_those_of_drawn_ones():
+    """Many draws of a group whose samples have unequal shares, and one that has all of the weight."""
+    rng = np.random.default_rng(0)
+    labels, weights = np.repeat([-1, 1], 6), np.r_[np.arange(1.0, 7.0), 1.0, np.zeros(5)]
+    pool = ns.Pool(np.zeros((12, 1)), labels, {"patch": np.zeros(12, int)}, weights)
+    points, shares = pool.test_points(pool), weights[:6] / np.sum(weights[:6])
+    drawn = rng.uniform(size=(20000, 6))
+    squares = [np.sum(deviations_by_sample(np.r_[one, np.zeros(6)], points, 0) ** 2) for one in drawn]
+    true = np.var(drawn @ shares)
+    noise = np.hypot(np.std(squares) / np.sqrt(20000), np.sqrt(2 / 20000) * true)
+    assert abs(np.mean(squares) - true) < SIGMAS * noise
+    assert np.isnan(np.linalg.norm(deviations_by_sample(rng.uniform(size=12), points, 1)))
 
 
 def test_a_margin_is_judged_by_the_test_samples_too(pools):
@@ -164,12 +178,13 @@ def test_a_margin_is_judged_by_the_test_samples_too(pools):
 
     # The same classifier, on the same samples and on fewer: the margin's error is that of draws alone, and more.
     same, fewer = found(test, same=lambda case: case._replace(num_samples=40)), found(test, fewer=with_fewer)
-    assert float(same.best_test_error[0]) > 0.02
+    assert float(same.best_error_test_samples[0]) > 0.02
     assert same.attrs["margin_error"] == pytest.approx(np.hypot(*same.best_error.values))
-    assert fewer.attrs["margin_error"] == pytest.approx(np.linalg.norm([*fewer.best_error, *fewer.best_test_error]))
+    assert fewer.attrs["margin_error"] == pytest.approx(np.linalg.norm([*fewer.best_error, *fewer.best_error_test_samples]))
     first = [members[0] for members in test.groups.values()]
     single = found(test.take(np.array(first)), early_stopping=registry.MITIGATIONS["early_stopping"])
-    assert "one test sample: no standard error" in single.attrs["recommendation"] and np.isnan(single.best_test_error[0])
+    assert "one test sample: no standard error" in single.attrs["recommendation"]
+    assert np.isnan(single.best_error_test_samples[0])
 
 
 def test_a_row_is_the_prediction_on_the_changed_pool(pools, exact):

@@ -203,12 +203,21 @@ def test_an_attribute_that_stands_for_the_other_class_is_said():
 
     with pytest.warns(ns.UntrustedPredictionWarning, match="with these codes it stands for the other class"):
         found, opposed = reliance(0.2, 1)
-    assert found["OpposedAttribute"].what.startswith("patch agrees with the label on 20 % of the weight")
+    assert found["OpposedAttribute"].what.startswith("patch agrees with the label on 20 % of a class")
     assert opposed < -0.5
     for agreement, codes in ((0.2, -1), (0.3, 1)):
         found, _ = reliance(agreement, codes)
         assert "OpposedAttribute" not in found
     assert reliance(0.2, -1)[1] > 0.5
+
+
+def test_a_common_value_beside_a_rare_class_opposes_nothing():
+    """Independent of the label, and of the other value on most samples of the larger class."""
+    labels, patch = np.repeat([-1, 1], [18, 2]), np.tile([-1, *[1] * 9], 2)
+    pool = ns.Pool(np.random.default_rng(0).normal(size=(20, 3)), labels, {"patch": patch})
+    assert pool.agreement() < 0.25 and "OpposedAttribute" not in kinds(pool, pool)
+    exactly = ns.Pool(pool.inputs, labels, {"patch": -labels})
+    assert "nothing would then tell it from the label" in kinds(exactly, exactly)["OpposedAttribute"].advice
 
 
 def test_issues_of_pools_and_test_samples():

@@ -132,13 +132,15 @@ def test_codes_say_what_the_numbers_are():
 
 
 @pytest.mark.parametrize(
-    "column", [[0, 1, 0, 1], [0.0, 1.0, 0.0, 1.0], ["0", "1", " 0", "1"], np.array([0, 1, 0, 1], np.uint8)]
+    "column", [[0, 1, 0, 1], [0.0, 1.0, 0.0, 1.0], ["0", "1", " 0", "1.0"], np.array([0, 1, 0, 1], np.uint8)]
 )
 @pytest.mark.parametrize("codes", [{0: -1, 1: 1}, {"0": -1, "1": 1}, {0.0: -1, 1.0: 1}])
 def test_codes_of_numbers(column, codes):
     assert coded(column, "water", codes).tolist() == [-1, 1, -1, 1]
     with pytest.raises(ValueError, match=r"codes\['water'\] must be a number for every name.*none for \['1'\]"):
         coded(column, "water", {0: -1})
+    with pytest.raises(ValueError, match=r"codes\['water'\] must be of one number for each name.*got \[0, 1, '1'\]"):
+        coded(column, "water", {0: -1, 1: 1, "1": 5})
 
 
 @pytest.mark.parametrize(

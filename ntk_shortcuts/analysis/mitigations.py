@@ -32,7 +32,7 @@ _LONG_NAMES = {
     "final": "worst group at the end",
     "best": "worst group at the best time, at the end for none",
     "best_error": "standard error of best, over draws",
-    "best_test_error": "standard error of best, over test samples",
+    "best_error_test_samples": "standard error of best, over test samples",
     "num_samples": "samples of a data set",
 }
 
@@ -76,10 +76,11 @@ def mitigations(
     Returns:
         An `xarray.Dataset` with a `.plot()` that draws it, over `mitigation` and `time` (or what the rule's array is):
         `worst_group_accuracy`, its `standard_error` over draws where there are any, and `accuracy`; by mitigation `final`,
-        `best` and `best_time`, standard errors `best_error` over draws and `best_test_error` over test samples (NaN where the
-        worst group has one), and `num_samples`. For `none`, `best` is `final`. Attributes: `recommendation` in words, with
-        `margin` over the runner-up and `margin_error`, its standard error over both: draws as if the two had their own, test
-        samples as they share them. That `best` is the largest of several numbers is not in it.
+        `best` and `best_time`, standard errors `best_error` over draws and `best_error_test_samples` over test samples (NaN
+        where the worst group has one), and `num_samples`. For `none`, `best` is `final`. Attributes: `recommendation` in words,
+        with `margin` over the runner-up and `margin_error`, its standard error over both: draws as if the two had their own,
+        test samples as they share them (mitigations of your own that change `test` must keep its rows). That `best` is the
+        largest of several numbers, and a worst group the smallest, is not in it.
 
     Raises:
         ValueError: a pool without attributes, an unknown name, or what :func:`ntk_shortcuts.predict` refuses.
@@ -183,7 +184,7 @@ def _table(names: list[str], axis: str, values: np.ndarray, rows: list[_Row], ab
         "final": along["worst_group_accuracy"][:, -1],
         "best": best,
         "best_error": errors,
-        "best_test_error": np.array([row.test_error for row in rows]),
+        "best_error_test_samples": np.array([row.test_error for row in rows]),
         "num_samples": np.array([row.num_samples for row in rows]),
     }
     data = {name: variable(("mitigation", axis), value, _LONG_NAMES[name]) for name, value in along.items()}
@@ -210,7 +211,9 @@ def _recommended(
     words += f", {margin:.3f} above {names[second]}"
     if np.isnan(error):
         words += " (the worst group has one test sample: no standard error)"
-    elif error > 0:
+    elif error == 0:  # each test sample of the group is right for certain, or wrong for certain
+        words += ", on all test samples alike: no standard error" if margin > 0 else ": no difference"
+    else:
         within = ", within what draws and test samples decide" if margin < 2 * error else ""
         words += f" (standard error {error:.3f}{within})"
     return {"recommendation": words, "margin": margin, "margin_error": error}

@@ -19,6 +19,8 @@ from ntk_shortcuts.plotting.group_curves import plot_group_curves
 from ntk_shortcuts.training.gradient_flow import GradientFlow
 from ntk_shortcuts.validation import require, require_integer
 
+_SHOWN = ["final", "best", "best_error", "best_error_test_samples", "best_time"]
+
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}"
     "img{max-width:100%}table{border-collapse:collapse;margin:1rem 0}td,th{padding:.2rem .8rem;text-align:right}"
@@ -92,7 +94,7 @@ def pool_report(
         audited.to_dataframe().round(3).to_html(border=0),
         "<h2>What helps</h2>",
         _image(compared.plot(), "Accuracy of the worst group under each mitigation"),
-        compared[["final", "best", "best_error", "best_test_error", "best_time"]].to_dataframe().round(3).to_html(border=0),
+        compared[_SHOWN].to_dataframe().round(3).to_html(border=0),
     ]
     head = (
         f"<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'><title>Pool report</title><style>{_STYLE}</style></head>"

@@ -84,20 +84,22 @@ class AttributeCodes(Issue):
 
 @dataclasses.dataclass(frozen=True)
 class OpposedAttribute(Issue):
-    """An attribute of two values agrees with the label on a part `size` of the weight, below a quarter."""
+    """An attribute of two values agrees with the label on a part `size` of the weight, averaged over the classes: below a
+    quarter."""
 
     attribute: str
 
     @property
     def what(self) -> str:
         return (
-            f"{self.attribute} agrees with the label on {100 * self.size:.3g} % of the weight: with these codes it stands for "
-            "the other class, and a network that follows it has a negative reliance"
+            f"{self.attribute} agrees with the label on {100 * self.size:.3g} % of a class: with these codes it stands for the "
+            "other class, and a network that follows it has a negative reliance"
         )
 
     @property
     def advice(self) -> str:
-        return "swap its codes if it is meant to indicate the class"
+        nothing = ", though nothing would then tell it from the label" if self.size == 0 else ""
+        return f"swap its codes if it is meant to indicate the class{nothing}"
 
 
 @dataclasses.dataclass(frozen=True)

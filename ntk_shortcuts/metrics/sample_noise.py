@@ -11,7 +11,9 @@ from ntk_shortcuts.metrics.groups import group_shares, right
 from ntk_shortcuts.nodes.test_points import TestPoints
 from ntk_shortcuts.numerics import in_float64
 from ntk_shortcuts.typing import Array, Float
-from ntk_shortcuts.validation import required
+
+# Of the weight in a group: what samples beside one must have for a standard error.
+_ALONE = 1e-6
 
 
 class Rightness(Metric):
@@ -27,11 +29,12 @@ class Rightness(Metric):
 def deviations_by_sample(rightness: Float[np.ndarray, "n"], points: TestPoints, group: int) -> Float[np.ndarray, "n"]:
     r"""What each test sample adds to the deviation of its group's accuracy from that of all samples there could be, (n,).
 
-    \[u_i=\sqrt{\tfrac{n_g}{n_g-1}}\;s_i\,(r_i-a),\qquad a=\sum_is_ir_i\]
+    \[u_i=s_i\,(r_i-a)\Big/\sqrt{1-2\tfrac{\sum s^3}{\sum s^2}+\sum s^2},\qquad a=\sum_is_ir_i\]
 
-    with shares s of the \(n_g\) samples of group g, 0 elsewhere. \(\sqrt{\sum u_i^2}\) is the standard error of the accuracy a
-    over draws of the test samples, and \(\sqrt{\sum(u_i-u_i')^2}\) that of the difference of two classifiers' accuracies on
-    the same samples. NaN of a group of one sample, which says nothing of others.
+    with the shares s of the samples of group g in its mean, 0 elsewhere. \(\sqrt{\sum u_i^2}\) is the standard error of the
+    accuracy a over draws of the test samples (its square unbiased; of equal shares the usual one, with n - 1), and
+    \(\sqrt{\sum(u_i-u_i')^2}\) that of the difference of two classifiers' accuracies on the same samples. NaN of a group of
+    which one sample has all the weight: it says nothing of others.
 
     Args:
         rightness: r, of :class:`Rightness`.
@@ -45,6 +48,7 @@ def deviations_by_sample(rightness: Float[np.ndarray, "n"], points: TestPoints, 
         ([0.354, -0.354, 0.0, 0.0], 0.5)
     """
     shares = np.asarray(group_shares(points))[:, group]
-    count = int(np.sum(np.asarray(required(points.groups, "points", "test points of groups").number) == group))
-    larger = np.sqrt(count / (count - 1)) if count > 1 else np.nan
-    return larger * shares * (rightness - shares @ rightness)
+    squares = shares @ shares
+    left = 1 - 2 * (shares**3).sum() / squares + squares
+    root = np.sqrt(left) if left > _ALONE else np.nan
+    return shares * (rightness - shares @ rightness) / root

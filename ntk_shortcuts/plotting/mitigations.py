@@ -47,7 +47,7 @@ def _draw_curves(axes: Axes, mitigations: Any) -> None:
 
 def _draw_best(axes: Axes, mitigations: Any) -> None:
     names = _names(mitigations)
-    best, *errors = (np.asarray(mitigations[name], float) for name in ("best", "best_error", "best_test_error"))
+    best, *errors = (np.asarray(mitigations[name], float) for name in ("best", "best_error", "best_error_test_samples"))
     spread = np.hypot(*errors)
     order = np.argsort(best, kind="stable")
     for row, place in enumerate(order):

@@ -57,7 +57,7 @@ print(ns.audit(pool, network)[["predictivity", "relative_availability"]].to_data
 chosen = ["none", "early_stopping", "group_weights", "attribute_removed"]
 times = [1.0, 10.0, 100.0]
 table = ns.mitigations(pool, network, times, num_samples=80, test=test, only=chosen, random_init=False, num_draws=20)
-print(table[["best", "best_error", "best_test_error", "best_time"]].to_dataframe().round(2))
+print(table[["best", "best_error", "best_error_test_samples", "best_time"]].to_dataframe().round(2))
 print(table.attrs["recommendation"])
 worst = {name: float(table.best.sel(mitigation=name)) for name in chosen}
 assert worst["group_weights"] > worst["none"] + 0.2

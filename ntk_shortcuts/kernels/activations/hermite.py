@@ -144,7 +144,7 @@ def _unresolved(scale: jax.Array, value: jax.Array, slope: jax.Array) -> jax.Arr
 
 
 _CHUNK = 50
-# Of a rounding; much less (eps itself) is below the noise of hundreds of coefficients, and no chunk would be skipped.
+# Of a rounding, in mass. A bound of eps^2 would be below the noise of hundreds of coefficients, and no chunk be skipped.
 _NEGLIGIBLE = 1e-3
 
 
@@ -154,7 +154,8 @@ def _hermite_sums(
     """sum_k a_k b_k c^k of the values and of the slopes, and sum_k a_k b_k (1 - c^k)/(1 - c) of the values.
 
     Horner's scheme in chunks, from the highest term down; a chunk is skipped while the mass of all terms from it on is below
-    a thousandth of a rounding of the whole for every point: no more of the sums is lost, by Cauchy-Schwarz. The chunks are
+    a thousandth of a rounding of the whole for every point. By Cauchy-Schwarz no more of the first two sums is lost; of the
+    third, whose terms are larger by k at c = 1, no more than a rounding, since the slopes' mass counts too. The chunks are
     recomputed in reverse mode, so that memory does not grow with the degree.
     """
     chunks = -(-value1.shape[0] // _CHUNK)

@@ -50,7 +50,7 @@ def notes_on(pool: Any, test: Any) -> tuple[Issue, ...]:
             found.append(AttributeIsLabel(float(np.sum(weighted)), name))
         if strangers := other_codes(pool, name):
             found.append(strangers)
-        elif len(np.unique(values)) == 2 == len(pool.classes) and (agreement := pool.agreement(name)) < _OPPOSED:
+        elif len(np.unique(values)) == 2 == len(pool.classes) and (agreement := _within_classes(pool, values)) < _OPPOSED:
             found.append(OpposedAttribute(agreement, name))
     names = ("label", *pool.attributes)
     values = (np.union1d(a, b).tolist() for a, b in zip(_columns(pool), _columns(test), strict=True))
@@ -59,6 +59,18 @@ def notes_on(pool: Any, test: Any) -> tuple[Issue, ...]:
     if missing:
         found.append(EmptyGroups(float(len(missing)), names, missing))
     return tuple(found)
+
+
+def _within_classes(pool: Any, values: np.ndarray) -> float:
+    """P(attribute = label | label), averaged over the classes: 1/2 if they are independent, however rare a value is."""
+    shares = [
+        np.average(values[of] == code, weights=pool.weights[of]) for code in pool.classes if np.any(of := _seen(pool, code))
+    ]
+    return float(np.mean(shares))
+
+
+def _seen(pool: Any, code: int) -> np.ndarray:
+    return (pool.labels == code) & (pool.weights > 0)
 
 
 def other_codes(pool: Any, name: str) -> AttributeCodes | None:

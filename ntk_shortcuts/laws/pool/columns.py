@@ -58,7 +58,14 @@ def coded(column: Any, name: str, codes: Mapping[Any, int] | None = None) -> np.
         require(not _is_missing(cell), called, "without empty cells", f"one in row {row} (counted from 0)")
     names = [_word(cell) for cell in column]
     if codes is not None:
-        codes = {_word(key): code for key, code in codes.items()}
+        words = [_word(key) for key in codes]
+        require(
+            len(set(words)) == len(words),
+            f"codes[{name!r}]",
+            "of one number for each name (1, 1.0 and '1' are one)",
+            list(codes),
+        )
+        codes = dict(zip(words, codes.values(), strict=True))
         there, called = sorted(set(names)), f"codes[{name!r}]"
         lacking = [cell for cell in there if cell not in codes]
         require(not lacking, called, f"a number for every name in the column ({there})", f"none for {lacking}")
@@ -72,9 +79,13 @@ def coded(column: Any, name: str, codes: Mapping[Any, int] | None = None) -> np.
 
 
 def _word(cell: Any) -> str:
-    """A cell as text; 1 and 1.0 are the same."""
-    number = isinstance(cell, int | float | np.number) and not isinstance(cell, bool)
-    return str(int(cell)) if number and float(cell).is_integer() else str(cell).strip()
+    """A cell as text; whole numbers are the same in all their spellings, as 1, 1.0 and "1.0"."""
+    text = str(cell).strip()
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return str(int(number)) if number.is_integer() else text
 
 
 def _whole(numbers: np.ndarray, called: str) -> np.ndarray:

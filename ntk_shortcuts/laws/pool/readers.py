@@ -123,7 +123,7 @@ def pool_from_folder(
         label: name of a column, as in :func:`pool_from_frame`.
         attributes: names of columns, as there.
         weights: name of a column, or None for equal weights.
-        codes: of columns of names, as there.
+        codes: of names or numbers in columns, as there.
         file: name of the column of the images' paths in the folder.
         size: (h, w) to which all images are scaled; None: they must have one size.
         mode: "L" or "RGB", to which images are converted (an alpha channel is dropped); None: they must all be the one or the
