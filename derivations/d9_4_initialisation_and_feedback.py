@@ -282,8 +282,8 @@ DERIVATION = Derivation(
     label="D9.4",
     title="Variance over data sets: the output at initialisation, and feedback",
     statement=r"The random output $f_0$ at initialisation adds to the variance $R$, what the mean map of targets to outputs "
-    r"leaves of it, and $E_{f_0}\mathrm{Var}(Wf_0)$, the variance over data sets of what they learn of it. The variance $v$ over "
-    r"data sets is noise in the residuals of samples: $v = v_0 + \frac1N\int p\,A^2v$.",
+    r"leaves of it, and $E_{f_0}\mathrm{Var}(Wf_0)$, the variance over data sets of what they learn of it. The variance $v$ "
+    r"over data sets is noise in the residuals of samples: $v = v_0 + \frac1N\int p\,A^2v$.",
     assumptions=[
         r"those of D9.2, which $N/2$ samples of each class change at relative order $1/N$ only; a frozen kernel",
         r"the first two parts to leading order in $1/N$; where training leaves little of $f_0$, higher orders are as large",
