@@ -47,8 +47,10 @@ def _draw_curves(axes: Axes, mitigations: Any) -> None:
 
 def _draw_best(axes: Axes, mitigations: Any) -> None:
     names = _names(mitigations)
-    best, *errors = (np.asarray(mitigations[name], float) for name in ("best", "best_error", "best_error_test_samples"))
-    spread = np.hypot(*errors)
+    best = np.asarray(mitigations["best"], float)
+    # Older tables have the first alone, and a group of one test sample has no second.
+    known = [name for name in ("best_error", "best_error_test_samples") if name in mitigations]
+    spread = np.sqrt(np.nansum([np.square(np.asarray(mitigations[name], float)) for name in known], axis=0))
     order = np.argsort(best, kind="stable")
     for row, place in enumerate(order):
         colour, marker = _style(int(place), names[place])
