@@ -27,12 +27,12 @@ NAMESPACES = "analysis experiments finite_width kernels images laws linear metho
 TABLES = {"METHODS", "MITIGATIONS", *NAMESPACES}
 REFERENCE = {path.name: path.read_text() for path in (ROOT / "docs" / "reference").glob("*.md")}
 
-# The quick ones; the same calls as on the others are quick tests elsewhere.
+# Those that README's command runs; CI runs the blocks of all.
 QUICK_PAGES = {"metrics", "methods", "image_files", "images", "first_map", "inverse", "notebook", "outputs"}
 
 
-def _page(path):
-    slow = [] if path.stem in QUICK_PAGES else [pytest.mark.slow]
+def _page(path, *marks):
+    slow = [] if path.stem in QUICK_PAGES else [pytest.mark.slow, *marks]
     return pytest.param(path, id=path.relative_to(ROOT).as_posix(), marks=[*slow, *_extras(path)])
 
 
@@ -42,7 +42,7 @@ def _extras(path):
     return [mark for words, mark in used.items() if words in path.read_text()]
 
 
-@pytest.mark.parametrize("page", [_page(path) for path in GUIDES])
+@pytest.mark.parametrize("page", [_page(path, pytest.mark.branches) for path in GUIDES])
 def test_blocks_run(page):
     namespace = {}
     for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.S):

@@ -158,10 +158,10 @@ def test_errors_over_weighted_test_samples_are_those_of_drawn_ones():
     labels, weights = np.repeat([-1, 1], 6), np.r_[np.arange(1.0, 7.0), 1.0, np.zeros(5)]
     pool = ns.Pool(np.zeros((12, 1)), labels, {"patch": np.zeros(12, int)}, weights)
     points, shares = pool.test_points(pool), weights[:6] / np.sum(weights[:6])
-    drawn = rng.uniform(size=(20000, 6))
+    drawn = rng.uniform(size=(4000, 6))
     squares = [np.sum(deviations_by_sample(np.r_[one, np.zeros(6)], points, 0) ** 2) for one in drawn]
     true = np.var(drawn @ shares)
-    noise = np.hypot(np.std(squares) / np.sqrt(20000), np.sqrt(2 / 20000) * true)
+    noise = np.hypot(np.std(squares) / np.sqrt(4000), np.sqrt(2 / 4000) * true)
     assert abs(np.mean(squares) - true) < SIGMAS * noise
     assert np.isnan(np.linalg.norm(deviations_by_sample(rng.uniform(size=12), points, 1)))
 
