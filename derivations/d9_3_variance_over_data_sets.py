@@ -1,5 +1,7 @@
 """D9.3: variance over data sets by the influence of one point. Run by itself, or as `ntk-shortcuts derive D9.3`."""
 
+from collections.abc import Iterator
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -84,22 +86,30 @@ PROBES = np.array([[1.0, 0.5], [2.0, -1.0], [-0.7, 1.5]])
 RULE = (8, 6)
 
 
-@jax.jit
-def _code(poles, residues, samples):
-    """Nodes of a small rule, and the code's mean and variance at the probes, for balanced and for independent labels."""
+def _laws(poles, residues, samples, switched, initial_modes=1):
+    """Nodes of a small rule, and the code's laws at the probes by its switches (random_init, feedback, balanced)."""
     rays = latent_rays(MODEL, *RULE, True)
     spectra = sector_spectra(KERNEL.in_sectors(), rays)
-    features = sector_features(KERNEL.in_sectors(), rays, jnp.asarray(PROBES), RULE[0], 1, spectra)
+    features = sector_features(KERNEL.in_sectors(), rays, jnp.asarray(PROBES), RULE[0], initial_modes, spectra)
 
     def at_one_pole(pole):
         start = scalar_kappa(pole, spectra.basis.eigenvalues.ravel(), samples)
         return averaged_resolvent(pole, start, rays, features, samples)
 
     resolvents = jax.lax.map(at_one_pole, poles)
-    balanced, independent = (
-        averaged_law(residues, resolvents, rays, features, KERNEL.parity, samples, switches)
-        for switches in (Switches(0.0, balanced=flag, feedback=0.0, uniform_noise=0.0) for flag in (1.0, 0.0))
-    )
+
+    def with_parts(random_init: float, feedback: float, balanced: float):
+        switches = Switches(random_init, balanced=balanced, feedback=feedback, uniform_noise=0.0)
+        return averaged_law(residues, resolvents, rays, features, KERNEL.parity, samples, switches)
+
+    return rays, {flags: with_parts(*flags) for flags in switched}
+
+
+@jax.jit
+def _code(poles, residues, samples):
+    """Nodes of a small rule, and the code's mean and variance at the probes, for balanced and for independent labels."""
+    rays, laws = _laws(poles, residues, samples, ((0.0, 0.0, 1.0), (0.0, 0.0, 0.0)))
+    balanced, independent = laws.values()
     return rays, balanced.mean, balanced.data_variance, independent.data_variance
 
 
@@ -156,18 +166,21 @@ def _variance(label, residual, weights, targets, samples, balanced=True) -> np.n
     return (second - first) / samples
 
 
+def _data_sets(strength: float, weights, targets, gram: np.ndarray, samples: int, number: int) -> Iterator[tuple]:
+    """Balanced data sets drawn from the nodes: the matrix that kernel ridge regression solves, counts, and sums of labels."""
+    random = np.random.default_rng(0)
+    laws = [weights * (1 + c * targets) for c in (1, -1)]
+    for _ in range(number):
+        positive, negative = (random.multinomial(samples // 2, law / law.sum()) for law in laws)
+        counts = positive + negative
+        yield counts[:, None] * gram / samples + strength / samples * np.eye(len(gram)), counts, positive - negative
+
+
 def _sampled(strength: float, nodes: tuple, gram: np.ndarray, cross: np.ndarray, samples: int, data_sets: int):
     """Variance and its standard error over balanced data sets drawn from the nodes, kernel ridge regression."""
     _, weights, targets = nodes
-    random = np.random.default_rng(0)
-    outputs = []
-    for _ in range(data_sets):
-        positive, negative = (
-            random.multinomial(samples // 2, law / law.sum()) for law in (weights * (1 + targets), weights * (1 - targets))
-        )
-        counts, labels = positive + negative, positive - negative
-        system = counts[:, None] * gram / samples + strength / samples * np.eye(len(gram))
-        outputs.append(cross @ np.linalg.solve(system, labels / samples))
+    drawn = _data_sets(strength, weights, targets, gram, samples, data_sets)
+    outputs = [cross @ np.linalg.solve(system, labels / samples) for system, _, labels in drawn]
     squares = (np.array(outputs) - np.mean(outputs, axis=0)) ** 2
     return squares.mean(axis=0), squares.std(axis=0) / np.sqrt(data_sets)
 

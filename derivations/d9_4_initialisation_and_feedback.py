@@ -4,17 +4,24 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import sympy as sp
-from d9_3_variance_over_data_sets import KERNEL, PROBES, RULE, _gram, _kappa, _nodes, _parts, _smoothed, _variance
+from d9_3_variance_over_data_sets import (
+    KERNEL,
+    PROBES,
+    RULE,
+    _data_sets,
+    _gram,
+    _kappa,
+    _laws,
+    _nodes,
+    _parts,
+    _smoothed,
+    _variance,
+)
 
 import ntk_shortcuts as ns
 from ntk_shortcuts.derivation import Check, Derivation, Step, compare, lines, main, told_apart
-from ntk_shortcuts.laws.eigenfunctions import sector_features, sector_spectra
-from ntk_shortcuts.laws.two_features.polar import latent_rays
-from ntk_shortcuts.methods.average.deterministic_equivalent import averaged_resolvent, scalar_kappa
-from ntk_shortcuts.methods.average.law import Switches, averaged_law
 from ntk_shortcuts.numerics import in_float64
 
 
@@ -98,23 +105,9 @@ def steps() -> list[Step]:
 
 @jax.jit
 def _code(poles, residues, samples):
-    """Nodes of a small rule, and the code's two variances with each part switched off, with none and both, at the probes."""
-    rays = latent_rays(KERNEL.law, *RULE, True)
-    spectra = sector_spectra(KERNEL.in_sectors(), rays)
-    features = sector_features(KERNEL.in_sectors(), rays, jnp.asarray(PROBES), RULE[0], RULE[0], spectra)
-
-    def at_one_pole(pole):
-        start = scalar_kappa(pole, spectra.basis.eigenvalues.ravel(), samples)
-        return averaged_resolvent(pole, start, rays, features, samples)
-
-    resolvents = jax.lax.map(at_one_pole, poles)
-
-    def with_parts(random_init: float, feedback: float, balanced: float) -> tuple[jax.Array, jax.Array]:
-        switches = Switches(random_init, balanced=balanced, feedback=feedback, uniform_noise=0.0)
-        law = averaged_law(residues, resolvents, rays, features, KERNEL.parity, samples, switches)
-        return law.data_variance, law.variance - law.data_variance
-
-    return rays, {flags: with_parts(*flags) for flags in _SWITCHED}
+    """Nodes of a small rule, and the code's two variances at the probes, of data sets and of what is left of f_0."""
+    rays, laws = _laws(poles, residues, samples, _SWITCHED, initial_modes=RULE[0])
+    return rays, {flags: (law.data_variance, law.variance - law.data_variance) for flags, law in laws.items()}
 
 
 # The code's switches random_init, feedback and balanced.
@@ -184,15 +177,10 @@ def _sampled(plane: _Plane, strength: float, samples: int, data_sets: int) -> tu
 
     Kernel ridge regression on balanced data sets that are drawn from the nodes.
     """
-    random = np.random.default_rng(0)
     outputs, left = [], []
-    for _ in range(data_sets):
-        laws = (plane.weights * (1 + c * plane.targets) for c in (1, -1))
-        positive, negative = (random.multinomial(samples // 2, law / law.sum()) for law in laws)
-        counts = positive + negative
-        system = counts[:, None] * plane.gram / samples + strength / samples * np.eye(len(counts))
+    for system, counts, labels in _data_sets(strength, plane.weights, plane.targets, plane.gram, samples, data_sets):
         solved = np.linalg.solve(system.T, plane.cross.T).T / samples
-        outputs.append(solved @ (positive - negative))
+        outputs.append(solved @ labels)
         left.append(plane.remaining(solved * counts))
     return (np.array(outputs) - np.mean(outputs, axis=0)) ** 2, np.array(left)
 

@@ -206,8 +206,8 @@ def _recommended(
     if len(names) == 1:
         return {"recommendation": words}
     second = order[1]
-    margin, error = float(best[first] - best[second]), float(np.hypot(errors[first], errors[second]))
-    error = float(np.hypot(error, rows[first].gap_error(rows[second])))
+    margin = float(best[first] - best[second])
+    error = float(np.linalg.norm([errors[first], errors[second], rows[first].gap_error(rows[second])]))
     words += f", {margin:.3f} above {names[second]}"
     if np.isnan(error):
         words += " (the worst group has one test sample: no standard error)"

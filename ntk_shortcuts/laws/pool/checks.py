@@ -63,14 +63,9 @@ def notes_on(pool: Any, test: Any) -> tuple[Issue, ...]:
 
 def _within_classes(pool: Any, values: np.ndarray) -> float:
     """P(attribute = label | label), averaged over the classes: 1/2 if they are independent, however rare a value is."""
-    shares = [
-        np.average(values[of] == code, weights=pool.weights[of]) for code in pool.classes if np.any(of := _seen(pool, code))
-    ]
-    return float(np.mean(shares))
-
-
-def _seen(pool: Any, code: int) -> np.ndarray:
-    return (pool.labels == code) & (pool.weights > 0)
+    members = pool.labels[:, None] == np.array(pool.classes)
+    mass, agreeing = pool.weights @ members, (pool.weights * (values == pool.labels)) @ members
+    return float(np.mean(agreeing[mass > 0] / mass[mass > 0]))
 
 
 def other_codes(pool: Any, name: str) -> AttributeCodes | None:

@@ -56,26 +56,25 @@ def coded(column: Any, name: str, codes: Mapping[Any, int] | None = None) -> np.
             return _whole(values, called)
     for row, cell in enumerate(column):
         require(not _is_missing(cell), called, "without empty cells", f"one in row {row} (counted from 0)")
-    names = [_word(cell) for cell in column]
+    names = [str(cell).strip() for cell in column]
     if codes is not None:
-        words = [_word(key) for key in codes]
-        require(
-            len(set(words)) == len(words),
-            f"codes[{name!r}]",
-            "of one number for each name (1, 1.0 and '1' are one)",
-            list(codes),
-        )
-        codes = dict(zip(words, codes.values(), strict=True))
-        there, called = sorted(set(names)), f"codes[{name!r}]"
-        lacking = [cell for cell in there if cell not in codes]
-        require(not lacking, called, f"a number for every name in the column ({there})", f"none for {lacking}")
-        return _whole(np.array([codes[cell] for cell in names]), called)
+        return _by_codes(names, codes, f"codes[{name!r}]")
     try:
         numbers = np.array(names, float)
     except ValueError:
         codes = value_codes(names, called)
         return np.array([codes[cell] for cell in names])
     return _whole(numbers, called)
+
+
+def _by_codes(names: list[str], codes: Mapping[Any, int], called: str) -> np.ndarray:
+    known = {_word(key): code for key, code in codes.items()}
+    require(len(known) == len(codes), called, "of one number for each name (1, 1.0 and '1' are one)", list(codes))
+    words = [_word(name) for name in names]
+    there = sorted(set(words))
+    lacking = [word for word in there if word not in known]
+    require(not lacking, called, f"a number for every name in the column ({there})", f"none for {lacking}")
+    return _whole(np.array([known[word] for word in words]), called)
 
 
 def _word(cell: Any) -> str:
